@@ -1,0 +1,118 @@
+#pragma once
+// Library: requests over one origin and one cache volume; what a mount, or any other program, reads
+// remote files through.
+//
+// It slices a read into subrequests (zeroes, cache, origin), keeps each block from being fetched
+// twice, reads ahead, retries, replies as soon as the asked range is there, and hands every filled
+// block to the offload, the only caller of the cache's writer door.
+//
+// Thread-safety: all calls from any thread.  Files are held by Ref; close() ends all requests
+// (ECANCELED) and waits, bounded by the origin's timeout, until no subrequest is open.
+//
+// Example: examples/ reads a file of an origin of its own through this.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/byte_range.h"
+#include "base/clock.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "base/unique_function.h"
+#include "netfs/attributes.h"
+#include "netfs/buffer.h"
+#include "netfs/cache.h"
+#include "netfs/origin.h"
+#include "sync/context.h"
+
+namespace netfs {
+
+class Offload;
+class ReadStream;
+struct LibraryStats;
+
+// One version of one file, as the caller wants to read it.
+struct FileVersion {
+  std::string path;      // at the origin
+  std::string identity;  // the origin's, or the path
+  Validator validator;
+  uint64_t size_bytes = 0;
+};
+
+// The bytes of a finished read, in file order: shorter than asked at the end of the file only.
+struct ReadResult {
+  std::vector<BufferSlice> slices;
+  [[nodiscard]] uint64_t length_bytes() const {
+    uint64_t sum = 0;
+    for (const BufferSlice& slice : slices) sum += slice.length_bytes;
+    return sum;
+  }
+};
+
+// Called once, from any thread, perhaps before read() returns; never under a lock.
+using ReadDone = UniqueFunction<void(Result<ReadResult>)>;
+
+// One open version of one file.  Many handles may share it.
+class File : public RefCounted<File> {
+ public:
+  virtual ~File() = default;
+
+  [[nodiscard]] virtual const FileVersion& version() const = 0;
+
+  // A detector of access patterns; one an open handle.
+  [[nodiscard]] virtual std::unique_ptr<ReadStream> open_stream() = 0;
+
+  // Reads a range; what lies past the end of the file is cut off.  Never blocks: a hit that would
+  // wait for the disk goes to the read pool.  `context` is the asker's, adopted by whoever works
+  // for this request.  Errors: ESTALE: the origin has another version and these bytes were not
+  // cached; ETIMEDOUT; ENOTCONN; EIO; ECANCELED after close or interrupt.
+  virtual void read(ReadStream* stream, ByteRange range, const sync::Context& context,
+                    ReadDone done) = 0;
+
+  // A read-only descriptor of the complete local file for the kernel, if the cache has it sealed:
+  // else EBUSY.  May wait for the disk: for workers.
+  virtual Result<UniqueFd> hand_out() = 0;
+  // Whether hand_out() would succeed; from memory.
+  [[nodiscard]] virtual bool sealed() const = 0;
+
+  // The origin has another version of this file: what is cached of it goes, on a worker.
+  virtual void supersede() = 0;
+};
+
+struct LiveRequest {
+  uint64_t id = 0;
+  std::string path;
+  ByteRange range;
+  Duration age{};
+  std::string waits_for;  // "origin 2 of 3", "cache read", "retry in 120 ms"
+};
+
+class Library {
+ public:
+  struct Options {
+    Origin& origin;                     // outlives the library
+    Ref<Volume> volume;                 // null: no cache
+    Offload* offload = nullptr;         // null exactly when volume is; outlives the library
+    BufferPool& pool;                   // outlives the library
+    const Clock& clock = Clock::system();
+    Duration timeout = std::chrono::seconds(30);  // bound of every wait on the origin
+    unsigned read_threads = 4;          // for hits that wait for the disk
+    bool readahead = true;
+  };
+
+  static Result<std::unique_ptr<Library>> create(Options options);
+  virtual ~Library() = default;
+
+  // A file version ready to be read.  May wait for reads of the cache's index, not for the origin:
+  // the origin's handle is opened with the first miss.  For workers.
+  virtual Result<Ref<File>> open(FileVersion version) = 0;
+
+  virtual void close() = 0;
+
+  [[nodiscard]] virtual const LibraryStats& stats() const = 0;
+  [[nodiscard]] virtual std::vector<LiveRequest> live_requests() const = 0;
+};
+
+}  // namespace netfs

@@ -1,0 +1,83 @@
+#pragma once
+// Origin: one remote tree, the interface that a protocol implements.
+//
+// Metadata calls block, bounded by their deadline (ETIMEDOUT past it), and are made from a pool of
+// workers, many at a time.  Data calls do not block: issue_read() returns at once and the
+// subrequest is terminated later from any thread.  A simple client library that only blocks is
+// turned into this by BlockingOrigin (netfs/blocking_origin.h): five short functions.
+//
+// Paths are relative to the mounted root, components joined by '/', "" the root itself; they hold no
+// empty, "." or ".." component and no NUL.  Names that come back are unchecked: the library refuses
+// the forbidden ones.  Symbolic links are never followed but at the root.
+//
+// Errors are errnos as a local file system gives them: ENOENT, EACCES, ENOTDIR, ESTALE; EIO for
+// nonsense from the server, ETIMEDOUT past the deadline, ENOTCONN while it cannot be reached.
+//
+// Thread-safety: every call from any thread, concurrently.  The destructor is called when no call
+// runs and no subrequest is open.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "netfs/attributes.h"
+#include "netfs/subrequest.h"
+
+namespace netfs {
+
+// What an origin can do; constant for its life.
+struct OriginCapabilities {
+  bool range_reads = true;      // else a file is read whole, from its start
+  bool parallel_reads = true;   // several subrequests of one file at a time
+  ValidatorStrength validator_strength = ValidatorStrength::kWeak;
+  Duration validator_granularity = std::chrono::seconds(1);  // of a weak validator
+  bool identity = false;        // NodeInfo::identity is filled
+  bool change_notification = false;
+  uint64_t read_bytes_max = 1 << 20;  // longest subrequest that pays
+};
+
+// An open file at the origin: whatever the protocol needs to read one version of it.  Destroying it
+// closes it there, without waiting.
+class OriginFile {
+ public:
+  virtual ~OriginFile() = default;
+};
+
+// For `netfs status`: ordered pairs such as {"connections", "8 of 8"}.
+using StatusFields = std::vector<std::pair<std::string, std::string>>;
+
+class Origin {
+ public:
+  virtual ~Origin() = default;
+
+  [[nodiscard]] virtual const OriginCapabilities& capabilities() const = 0;
+
+  // What tells this tree, seen with these credentials, from any other: scheme, authority, root,
+  // user, and each option that changes bytes.  Caches are shared where these are equal.
+  [[nodiscard]] virtual std::string volume_key() const = 0;
+
+  // The file itself, not what a link points to.
+  virtual Result<NodeInfo> stat(const std::string& path, Deadline deadline) = 0;
+
+  // Calls `sink` for each entry but "." and "..", in any order; stops with sink's error.
+  using EntrySink = std::function<Result<void>(OriginEntry)>;
+  virtual Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) = 0;
+
+  virtual Result<std::string> read_link(const std::string& path, Deadline deadline) = 0;
+
+  virtual Result<FileSystemStats> stat_file_system(Deadline deadline) = 0;
+
+  // Opens a regular file for reading.
+  virtual Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) = 0;
+
+  // Starts a read of subrequest.file(), which this origin opened.
+  virtual void issue_read(Subrequest& subrequest) = 0;
+
+  [[nodiscard]] virtual StatusFields status() const { return {}; }
+};
+
+}  // namespace netfs

@@ -1,0 +1,30 @@
+#include "sync/thread.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <csignal>
+
+namespace netfs::sync {
+
+Thread::Thread(std::string name, UniqueFunction<void()> body) {
+  // Signals belong to the main thread: what a worker inherits blocked stays blocked.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([name = std::move(name), body = std::move(body)]() mutable {
+    pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+    body();
+  });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+unsigned cpu_count() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  const int count = CPU_COUNT(&set);
+  return count > 0 ? static_cast<unsigned>(count) : 1;
+}
+
+}  // namespace netfs::sync

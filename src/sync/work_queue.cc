@@ -1,0 +1,90 @@
+#include "sync/work_queue.h"
+
+#include <utility>
+
+#include "sync/lock_classes.h"
+
+namespace netfs::sync {
+
+WorkQueue::WorkQueue(Options options) : options_(std::move(options)), mutex_(kWorkQueueLock) {
+  threads_.reserve(options_.threads);
+  for (unsigned i = 0; i < options_.threads; ++i) {
+    threads_.emplace_back(options_.name + "-" + std::to_string(i), [this] { run(); });
+  }
+}
+
+WorkQueue::~WorkQueue() { stop(); }
+
+bool WorkQueue::post(Work work) {
+  MutexLock lock(mutex_);
+  if (stopping_ || queue_.size() >= options_.depth_max) return false;
+  queue_.push_back(std::move(work));
+  changed_.notify_one();
+  return true;
+}
+
+bool WorkQueue::post_at(MonoTime when, Work work) {
+  MutexLock lock(mutex_);
+  if (stopping_) return false;
+  delayed_.emplace(when, std::move(work));
+  changed_.notify_one();
+  return true;
+}
+
+bool WorkQueue::drain(MonoTime until) {
+  MutexLock lock(mutex_);
+  while (!queue_.empty() || running_ > 0) {
+    if (!idle_.wait_until(mutex_, until)) return queue_.empty() && running_ == 0;
+  }
+  return true;
+}
+
+void WorkQueue::stop() {
+  std::multimap<MonoTime, Work> dropped;  // destroyed without the lock: work owns things
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    dropped.swap(delayed_);
+    changed_.notify_all();
+  }
+  for (Thread& thread : threads_) thread.join();
+}
+
+size_t WorkQueue::depth() const {
+  MutexLock lock(mutex_);
+  return queue_.size();
+}
+
+MonoTime WorkQueue::promote_due_locked() {
+  if (delayed_.empty()) return MonoTime::max();
+  const MonoTime now = Clock::system().now();
+  while (!delayed_.empty() && delayed_.begin()->first <= now) {
+    queue_.push_back(std::move(delayed_.begin()->second));
+    delayed_.erase(delayed_.begin());
+    changed_.notify_one();
+  }
+  return delayed_.empty() ? MonoTime::max() : delayed_.begin()->first;
+}
+
+void WorkQueue::run() {
+  MutexLock lock(mutex_);
+  for (;;) {
+    const MonoTime next_due = promote_due_locked();
+    if (queue_.empty()) {
+      if (stopping_) return;
+      changed_.wait_until(mutex_, next_due);
+      continue;
+    }
+    Work work = std::move(queue_.front());
+    queue_.pop_front();
+    ++running_;
+    lock.unlock();
+    work();
+    work = Work();  // what it owned goes before we count as idle
+    lock.lock();
+    --running_;
+    if (queue_.empty() && running_ == 0) idle_.notify_all();
+  }
+}
+
+}  // namespace netfs::sync

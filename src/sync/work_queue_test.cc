@@ -1,0 +1,81 @@
+#include "sync/work_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+namespace netfs::sync {
+namespace {
+
+constexpr LockClass kTestLock{"test"};
+
+MonoTime in(int ms) { return Clock::system().now() + std::chrono::milliseconds(ms); }
+
+TEST(WorkQueue, RunsEverythingPostedBeforeStop) {
+  std::atomic<int> ran = 0;
+  WorkQueue queue({.name = "test", .threads = 3});
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(queue.post([&ran] { ++ran; }));
+  queue.stop();
+  EXPECT_EQ(ran, 1000);
+  EXPECT_FALSE(queue.post([] {}));
+}
+
+// Goal: a full queue refuses and does not block.  Method: the only worker waits for us.
+TEST(WorkQueue, RefusesWhatIsBeyondItsDepth) {
+  Mutex mutex{kTestLock};
+  CondVar cond;
+  bool begun = false;
+  bool go = false;
+  WorkQueue queue({.name = "test", .threads = 1, .depth_max = 2});
+  ASSERT_TRUE(queue.post([&] {
+    MutexLock lock(mutex);
+    begun = true;
+    cond.notify_all();
+    while (!go) cond.wait(mutex);
+  }));
+  {
+    MutexLock lock(mutex);
+    while (!begun) cond.wait(mutex);
+  }
+  EXPECT_TRUE(queue.post([] {}));
+  EXPECT_TRUE(queue.post([] {}));
+  EXPECT_FALSE(queue.post([] {}));
+  {
+    MutexLock lock(mutex);
+    go = true;
+    cond.notify_all();
+  }
+  EXPECT_TRUE(queue.drain(in(10'000)));
+  EXPECT_EQ(queue.depth(), 0u);
+}
+
+TEST(WorkQueue, DelayedWorkRunsInTheOrderOfItsTimes) {
+  Mutex mutex{kTestLock};
+  CondVar cond;
+  std::string order;
+  WorkQueue queue({.name = "test", .threads = 1});
+  auto append = [&](char c) {
+    return [&, c] {
+      MutexLock lock(mutex);
+      order += c;
+      cond.notify_all();
+    };
+  };
+  ASSERT_TRUE(queue.post_at(in(40), append('b')));
+  ASSERT_TRUE(queue.post_at(in(10), append('a')));
+  MutexLock lock(mutex);
+  while (order.size() < 2) ASSERT_TRUE(cond.wait_until(mutex, in(10'000)));
+  EXPECT_EQ(order, "ab");
+}
+
+TEST(WorkQueue, StopDropsDelayedWork) {
+  bool ran = false;
+  {
+    WorkQueue queue({.name = "test", .threads = 1});
+    ASSERT_TRUE(queue.post_at(in(3'600'000), [&ran] { ran = true; }));
+  }
+  EXPECT_FALSE(ran);
+}
+
+}  // namespace
+}  // namespace netfs::sync
