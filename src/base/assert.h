@@ -9,8 +9,8 @@ namespace netfs {
 
 }  // namespace netfs
 
-#define NETFS_ASSERT(condition)                                                        \
-  do {                                                                                 \
-    if (__builtin_expect(!(condition), 0))                                             \
-      ::netfs::assertion_failed(#condition, __FILE__, __LINE__);                       \
+#define NETFS_ASSERT(condition)                                  \
+  do {                                                           \
+    if (__builtin_expect(!(condition), 0))                       \
+      ::netfs::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)

@@ -23,7 +23,9 @@ struct ByteRange {
   friend constexpr bool operator==(const ByteRange&, const ByteRange&) = default;
 };
 
-constexpr uint64_t round_down(uint64_t value, uint64_t unit) { return value - value % unit; }
+constexpr uint64_t round_down(uint64_t value, uint64_t unit) {
+  return value - value % unit;
+}
 constexpr uint64_t round_up(uint64_t value, uint64_t unit) {
   return round_down(value + unit - 1, unit);
 }

@@ -38,5 +38,4 @@ struct Deadline {
   [[nodiscard]] bool passed(MonoTime now) const { return now >= at; }
 };
 
-
 }  // namespace netfs

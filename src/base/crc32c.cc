@@ -72,7 +72,7 @@ uint64_t load_u64(const unsigned char* p) {
 
 // The instruction has a latency of three cycles and a throughput of one: three lanes keep it busy.
 __attribute__((target("sse4.2"))) uint32_t crc_by_instruction(const unsigned char* p, size_t n,
-                                                               uint32_t crc32) {
+                                                              uint32_t crc32) {
   uint64_t crc = crc32;
   while (n >= 3 * kLane) {
     uint64_t a = crc, b = 0, c = 0;

@@ -1,8 +1,7 @@
 #include "base/crc32c.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
+#include <gtest/gtest.h>
 #include <random>
 #include <string_view>
 #include <vector>

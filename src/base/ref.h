@@ -49,8 +49,8 @@ class Ref {
   Ref(const Ref& other) : Ref(other.object_) {}
   Ref(Ref&& other) noexcept : object_(std::exchange(other.object_, nullptr)) {}
   template <class U>
-    requires(std::is_convertible_v<U*, T*> && !std::is_same_v<U, T>)
-  Ref(Ref<U> other) : object_(other.leak()) {}  // NOLINT: implicit, derived to base
+  requires(std::is_convertible_v<U*, T*> && !std::is_same_v<U, T>) Ref(Ref<U> other)
+      : object_(other.leak()) {}  // NOLINT: implicit, derived to base
   Ref& operator=(Ref other) noexcept {
     std::swap(object_, other.object_);
     return *this;

@@ -24,15 +24,18 @@ class [[nodiscard]] Result {
  public:
   using Value = T;
 
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT: implicit
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
   template <class U>
-    requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, Result> &&
-             !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, T>)
-  Result(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}  // NOLINT: implicit
+  requires(std::is_convertible_v<U, T> && !std::is_same_v<std::decay_t<U>, Result> &&
+           !std::is_same_v<std::decay_t<U>, Error> && !std::is_same_v<std::decay_t<U>, T>)
+      Result(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}  // NOLINT: implicit
 
   [[nodiscard]] bool ok() const { return state_.index() == 0; }
-  [[nodiscard]] bool is_error(int code) const { return !ok() && std::get<1>(state_).code() == code; }
+  [[nodiscard]] bool is_error(int code) const {
+    return !ok() && std::get<1>(state_).code() == code;
+  }
 
   T& value() & {
     NETFS_ASSERT(ok());
@@ -89,17 +92,17 @@ class [[nodiscard]] Result<void> {
 }  // namespace netfs
 
 // Yields the value of `expression`, or returns its error from the calling function.
-#define TRY(expression)                                                 \
-  __extension__({                                                       \
-    auto try_result_ = (expression);                                    \
-    if (!try_result_.ok()) return ::std::move(try_result_).error();     \
-    ::std::move(try_result_).value();                                   \
+#define TRY(expression)                                             \
+  __extension__({                                                   \
+    auto try_result_ = (expression);                                \
+    if (!try_result_.ok()) return ::std::move(try_result_).error(); \
+    ::std::move(try_result_).value();                               \
   })
 
 // Yields the value of `expression`, which cannot fail here; say why beside it.
-#define MUST(expression)                        \
-  __extension__({                               \
-    auto must_result_ = (expression);           \
-    NETFS_ASSERT(must_result_.ok());            \
-    ::std::move(must_result_).value();          \
+#define MUST(expression)               \
+  __extension__({                      \
+    auto must_result_ = (expression);  \
+    NETFS_ASSERT(must_result_.ok());   \
+    ::std::move(must_result_).value(); \
   })

@@ -1,7 +1,6 @@
 #include "base/result.h"
 
 #include <gtest/gtest.h>
-
 #include <memory>
 #include <string>
 
@@ -13,7 +12,9 @@ Result<int> half(int value) {
   return value / 2;
 }
 
-Result<int> quarter(int value) { return half(TRY(half(value))); }
+Result<int> quarter(int value) {
+  return half(TRY(half(value)));
+}
 
 Result<void> check(int value) {
   TRY(half(value));

@@ -5,7 +5,6 @@
 //   if (!fd) return Error::from_errno("open");
 
 #include <unistd.h>
-
 #include <utility>
 
 namespace netfs {

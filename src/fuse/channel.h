@@ -7,11 +7,10 @@
 //
 // Thread-safety: receive() by one thread a queue; the rest from any thread, concurrently.
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <sys/uio.h>
 
 #include "base/result.h"
 

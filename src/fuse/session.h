@@ -1,5 +1,6 @@
 #pragma once
-// Session: reads a channel's requests, decodes them, and hands them to a Handler; Reply answers one.
+// Session: reads a channel's requests, decodes them, and hands them to a Handler; Reply answers
+// one.
 //
 // One thread a queue.  INIT is answered by the session itself from SessionOptions and what the
 // kernel offers; the outcome is negotiated().  Requests that wire cannot decode are answered EIO,
@@ -9,13 +10,12 @@
 // to a worker.  The Request's text and data point into the queue's receive buffer, so they are
 // valid until handle() returns: copy what is needed later.
 
-#include <sys/uio.h>
-
 #include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <sys/uio.h>
 #include <vector>
 
 #include "base/clock.h"
@@ -39,11 +39,11 @@ class Reply {
   Reply& operator=(Reply&& other) noexcept;
   ~Reply();
 
-  void error(int code);                           // positive errno
-  void ok() { data({}); }                         // an empty body
+  void error(int code);    // positive errno
+  void ok() { data({}); }  // an empty body
   void data(std::span<const std::byte> body);
-  void gather(std::span<const iovec> body);       // at most kGatherMax pieces
-  void none();                                    // FORGET and the like take no answer
+  void gather(std::span<const iovec> body);  // at most kGatherMax pieces
+  void none();                               // FORGET and the like take no answer
 
   explicit operator bool() const { return session_ != nullptr; }
   [[nodiscard]] uint64_t unique() const { return unique_; }
@@ -68,8 +68,8 @@ class Handler {
 struct SessionOptions {
   uint32_t max_write_bytes = 1 << 20;
   uint32_t max_readahead_bytes = 1 << 20;
-  bool passthrough = true;      // ask for it
-  bool no_open = false;         // immutable mounts: OPEN is answered ENOSYS (by the handler)
+  bool passthrough = true;  // ask for it
+  bool no_open = false;     // immutable mounts: OPEN is answered ENOSYS (by the handler)
   uint32_t max_stack_depth = 1;
 };
 
@@ -78,7 +78,7 @@ struct Negotiated {
   uint32_t kernel_major = 0;
   uint32_t kernel_minor = 0;
   uint64_t offered_flags = 0;
-  uint64_t flags = 0;           // FUSE_* of wire.h that are on
+  uint64_t flags = 0;  // FUSE_* of wire.h that are on
   uint32_t max_write_bytes = 0;
   uint32_t max_readahead_bytes = 0;
   uint32_t max_pages = 0;

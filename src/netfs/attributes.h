@@ -10,7 +10,16 @@
 
 namespace netfs {
 
-enum class FileType : uint8_t { kUnknown, kRegular, kDirectory, kSymlink, kFifo, kSocket, kCharDevice, kBlockDevice };
+enum class FileType : uint8_t {
+  kUnknown,
+  kRegular,
+  kDirectory,
+  kSymlink,
+  kFifo,
+  kSocket,
+  kCharDevice,
+  kBlockDevice
+};
 
 struct Attributes {
   FileType type = FileType::kUnknown;

@@ -1,12 +1,13 @@
 #pragma once
-// Cache: the local store as the library sees it: volumes, cookies, a reader's door, a writer's door.
+// Cache: the local store as the library sees it: volumes, cookies, a reader's door, a writer's
+// door.
 //
-// A *volume* is one remote tree seen by one principal.  A *cookie* is one version of one file in it:
-// the handle on a cache object.  A cookie's own functions are the reader's door: they never write,
-// never wait for a writer, and answer from memory or with a read of the object.  Everything that
-// changes the store goes through CacheWriter, of which a cache gives out one, to netfs/offload, whose
-// workers answer to no reader (design rule: a thread that answers a read never enters the write
-// side).  A call of the writer under a context that holds fuse.fault asserts.
+// A *volume* is one remote tree seen by one principal.  A *cookie* is one version of one file in
+// it: the handle on a cache object.  A cookie's own functions are the reader's door: they never
+// write, never wait for a writer, and answer from memory or with a read of the object.  Everything
+// that changes the store goes through CacheWriter, of which a cache gives out one, to
+// netfs/offload, whose workers answer to no reader (design rule: a thread that answers a read never
+// enters the write side).  A call of the writer under a context that holds fuse.fault asserts.
 //
 // The cache never fails the user: each error here means "read it from the origin", and is counted.
 //
@@ -117,14 +118,14 @@ class CacheWriter {
 
 struct CacheUsage {
   uint64_t limit_bytes = 0;
-  uint64_t used_bytes = 0;      // allocated blocks, index and unlinked-but-open included
+  uint64_t used_bytes = 0;  // allocated blocks, index and unlinked-but-open included
   uint64_t object_count = 0;
   uint64_t sealed_count = 0;
   uint64_t stored_blocks = 0;   // since start
   uint64_t culled_objects = 0;  // since start
   uint64_t damaged_blocks = 0;  // since start
   uint64_t disabled_objects = 0;
-  uint64_t no_space = 0;        // stores refused
+  uint64_t no_space = 0;  // stores refused
 };
 
 class Cache {

@@ -92,13 +92,13 @@ struct LiveRequest {
 class Library {
  public:
   struct Options {
-    Origin& origin;                     // outlives the library
-    Ref<Volume> volume;                 // null: no cache
-    Offload* offload = nullptr;         // null exactly when volume is; outlives the library
-    BufferPool& pool;                   // outlives the library
+    Origin& origin;              // outlives the library
+    Ref<Volume> volume;          // null: no cache
+    Offload* offload = nullptr;  // null exactly when volume is; outlives the library
+    BufferPool& pool;            // outlives the library
     const Clock& clock = Clock::system();
     Duration timeout = std::chrono::seconds(30);  // bound of every wait on the origin
-    unsigned read_threads = 4;          // for hits that wait for the disk
+    unsigned read_threads = 4;                    // for hits that wait for the disk
     bool readahead = true;
   };
 

@@ -6,9 +6,9 @@
 // subrequest is terminated later from any thread.  A simple client library that only blocks is
 // turned into this by BlockingOrigin (netfs/blocking_origin.h): five short functions.
 //
-// Paths are relative to the mounted root, components joined by '/', "" the root itself; they hold no
-// empty, "." or ".." component and no NUL.  Names that come back are unchecked: the library refuses
-// the forbidden ones.  Symbolic links are never followed but at the root.
+// Paths are relative to the mounted root, components joined by '/', "" the root itself; they hold
+// no empty, "." or ".." component and no NUL.  Names that come back are unchecked: the library
+// refuses the forbidden ones.  Symbolic links are never followed but at the root.
 //
 // Errors are errnos as a local file system gives them: ENOENT, EACCES, ENOTDIR, ESTALE; EIO for
 // nonsense from the server, ETIMEDOUT past the deadline, ENOTCONN while it cannot be reached.
@@ -31,11 +31,11 @@ namespace netfs {
 
 // What an origin can do; constant for its life.
 struct OriginCapabilities {
-  bool range_reads = true;      // else a file is read whole, from its start
-  bool parallel_reads = true;   // several subrequests of one file at a time
+  bool range_reads = true;     // else a file is read whole, from its start
+  bool parallel_reads = true;  // several subrequests of one file at a time
   ValidatorStrength validator_strength = ValidatorStrength::kWeak;
   Duration validator_granularity = std::chrono::seconds(1);  // of a weak validator
-  bool identity = false;        // NodeInfo::identity is filled
+  bool identity = false;                                     // NodeInfo::identity is filled
   bool change_notification = false;
   uint64_t read_bytes_max = 1 << 20;  // longest subrequest that pays
 };

@@ -1,8 +1,8 @@
 #include "sync/thread.h"
 
+#include <csignal>
 #include <pthread.h>
 #include <sched.h>
-#include <csignal>
 
 namespace netfs::sync {
 

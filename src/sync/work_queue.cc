@@ -13,7 +13,9 @@ WorkQueue::WorkQueue(Options options) : options_(std::move(options)), mutex_(kWo
   }
 }
 
-WorkQueue::~WorkQueue() { stop(); }
+WorkQueue::~WorkQueue() {
+  stop();
+}
 
 bool WorkQueue::post(Work work) {
   MutexLock lock(mutex_);

@@ -3,8 +3,8 @@
 //
 // Two queues never share threads, so the workers that store cannot use up those that read.  Work
 // runs with no adopted context; it adopts its request's own.  post() never blocks: a full queue
-// refuses, and the caller says what that means (drop a store, answer EAGAIN).  Delayed work does not
-// count as queued until it is due.
+// refuses, and the caller says what that means (drop a store, answer EAGAIN).  Delayed work does
+// not count as queued until it is due.
 //
 // Thread-safe.  The destructor is stop().
 //
@@ -31,7 +31,7 @@ class WorkQueue {
   using Work = UniqueFunction<void()>;
 
   struct Options {
-    std::string name;             // of its threads; "-N" is appended
+    std::string name;  // of its threads; "-N" is appended
     unsigned threads = 1;
     size_t depth_max = SIZE_MAX;  // work queued and not begun
   };

@@ -1,15 +1,16 @@
 #include "sync/work_queue.h"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
+#include <gtest/gtest.h>
 
 namespace netfs::sync {
 namespace {
 
 constexpr LockClass kTestLock{"test"};
 
-MonoTime in(int ms) { return Clock::system().now() + std::chrono::milliseconds(ms); }
+MonoTime in(int ms) {
+  return Clock::system().now() + std::chrono::milliseconds(ms);
+}
 
 TEST(WorkQueue, RunsEverythingPostedBeforeStop) {
   std::atomic<int> ran = 0;

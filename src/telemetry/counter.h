@@ -1,6 +1,6 @@
 #pragma once
-// Counters: relaxed atomics that only grow, and the triplet issued/done/failed in which netfs counts
-// every kind of work.  Thread-safe; a reader sees each value, not a consistent set of them.
+// Counters: relaxed atomics that only grow, and the triplet issued/done/failed in which netfs
+// counts every kind of work.  Thread-safe; a reader sees each value, not a consistent set of them.
 
 #include <atomic>
 #include <cstdint>

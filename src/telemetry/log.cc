@@ -1,13 +1,12 @@
 #include "telemetry/log.h"
 
+#include <atomic>
+#include <cstdio>
+#include <memory>
 #include <spdlog/async.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-
-#include <atomic>
-#include <cstdio>
-#include <memory>
 
 namespace netfs::telemetry {
 
@@ -21,10 +20,14 @@ std::shared_ptr<spdlog::details::thread_pool> log_thread;  // its own, not spdlo
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarn: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::err;
 }
@@ -52,7 +55,9 @@ void stop_log() {
   log_thread.reset();
 }
 
-bool log_enabled(LogLevel level) { return level >= minimum_level.load(std::memory_order_relaxed); }
+bool log_enabled(LogLevel level) {
+  return level >= minimum_level.load(std::memory_order_relaxed);
+}
 
 void write_log(LogLevel level, const char* room, std::string_view text) {
   if (!log_enabled(level)) return;

@@ -1,14 +1,13 @@
 #pragma once
 // The log: one line an event, through spdlog, to standard error or a file.
 //
-// A line is written by a thread of the log's own, so no request ever waits for a slow or frozen disk
-// to take it; when its queue is full the oldest lines go and the number lost is logged.  Secrets
-// are never logged.  Thread-safe.
+// A line is written by a thread of the log's own, so no request ever waits for a slow or frozen
+// disk to take it; when its queue is full the oldest lines go and the number lost is logged.
+// Secrets are never logged.  Thread-safe.
 //
 //   log_warn("sftp", "connection {} lost: {}", number, error.message());
 
 #include <spdlog/fmt/fmt.h>
-
 #include <string>
 #include <string_view>
 #include <utility>
