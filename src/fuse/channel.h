@@ -3,7 +3,8 @@
 //
 // Implementations: device_channel.h (/dev/fuse and its clones), fake_kernel.h (a socket pair that
 // plays the kernel, for tests); a ring would be a third.  A channel has one or more queues; each is
-// read by one thread.  A reply may go out through any queue.
+// read by one thread.  A reply goes out through the queue that brought its request: the kernel
+// looks for the request there only.  Notifications may take any queue.
 //
 // Thread-safety: receive() by one thread a queue; the rest from any thread, concurrently.
 
@@ -28,7 +29,7 @@ class KernelChannel {
 
   // Sends a reply or notification, header included, as one message.
   // ENOENT: the request was interrupted away, or the notified thing is not known: not a failure.
-  virtual Result<void> send(std::span<const iovec> message) = 0;
+  virtual Result<void> send(unsigned queue, std::span<const iovec> message) = 0;
 
   // Registers a file that the kernel may read by itself; the backing id (> 0).
   // EPERM without CAP_SYS_ADMIN, ENOTTY or EOPNOTSUPP where the kernel cannot.

@@ -1,0 +1,62 @@
+#pragma once
+// negotiate: what INIT settles between the kernel and us.  Pure.
+//
+// We never ask for WRITEBACK_CACHE (the kernel silently drops passthrough beside it) nor for
+// READDIRPLUS_AUTO (READDIRPLUS always is four times as fast on a cold find).
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "fuse/protocol.h"
+#include "fuse/wire.h"
+
+namespace netfs::fuse {
+
+struct SessionOptions {
+  uint32_t max_write_bytes = 1 << 20;
+  uint32_t max_readahead_bytes = 1 << 20;
+  uint16_t max_background = 64;  // readahead and other requests nobody waits for yet
+  uint32_t max_stack_depth = 1;  // 2 only when the cache lies on a stacked file system
+  bool passthrough = true;       // ask for it
+  // Shown by describe() when passthrough is false: "no CAP_SYS_ADMIN", "--verify=always".
+  std::string passthrough_off_reason;
+  // Threads that read requests; 0: one a queue of the channel.
+  unsigned threads = 0;
+};
+
+// Plain and fixed-size: whoever restarts us keeps it and gives it back (Session::resume).
+struct Negotiated {
+  uint32_t kernel_major = 0;
+  uint32_t kernel_minor = 0;
+  uint64_t offered_flags = 0;
+  uint64_t flags = 0;  // proto::k* that are on
+  uint32_t max_write_bytes = 0;
+  uint32_t max_readahead_bytes = 0;
+  uint32_t max_pages = 0;  // of one request, 4 KiB each
+  uint32_t max_stack_depth = 0;
+  uint32_t max_background = 0;
+  bool passthrough = false;
+
+  [[nodiscard]] bool has(uint64_t flag) const { return (flags & flag) == flag; }
+  [[nodiscard]] uint32_t max_read_bytes() const { return max_pages * 4096; }
+};
+
+struct Feature {
+  std::string name;
+  bool on = false;
+  std::string why_not;  // empty when on
+};
+
+// EPROTO: a kernel whose protocol is older than we speak.  For a newer major use init_out_major().
+Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& options);
+
+proto::InitOut init_out(const Negotiated& negotiated, const SessionOptions& options);
+// How much of it a kernel of this minor takes.
+size_t init_out_bytes(uint32_t kernel_minor);
+
+// For `netfs status`: every feature that we would use, in a fixed order.
+std::vector<Feature> describe(const Negotiated& negotiated, const SessionOptions& options);
+
+}  // namespace netfs::fuse

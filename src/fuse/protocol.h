@@ -1,0 +1,507 @@
+#pragma once
+// The FUSE kernel protocol, as facts: numbers, flags and the layout of every struct we use.
+//
+// Declared here, not taken from <linux/fuse.h>: Debian 12 ships protocol 7.38, which knows neither
+// passthrough nor re-sending, and we speak up to 7.45.  Names follow the kernel's with our
+// spelling.  All integers are in the machine's byte order; every struct is a multiple of 8 bytes,
+// without hidden padding (asserted below).  Length of a header's `len` counts the header itself.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace netfs::fuse::proto {
+
+inline constexpr uint32_t kMajor = 7;
+inline constexpr uint32_t kMinor = 45;        // the newest we know
+inline constexpr uint32_t kMinorOldest = 12;  // older ones have smaller entry and attr structs
+inline constexpr uint64_t kRootId = 1;
+// Set in `unique` of a request that FUSE_NOTIFY_RESEND put back; the answer carries it too.
+inline constexpr uint64_t kUniqueResend = uint64_t{1} << 63;
+// The kernel refuses a read from /dev/fuse with a smaller buffer.
+inline constexpr size_t kMinReadBuffer = 8192;
+
+enum class Opcode : uint32_t {
+  kLookup = 1,
+  kForget = 2,  // no reply
+  kGetattr = 3,
+  kSetattr = 4,
+  kReadlink = 5,
+  kSymlink = 6,
+  kMknod = 8,
+  kMkdir = 9,
+  kUnlink = 10,
+  kRmdir = 11,
+  kRename = 12,
+  kLink = 13,
+  kOpen = 14,
+  kRead = 15,
+  kWrite = 16,
+  kStatfs = 17,
+  kRelease = 18,
+  kFsync = 20,
+  kSetxattr = 21,
+  kGetxattr = 22,
+  kListxattr = 23,
+  kRemovexattr = 24,
+  kFlush = 25,
+  kInit = 26,
+  kOpendir = 27,
+  kReaddir = 28,
+  kReleasedir = 29,
+  kFsyncdir = 30,
+  kGetlk = 31,
+  kSetlk = 32,
+  kSetlkw = 33,
+  kAccess = 34,
+  kCreate = 35,
+  kInterrupt = 36,
+  kBmap = 37,
+  kDestroy = 38,
+  kIoctl = 39,
+  kPoll = 40,
+  kNotifyReply = 41,  // no reply
+  kBatchForget = 42,  // no reply
+  kFallocate = 43,
+  kReaddirplus = 44,
+  kRename2 = 45,
+  kLseek = 46,
+  kCopyFileRange = 47,
+  kSetupmapping = 48,
+  kRemovemapping = 49,
+  kSyncfs = 50,
+  kTmpfile = 51,
+  kStatx = 52,
+  kCopyFileRange64 = 53,
+};
+// Opcodes are counted in tables of this size; what is not below it counts as opcode 0.
+inline constexpr uint32_t kOpcodeLimit = 64;
+
+// INIT flags; those from bit 32 on travel in flags2.
+inline constexpr uint64_t kAsyncRead = 1ULL << 0;
+inline constexpr uint64_t kPosixLocks = 1ULL << 1;
+inline constexpr uint64_t kFileOps = 1ULL << 2;
+inline constexpr uint64_t kAtomicOTrunc = 1ULL << 3;
+inline constexpr uint64_t kExportSupport = 1ULL << 4;
+inline constexpr uint64_t kBigWrites = 1ULL << 5;
+inline constexpr uint64_t kDontMask = 1ULL << 6;
+inline constexpr uint64_t kSpliceWrite = 1ULL << 7;
+inline constexpr uint64_t kSpliceMove = 1ULL << 8;
+inline constexpr uint64_t kSpliceRead = 1ULL << 9;
+inline constexpr uint64_t kFlockLocks = 1ULL << 10;
+inline constexpr uint64_t kHasIoctlDir = 1ULL << 11;
+inline constexpr uint64_t kAutoInvalData = 1ULL << 12;
+inline constexpr uint64_t kDoReaddirplus = 1ULL << 13;
+inline constexpr uint64_t kReaddirplusAuto = 1ULL << 14;
+inline constexpr uint64_t kAsyncDio = 1ULL << 15;
+inline constexpr uint64_t kWritebackCache = 1ULL << 16;
+inline constexpr uint64_t kNoOpenSupport = 1ULL << 17;
+inline constexpr uint64_t kParallelDirops = 1ULL << 18;
+inline constexpr uint64_t kHandleKillpriv = 1ULL << 19;
+inline constexpr uint64_t kPosixAcl = 1ULL << 20;
+inline constexpr uint64_t kAbortError = 1ULL << 21;
+inline constexpr uint64_t kMaxPages = 1ULL << 22;
+inline constexpr uint64_t kCacheSymlinks = 1ULL << 23;
+inline constexpr uint64_t kNoOpendirSupport = 1ULL << 24;
+inline constexpr uint64_t kExplicitInvalData = 1ULL << 25;
+inline constexpr uint64_t kMapAlignment = 1ULL << 26;
+inline constexpr uint64_t kSubmounts = 1ULL << 27;
+inline constexpr uint64_t kHandleKillprivV2 = 1ULL << 28;
+inline constexpr uint64_t kSetxattrExt = 1ULL << 29;
+inline constexpr uint64_t kInitExt = 1ULL << 30;  // flags2 counts
+inline constexpr uint64_t kSecurityCtx = 1ULL << 32;
+inline constexpr uint64_t kHasInodeDax = 1ULL << 33;
+inline constexpr uint64_t kCreateSuppGroup = 1ULL << 34;
+inline constexpr uint64_t kHasExpireOnly = 1ULL << 35;
+inline constexpr uint64_t kDirectIoAllowMmap = 1ULL << 36;
+inline constexpr uint64_t kPassthrough = 1ULL << 37;
+inline constexpr uint64_t kNoExportSupport = 1ULL << 38;
+inline constexpr uint64_t kHasResend = 1ULL << 39;
+inline constexpr uint64_t kAllowIdmap = 1ULL << 40;
+inline constexpr uint64_t kOverIoUring = 1ULL << 41;
+inline constexpr uint64_t kRequestTimeout = 1ULL << 42;
+
+// open_flags of an OPEN or OPENDIR reply.
+inline constexpr uint32_t kFopenDirectIo = 1U << 0;
+inline constexpr uint32_t kFopenKeepCache = 1U << 1;
+inline constexpr uint32_t kFopenNonseekable = 1U << 2;
+inline constexpr uint32_t kFopenCacheDir = 1U << 3;
+inline constexpr uint32_t kFopenStream = 1U << 4;
+inline constexpr uint32_t kFopenNoflush = 1U << 5;
+inline constexpr uint32_t kFopenParallelDirectWrites = 1U << 6;
+inline constexpr uint32_t kFopenPassthrough = 1U << 7;
+
+inline constexpr uint32_t kGetattrFh = 1U << 0;
+inline constexpr uint32_t kReleaseFlush = 1U << 0;
+inline constexpr uint32_t kReleaseFlockUnlock = 1U << 1;
+inline constexpr uint32_t kReadLockOwner = 1U << 1;
+inline constexpr uint32_t kFsyncDatasync = 1U << 0;
+inline constexpr uint32_t kExpireOnly = 1U << 0;
+
+// SETATTR's `valid`.
+inline constexpr uint32_t kSetMode = 1U << 0;
+inline constexpr uint32_t kSetUid = 1U << 1;
+inline constexpr uint32_t kSetGid = 1U << 2;
+inline constexpr uint32_t kSetSize = 1U << 3;
+inline constexpr uint32_t kSetAtime = 1U << 4;
+inline constexpr uint32_t kSetMtime = 1U << 5;
+inline constexpr uint32_t kSetFh = 1U << 6;
+inline constexpr uint32_t kSetAtimeNow = 1U << 7;
+inline constexpr uint32_t kSetMtimeNow = 1U << 8;
+inline constexpr uint32_t kSetLockOwner = 1U << 9;
+inline constexpr uint32_t kSetCtime = 1U << 10;
+
+// Notifications: out_header with unique 0 and the code in `error`.
+enum class Notify : int32_t {
+  kPoll = 1,
+  kInvalInode = 2,
+  kInvalEntry = 3,
+  kStore = 4,
+  kRetrieve = 5,
+  kDelete = 6,
+  kResend = 7,
+};
+
+struct InHeader {
+  uint32_t len;
+  uint32_t opcode;
+  uint64_t unique;
+  uint64_t nodeid;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t pid;
+  uint16_t total_extlen;  // of the extensions at the message's end, in units of 8 bytes
+  uint16_t padding;
+};
+
+struct OutHeader {
+  uint32_t len;
+  int32_t error;  // 0 or a negative errno above -512; a Notify code when unique is 0
+  uint64_t unique;
+};
+
+struct Attr {
+  uint64_t ino;
+  uint64_t size;
+  uint64_t blocks;
+  uint64_t atime;
+  uint64_t mtime;
+  uint64_t ctime;
+  uint32_t atimensec;
+  uint32_t mtimensec;
+  uint32_t ctimensec;
+  uint32_t mode;
+  uint32_t nlink;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t rdev;
+  uint32_t blksize;
+  uint32_t flags;
+};
+
+struct EntryOut {
+  uint64_t nodeid;  // 0: the name does not exist, and the kernel may remember that
+  uint64_t generation;
+  uint64_t entry_valid;
+  uint64_t attr_valid;
+  uint32_t entry_valid_nsec;
+  uint32_t attr_valid_nsec;
+  Attr attr;
+};
+
+struct AttrOut {
+  uint64_t attr_valid;
+  uint32_t attr_valid_nsec;
+  uint32_t dummy;
+  Attr attr;
+};
+
+struct ForgetIn {
+  uint64_t nlookup;
+};
+struct ForgetOne {
+  uint64_t nodeid;
+  uint64_t nlookup;
+};
+struct BatchForgetIn {
+  uint32_t count;
+  uint32_t dummy;
+};
+
+struct GetattrIn {
+  uint32_t getattr_flags;
+  uint32_t dummy;
+  uint64_t fh;
+};
+
+struct SetattrIn {
+  uint32_t valid;
+  uint32_t padding;
+  uint64_t fh;
+  uint64_t size;
+  uint64_t lock_owner;
+  uint64_t atime;
+  uint64_t mtime;
+  uint64_t ctime;
+  uint32_t atimensec;
+  uint32_t mtimensec;
+  uint32_t ctimensec;
+  uint32_t mode;
+  uint32_t unused4;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t unused5;
+};
+
+struct OpenIn {
+  uint32_t flags;
+  uint32_t open_flags;
+};
+struct OpenOut {
+  uint64_t fh;
+  uint32_t open_flags;
+  int32_t backing_id;
+};
+
+struct ReadIn {
+  uint64_t fh;
+  uint64_t offset;
+  uint32_t size;
+  uint32_t read_flags;
+  uint64_t lock_owner;
+  uint32_t flags;
+  uint32_t padding;
+};
+
+struct ReleaseIn {
+  uint64_t fh;
+  uint32_t flags;
+  uint32_t release_flags;
+  uint64_t lock_owner;
+};
+struct FlushIn {
+  uint64_t fh;
+  uint32_t unused;
+  uint32_t padding;
+  uint64_t lock_owner;
+};
+struct FsyncIn {
+  uint64_t fh;
+  uint32_t fsync_flags;
+  uint32_t padding;
+};
+
+struct AccessIn {
+  uint32_t mask;
+  uint32_t padding;
+};
+struct InterruptIn {
+  uint64_t unique;
+};
+
+struct GetxattrIn {
+  uint32_t size;
+  uint32_t padding;
+};
+struct GetxattrOut {
+  uint32_t size;
+  uint32_t padding;
+};
+
+struct BmapIn {
+  uint64_t block;
+  uint32_t blocksize;
+  uint32_t padding;
+};
+struct BmapOut {
+  uint64_t block;
+};
+
+struct LseekIn {
+  uint64_t fh;
+  uint64_t offset;
+  uint32_t whence;
+  uint32_t padding;
+};
+struct LseekOut {
+  uint64_t offset;
+};
+
+struct IoctlIn {
+  uint64_t fh;
+  uint32_t flags;
+  uint32_t cmd;
+  uint64_t arg;
+  uint32_t in_size;
+  uint32_t out_size;
+};
+struct PollIn {
+  uint64_t fh;
+  uint64_t kh;
+  uint32_t flags;
+  uint32_t events;
+};
+struct PollOut {
+  uint32_t revents;
+  uint32_t padding;
+};
+
+struct FileLock {
+  uint64_t start;
+  uint64_t end;
+  uint32_t type;
+  uint32_t pid;
+};
+struct LkIn {
+  uint64_t fh;
+  uint64_t owner;
+  FileLock lk;
+  uint32_t lk_flags;
+  uint32_t padding;
+};
+struct LkOut {
+  FileLock lk;
+};
+
+struct Kstatfs {
+  uint64_t blocks;
+  uint64_t bfree;
+  uint64_t bavail;
+  uint64_t files;
+  uint64_t ffree;
+  uint32_t bsize;
+  uint32_t namelen;
+  uint32_t frsize;
+  uint32_t padding;
+  uint32_t spare[6];
+};
+struct StatfsOut {
+  Kstatfs st;
+};
+
+struct InitIn {
+  uint32_t major;
+  uint32_t minor;
+  uint32_t max_readahead;
+  uint32_t flags;
+  // From minor 36 on:
+  uint32_t flags2;
+  uint32_t unused[11];
+};
+inline constexpr size_t kInitInOldBytes = 16;
+
+struct InitOut {
+  uint32_t major;
+  uint32_t minor;
+  uint32_t max_readahead;
+  uint32_t flags;
+  uint16_t max_background;
+  uint16_t congestion_threshold;
+  uint32_t max_write;
+  // From minor 23 on:
+  uint32_t time_gran;
+  uint16_t max_pages;
+  uint16_t map_alignment;
+  uint32_t flags2;
+  uint32_t max_stack_depth;
+  uint16_t request_timeout;
+  uint16_t unused[11];
+};
+inline constexpr size_t kInitOutOldBytes = 24;
+
+struct SxTime {
+  int64_t tv_sec;
+  uint32_t tv_nsec;
+  int32_t reserved;
+};
+struct Statx {
+  uint32_t mask;
+  uint32_t blksize;
+  uint64_t attributes;
+  uint32_t nlink;
+  uint32_t uid;
+  uint32_t gid;
+  uint16_t mode;
+  uint16_t spare0;
+  uint64_t ino;
+  uint64_t size;
+  uint64_t blocks;
+  uint64_t attributes_mask;
+  SxTime atime;
+  SxTime btime;
+  SxTime ctime;
+  SxTime mtime;
+  uint32_t rdev_major;
+  uint32_t rdev_minor;
+  uint32_t dev_major;
+  uint32_t dev_minor;
+  uint64_t spare2[14];
+};
+struct StatxIn {
+  uint32_t getattr_flags;
+  uint32_t reserved;
+  uint64_t fh;
+  uint32_t sx_flags;
+  uint32_t sx_mask;
+};
+struct StatxOut {
+  uint64_t attr_valid;
+  uint32_t attr_valid_nsec;
+  uint32_t flags;
+  uint64_t spare[2];
+  Statx stat;
+};
+
+// Followed by the name, then zeroes up to a multiple of 8.
+struct Dirent {
+  uint64_t ino;
+  uint64_t off;
+  uint32_t namelen;
+  uint32_t type;
+};
+struct Direntplus {
+  EntryOut entry_out;
+  Dirent dirent;
+};
+
+struct NotifyInvalInodeOut {
+  uint64_t ino;  // the nodeid
+  int64_t off;   // negative: attributes only
+  int64_t len;   // 0 or less: to the end
+};
+// Followed by the name and a NUL that namelen does not count.
+struct NotifyInvalEntryOut {
+  uint64_t parent;
+  uint32_t namelen;
+  uint32_t flags;
+};
+struct NotifyDeleteOut {
+  uint64_t parent;
+  uint64_t child;
+  uint32_t namelen;
+  uint32_t padding;
+};
+
+struct BackingMap {
+  int32_t fd;
+  uint32_t flags;
+  uint64_t padding;
+};
+
+static_assert(sizeof(InHeader) == 40);
+static_assert(sizeof(OutHeader) == 16);
+static_assert(sizeof(Attr) == 88);
+static_assert(sizeof(EntryOut) == 128);
+static_assert(sizeof(AttrOut) == 104);
+static_assert(sizeof(SetattrIn) == 88);
+static_assert(sizeof(ReadIn) == 40);
+static_assert(sizeof(InitIn) == 64);
+static_assert(sizeof(InitOut) == 64);
+static_assert(sizeof(StatfsOut) == 80);
+static_assert(sizeof(LkIn) == 48);
+static_assert(sizeof(Statx) == 256);
+static_assert(sizeof(StatxOut) == 288);
+static_assert(sizeof(Dirent) == 24);
+static_assert(sizeof(Direntplus) == 152);
+static_assert(sizeof(BackingMap) == 16);
+
+}  // namespace netfs::fuse::proto
