@@ -109,3 +109,36 @@ function(netfs_bench room file)
   add_executable(${target} ${file})
   target_link_libraries(${target} PRIVATE netfs_${room} benchmark::benchmark benchmark::benchmark_main)
 endfunction()
+
+# netfs_origin_module(SCHEME SOURCES a.cc ... [LIBS libraries...])
+#
+# A module is a shared object in lib/netfs beside bin/.  It links none of the rooms: their symbols
+# come from the program that loads it (netfs_host_program), so that there is one log, one table of
+# contexts.  The static library SCHEME_origin holds the same code for tests that link it directly.
+function(netfs_origin_module scheme)
+  cmake_parse_arguments(MODULE "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(netfs-origin-${scheme} MODULE ${MODULE_SOURCES})
+  target_include_directories(netfs-origin-${scheme} PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_link_libraries(netfs-origin-${scheme} PRIVATE ${MODULE_LIBS})
+  target_compile_definitions(netfs-origin-${scheme} PRIVATE
+    $<TARGET_PROPERTY:spdlog::spdlog,INTERFACE_COMPILE_DEFINITIONS>)
+  set_target_properties(netfs-origin-${scheme} PROPERTIES
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/netfs)
+  install(TARGETS netfs-origin-${scheme} LIBRARY DESTINATION lib/netfs)
+endfunction()
+
+# Makes `target` a program that can load origin modules: it exports the rooms' symbols, all of them.
+function(netfs_host_program target)
+  set_target_properties(${target} PROPERTIES ENABLE_EXPORTS ON)
+  set(rooms base sync telemetry netfs origins)
+  target_link_options(${target} PRIVATE -Wl,--whole-archive)
+  foreach(room ${rooms})
+    target_link_options(${target} PRIVATE $<TARGET_FILE:netfs_${room}>)
+    add_dependencies(${target} netfs_${room})
+  endforeach()
+  target_link_options(${target} PRIVATE -Wl,--no-whole-archive)
+  target_link_libraries(${target} PRIVATE netfs_origins)
+  foreach(module ${NETFS_ORIGIN_MODULES})
+    add_dependencies(${target} netfs-origin-${module})
+  endforeach()
+endfunction()

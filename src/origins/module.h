@@ -1,0 +1,54 @@
+#pragma once
+// The module ABI: how a protocol comes into netfs.
+//
+// A module is a shared object libnetfs-origin-SCHEME.so with one C entry, netfs_origin_module(),
+// that answers a table.  It is loaded only when a URL names its scheme and stays loaded.  The table
+// starts with the ABI number: it changes whenever this file, netfs/origin.h or netfs/subrequest.h
+// does so incompatibly, and a module of another number is refused.  Modules take the symbols of
+// libnetfs from the program that loads them, so there is one log, one set of thread contexts.
+//
+//   NETFS_ORIGIN_MODULE("file", "0.1", file_options, open_file_origin)
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "netfs/origin.h"
+#include "origins/url.h"
+
+namespace netfs::origins {
+
+inline constexpr uint32_t kOriginAbi = 1;
+
+// Options of one origin by name, as given with -o; only names the module lists.
+using OriginOptions = std::map<std::string, std::string>;
+
+struct OriginRequest {
+  Url url;
+  OriginOptions options;
+  Duration timeout = std::chrono::seconds(30);  // of every wait, connecting included
+  const Clock* clock = &Clock::system();
+};
+
+extern "C" struct NetfsOriginModule {
+  uint32_t abi;  // kOriginAbi; always the first field
+  const char* scheme;
+  const char* version;
+  const char* const*
+      options;  // names it takes, each followed by its one-line help; null at the end
+  // Connects, and finds that the root is a directory.  The error's detail is for the user.
+  Result<std::unique_ptr<Origin>> (*open)(const OriginRequest& request);
+};
+
+}  // namespace netfs::origins
+
+#define NETFS_ORIGIN_MODULE(scheme_, version_, options_, open_)                                \
+  extern "C" __attribute__((visibility("default"))) const ::netfs::origins::NetfsOriginModule* \
+  netfs_origin_module() {                                                                      \
+    static const ::netfs::origins::NetfsOriginModule module = {                                \
+        ::netfs::origins::kOriginAbi, scheme_, version_, options_, open_};                     \
+    return &module;                                                                            \
+  }
