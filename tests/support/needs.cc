@@ -1,0 +1,30 @@
+#include "tests/support/needs.h"
+
+#include <cstdlib>
+#include <sstream>
+#include <unistd.h>
+
+namespace netfs::test {
+
+std::string root() {
+  return ::geteuid() == 0 ? "" : "needs root";
+}
+
+std::string fuse() {
+  return ::access("/dev/fuse", R_OK | W_OK) == 0 ? "" : "needs /dev/fuse";
+}
+
+std::string loop_devices() {
+  return ::access("/dev/loop-control", R_OK | W_OK) == 0 ? "" : "needs loop devices";
+}
+
+std::string program(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::istringstream dirs(std::string(path != nullptr ? path : "") + ":/usr/sbin:/sbin");
+  for (std::string dir; std::getline(dirs, dir, ':');) {
+    if (::access((dir + "/" + name).c_str(), X_OK) == 0) return "";
+  }
+  return "needs the program " + name;
+}
+
+}  // namespace netfs::test

@@ -1,0 +1,103 @@
+#include "tests/support/netfs_mount.h"
+
+#include <csignal>
+#include <sstream>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+constexpr std::chrono::seconds kMountTimeout{30};
+
+void sum_numbers(const nlohmann::json& json, const std::string& key, int64_t& sum) {
+  for (const auto& item : json.items()) {
+    if (item.value().is_structured()) {
+      sum_numbers(item.value(), key, sum);
+    } else if (json.is_object() && item.key() == key && item.value().is_number()) {
+      sum = (sum < 0 ? 0 : sum) + item.value().get<int64_t>();
+    }
+  }
+}
+
+}  // namespace
+
+std::string netfs_binary() {
+  return NETFS_TEST_BINARY;
+}
+
+NetfsMount::NetfsMount(Options options, const TempDir& temp)
+    : path_(temp / options.name), log_file_(temp / (options.name + ".log")) {
+  ::mkdir(path_.c_str(), 0755);
+  std::vector<std::string> argv = {netfs_binary(), "mount", "--foreground", options.url, path_};
+  if (!options.cache_dir.empty()) {
+    argv.insert(argv.end(), {"--cache-dir", options.cache_dir});
+  }
+  argv.insert(argv.end(), options.more.begin(), options.more.end());
+  process_ = std::make_unique<Process>(argv, log_file_);
+  wait_until(
+      [this] {
+        ready_ = mounted();
+        return ready_ || process_->wait(Duration::zero()).has_value();
+      },
+      kMountTimeout);
+}
+
+NetfsMount::~NetfsMount() {
+  if (!mounted() && process_->wait(Duration::zero())) return;
+  if (unmount(std::chrono::seconds(20))) return;
+  abort();
+  const std::vector<pid_t> workers = children_of(supervisor());
+  process_->signal(SIGKILL);
+  for (pid_t pid : workers) ::kill(pid, SIGKILL);
+}
+
+std::string NetfsMount::log() const {
+  return read_text(log_file_);
+}
+
+// By the table of mounts: a stat() of a mount that hangs would hang as well.
+bool NetfsMount::mounted() const {
+  std::istringstream table(read_text("/proc/self/mountinfo"));
+  for (std::string line; std::getline(table, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, device, root, where;
+    fields >> id >> parent >> device >> root >> where;
+    if (where == path_) return true;
+  }
+  return false;
+}
+
+pid_t NetfsMount::worker() const {
+  const std::vector<pid_t> children = children_of(supervisor());
+  return children.empty() ? -1 : children.back();
+}
+
+nlohmann::json NetfsMount::status() const {
+  const Finished finished =
+      run({netfs_binary(), "status", path_, "--json"}, std::chrono::seconds(10));
+  if (finished.status != 0) return nullptr;
+  return nlohmann::json::parse(finished.output, nullptr, false);
+}
+
+int64_t NetfsMount::status_number(const std::string& key) const {
+  int64_t sum = -1;
+  const nlohmann::json json = status();
+  if (json.is_structured()) sum_numbers(json, key, sum);
+  return sum;
+}
+
+bool NetfsMount::unmount(Duration timeout) {
+  const MonoTime until = Clock::system().now() + timeout;
+  if (mounted()) run({netfs_binary(), "umount", path_}, timeout);
+  const Duration left = std::max(Duration(until - Clock::system().now()), Duration::zero());
+  return process_->wait(left).has_value() && !mounted();
+}
+
+void NetfsMount::abort() const {
+  ::umount2(path_.c_str(), MNT_FORCE | MNT_DETACH);
+}
+
+}  // namespace netfs::test

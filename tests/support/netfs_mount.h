@@ -1,0 +1,68 @@
+#pragma once
+// NetfsMount: a real `netfs mount`, by the binary of this build, with a bounded end.
+//
+// The supervisor runs in front (--foreground), so its worker can be found and killed.  At the end
+// it is unmounted; if that takes too long the connection is aborted and everything killed.
+//
+//   NetfsMount mount({.url = "file://" + tree, .cache_dir = cache}, temp);
+//   ASSERT_TRUE(mount.ready()) << mount.log();
+//   read_all(mount.path() + "/a");
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+
+namespace netfs::test {
+
+class NetfsMount {
+ public:
+  struct Options {
+    std::string url;
+    std::string cache_dir;
+    std::vector<std::string> more;  // further arguments of `netfs mount`
+    std::string name = "mnt";       // of the mount point below the temporary folder
+  };
+
+  NetfsMount(Options options, const TempDir& temp);
+  ~NetfsMount();
+  NetfsMount(const NetfsMount&) = delete;
+  NetfsMount& operator=(const NetfsMount&) = delete;
+
+  // Whether it is mounted.
+  [[nodiscard]] bool ready() const { return ready_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  // What the processes printed so far.
+  [[nodiscard]] std::string log() const;
+
+  [[nodiscard]] pid_t supervisor() const { return process_->pid(); }
+  // The process that serves now; -1 between two.
+  [[nodiscard]] pid_t worker() const;
+
+  // `netfs status --json`; null where it did not answer in time.
+  [[nodiscard]] nlohmann::json status() const;
+  // The sum of all numbers with this key, wherever they stand in the status; -1: none.
+  [[nodiscard]] int64_t status_number(const std::string& key) const;
+
+  // `netfs umount`; whether it was gone, and the processes ended, before the time was over.
+  [[nodiscard]] bool unmount(Duration timeout = std::chrono::seconds(30));
+  // Ends the connection: every call on the mount fails from now on.  From any thread.
+  void abort() const;
+
+ private:
+  [[nodiscard]] bool mounted() const;
+
+  const std::string path_;
+  const std::string log_file_;
+  std::unique_ptr<Process> process_;
+  bool ready_ = false;
+};
+
+// The `netfs` of this build.
+std::string netfs_binary();
+
+}  // namespace netfs::test
