@@ -31,6 +31,7 @@
 
 #include "base/result.h"
 #include "fuse/channel.h"
+#include "fuse/lock_classes.h"
 #include "fuse/wire.h"
 #include "sync/mutex.h"
 #include "telemetry/counter.h"
@@ -53,7 +54,7 @@ class BackingIds {
   Result<int32_t> acquire(NodeId node, int fd) EXCLUDES(mutex_);
   // As acquire(), but only if the id is remembered: no file need be opened.
   std::optional<int32_t> acquire_known(NodeId node) EXCLUDES(mutex_);
-  // One open of `node` has ended (RELEASE), or its answer could not be sent.
+  // One open of `node` has ended: RELEASE, or the open failed after all.
   void release(NodeId node) EXCLUDES(mutex_);
   // The node is gone or must get another file: its id is closed now, or at the last release.
   void forget(NodeId node) EXCLUDES(mutex_);
@@ -70,12 +71,15 @@ class BackingIds {
     std::list<NodeId>::iterator idle;  // its place in idle_ while opens is 0
   };
   std::optional<int32_t> acquire_locked(NodeId node) REQUIRES(mutex_);
+  // Drops the longest idle one; the id to close.
+  int32_t evict_locked() REQUIRES(mutex_);
+  void close_id(int32_t id);
 
   KernelChannel& channel_;
   const size_t idle_max_;
   telemetry::Triplet counters_;  // of registrations
 
-  mutable sync::Mutex mutex_;
+  mutable sync::Mutex mutex_{kBackingLock};
   std::unordered_map<NodeId, Entry> entries_ GUARDED_BY(mutex_);
   std::list<NodeId> idle_ GUARDED_BY(mutex_);  // least recently used first
 };

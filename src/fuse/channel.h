@@ -3,10 +3,11 @@
 //
 // Implementations: device_channel.h (/dev/fuse and its clones), fake_kernel.h (a socket pair that
 // plays the kernel, for tests); a ring would be a third.  A channel has one or more queues; each is
-// read by one thread.  A reply goes out through the queue that brought its request: the kernel
-// looks for the request there only.  Notifications may take any queue.
+// read by one thread, or by several where there are fewer queues than threads.  A reply goes out
+// through the queue that brought its request: the kernel looks for the request there only.
+// Notifications may take any queue.
 //
-// Thread-safety: receive() by one thread a queue; the rest from any thread, concurrently.
+// Thread-safe.
 
 #include <cstddef>
 #include <cstdint>

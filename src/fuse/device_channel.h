@@ -6,10 +6,15 @@
 // interrupts them by a signal (kWakeSignal, whose handler does nothing), sent until each has come
 // back.
 //
+// At most kReceiversMax threads ever receive.  Thread-safe.
+//
 //   auto channel = TRY(DeviceChannel::create(std::move(fds)));
 
+#include <array>
 #include <atomic>
 #include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -22,10 +27,10 @@ class DeviceChannel final : public KernelChannel {
  public:
   // Ignored by default, used by nothing else here.
   static constexpr int kWakeSignal = SIGURG;
+  static constexpr size_t kReceiversMax = 256;
 
-  // EINVAL: no descriptor.  The descriptors must be blocking; they are made so.
+  // EINVAL: no descriptor.  They must be blocking, and are made so.
   static Result<std::unique_ptr<DeviceChannel>> create(std::vector<UniqueFd> fds);
-  ~DeviceChannel() override;
 
   [[nodiscard]] unsigned queue_count() const override;
   Result<size_t> receive(unsigned queue, std::span<std::byte> buffer) override;
@@ -35,11 +40,19 @@ class DeviceChannel final : public KernelChannel {
   void shutdown() override;
 
  private:
-  struct Queue;
-  explicit DeviceChannel(std::vector<UniqueFd> fds);
+  // A thread that has received from this channel.
+  struct Receiver {
+    std::atomic<int> tid{0};
+    std::atomic<bool> inside{false};
+  };
 
+  explicit DeviceChannel(std::vector<UniqueFd> fds);
+  Receiver* this_thread();
+
+  const uint64_t id_;  // tells a thread whether the receiver it remembers is of this channel
   std::vector<UniqueFd> fds_;
-  std::vector<std::unique_ptr<Queue>> queues_;
+  std::array<Receiver, kReceiversMax> receivers_;
+  std::atomic<size_t> receiver_count_{0};
   std::atomic<bool> stopping_{false};
 };
 

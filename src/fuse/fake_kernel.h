@@ -5,7 +5,7 @@
 // also misbehave: answer ENOENT to a reply as for an interrupted request, send short packets, end
 // the connection in the middle of everything.  A message is at most kMessageMax bytes.
 //
-// Thread-safety: every call from any thread.  The channel may outlive the FakeKernel.
+// Thread-safe.  It owns the channel, so it must outlive the session.
 //
 //   auto kernel = FakeKernel::create(2);
 //   auto session = MUST(Session::create(kernel->channel(), handler, {}, Clock::system()));
@@ -15,18 +15,21 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "fuse/channel.h"
 #include "fuse/encode.h"
+#include "fuse/lock_classes.h"
 #include "fuse/protocol.h"
 #include "fuse/wire.h"
 #include "sync/cond_var.h"
@@ -66,7 +69,7 @@ class FakeKernel {
   static std::unique_ptr<FakeKernel> create(unsigned queues = 1);
   ~FakeKernel();
 
-  [[nodiscard]] KernelChannel& channel() const { return *channel_; }
+  [[nodiscard]] KernelChannel& channel() const;
 
   // Sends a request; its unique.  `body` follows the header as it is.
   uint64_t send(Opcode opcode, NodeId node, std::span<const std::byte> body);
@@ -76,7 +79,7 @@ class FakeKernel {
     return send(opcode, node, bytes_of(in));
   }
   uint64_t send_name(Opcode opcode, NodeId node, std::string_view name);  // NUL added
-  uint64_t interrupt(uint64_t unique);
+  void interrupt(uint64_t unique);
   void forget(NodeId node, uint64_t lookups);
   // Bytes as they are, header included.
   void send_raw(std::span<const std::byte> message);
@@ -92,9 +95,11 @@ class FakeKernel {
     return await(send_name(opcode, node, name));
   }
 
-  // A whole INIT as this kernel would send it (7.45, all flags); the answer.
-  std::optional<proto::InitOut> init();
-  std::optional<proto::InitOut> init(const proto::InitIn& in, size_t in_bytes = sizeof(InitIn));
+  // What a 6.18 kernel says in INIT: protocol 7.45.
+  static proto::InitIn newest_init();
+  // A whole INIT, of which the first `in_bytes` are sent; the answer, none when it was an error.
+  std::optional<proto::InitOut> init(const proto::InitIn& in = newest_init(),
+                                     size_t in_bytes = sizeof(proto::InitIn));
 
   std::optional<Notification> await_notification() EXCLUDES(mutex_);
 
@@ -108,23 +113,26 @@ class FakeKernel {
   [[nodiscard]] unsigned backing_open_count() const;
   // Messages that were no proper answer: a wrong length, a unique never sent or answered twice.
   [[nodiscard]] unsigned protocol_errors() const EXCLUDES(mutex_);
+  // INTERRUPTs that the session asked to be told again.
+  [[nodiscard]] unsigned interrupts_postponed() const EXCLUDES(mutex_);
 
  private:
-  using InitIn = proto::InitIn;
   class Channel;
   FakeKernel(UniqueFd kernel_side, std::unique_ptr<Channel> channel);
   void collect() EXCLUDES(mutex_);
+  void take_message_locked(std::span<const std::byte> message) REQUIRES(mutex_);
+  void send_as(uint64_t unique, Opcode opcode, NodeId node, std::span<const std::byte> body);
 
   UniqueFd socket_;
-  std::unique_ptr<Channel> owned_;
-  KernelChannel* channel_;
-  mutable sync::Mutex mutex_;
+  std::unique_ptr<Channel> channel_;
+  mutable sync::Mutex mutex_{kFakeKernelLock};
   sync::CondVar changed_;
-  uint64_t next_unique_ GUARDED_BY(mutex_) = 2;  // even, as the kernel's; odd ones are interrupts
-  std::map<uint64_t, bool> waiting_ GUARDED_BY(mutex_);  // sent and not answered
+  uint64_t next_unique_ GUARDED_BY(mutex_) = 2;    // even, as the kernel's; odd ones are interrupts
+  std::set<uint64_t> waiting_ GUARDED_BY(mutex_);  // sent and not answered
   std::map<uint64_t, Answer> answers_ GUARDED_BY(mutex_);
-  std::vector<Notification> notifications_ GUARDED_BY(mutex_);
+  std::deque<Notification> notifications_ GUARDED_BY(mutex_);
   unsigned protocol_errors_ GUARDED_BY(mutex_) = 0;
+  unsigned interrupts_postponed_ GUARDED_BY(mutex_) = 0;
   bool ended_ GUARDED_BY(mutex_) = false;
   sync::Thread collector_;
 };

@@ -49,10 +49,11 @@ struct Feature {
   std::string why_not;  // empty when on
 };
 
-// EPROTO: a kernel whose protocol is older than we speak.  For a newer major use init_out_major().
+// EPROTO: a kernel whose protocol is older than we speak.  A newer major is answered with ours, and
+// asks again.
 Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& options);
 
-proto::InitOut init_out(const Negotiated& negotiated, const SessionOptions& options);
+proto::InitOut init_out(const Negotiated& negotiated);
 // How much of it a kernel of this minor takes.
 size_t init_out_bytes(uint32_t kernel_minor);
 

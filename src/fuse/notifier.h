@@ -21,6 +21,7 @@
 #include "base/byte_range.h"
 #include "base/clock.h"
 #include "fuse/channel.h"
+#include "fuse/lock_classes.h"
 #include "fuse/wire.h"
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
@@ -80,7 +81,7 @@ class Notifier {
   telemetry::Triplet counters_;
   telemetry::Counter refused_;
 
-  mutable sync::Mutex mutex_;
+  mutable sync::Mutex mutex_{kNotifierLock};
   sync::CondVar changed_;
   std::deque<Item> queue_ GUARDED_BY(mutex_);
   bool sending_ GUARDED_BY(mutex_) = false;

@@ -24,6 +24,10 @@ namespace netfs::fuse {
 
 class Session;
 
+// What every unanswered request holds, the same for all: fuse.fault, because the kernel may hold a
+// memory map or a page lock for it.
+const sync::Context& request_context();
+
 class Reply {
  public:
   static constexpr size_t kGatherMax = 511;  // a writev takes 1024; the header is one more
@@ -49,8 +53,8 @@ class Reply {
   // An INTERRUPT for this request has come.  Whoever lists requests for Handler::interrupt() lists
   // first and asks this then: so none is missed.
   [[nodiscard]] bool interrupted() const;
-  // The context of every unanswered request: it holds fuse.fault.  Adopt it while working for one.
-  [[nodiscard]] const sync::Context& context() const;
+  // To be adopted by whoever works for the request: request_context().
+  [[nodiscard]] const sync::Context& context() const { return request_context(); }
 
  private:
   friend class Session;
@@ -64,6 +68,8 @@ class Reply {
         queue_(queue),
         slot_(slot),
         arrived_(arrived) {}
+
+  void drop();
 
   Session* session_ = nullptr;
   uint64_t unique_ = 0;

@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "fuse/channel.h"
+#include "fuse/lock_classes.h"
 #include "fuse/negotiate.h"
 #include "fuse/reply.h"
 #include "fuse/wire.h"
@@ -111,32 +112,45 @@ class Session {
 
  private:
   friend class Reply;
-  struct Queue;
   struct Slot;
+  struct Queue;
 
   Session(KernelChannel& channel, Handler& handler, SessionOptions options, const Clock& clock);
-  void run_queue(Queue& queue);
+  Result<void> make_queues(uint32_t max_write_bytes);
+  void run_queue(Queue& queue) EXCLUDES(mutex_);
   void serve(Queue& queue, std::span<const std::byte> message);
   void serve_init(const Queue& queue, const Header& header, const InitRequest& init)
       EXCLUDES(mutex_);
-  void serve_interrupt(const Queue& queue, const Header& header, const InterruptRequest& interrupt);
+  void serve_interrupt(const InterruptRequest& interrupt, const Header& header);
+  void set_negotiated(const Negotiated& negotiated) EXCLUDES(mutex_);
+  Reply admit(Queue& queue, const Header& header, MonoTime arrived);
   void send_answer(unsigned queue, uint64_t unique, int error_code, std::span<const iovec> body);
-  void finish(Reply& reply, int error_code, std::span<const iovec> body);
+  void finish(Reply& reply, int error_code, const std::span<const iovec>* body);
+  [[nodiscard]] bool was_interrupted(const Reply& reply) const;
+  [[nodiscard]] Slot* find_slot(uint64_t unique) const;
+  [[nodiscard]] bool idle() const;
+  bool wait_idle(Deadline deadline) EXCLUDES(mutex_);
+  void answer_what_is_left();
+  OpCounters& op(Opcode opcode);
 
   KernelChannel& channel_;
   Handler& handler_;
   const SessionOptions options_;
   const Clock& clock_;
   SessionCounters counters_;
-  std::vector<std::unique_ptr<Queue>> queues_;
-  std::atomic<bool> destroyed_{false};
+  std::vector<std::unique_ptr<Queue>> queues_;  // fixed once made
+  bool resumed_ = false;
+  bool chase_interrupts_ = true;  // see serve_interrupt()
+  std::atomic<bool> ready_{false};
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint64_t> unlisted_live_{0};
 
-  mutable sync::Mutex mutex_;
+  mutable sync::Mutex mutex_{kSessionLock};
   sync::CondVar changed_;
   std::optional<Negotiated> negotiated_ GUARDED_BY(mutex_);
   unsigned threads_running_ GUARDED_BY(mutex_) = 0;
   bool started_ GUARDED_BY(mutex_) = false;
-  std::vector<sync::Thread> threads_;
+  std::vector<sync::Thread> threads_ GUARDED_BY(mutex_);
 };
 
 }  // namespace netfs::fuse

@@ -200,7 +200,7 @@ Result<Header> decode_header(std::span<const std::byte> message);
 // EPROTO: the header as above; EINVAL: the header is sound, the body is not.
 Result<Request> decode_request(std::span<const std::byte> message);
 
-// "READ", "opcode 77".
+// "READ"; "UNKNOWN" for what we do not speak.
 std::string_view opcode_name(Opcode opcode);
 // Whether the kernel waits for an answer.
 bool takes_reply(Opcode opcode);
