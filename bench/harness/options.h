@@ -1,0 +1,32 @@
+#pragma once
+// Options: the command line that all benchmark programs share.
+//
+//   bench_NAME [--quick] [--only TEXT] [--pairs N] [--workdir DIR] [--json FILE] [--netfs PROGRAM]
+//              [--sftp SCRIPT] [--no-peers] [--no-netfs]
+
+#include <string>
+
+#include "base/result.h"
+
+namespace netfs::bench {
+
+struct Options {
+  bool quick = false;  // small files: to see that it works, not to quote
+  bool peers = true;   // sshfs, rclone, sftp get
+  bool netfs = true;   // off: the native and the peers' sides only
+  unsigned pairs = 7;  // rounds of each row
+  std::string only;    // rows whose name contains this
+  std::string workdir = "/var/tmp";
+  std::string json;           // where the result goes; empty: nowhere
+  std::string netfs_program;  // build/bin/netfs beside the benchmark by default
+  std::string sftp_script;    // starts the sshd; tests/servers/sftp.sh by default
+
+  [[nodiscard]] bool wants(const std::string& row) const {
+    return row.find(only) != std::string::npos;
+  }
+};
+
+// EINVAL names the option; the usage text is its detail.
+Result<Options> parse_options(int argc, char** argv);
+
+}  // namespace netfs::bench

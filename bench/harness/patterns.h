@@ -1,0 +1,47 @@
+#pragma once
+// Patterns: the reads that the rows time.  Each checks one word of every block it got (EBADMSG).
+//
+// All run in forked jobs (jobs.h).  Random positions come from a fixed seed and the job's number,
+// so that both sides of a pair read the same places.  No pattern drops or warms a cache.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "harness/content.h"
+#include "harness/jobs.h"
+
+namespace netfs::bench {
+
+// The whole file in order; units: bytes.
+Result<Work> read_sequential(const FileSpec& file, uint32_t block_bytes);
+
+struct RandomReads {
+  unsigned jobs = 1;
+  uint64_t count = 0;  // per job
+  uint32_t block_bytes = 4096;
+  bool direct = false;       // O_DIRECT
+  uint64_t limit_bytes = 0;  // only the file's first so many bytes; 0: all
+  uint64_t salt = 0;         // other positions for another salt
+};
+// units: reads.
+Result<Work> read_random(const FileSpec& file, const RandomReads& how);
+
+// Touches `count` random pages of a fresh mapping; units: pages.
+Result<Work> touch_mapping(const FileSpec& file, uint64_t count);
+
+// Latency of each of `count` random reads by one job, in seconds, in the order made.  No position
+// is read twice; `salt` chooses them.
+Result<std::vector<double>> random_latencies(const FileSpec& file, const RandomReads& how);
+
+// open, read to the end, close of each file, shared out among the jobs; units: files.
+Result<Work> read_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs);
+
+// fstatat of each file; units: files.
+Result<Work> stat_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs);
+
+// find ROOT -ls, its output thrown away; units: names.
+Result<Work> find_ls(const std::string& root, uint64_t names);
+
+}  // namespace netfs::bench
