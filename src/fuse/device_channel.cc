@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
