@@ -35,6 +35,8 @@ class NetfsMount {
 
   // Whether it is mounted.
   [[nodiscard]] bool ready() const { return ready_; }
+  // Whether it still is, by the table of mounts: never hangs.
+  [[nodiscard]] bool mounted() const;
   [[nodiscard]] const std::string& path() const { return path_; }
   // What the processes printed so far.
   [[nodiscard]] std::string log() const;
@@ -54,8 +56,6 @@ class NetfsMount {
   void abort() const;
 
  private:
-  [[nodiscard]] bool mounted() const;
-
   const std::string path_;
   const std::string log_file_;
   std::unique_ptr<Process> process_;

@@ -1,6 +1,7 @@
 #include "tests/support/test_sshd.h"
 
 #include <arpa/inet.h>
+#include <csignal>
 #include <pwd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -71,6 +72,15 @@ bool TestSshd::start(unsigned port, const std::string& use_pam) {
            user_ + "@127.0.0.1", "true"},
           kToolTimeout);
   return login.status == 0;
+}
+
+void TestSshd::stop() {
+  std::vector<pid_t> family = children_of(process_->pid());
+  for (size_t i = 0; i < family.size(); ++i) {
+    for (const pid_t child : children_of(family[i])) family.push_back(child);
+  }
+  process_.reset();
+  for (const pid_t pid : family) ::kill(pid, SIGKILL);
 }
 
 bool TestSshd::start_again() {

@@ -25,8 +25,9 @@ class TestSshd {
   // The arguments of `netfs mount` that let it in.
   [[nodiscard]] std::vector<std::string> mount_options() const;
 
-  // Stops it, as a host that goes down does; and starts it again on the same port.
-  void stop() { process_.reset(); }
+  // Kills it with all its sessions, as a host that goes down does; and starts it again on the same
+  // port.
+  void stop();
   [[nodiscard]] bool start_again();
 
  private:
