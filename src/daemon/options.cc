@@ -145,8 +145,6 @@ const std::array kTable = {
               }},
     OptionRow{"allow-other", kFlag, "", kAccess, "let other users in, as file modes say",
               [](O o, V v) { return set_flag(o.allow_other, v); }},
-    OptionRow{"allow-root", kFlag, "", kAccess, "let root in as well as the mounting user",
-              [](O o, V v) { return set_flag(o.allow_root, v); }},
     OptionRow{"uid", kValue, "N", kAccess, "show every file as owned by this user",
               [](O o, V v) { return set_number(o.uid, v, 10, kIdMax); }},
     OptionRow{"gid", kValue, "N", kAccess, "show every file as owned by this group",
@@ -205,9 +203,6 @@ Result<MountOptions> parse_options(const OptionMap& map) {
     if (!set.ok()) {
       return Error(EINVAL, "options", fmt::format("option {}: {}", name, set.error().detail()));
     }
-  }
-  if (options.allow_root && options.allow_other) {
-    return Error(EINVAL, "options", "allow-other and allow-root exclude each other; drop one");
   }
   if (options.verify_always) options.passthrough = false;
   return options;

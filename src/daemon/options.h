@@ -56,7 +56,6 @@ struct MountOptions {
   bool read_only = true;
   bool asked_read_write = false;  // by name; such a mount is read-only all the same
   bool allow_other = false;
-  bool allow_root = false;
   std::optional<uint32_t> uid;
   std::optional<uint32_t> gid;
   std::optional<uint32_t> umask;

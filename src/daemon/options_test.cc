@@ -89,10 +89,6 @@ TEST(Options, UnknownAndBadOnesAreNamed) {
   }
 }
 
-TEST(Options, AllowOtherAndAllowRootExcludeEachOther) {
-  EXPECT_TRUE(parse_options({{"allow-other", "true"}, {"allow-root", "true"}}).is_error(EINVAL));
-}
-
 TEST(Options, VerifyAlwaysGivesUpPassthrough) {
   EXPECT_FALSE(parse_options({{"verify", "always"}}).value().passthrough);
 }

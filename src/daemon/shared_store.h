@@ -1,0 +1,72 @@
+#pragma once
+// SharedStore: what all mounts of one daemon share: the cache directory, the offload that writes to
+// it, and the buffers that data travels in.
+//
+// Life: open() once, at the first mount; close() after the last mount is closed, boundedly.  When
+// close() answers false, a thread still stands in a write to a disk that does not answer: nothing
+// here may be destroyed then, and the process ends by _exit().  Thread-safe.
+//
+//   SharedStore store({.cache_dir = "/var/cache/netfs", .cache_size = {.percent = 10}});
+//   TRY(store.open());
+
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "cachefiles/cache_files.h"
+#include "daemon/lock_classes.h"
+#include "daemon/quantity.h"
+#include "netfs/buffer.h"
+#include "netfs/cache.h"
+#include "netfs/offload.h"
+#include "sync/cond_var.h"
+#include "sync/mutex.h"
+
+namespace netfs::daemon {
+
+class SharedStore {
+ public:
+  struct Options {
+    std::string cache_dir;  // empty: no cache
+    DiskAmount cache_size{.percent = 10};
+    uint64_t memory_bytes = 96 << 20;
+  };
+
+  explicit SharedStore(Options options);
+  ~SharedStore();
+
+  // Opens the cache if it is not open; waits for the disk.  Errors: CacheFiles::create(); it may be
+  // tried again then.
+  Result<void> open() EXCLUDES(mutex_);
+  // Goes on without a cache for good: after open() failed and mounts must live on.
+  void give_up_cache() EXCLUDES(mutex_);
+  bool close(Deadline deadline) EXCLUDES(mutex_);
+
+  [[nodiscard]] const Options& options() const { return options_; }
+  BufferPool& pool() { return pool_; }
+  // Null without a cache; constant once open() has returned.
+  cachefiles::CacheFiles* cache() EXCLUDES(mutex_);
+  Offload* offload() EXCLUDES(mutex_);
+
+ private:
+  enum class State { kNew, kOpening, kOpen };
+
+  void set_state(State state) EXCLUDES(mutex_);
+
+  const Options options_;
+  BufferPool pool_;
+  sync::Mutex mutex_{kSharedStoreLock};
+  sync::CondVar changed_;
+  State state_ GUARDED_BY(mutex_) = State::kNew;
+  std::unique_ptr<cachefiles::CacheFiles> cache_ GUARDED_BY(mutex_);
+  std::unique_ptr<Offload> offload_ GUARDED_BY(mutex_);
+};
+
+// The limit in bytes: a share is of the whole disk that `directory` is on.
+Result<uint64_t> limit_bytes(const DiskAmount& amount, const std::string& directory);
+
+// What an Offload may queue when all buffers are `memory_bytes`: half, so that readers have room.
+size_t offload_queue_bytes(uint64_t memory_bytes);
+
+}  // namespace netfs::daemon

@@ -1,0 +1,287 @@
+#include "daemon/supervisor.h"
+
+#include <algorithm>
+#include <csignal>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "daemon/worker_process.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr Duration kSendTimeout = std::chrono::seconds(5);
+
+Deadline soon() {
+  return Deadline::after(Clock::system(), kSendTimeout);
+}
+
+std::string describe_death(int wait_status) {
+  if (WIFSIGNALED(wait_status)) {
+    return fmt::format("was killed by signal {} ({})", WTERMSIG(wait_status),
+                       ::strsignal(WTERMSIG(wait_status)));
+  }
+  return fmt::format("ended with code {}", WEXITSTATUS(wait_status));
+}
+
+}  // namespace
+
+Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
+
+int Supervisor::run() {
+  ::prctl(PR_SET_NAME, "netfs-supervise");
+  ::openlog("netfs", LOG_PID, LOG_DAEMON);
+  sigset_t watched;
+  sigemptyset(&watched);
+  for (const int number : {SIGTERM, SIGINT, SIGCHLD}) sigaddset(&watched, number);
+  ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+  ::signal(SIGHUP, SIG_IGN);
+  ::signal(SIGPIPE, SIG_IGN);
+  signals_ = UniqueFd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals_) {
+    shout(fmt::format("cannot watch signals: {}", Error::from_errno("signalfd").message()));
+    return 1;
+  }
+  if (!start()) give_up("the worker cannot be started");
+  while (!ended_ || !operations_.empty()) wait_once();
+  return exit_code_;
+}
+
+bool Supervisor::start() {
+  restart_at_ = MonoTime::max();
+  Result<std::pair<UniqueFd, UniqueFd>> pair = packet_pair();
+  if (!pair.ok()) {
+    shout(pair.error().message());
+    return false;
+  }
+  auto [ours, theirs] = std::move(pair).value();
+  const Result<pid_t> pid = start_worker(options_.command, theirs.get(), options_.listener.get());
+  if (!pid.ok()) {
+    shout(pid.error().message());
+    return false;
+  }
+  worker_pid_ = pid.value();
+  worker_socket_ = std::move(ours);
+  ++workers_started_;
+  // A worker that dies while it is told is seen as dead a moment later.
+  if (!hand_over()) ::kill(worker_pid_, SIGKILL);
+  if (stopping_) begin_stop();
+  return true;
+}
+
+bool Supervisor::hand_over() {
+  const SupervisorMessage hello{.verb = SupervisorVerb::kHello,
+                                .id = workers_started_ - 1,
+                                .held = held_.size(),
+                                .text = options_.settings};
+  if (!send_packet(worker_socket_.get(), encode(hello), {}, soon()).ok()) return false;
+  for (const auto& [id, held] : held_) {
+    std::vector<int> fds;
+    for (const UniqueFd& fd : held.fds) fds.push_back(fd.get());
+    const SupervisorMessage adopt{.verb = SupervisorVerb::kAdopt, .id = id, .text = held.state};
+    if (!send_packet(worker_socket_.get(), encode(adopt), fds, soon()).ok()) return false;
+  }
+  return true;
+}
+
+void Supervisor::serve_worker() {
+  Result<Packet> packet = receive_packet(worker_socket_.get(), soon());
+  if (!packet.ok()) {
+    // Its end is told by SIGCHLD; until then nothing more is read.
+    worker_socket_.reset();
+    return;
+  }
+  Result<WorkerMessage> message = decode_worker_message(packet.value().text);
+  if (!message.ok()) {
+    shout(fmt::format("the worker talks nonsense ({})", message.error().message()));
+    return;
+  }
+  carry_out(std::move(message).value());
+}
+
+void Supervisor::carry_out(WorkerMessage message) {
+  const auto held = held_.find(message.id);
+  switch (message.verb) {
+    case WorkerVerb::kKeep:
+      if (held != held_.end()) held->second.state = std::move(message.state);
+      return;
+    case WorkerVerb::kRelease:
+      if (held != held_.end()) held_.erase(held);
+      return;
+    case WorkerVerb::kMount:
+    case WorkerVerb::kUnmount:
+      break;
+  }
+  const uint64_t id = message.id;
+  Result<ChildOperation> operation = ChildOperation::start(
+      std::move(message), Deadline::after(Clock::system(), options_.operation_timeout));
+  if (!operation.ok()) {
+    answer(id, operation.code(), operation.error().message(), {});
+    return;
+  }
+  operations_.push_back(std::move(operation).value());
+}
+
+void Supervisor::operation_ended(size_t index, Packet packet) {
+  const WorkerMessage request = operations_[index].message();
+  operations_.erase(operations_.begin() + static_cast<ptrdiff_t>(index));
+  const Result<SupervisorMessage> done = decode_supervisor_message(packet.text);
+  if (!done.ok()) {
+    answer(request.id, EPROTO, done.error().message(), {});
+    return;
+  }
+  std::vector<int> fds;
+  for (const UniqueFd& fd : packet.fds) fds.push_back(fd.get());
+  answer(request.id, done.value().code, done.value().text, fds);
+  if (request.verb != WorkerVerb::kMount || done.value().code != 0) return;
+  if (stopping_ || ended_) {
+    // Nobody will serve it: it goes as it came.
+    WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = fuse::UnmountMode::kLazy};
+    undo.mount.mount_point = request.mount.mount_point;
+    packet.fds.clear();
+    carry_out(std::move(undo));
+    return;
+  }
+  held_[request.id] = Held{request.mount.mount_point, request.state, std::move(packet.fds)};
+}
+
+void Supervisor::answer(uint64_t id, int code, const std::string& text,
+                        const std::vector<int>& fds) {
+  if (!worker_socket_) return;
+  const SupervisorMessage message{
+      .verb = SupervisorVerb::kAnswer, .id = id, .code = code, .text = text};
+  const Result<void> sent = send_packet(worker_socket_.get(), encode(message), fds, soon());
+  if (!sent.ok()) shout(fmt::format("the worker takes no answer: {}", sent.error().message()));
+}
+
+void Supervisor::read_signals() {
+  signalfd_siginfo info{};
+  while (::read(signals_.get(), &info, sizeof info) == sizeof info) {
+    if (info.ssi_signo != SIGCHLD) begin_stop();
+  }
+  reap();
+}
+
+void Supervisor::reap() {
+  std::erase_if(abandoned_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
+  if (worker_pid_ < 0) return;
+  int status = 0;
+  // Each operation waits for its own child.
+  if (::waitpid(worker_pid_, &status, WNOHANG) == worker_pid_) worker_died(status);
+}
+
+void Supervisor::worker_died(int wait_status) {
+  // What it said last, a release perhaps, may still lie in the socket.
+  while (worker_socket_) serve_worker();
+  worker_pid_ = -1;
+  kill_at_ = MonoTime::max();
+  const bool ended_well = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
+  if (stopping_ || (ended_well && held_.empty())) {
+    unmount_held();
+    ended_ = true;
+    return;
+  }
+  const std::optional<Duration> wait = policy_.died(wait_status, Clock::system().now());
+  if (!wait) {
+    give_up(fmt::format("the worker {} again", describe_death(wait_status)));
+    return;
+  }
+  shout(fmt::format("the worker {}; {} mounts are handed to a new one", describe_death(wait_status),
+                    held_.size()));
+  restart_at_ = Clock::system().now() + *wait;
+}
+
+void Supervisor::give_up(const std::string& why) {
+  for (const auto& [id, held] : held_) {
+    shout(fmt::format("giving up {}: {}; unmount it with: umount -l {}", held.mount_point, why,
+                      held.mount_point));
+  }
+  if (held_.empty()) shout(fmt::format("giving up: {}", why));
+  held_.clear();
+  ended_ = true;
+  exit_code_ = 1;
+}
+
+void Supervisor::unmount_held() {
+  for (auto& [id, held] : held_) {
+    WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = fuse::UnmountMode::kLazy};
+    undo.mount.mount_point = held.mount_point;
+    carry_out(std::move(undo));
+  }
+  held_.clear();
+}
+
+void Supervisor::begin_stop() {
+  stopping_ = true;
+  if (worker_pid_ < 0) {
+    unmount_held();
+    ended_ = true;
+    return;
+  }
+  if (kill_at_ == MonoTime::max()) kill_at_ = Clock::system().now() + options_.stop_timeout;
+  if (!worker_socket_) return;
+  const SupervisorMessage stop{.verb = SupervisorVerb::kStop};
+  // If it cannot be told, the deadline ends it.
+  (void)send_packet(worker_socket_.get(), encode(stop), {}, soon()).ok();
+}
+
+void Supervisor::check_deadlines() {
+  const MonoTime now = Clock::system().now();
+  for (size_t i = operations_.size(); i-- > 0;) {
+    if (!operations_[i].deadline().passed(now)) continue;
+    abandoned_.push_back(operations_[i].pid());
+    operation_ended(i, operations_[i].abandon());
+  }
+  if (now >= kill_at_ && worker_pid_ >= 0) {
+    shout("the worker does not stop: it is killed");
+    ::kill(worker_pid_, SIGKILL);
+    kill_at_ = MonoTime::max();
+  }
+  if (now >= restart_at_ && !ended_ && !start()) {
+    const std::optional<Duration> wait = policy_.died(1 << 8, now);
+    if (!wait) return give_up("the worker cannot be started");
+    restart_at_ = now + *wait;
+  }
+}
+
+int Supervisor::next_wait_ms() const {
+  MonoTime next = std::min(restart_at_, kill_at_);
+  for (const ChildOperation& operation : operations_)
+    next = std::min(next, operation.deadline().at);
+  if (next == MonoTime::max()) return -1;
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(next - Clock::system().now()).count();
+  return static_cast<int>(std::clamp<int64_t>(left, 0, 60'000));
+}
+
+void Supervisor::wait_once() {
+  std::vector<pollfd> polled;
+  polled.push_back({.fd = signals_.get(), .events = POLLIN, .revents = 0});
+  polled.push_back({.fd = worker_socket_.get(), .events = POLLIN, .revents = 0});
+  for (const ChildOperation& operation : operations_) {
+    polled.push_back({.fd = operation.socket(), .events = POLLIN, .revents = 0});
+  }
+  const size_t operations = operations_.size();
+  if (::poll(polled.data(), polled.size(), next_wait_ms()) > 0) {
+    // From the last, so that the indices of those before stay.
+    for (size_t i = operations; i-- > 0;) {
+      if (polled[i + 2].revents != 0) operation_ended(i, operations_[i].finish());
+    }
+    if (polled[1].revents != 0 && worker_socket_) serve_worker();
+    if (polled[0].revents != 0) read_signals();
+  }
+  check_deadlines();
+}
+
+void Supervisor::shout(const std::string& line) const {
+  ::syslog(LOG_ERR, "%s", line.c_str());
+  telemetry::log_error("supervisor", "{}", line);
+}
+
+}  // namespace netfs::daemon

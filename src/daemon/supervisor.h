@@ -1,0 +1,84 @@
+#pragma once
+// Supervisor: the small process that must not die, so that the one that does the work may.
+//
+// It does what needs privilege or must outlive the worker, and nothing else: it mounts and unmounts
+// (in children of its own), holds the descriptors of every connection, starts the worker, and
+// starts it again when it dies, handing it the mounts with what it had said of them.  It ends when
+// the worker has ended well and no mount is left.  When the worker dies again and again it gives
+// up aloud: the descriptors are closed, which aborts the connections, so users get errors and do
+// not hang.
+//
+// One thread, and no thread may exist in the process.  It blocks SIGTERM, SIGINT and SIGCHLD and
+// reads them from a signalfd; SIGTERM asks the worker to unmount everything.
+//
+//   Supervisor supervisor({.listener = ..., .settings = ..., .command = {"/proc/self/exe",
+//   "worker"}}); return supervisor.run();
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/unique_fd.h"
+#include "daemon/child_operation.h"
+#include "daemon/restart_policy.h"
+#include "daemon/supervisor_message.h"
+
+namespace netfs::daemon {
+
+class Supervisor {
+ public:
+  struct Options {
+    UniqueFd listener;                 // the control socket; the worker accepts on it
+    std::string settings;              // for every worker, not looked into
+    std::vector<std::string> command;  // the worker's program and arguments
+    Duration operation_timeout = std::chrono::seconds(30);
+    Duration stop_timeout = std::chrono::seconds(30);
+  };
+
+  explicit Supervisor(Options options);
+  // 0 when everything ended well.
+  int run();
+
+ private:
+  // A mounted connection, kept open through the deaths of workers.
+  struct Held {
+    std::string mount_point;
+    std::string state;
+    std::vector<UniqueFd> fds;
+  };
+
+  [[nodiscard]] bool start();
+  [[nodiscard]] bool hand_over();
+  void serve_worker();
+  void carry_out(WorkerMessage message);
+  void operation_ended(size_t index, Packet answer);
+  void answer(uint64_t id, int code, const std::string& text, const std::vector<int>& fds);
+  void read_signals();
+  void reap();
+  void worker_died(int wait_status);
+  void give_up(const std::string& why);
+  void unmount_held();
+  void begin_stop();
+  void check_deadlines();
+  [[nodiscard]] int next_wait_ms() const;
+  void wait_once();
+  void shout(const std::string& line) const;
+
+  Options options_;
+  UniqueFd signals_;
+  UniqueFd worker_socket_;
+  pid_t worker_pid_ = -1;
+  uint64_t workers_started_ = 0;
+  RestartPolicy policy_;
+  MonoTime restart_at_ = MonoTime::max();
+  MonoTime kill_at_ = MonoTime::max();  // of a worker that does not stop
+  bool stopping_ = false;
+  bool ended_ = false;
+  int exit_code_ = 0;
+  std::map<uint64_t, Held> held_;
+  std::vector<ChildOperation> operations_;
+  std::vector<pid_t> abandoned_;  // killed, and in a wait that even that does not end
+};
+
+}  // namespace netfs::daemon

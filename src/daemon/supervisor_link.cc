@@ -1,0 +1,109 @@
+#include "daemon/supervisor_link.h"
+
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr Duration kSendTimeout = std::chrono::seconds(10);
+constexpr unsigned kGenerationShift = 32;
+
+Deadline soon() {
+  return Deadline::after(Clock::system(), kSendTimeout);
+}
+
+}  // namespace
+
+Result<Inheritance> SupervisorLink::receive_inheritance(Deadline deadline) {
+  const Packet first = TRY(receive_packet(socket_.get(), deadline));
+  SupervisorMessage hello = TRY(decode_supervisor_message(first.text));
+  if (hello.verb != SupervisorVerb::kHello) return Error(EPROTO, "supervisor.hello");
+  Inheritance inheritance{.workers_before = hello.id, .settings = std::move(hello.text)};
+  next_id_ = ((hello.id + 1) << kGenerationShift) + 1;
+  for (uint64_t i = 0; i < hello.held; ++i) {
+    Packet packet = TRY(receive_packet(socket_.get(), deadline));
+    SupervisorMessage adopt = TRY(decode_supervisor_message(packet.text));
+    if (adopt.verb != SupervisorVerb::kAdopt) return Error(EPROTO, "supervisor.adopt");
+    inheritance.mounts.push_back(Adopted{adopt.id, std::move(adopt.text), std::move(packet.fds)});
+  }
+  return inheritance;
+}
+
+SupervisorLink::Event SupervisorLink::receive() {
+  Result<Packet> packet = receive_packet(socket_.get(), soon());
+  if (packet.is_error(ETIMEDOUT)) return Event::kNone;
+  if (!packet.ok()) {
+    const sync::MutexLock lock(mutex_);
+    gone_ = true;
+    answered_.notify_all();
+    return Event::kGone;
+  }
+  const Result<SupervisorMessage> message = decode_supervisor_message(packet.value().text);
+  if (!message.ok()) {
+    telemetry::log_error("worker", "the supervisor talks nonsense: {}", message.error().message());
+    return Event::kNone;
+  }
+  if (message.value().verb == SupervisorVerb::kStop) return Event::kStop;
+  const sync::MutexLock lock(mutex_);
+  const auto it = waiting_.find(message.value().id);
+  if (it == waiting_.end()) return Event::kNone;
+  it->second = std::move(packet).value();
+  answered_.notify_all();
+  return Event::kNone;
+}
+
+Result<Packet> SupervisorLink::ask(const WorkerMessage& message, Deadline deadline) {
+  {
+    const sync::MutexLock lock(mutex_);
+    if (gone_) return Error(ECONNRESET, "supervisor", "the supervisor is gone");
+    waiting_[message.id] = std::nullopt;
+  }
+  const Result<void> sent = send_packet(socket_.get(), encode(message), {}, soon());
+  const sync::MutexLock lock(mutex_);
+  while (sent.ok() && !waiting_[message.id] && !gone_) {
+    if (!answered_.wait_until(mutex_, deadline.at)) break;
+  }
+  std::optional<Packet> answer = std::move(waiting_[message.id]);
+  waiting_.erase(message.id);
+  if (!sent.ok()) return sent.error();
+  if (!answer) return Error(gone_ ? ECONNRESET : ETIMEDOUT, "supervisor");
+  return std::move(*answer);
+}
+
+Result<std::vector<UniqueFd>> SupervisorLink::mount(uint64_t id, const fuse::MountOptions& options,
+                                                    const std::string& state, Deadline deadline) {
+  Packet packet =
+      TRY(ask({.verb = WorkerVerb::kMount, .id = id, .mount = options, .state = state}, deadline));
+  const SupervisorMessage answer = TRY(decode_supervisor_message(packet.text));
+  if (answer.code != 0) return Error(answer.code, "mount", answer.text);
+  if (packet.fds.empty()) return Error(EPROTO, "mount", "the supervisor sent no descriptor");
+  return std::move(packet.fds);
+}
+
+Result<void> SupervisorLink::unmount(const std::string& mount_point, fuse::UnmountMode mode,
+                                     Deadline deadline) {
+  WorkerMessage message{.verb = WorkerVerb::kUnmount, .id = new_id(), .mode = mode};
+  message.mount.mount_point = mount_point;
+  const Packet packet = TRY(ask(message, deadline));
+  const SupervisorMessage answer = TRY(decode_supervisor_message(packet.text));
+  if (answer.code != 0) return Error(answer.code, "umount", answer.text);
+  return {};
+}
+
+void SupervisorLink::keep(uint64_t id, const std::string& state) {
+  tell({.verb = WorkerVerb::kKeep, .id = id, .state = state});
+}
+
+void SupervisorLink::release(uint64_t id) {
+  tell({.verb = WorkerVerb::kRelease, .id = id});
+}
+
+void SupervisorLink::tell(const WorkerMessage& message) {
+  const Result<void> sent = send_packet(socket_.get(), encode(message), {}, soon());
+  if (!sent.ok()) {
+    telemetry::log_warn("worker", "cannot tell the supervisor: {}", sent.error().message());
+  }
+}
+
+}  // namespace netfs::daemon

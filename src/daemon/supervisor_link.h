@@ -1,0 +1,74 @@
+#pragma once
+// SupervisorLink: the worker's end of the talk with its supervisor.
+//
+// One thread, the worker's main loop, calls receive() whenever socket() is readable; the rest may
+// be called from any thread and wait for that loop to bring their answer, boundedly.
+//
+// Errors of mount() and unmount(): what the supervisor's child said, with its sentence; ETIMEDOUT;
+// ECONNRESET when the supervisor is gone.
+
+#include <atomic>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/lock_classes.h"
+#include "daemon/packet.h"
+#include "daemon/supervisor_message.h"
+#include "sync/cond_var.h"
+#include "sync/mutex.h"
+
+namespace netfs::daemon {
+
+// A mount that an earlier worker left.
+struct Adopted {
+  uint64_t id = 0;
+  std::string state;
+  std::vector<UniqueFd> fds;
+};
+
+struct Inheritance {
+  uint64_t workers_before = 0;
+  std::string settings;
+  std::vector<Adopted> mounts;
+};
+
+class SupervisorLink {
+ public:
+  enum class Event { kNone, kStop, kGone };
+
+  explicit SupervisorLink(UniqueFd socket) : socket_(std::move(socket)) {}
+
+  // What the supervisor says first; call it once, before all else.
+  Result<Inheritance> receive_inheritance(Deadline deadline);
+  // Reads one message.
+  Event receive() EXCLUDES(mutex_);
+  [[nodiscard]] int socket() const { return socket_.get(); }
+
+  // A number no mount of this or an earlier worker has.
+  uint64_t new_id() { return next_id_.fetch_add(1); }
+  // Mounts; the supervisor holds the descriptors under `id` from now on, until release().
+  Result<std::vector<UniqueFd>> mount(uint64_t id, const fuse::MountOptions& options,
+                                      const std::string& state, Deadline deadline) EXCLUDES(mutex_);
+  Result<void> unmount(const std::string& mount_point, fuse::UnmountMode mode, Deadline deadline)
+      EXCLUDES(mutex_);
+  void keep(uint64_t id, const std::string& state);
+  void release(uint64_t id);
+
+ private:
+  Result<Packet> ask(const WorkerMessage& message, Deadline deadline) EXCLUDES(mutex_);
+  void tell(const WorkerMessage& message);
+
+  const UniqueFd socket_;
+  std::atomic<uint64_t> next_id_{1};
+  sync::Mutex mutex_{kSupervisorLinkLock};
+  sync::CondVar answered_;
+  std::map<uint64_t, std::optional<Packet>> waiting_ GUARDED_BY(mutex_);
+  bool gone_ GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace netfs::daemon

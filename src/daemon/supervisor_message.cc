@@ -1,0 +1,81 @@
+#include "daemon/supervisor_message.h"
+
+#include "daemon/json_fields.h"
+#include "daemon/packet.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr int64_t kIdMax = INT64_MAX;
+
+}  // namespace
+
+std::string encode(const WorkerMessage& message) {
+  const fuse::MountOptions& mount = message.mount;
+  return dump(json{{"verb", static_cast<int>(message.verb)},
+                   {"id", message.id},
+                   {"mode", static_cast<int>(message.mode)},
+                   {"state", message.state},
+                   {"source", mount.source},
+                   {"mount_point", mount.mount_point},
+                   {"subtype", mount.subtype},
+                   {"queues", mount.queues},
+                   {"max_read", mount.max_read_bytes},
+                   {"read_only", mount.read_only},
+                   {"allow_other", mount.allow_other},
+                   {"default_permissions", mount.default_permissions},
+                   {"nosuid", mount.nosuid},
+                   {"nodev", mount.nodev},
+                   {"noexec", mount.noexec},
+                   {"noatime", mount.noatime}});
+}
+
+std::string encode(const SupervisorMessage& message) {
+  return dump(json{{"verb", static_cast<int>(message.verb)},
+                   {"id", message.id},
+                   {"held", message.held},
+                   {"code", message.code},
+                   {"text", message.text}});
+}
+
+Result<WorkerMessage> decode_worker_message(std::string_view text) {
+  const json object = TRY(parse_object(text));
+  WorkerMessage message;
+  message.verb = static_cast<WorkerVerb>(
+      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kRelease))));
+  message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
+  message.mode = static_cast<fuse::UnmountMode>(
+      TRY(int_field(object, "mode", 0, static_cast<int>(fuse::UnmountMode::kForce))));
+  message.state = TRY(string_field(object, "state", kPacketBytesMax));
+  fuse::MountOptions& mount = message.mount;
+  mount.source = TRY(string_field(object, "source", kPacketBytesMax));
+  mount.mount_point = TRY(string_field(object, "mount_point", kPacketBytesMax));
+  mount.subtype = TRY(string_field(object, "subtype", kPacketBytesMax));
+  mount.queues = static_cast<unsigned>(TRY(int_field(object, "queues", 0, kPacketFdsMax)));
+  mount.max_read_bytes = static_cast<uint32_t>(TRY(int_field(object, "max_read", 0, UINT32_MAX)));
+  mount.read_only = TRY(bool_field(object, "read_only"));
+  mount.allow_other = TRY(bool_field(object, "allow_other"));
+  mount.default_permissions = TRY(bool_field(object, "default_permissions"));
+  mount.nosuid = TRY(bool_field(object, "nosuid"));
+  mount.nodev = TRY(bool_field(object, "nodev"));
+  mount.noexec = TRY(bool_field(object, "noexec"));
+  mount.noatime = TRY(bool_field(object, "noatime"));
+  return message;
+}
+
+Result<SupervisorMessage> decode_supervisor_message(std::string_view text) {
+  const json object = TRY(parse_object(text));
+  SupervisorMessage message;
+  message.verb = static_cast<SupervisorVerb>(
+      TRY(int_field(object, "verb", 0, static_cast<int>(SupervisorVerb::kStop))));
+  message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
+  message.held = static_cast<uint64_t>(TRY(int_field(object, "held", 0, kIdMax)));
+  message.code = static_cast<int>(TRY(int_field(object, "code", 0, 4095)));
+  message.text = TRY(string_field(object, "text", kPacketBytesMax));
+  return message;
+}
+
+}  // namespace netfs::daemon

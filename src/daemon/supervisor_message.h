@@ -1,0 +1,50 @@
+#pragma once
+// supervisor_message: what worker and supervisor say to each other, one packet a message.  Pure.
+//
+// The supervisor begins with kHello and one kAdopt (with descriptors) for each mount it holds.
+// Then the worker asks, and each kMount and kUnmount gets one kAnswer of the same id, a mount's
+// with its descriptors.  `state` is the worker's own text: the supervisor keeps it beside the
+// descriptors and gives it back to the next worker without looking into it.
+//
+// Errors: EPROTO with the field's name.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "fuse/mount.h"
+
+namespace netfs::daemon {
+
+enum class WorkerVerb {
+  kMount,    // id, mount, state: mount it and hold it under this id
+  kUnmount,  // id, mount.mount_point, mode
+  kKeep,     // id, state: the state of a held mount has changed
+  kRelease,  // id: a held mount has ended, close its descriptors
+};
+
+struct WorkerMessage {
+  WorkerVerb verb = WorkerVerb::kRelease;
+  uint64_t id = 0;
+  fuse::MountOptions mount;
+  fuse::UnmountMode mode = fuse::UnmountMode::kPlain;
+  std::string state;
+};
+
+enum class SupervisorVerb { kHello, kAdopt, kAnswer, kStop };
+
+struct SupervisorMessage {
+  SupervisorVerb verb = SupervisorVerb::kHello;
+  uint64_t id = 0;    // hello: how many workers there were before; else of the mount
+  uint64_t held = 0;  // hello: how many kAdopt follow
+  int code = 0;       // answer
+  std::string text;   // hello: the owner's settings; adopt: state; answer: why it failed
+};
+
+std::string encode(const WorkerMessage& message);
+std::string encode(const SupervisorMessage& message);
+Result<WorkerMessage> decode_worker_message(std::string_view text);
+Result<SupervisorMessage> decode_supervisor_message(std::string_view text);
+
+}  // namespace netfs::daemon
