@@ -90,6 +90,10 @@ Result<void> Lab::await_sealed(const Mount&, const FileSpec&) const {
   return Error(ENOSYS, "bench.await_sealed");
 }
 
+Result<void> Lab::await_stored(const Mount&) const {
+  return Error(ENOSYS, "bench.await_stored");
+}
+
 void Lab::remove_cache(const std::string& cache) const {
   remove_tree(work_.path("cache-" + cache));
 }

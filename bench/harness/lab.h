@@ -60,6 +60,8 @@ class Lab {
   // Waits until reads of a file that was read whole cost the daemon nothing: it is sealed and
   // handed to the kernel.  ETIMEDOUT after a minute.
   Result<void> await_sealed(const Mount& mount, const FileSpec& file) const;
+  // Waits until nothing is left to be stored in the cache.
+  Result<void> await_stored(const Mount& mount) const;
   // Removes the cache that client() named.
   void remove_cache(const std::string& cache) const;
 

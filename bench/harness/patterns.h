@@ -24,6 +24,7 @@ struct RandomReads {
   bool direct = false;       // O_DIRECT
   uint64_t limit_bytes = 0;  // only the file's first so many bytes; 0: all
   uint64_t salt = 0;         // other positions for another salt
+  bool check = true;         // of the first word; a file without content has none
 };
 // units: reads.
 Result<Work> read_random(const FileSpec& file, const RandomReads& how);
