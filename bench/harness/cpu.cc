@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <fstream>
 #include <stdlib.h>
-#include <string>
 #include <time.h>
 
 namespace netfs::bench {
@@ -81,10 +80,15 @@ double cpu_seconds_between(const std::map<pid_t, double>& before,
   return sum;
 }
 
-Memory memory_of(const std::vector<pid_t>& roots) {
+Memory memory_of(const std::vector<pid_t>& roots, const std::string& name) {
   Memory memory;
   for (pid_t pid : process_tree(roots)) {
-    std::string rollup = "/proc/" + std::to_string(pid) + "/smaps_rollup";
+    std::string directory = "/proc/" + std::to_string(pid);
+    std::ifstream file(directory + "/comm");
+    std::string comm;
+    std::getline(file, comm);
+    if (comm.compare(0, name.size(), name) != 0) continue;
+    std::string rollup = directory + "/smaps_rollup";
     memory.rss_bytes += field_kib(rollup, "Rss:") * 1024;
     memory.anonymous_bytes += field_kib(rollup, "Anonymous:") * 1024;
   }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <map>
+#include <string>
 #include <sys/types.h>
 #include <vector>
 
@@ -26,7 +27,7 @@ struct Memory {
   uint64_t anonymous_bytes = 0;
 };
 
-// Sums over the tree; pages that its processes share count in each.
-Memory memory_of(const std::vector<pid_t>& roots);
+// Sums over the tree's processes whose name begins with `name`; pages they share count in each.
+Memory memory_of(const std::vector<pid_t>& roots, const std::string& name);
 
 }  // namespace netfs::bench
