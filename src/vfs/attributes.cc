@@ -1,0 +1,135 @@
+// GETATTR and STATX; and what attributes look like to the kernel.
+
+#include <cerrno>
+#include <sys/stat.h>
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+namespace {
+
+uint32_t mode_bits(FileType type) {
+  switch (type) {
+    case FileType::kDirectory:
+      return S_IFDIR;
+    case FileType::kSymlink:
+      return S_IFLNK;
+    case FileType::kFifo:
+      return S_IFIFO;
+    case FileType::kSocket:
+      return S_IFSOCK;
+    case FileType::kCharDevice:
+      return S_IFCHR;
+    case FileType::kBlockDevice:
+      return S_IFBLK;
+    case FileType::kRegular:
+    case FileType::kUnknown:
+      return S_IFREG;
+  }
+  return S_IFREG;
+}
+
+}  // namespace
+
+fuse::Attr FileSystem::attr_of(const Node& node) {
+  const Attributes& a = node.attributes;
+  fuse::Attr attr;
+  attr.ino = table_.record(node).ino;
+  attr.size_bytes = a.size_bytes;
+  attr.blocks_512 = ((a.allocated_bytes != 0 ? a.allocated_bytes : a.size_bytes) + 511) / 512;
+  attr.atime = a.atime;
+  attr.mtime = a.mtime;
+  attr.ctime = a.ctime;
+  // Links show 0777 everywhere; taking bits from them would only confuse.
+  const uint32_t taken = a.type == FileType::kSymlink ? 0 : options_.umask.value_or(0);
+  attr.mode = mode_bits(a.type) | (a.permissions & ~taken & 07777);
+  attr.link_count = a.link_count;
+  attr.uid = options_.uid.value_or(a.uid);
+  attr.gid = options_.gid.value_or(a.gid);
+  attr.rdev = static_cast<uint32_t>(a.device);
+  return attr;
+}
+
+bool FileSystem::is_fresh(MonoTime seen, Duration ttl) const {
+  return options_.immutable || clock_.now() - seen < ttl;
+}
+
+bool FileSystem::is_fresh(const Node& node) const {
+  return is_fresh(node.validated_at, options_.metadata_ttl);
+}
+
+// For how long the kernel may believe what it is told of a node: what is left of the TTL.
+Duration FileSystem::validity_of(const Node& node) {
+  // A version that was replaced never changes again.
+  if (options_.immutable || !is_current(node)) return fuse::kForever;
+  const Duration left = options_.metadata_ttl - (clock_.now() - node.validated_at);
+  return left > Duration(0) ? left : Duration(0);
+}
+
+namespace {
+
+template <class Out>
+Out encode(const fuse::Attr& attr, Duration valid);
+template <>
+fuse::proto::AttrOut encode(const fuse::Attr& attr, Duration valid) {
+  return fuse::attr_out(attr, valid);
+}
+template <>
+fuse::proto::StatxOut encode(const fuse::Attr& attr, Duration valid) {
+  return fuse::statx_out(attr, valid, nullptr);
+}
+
+}  // namespace
+
+// Out is AttrOut or StatxOut.
+template <class Out>
+void FileSystem::attributes(const fuse::Request& request, fuse::Reply reply) {
+  const fuse::NodeId id = request.header.node;
+  // Answers if it can; says whether it did.
+  const auto answer = [this, id](bool believe, auto&& give) {
+    Out out{};
+    int error = 0;
+    {
+      sync::MutexLock lock(table_.mutex);
+      Node* node = table_.find(id);
+      if (node == nullptr) {
+        error = ESTALE;
+      } else if (!is_current(*node)) {
+        // The old version is answered to those who have it open; anybody else looks up again.
+        if (table_.record(*node).opens == 0) error = ESTALE;
+      } else if (!believe && !is_fresh(*node)) {
+        return false;
+      }
+      if (error == 0) out = encode<Out>(attr_of(*node), validity_of(*node));
+    }
+    give(error, out);
+    return true;
+  };
+  const auto send = [](fuse::Reply& to, int error, const Out& out) {
+    if (error != 0) {
+      to.error(error);
+    } else {
+      to.value(out);
+    }
+  };
+  if (answer(false, [&](int error, const Out& out) { send(reply, error, out); })) return;
+
+  Ref<Pending> pending = pending_.add(std::move(reply));
+  refresh_node(id, [answer, send, pending](const Result<void>& seen) {
+    if (!seen.ok()) return pending->error(seen.code());
+    answer(true, [&](int error, const Out& out) {
+      pending->answer([&](fuse::Reply& to) { send(to, error, out); });
+    });
+  });
+}
+
+void FileSystem::get_attributes(const fuse::Request& request, fuse::Reply reply) {
+  attributes<fuse::proto::AttrOut>(request, std::move(reply));
+}
+
+void FileSystem::get_statx(const fuse::Request& request, fuse::Reply reply) {
+  attributes<fuse::proto::StatxOut>(request, std::move(reply));
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,62 @@
+// Which function answers which opcode: one table, by number.
+
+#include <array>
+
+#include "fuse/wire.h"
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+using fuse::Opcode;
+
+struct Dispatch {
+  using Function = void (FileSystem::*)(const fuse::Request&, fuse::Reply);
+  using Table = std::array<Function, fuse::proto::kOpcodeLimit>;
+
+  static constexpr Table make() {
+    Table table{};
+    table.fill(&FileSystem::refuse_unsupported);
+    const auto set = [&table](Opcode opcode, Function function) {
+      table[static_cast<size_t>(opcode)] = function;
+    };
+    set(Opcode::kLookup, &FileSystem::lookup);
+    set(Opcode::kForget, &FileSystem::forget);
+    set(Opcode::kBatchForget, &FileSystem::forget);
+    set(Opcode::kGetattr, &FileSystem::get_attributes);
+    set(Opcode::kStatx, &FileSystem::get_statx);
+    set(Opcode::kOpen, &FileSystem::open);
+    set(Opcode::kRelease, &FileSystem::release);
+    set(Opcode::kRead, &FileSystem::read);
+    set(Opcode::kOpendir, &FileSystem::open_directory);
+    set(Opcode::kReaddir, &FileSystem::read_directory);
+    set(Opcode::kReaddirplus, &FileSystem::read_directory);
+    set(Opcode::kReleasedir, &FileSystem::release_directory);
+    set(Opcode::kReadlink, &FileSystem::read_link);
+    set(Opcode::kStatfs, &FileSystem::stat_file_system);
+    for (const Opcode nothing_to_do : {Opcode::kFlush, Opcode::kFsync, Opcode::kFsyncdir}) {
+      set(nothing_to_do, &FileSystem::answer_ok);
+    }
+    for (const Opcode modifying :
+         {Opcode::kSetattr, Opcode::kMknod, Opcode::kMkdir, Opcode::kUnlink, Opcode::kRmdir,
+          Opcode::kRename, Opcode::kRename2, Opcode::kLink, Opcode::kSymlink, Opcode::kCreate,
+          Opcode::kWrite, Opcode::kSetxattr, Opcode::kRemovexattr, Opcode::kFallocate,
+          Opcode::kCopyFileRange, Opcode::kTmpfile}) {
+      set(modifying, &FileSystem::refuse_modifying);
+    }
+    set(Opcode::kIoctl, &FileSystem::refuse_ioctl);
+    return table;
+  }
+};
+
+namespace {
+constexpr Dispatch::Table kDispatch = Dispatch::make();
+}  // namespace
+
+void FileSystem::handle(const fuse::Request& request, fuse::Reply reply) {
+  const auto opcode = static_cast<size_t>(request.header.opcode);
+  const Dispatch::Function function =
+      opcode < kDispatch.size() ? kDispatch[opcode] : &FileSystem::refuse_unsupported;
+  (this->*function)(request, std::move(reply));
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,47 @@
+#pragma once
+// Flights<T>: calls under way, and who waits for each.
+//
+// The first to join a key starts the call; the others only wait; the one who ends it lands it and
+// serves everybody who joined, himself included.  Who joins after landing starts anew.
+//
+// Thread-safe.
+//
+//   if (flights.join(path, std::move(then))) start_call(path);
+//   ...
+//   for (auto& then : flights.land(path)) then(result);
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sync/mutex.h"
+#include "vfs/lock_classes.h"
+
+namespace netfs::vfs {
+
+template <class T>
+class Flights {
+ public:
+  // True for the first.
+  bool join(const std::string& key, T waiter) EXCLUDES(mutex_) {
+    sync::MutexLock lock(mutex_);
+    std::vector<T>& waiters = under_way_[key];
+    waiters.push_back(std::move(waiter));
+    return waiters.size() == 1;
+  }
+  std::vector<T> land(const std::string& key) EXCLUDES(mutex_) {
+    sync::MutexLock lock(mutex_);
+    const auto found = under_way_.find(key);
+    if (found == under_way_.end()) return {};
+    std::vector<T> waiters = std::move(found->second);
+    under_way_.erase(found);
+    return waiters;
+  }
+
+ private:
+  sync::Mutex mutex_{kFlightsLock};
+  std::unordered_map<std::string, std::vector<T>> under_way_ GUARDED_BY(mutex_);
+};
+
+}  // namespace netfs::vfs

@@ -1,0 +1,14 @@
+#pragma once
+// The lock classes of this room; docs/locks.md has a section for each.
+
+#include "sync/lock_class.h"
+
+namespace netfs::vfs {
+
+inline constinit sync::LockClass kInodeTableLock{"vfs.inode_table"};
+inline constinit sync::LockClass kPendingLock{"vfs.pending"};
+inline constinit sync::LockClass kFlightsLock{"vfs.flights"};
+inline constinit sync::LockClass kFileSystemStatsLock{"vfs.file_system_stats"};
+inline constinit sync::LockClass kRefusedNamesLock{"vfs.refused_names"};
+
+}  // namespace netfs::vfs

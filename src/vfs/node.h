@@ -1,0 +1,111 @@
+#pragma once
+// Node: one version of one inode as this mount knows it; what a nodeid names.
+//
+// st_ino names the inode, the nodeid (inode, version): when the origin has another version of a
+// regular file, the name gets a new node with the same st_ino, and the old one lives on for those
+// who have it open.  Other types have one version for ever.
+//
+// A node lives while the kernel counts lookups of it, while its directory lists it, while it is
+// open or has children.  All of this is guarded by the inode table's lock.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ref.h"
+#include "fuse/wire.h"
+#include "netfs/library.h"
+#include "netfs/read_stream.h"
+
+namespace netfs::vfs {
+
+// The plain part, in the arena.
+struct NodeRecord {
+  uint64_t node_id;  // 0: free
+  uint64_t ino;
+  uint64_t lookups;     // by the kernel, not yet forgotten
+  uint32_t opens;       // handles of a file or directory
+  uint32_t generation;  // of this record: part of the nodeid
+  int32_t backing_id;   // while handed out
+  uint32_t open_mode;   // OpenMode
+};
+
+enum class OpenMode : uint32_t {
+  kClosed = 0,
+  kDaemon = 1,     // reads come to us
+  kHandedOut = 2,  // the kernel reads the cache's file
+};
+
+// A listing as it was at one moment; shared by the directory and by handles that read it.
+struct Listing : RefCounted<Listing> {
+  struct Entry {
+    uint32_t name_offset;  // in names
+    uint16_t name_bytes;
+    FileType type;
+    uint64_t ino;
+    fuse::NodeId node;  // as it was then
+  };
+  std::string names;
+  std::vector<Entry> entries;
+  uint64_t serial = 0;  // another listing, another number
+
+  [[nodiscard]] std::string_view name(const Entry& entry) const {
+    return std::string_view(names).substr(entry.name_offset, entry.name_bytes);
+  }
+};
+
+struct Node;
+
+struct NodeNameHash {
+  using is_transparent = void;
+  size_t operator()(const Node* node) const;
+  size_t operator()(std::string_view name) const { return std::hash<std::string_view>()(name); }
+};
+struct NodeNameEqual {
+  using is_transparent = void;
+  bool operator()(const Node* a, const Node* b) const { return a == b; }
+  bool operator()(const Node* node, std::string_view name) const;
+  bool operator()(std::string_view name, const Node* node) const { return (*this)(node, name); }
+};
+
+// What a directory node has besides.
+struct Directory {
+  std::unordered_set<Node*, NodeNameHash, NodeNameEqual> children;
+  std::map<std::string, MonoTime, std::less<>> absent;  // names that do not exist, seen when
+  Ref<Listing> listing;                                 // complete, or null
+  MonoTime listed_at{};
+};
+
+struct Node {
+  uint32_t index = 0;      // of its record
+  Node* parent = nullptr;  // null for the root only
+  std::string name;        // within parent
+  bool listed = false;     // parent's children hold it: it is the current version
+  Attributes attributes;
+  Validator validator;
+  std::string identity;  // the origin's or empty
+  MonoTime validated_at{};
+  uint32_t children = 0;            // nodes that have this as parent, listed or not
+  uint64_t seen_in = 0;             // serial of the last listing that held it
+  uint64_t kernel_has_listing = 0;  // serial of the listing the kernel was last given to keep
+  bool referenced = false;          // used since the sweeper last came by
+  std::unique_ptr<Directory> directory;
+  Ref<File> file;                       // ready to be read
+  std::unique_ptr<ReadStream> stream;   // of reads without a handle (immutable mounts)
+  std::unique_ptr<std::string> target;  // of a symbolic link, once read
+  bool opening = false;                 // a worker prepares the first open
+};
+
+inline size_t NodeNameHash::operator()(const Node* node) const {
+  return (*this)(std::string_view(node->name));
+}
+inline bool NodeNameEqual::operator()(const Node* node, std::string_view name) const {
+  return node->name == name;
+}
+
+}  // namespace netfs::vfs

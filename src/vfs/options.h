@@ -1,0 +1,71 @@
+#pragma once
+// Options of one mounted file system, and its counters.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "telemetry/counter.h"
+
+namespace netfs::vfs {
+
+// What a call answers while the origin cannot be reached.
+enum class OnError : uint8_t {
+  kError,  // the error
+  kWait,   // nothing, until it can be reached again or the caller is interrupted
+  kStale,  // what is known, however old; the error where nothing is
+};
+
+// What a symbolic link may point to.
+enum class Symlinks : uint8_t {
+  kContain,  // a relative target that stays beneath the mount; any other answers EACCES
+  kAsIs,     // whatever the origin says
+};
+
+struct Options {
+  Duration timeout = std::chrono::seconds(30);      // of every wait on the origin
+  Duration metadata_ttl = std::chrono::seconds(5);  // names and attributes are believed that long
+  Duration negative_ttl = std::chrono::seconds(5);  // and that a name does not exist
+  bool immutable = false;                           // believed for ever; OPEN is answered ENOSYS
+  Duration hot = std::chrono::seconds(60);  // files changed within it are not handed to the kernel
+  OnError on_error = OnError::kError;
+  Symlinks symlinks = Symlinks::kContain;
+  std::optional<uint32_t> uid;  // owner shown for everything
+  std::optional<uint32_t> gid;
+  std::optional<uint32_t> umask;  // permissions taken away from everything
+  // Tells this process's nodeids from those of one before it on the same connection: another value
+  // at every start; 0 takes it from the clock.
+  uint16_t epoch = 0;
+};
+
+// Why an open was not handed to the kernel.
+enum class NotHandedOut : uint8_t {
+  kNotNegotiated,  // no passthrough on this connection
+  kNotSealed,      // the cache does not have all of it
+  kHot,            // changed too recently: it may be growing
+  kOpenOtherwise,  // an open through the daemon was there before
+  kRefused,        // the kernel or the cache said no
+  kCount,
+};
+
+struct Counters {
+  telemetry::Counter lookups;
+  telemetry::Counter lookup_hits;  // answered from memory
+  telemetry::Counter negative_hits;
+  telemetry::Counter revalidations;  // stat calls of the origin
+  telemetry::Counter listings;       // list calls of the origin
+  telemetry::Counter coalesced;      // calls that joined one under way
+  telemetry::Counter versions_changed;
+  telemetry::Counter stale_nodes;  // requests of nodeids that are not known: ESTALE
+  telemetry::Counter opens;
+  telemetry::Counter opens_handed_out;  // by passthrough
+  telemetry::Counter not_handed_out[static_cast<size_t>(NotHandedOut::kCount)];
+  telemetry::Counter refused_names;
+  telemetry::Counter refused_links;
+  telemetry::Counter served_stale;
+  telemetry::Counter origin_errors;
+};
+
+}  // namespace netfs::vfs

@@ -1,0 +1,76 @@
+#pragma once
+// Pending: a request that could not be answered at once; PendingTable: those, by unique.
+//
+// It is answered once: by the work it waits for, or with EINTR when the kernel no longer wants it,
+// whichever comes first.  The work goes on either way; its answer then falls on the floor.  The
+// table holds each until it is answered; what is never answered otherwise, fail_all() answers.
+//
+// Thread-safe.
+//
+//   Ref<Pending> pending = table.add(std::move(reply));
+//   ... later, anywhere:  pending->answer([&](fuse::Reply& reply) { reply.error(EIO); });
+
+#include <atomic>
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "base/ref.h"
+#include "fuse/reply.h"
+#include "sync/mutex.h"
+#include "vfs/lock_classes.h"
+
+namespace netfs::vfs {
+
+class PendingTable;
+
+class Pending : public RefCounted<Pending> {
+ public:
+  Pending(PendingTable& table, fuse::Reply reply)
+      : table_(table), unique_(reply.unique()), reply_(std::move(reply)) {}
+
+  // Calls give(reply) unless it was answered before.
+  template <class Give>
+  void answer(Give give) {
+    if (answered_.exchange(true)) return;
+    fuse::Reply reply = std::move(reply_);
+    leave();  // `this` lives on by the caller's reference
+    give(reply);
+  }
+  void error(int code) {
+    answer([code](fuse::Reply& reply) { reply.error(code); });
+  }
+  [[nodiscard]] bool answered() const { return answered_; }
+  // Holds fuse.fault, as the reply's own; lives as long as this.
+  [[nodiscard]] const sync::Context& context() const { return context_; }
+
+ private:
+  friend class PendingTable;
+  void leave();
+
+  PendingTable& table_;
+  const uint64_t unique_;
+  std::atomic<bool> answered_{false};
+  fuse::Reply reply_;
+  sync::Context context_{sync::kFuseFault};
+};
+
+class PendingTable {
+ public:
+  // Lists a request that waits; one that was interrupted meanwhile is answered EINTR here.
+  Ref<Pending> add(fuse::Reply reply) EXCLUDES(mutex_);
+  // Answers EINTR if the request is listed.
+  void interrupt(uint64_t unique) EXCLUDES(mutex_);
+  // Answers everything with `code`.
+  void fail_all(int code) EXCLUDES(mutex_);
+  [[nodiscard]] size_t count() const EXCLUDES(mutex_);
+
+ private:
+  friend class Pending;
+  void remove(uint64_t unique) EXCLUDES(mutex_);
+
+  mutable sync::Mutex mutex_{kPendingLock};
+  std::unordered_map<uint64_t, Ref<Pending>> waiting_ GUARDED_BY(mutex_);
+};
+
+}  // namespace netfs::vfs

@@ -1,0 +1,37 @@
+// RELEASE and RELEASEDIR: a handle's last close.  Of a file that was handed out it is not the last
+// use: a mapping may live on, and keeps the cache's file by itself.
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+void FileSystem::close_handle(fuse::HandleId id) {
+  Graveyard graveyard;
+  fuse::NodeId handed_out;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Handle* handle = table_.handle(id);
+    if (handle == nullptr) return;
+    const NodeRecord& record = table_.record(*handle->node);
+    if (record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut)) {
+      handed_out = fuse::NodeId(record.node_id);
+    }
+    table_.close_handle(id, graveyard);
+  }
+  if (handed_out.value != 0) backing_->release(handed_out);
+  bury(std::move(graveyard));
+}
+
+void FileSystem::release(const fuse::Request& request, fuse::Reply reply) {
+  const fuse::HandleId id = std::get<fuse::ReleaseRequest>(request.body).handle;
+  reply.ok();  // nobody waits for it, but the kernel wants it
+  close_handle(id);
+}
+
+void FileSystem::release_directory(const fuse::Request& request, fuse::Reply reply) {
+  const fuse::HandleId id = std::get<fuse::ReleasedirRequest>(request.body).handle;
+  reply.ok();
+  close_handle(id);
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,51 @@
+// STATFS: the origin's free space, remembered for a moment.
+
+#include <cerrno>
+
+#include "vfs/file_system.h"
+#include "vfs/limits.h"
+
+namespace netfs::vfs {
+
+namespace {
+
+fuse::FsStat to_kernel(const FileSystemStats& stats) {
+  return {.blocks = stats.blocks,
+          .blocks_free = stats.blocks_free,
+          .blocks_available = stats.blocks_available,
+          .files = stats.files,
+          .files_free = stats.files_free,
+          .block_size = static_cast<uint32_t>(stats.block_bytes),
+          .name_max = stats.name_length_max};
+}
+
+}  // namespace
+
+void FileSystem::stat_file_system(const fuse::Request&, fuse::Reply reply) {
+  FileSystemStats known;
+  bool fresh = false;
+  {
+    sync::MutexLock lock(statfs_mutex_);
+    fresh = statfs_at_ != MonoTime::min() && clock_.now() - statfs_at_ < kStatFileSystemTtl;
+    known = statfs_;
+  }
+  if (fresh) return reply.value(fuse::statfs_out(to_kernel(known)));
+  if (!statfs_flights_.join("", pending_.add(std::move(reply)))) return;
+  on_worker([this] {
+    const Result<FileSystemStats> stats = origin_.stat_file_system(deadline());
+    if (stats.ok()) {
+      sync::MutexLock lock(statfs_mutex_);
+      statfs_ = stats.value();
+      statfs_at_ = clock_.now();
+    }
+    for (const Ref<Pending>& pending : statfs_flights_.land("")) {
+      pending->answer([&](fuse::Reply& to) {
+        // An origin that cannot tell has a file system all the same: df shows zeroes.
+        if (!stats.ok() && !stats.is_error(EOPNOTSUPP)) return to.error(stats.code());
+        to.value(fuse::statfs_out(to_kernel(stats.ok() ? stats.value() : FileSystemStats{})));
+      });
+    }
+  });
+}
+
+}  // namespace netfs::vfs
