@@ -24,6 +24,8 @@ struct SessionOptions {
   std::string passthrough_off_reason;
   // Threads that read requests; 0: one a queue of the channel.
   unsigned threads = 0;
+  // Each of them keeps to the processor of whoever asks: see placement.h.
+  bool follow_callers = true;
 };
 
 // Plain and fixed-size: whoever restarts us keeps it and gives it back (Session::resume).

@@ -9,6 +9,7 @@
 #include "base/assert.h"
 #include "base/byte_range.h"
 #include "fuse/notifier.h"
+#include "fuse/placement.h"
 #include "fuse/session_slots.h"
 #include "telemetry/log.h"
 
@@ -155,6 +156,7 @@ void Session::answer_what_is_left() {
 }
 
 void Session::run_queue(Queue& queue) {
+  Placement placement(queue.thread_index);
   while (true) {
     Result<size_t> received = channel_.receive(queue.channel_queue, queue.buffer);
     if (!received.ok()) {
@@ -164,7 +166,11 @@ void Session::run_queue(Queue& queue) {
       }
       break;
     }
-    serve(queue, queue.buffer.first(received.value()));
+    const std::span<const std::byte> message = queue.buffer.first(received.value());
+    serve(queue, message);
+    if (!options_.follow_callers) continue;
+    const Result<Header> header = decode_header(message);
+    if (header.ok()) placement.served(header.value().pid);
   }
   sync::MutexLock lock(mutex_);
   --threads_running_;
