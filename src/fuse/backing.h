@@ -40,7 +40,9 @@ namespace netfs::fuse {
 
 class BackingIds {
  public:
-  static constexpr size_t kIdleMax = 4096;
+  // As many as vfs keeps files ready; each pins an open file in the kernel, about 2 KB.  A walk
+  // over more files than this registers each anew.
+  static constexpr size_t kIdleMax = 16'384;
 
   explicit BackingIds(KernelChannel& channel, size_t idle_max = kIdleMax);
   // Closes every id.
