@@ -182,6 +182,16 @@ std::optional<FakeKernel::Notification> FakeKernel::await_notification() {
   return first;
 }
 
+void FakeKernel::settle() {
+  // A notification of our own behind all that was sent.
+  const proto::OutHeader mark{sizeof mark, static_cast<int32_t>(proto::Notify::kPoll), 0};
+  const iovec piece{const_cast<proto::OutHeader*>(&mark), sizeof mark};
+  if (!channel_->send(0, {&piece, 1}).ok()) return;
+  while (const std::optional<Notification> notification = await_notification()) {
+    if (notification->code == proto::Notify::kPoll) return;
+  }
+}
+
 proto::InitIn FakeKernel::newest_init() {
   proto::InitIn in{};
   in.major = proto::kMajor;
@@ -260,9 +270,13 @@ void FakeKernel::take_message_locked(std::span<const std::byte> message) {
   }
 }
 
-unsigned FakeKernel::interrupts_postponed() const {
+bool FakeKernel::await_postponed(unsigned count) {
+  const Deadline deadline = Deadline::after(Clock::system(), kPatience);
   sync::MutexLock lock(mutex_);
-  return interrupts_postponed_;
+  while (interrupts_postponed_ < count && !ended_) {
+    if (!changed_.wait_until(mutex_, deadline.at)) break;
+  }
+  return interrupts_postponed_ >= count;
 }
 
 }  // namespace netfs::fuse

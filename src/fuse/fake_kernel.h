@@ -102,6 +102,8 @@ class FakeKernel {
                                      size_t in_bytes = sizeof(proto::InitIn));
 
   std::optional<Notification> await_notification() EXCLUDES(mutex_);
+  // Until all that the session's side has sent so far was taken note of.
+  void settle() EXCLUDES(mutex_);
 
   // The next `count` replies are refused with ENOENT, as after an interrupt.
   void refuse_replies(unsigned count);
@@ -113,8 +115,8 @@ class FakeKernel {
   [[nodiscard]] unsigned backing_open_count() const;
   // Messages that were no proper answer: a wrong length, a unique never sent or answered twice.
   [[nodiscard]] unsigned protocol_errors() const EXCLUDES(mutex_);
-  // INTERRUPTs that the session asked to be told again.
-  [[nodiscard]] unsigned interrupts_postponed() const EXCLUDES(mutex_);
+  // Until the session has asked to be told `count` INTERRUPTs again; false after kPatience.
+  bool await_postponed(unsigned count) EXCLUDES(mutex_);
 
  private:
   class Channel;
