@@ -24,6 +24,15 @@ class RefCounted {
   RefCounted& operator=(const RefCounted&) = delete;
 
   void ref_get() const { count_.fetch_add(1, std::memory_order_relaxed); }
+  // For tables that point to what others hold: false when the last reference is gone and the
+  // object is about to be deleted.
+  [[nodiscard]] bool ref_try_get() const {
+    uint32_t count = count_.load(std::memory_order_relaxed);
+    while (count != 0) {
+      if (count_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) return true;
+    }
+    return false;
+  }
   void ref_put() const {
     // Release: our writes happen before the delete; acquire: the deleter sees everyone's.
     if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete static_cast<const T*>(this);
@@ -57,6 +66,13 @@ class Ref {
   }
   ~Ref() {
     if (object_) object_->ref_put();
+  }
+
+  // Takes over a reference that somebody got already.
+  [[nodiscard]] static Ref adopt(T* object) {
+    Ref ref;
+    ref.object_ = object;
+    return ref;
   }
 
   [[nodiscard]] T* get() const { return object_; }

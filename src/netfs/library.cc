@@ -1,0 +1,95 @@
+#include "netfs/library.h"
+
+#include <utility>
+
+#include "netfs/library_core.h"
+#include "netfs/offload.h"
+#include "netfs/remote_file.h"
+
+namespace netfs {
+
+namespace {
+
+// Two versions of a file share nothing; two openings of one version share everything.
+std::string file_key(const FileVersion& version) {
+  const std::string& name = version.identity.empty() ? version.path : version.identity;
+  std::string key = std::to_string(name.size()) + ":" + name + version.validator.bytes;
+  return key + ":" + std::to_string(version.size_bytes);
+}
+
+class LibraryImpl final : public Library {
+ public:
+  explicit LibraryImpl(Ref<LibraryCore> core) : core_(std::move(core)) {}
+  ~LibraryImpl() override { close(); }
+
+  Result<Ref<File>> open(FileVersion version) override;
+  void close() override;
+  [[nodiscard]] const LibraryStats& stats() const override { return core_->stats; }
+  [[nodiscard]] std::vector<LiveRequest> live_requests() const override;
+
+ private:
+  const Ref<LibraryCore> core_;
+};
+
+Result<Ref<File>> LibraryImpl::open(FileVersion version) {
+  if (core_->closing) return Error(ECANCELED, "library.open");
+  if (version.identity.empty()) version.identity = version.path;
+  const std::string key = file_key(version);
+  if (Ref<RemoteFile> file = core_->find_file(key)) return Ref<File>(file);
+  Ref<Cookie> cookie;
+  // What has no validator cannot be recognized later, so it is not kept.
+  if (core_->options.volume && version.validator.strength != ValidatorStrength::kNone) {
+    Result<Ref<Cookie>> found = core_->options.volume->lookup({.identity = version.identity,
+                                                               .path = version.path,
+                                                               .validator = version.validator,
+                                                               .size_bytes = version.size_bytes});
+    // The cache never fails the user: without a cookie the file is read from the origin.
+    if (found.ok()) {
+      cookie = std::move(found).value();
+      cookie->touch();
+    } else {
+      core_->stats.cache_failures.add();
+    }
+  }
+  auto file = make_ref<RemoteFile>(core_, key, std::move(version), std::move(cookie));
+  return Ref<File>(core_->enter_file(key, std::move(file)));
+}
+
+void LibraryImpl::close() {
+  if (core_->closing.exchange(true)) return;
+  core_->cancel_requests();
+  core_->wait_for_subrequests(core_->deadline());
+  core_->timers.stop();
+  core_->waiting.stop();
+  core_->readers.stop();
+  core_->cancel_requests();
+}
+
+std::vector<LiveRequest> LibraryImpl::live_requests() const {
+  std::vector<LiveRequest> live;
+  const MonoTime now = core_->now();
+  for (const Ref<ReadRequest>& request : core_->requests.all()) {
+    live.push_back({.id = request->id,
+                    .path = request->file->version().path,
+                    .range = request->range,
+                    .age = now - request->began,
+                    .waits_for = request->file->what_it_waits_for(*request)});
+  }
+  return live;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Library>> Library::create(Options options) {
+  if (static_cast<bool>(options.volume) != (options.offload != nullptr)) {
+    return Error(EINVAL, "library.create", "a cache volume needs an offload, and the other way");
+  }
+  if (!options.origin.capabilities().range_reads) {
+    return Error(ENOTSUP, "library.create",
+                 "this origin cannot read parts of a file; netfs needs range reads");
+  }
+  return std::unique_ptr<Library>(
+      std::make_unique<LibraryImpl>(make_ref<LibraryCore>(std::move(options))));
+}
+
+}  // namespace netfs

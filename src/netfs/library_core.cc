@@ -1,0 +1,107 @@
+#include "netfs/library_core.h"
+
+#include <utility>
+
+#include "netfs/remote_file.h"
+
+namespace netfs {
+
+namespace {
+
+constexpr unsigned kWaitingThreads = 16;  // opens and stats of the origin at a time
+constexpr size_t kIdleBlocksAtOnce = 8;
+
+}  // namespace
+
+LibraryCore::LibraryCore(Library::Options with)
+    : options(std::move(with)),
+      capabilities(options.origin.capabilities()),
+      timers({.name = "netfs-timer", .threads = 1}),
+      waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
+      readers({.name = "netfs-read", .threads = options.read_threads}) {}
+
+void LibraryCore::make_room(size_t bytes) {
+  const size_t used = options.pool.used_bytes();
+  const size_t budget = options.pool.budget_bytes();
+  if (used + bytes <= budget) return;
+  for (const BlockMemory::Victim& victim : memory.take_oldest(used + bytes - budget)) {
+    victim.file->drop(*victim.fetch);
+  }
+}
+
+void LibraryCore::drop_idle_blocks() {
+  for (const BlockMemory::Victim& victim : memory.take_idle(kIdleBlocksAtOnce)) {
+    victim.file->drop(*victim.fetch);
+  }
+}
+
+bool LibraryCore::list(ReadRequest& request) {
+  bool first = false;
+  if (!requests.add(request, first)) return false;
+  if (first) arm_timer(request.deadline);
+  return true;
+}
+
+void LibraryCore::arm_timer(MonoTime at) {
+  Ref<LibraryCore> self(this);
+  // Refused only when the library closes, and then every request is ended anyway.
+  (void)timers.post_at(at, [self = std::move(self)] { time_out_requests(self); });
+}
+
+void LibraryCore::time_out_requests(const Ref<LibraryCore>& core) {
+  for (const Ref<ReadRequest>& request : core->requests.expired(core->now())) {
+    core->stats.timeouts.add();
+    request->file->end_request(*request, Error(ETIMEDOUT, "netfs.read"));
+  }
+  const MonoTime next = core->requests.next_expiry();
+  if (next != MonoTime::max()) core->arm_timer(next);
+}
+
+void LibraryCore::cancel_requests() {
+  requests.close();
+  for (const Ref<ReadRequest>& request : requests.all()) {
+    stats.canceled.add();
+    request->file->end_request(*request, Error(ECANCELED, "netfs.close"));
+  }
+}
+
+void LibraryCore::subrequest_opened() {
+  stats.subrequests_open.fetch_add(1);
+}
+
+void LibraryCore::subrequest_closed() {
+  if (stats.subrequests_open.fetch_sub(1) != 1 || !closing) return;
+  sync::MutexLock lock(mutex_);
+  no_subrequest_.notify_all();
+}
+
+bool LibraryCore::wait_for_subrequests(Deadline until) {
+  sync::MutexLock lock(mutex_);
+  while (stats.subrequests_open.load() > 0) {
+    if (!no_subrequest_.wait_until(mutex_, until.at)) return stats.subrequests_open.load() == 0;
+  }
+  return true;
+}
+
+Ref<RemoteFile> LibraryCore::find_file(const std::string& key) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(key);
+  if (found == files_.end() || !found->second->ref_try_get()) return nullptr;
+  return Ref<RemoteFile>::adopt(found->second);
+}
+
+Ref<RemoteFile> LibraryCore::enter_file(const std::string& key, Ref<RemoteFile> file) {
+  sync::MutexLock lock(mutex_);
+  RemoteFile*& entry = files_[key];
+  if (entry != nullptr && entry->ref_try_get()) return Ref<RemoteFile>::adopt(entry);
+  entry = file.get();
+  return file;
+}
+
+void LibraryCore::forget_file(const std::string& key, const RemoteFile* file) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(key);
+  if (found != files_.end() && found->second == file) files_.erase(found);
+}
+
+}  // namespace netfs

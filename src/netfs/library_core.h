@@ -1,0 +1,82 @@
+#pragma once
+// LibraryCore: what all files of one library share: its surroundings, counters, live requests,
+// memory and worker threads.
+//
+// Held by the library and by every file, so that a subrequest which its origin terminates after the
+// library was closed still finds everything it touches.  Its threads end with Library::close().
+//
+// Three queues, so that none waits for another: `timers` never blocks (timeouts, back-offs),
+// `waiting` blocks on the origin (open, stat), `readers` on the cache's disk.
+
+#include <atomic>
+#include <string>
+#include <unordered_map>
+
+#include "base/ref.h"
+#include "netfs/block_memory.h"
+#include "netfs/library.h"
+#include "netfs/library_stats.h"
+#include "netfs/link_estimate.h"
+#include "netfs/lock_classes.h"
+#include "netfs/request_list.h"
+#include "sync/cond_var.h"
+#include "sync/mutex.h"
+#include "sync/work_queue.h"
+
+namespace netfs {
+
+class RemoteFile;
+
+class LibraryCore : public RefCounted<LibraryCore> {
+ public:
+  explicit LibraryCore(Library::Options with);
+
+  const Library::Options options;
+  const OriginCapabilities capabilities;
+  LibraryStats stats;
+  LinkEstimate link;
+  RequestList requests;
+  BlockMemory memory;
+  std::atomic<uint64_t> next_request_id{1};
+  std::atomic<bool> closing{false};
+  sync::WorkQueue timers;
+  sync::WorkQueue waiting;
+  sync::WorkQueue readers;
+
+  [[nodiscard]] MonoTime now() const { return options.clock.now(); }
+  [[nodiscard]] Deadline deadline() const {
+    return Deadline::after(options.clock, options.timeout);
+  }
+
+  // Lets blocks go until `bytes` more fit the budget, as far as that can be.  Not under a lock.
+  void make_room(size_t bytes);
+  // Lets go of some blocks that nobody needs in memory any more.  Not under a lock.
+  void drop_idle_blocks();
+
+  // Lists a request and starts the timer that times it out; false when the library is closed.
+  bool list(ReadRequest& request);
+  // Ends every live request with ECANCELED, now and in future.
+  void cancel_requests();
+
+  void subrequest_opened();
+  void subrequest_closed() EXCLUDES(mutex_);
+  // Waits until no subrequest is open; false at the deadline.
+  bool wait_for_subrequests(Deadline deadline) EXCLUDES(mutex_);
+
+  // The open file of that key, or a new one made by `make`.
+  [[nodiscard]] Ref<RemoteFile> find_file(const std::string& key) EXCLUDES(mutex_);
+  // Enters it; returns the one that another thread entered meanwhile, if so.
+  Ref<RemoteFile> enter_file(const std::string& key, Ref<RemoteFile> file) EXCLUDES(mutex_);
+  void forget_file(const std::string& key, const RemoteFile* file) EXCLUDES(mutex_);
+
+ private:
+  static void time_out_requests(const Ref<LibraryCore>& core);
+  void arm_timer(MonoTime at);
+
+  sync::Mutex mutex_{kFileTableLock};
+  sync::CondVar no_subrequest_;
+  // Not counted references: a file takes itself out when its last one goes.
+  std::unordered_map<std::string, RemoteFile*> files_ GUARDED_BY(mutex_);
+};
+
+}  // namespace netfs

@@ -1,0 +1,66 @@
+// Outcomes that carry no validator: the origin is asked, once for all that are waiting.
+
+#include <utility>
+
+#include "netfs/remote_file.h"
+
+namespace netfs {
+
+void RemoteFile::confirm_later_locked(Fetch& fetch, FollowUp& follow) {
+  fetch.state = FetchState::kConfirming;
+  unconfirmed_.emplace_back(&fetch);
+  if (!confirming_) follow.confirm = true;
+  confirming_ = true;
+}
+
+// On a worker that may wait for the origin.  The question is put after the last byte of each fetch
+// in the batch was read, so one answer speaks for all of them.
+void RemoteFile::confirm() {
+  std::vector<Ref<Fetch>> batch;
+  {
+    sync::MutexLock lock(mutex_);
+    batch.swap(unconfirmed_);
+  }
+  Result<NodeInfo> info = Error(ECANCELED, "netfs.close");
+  if (!core_->closing) {
+    core_->stats.confirmations.issued.add();
+    info = core_->options.origin.stat(version_.path, core_->deadline());
+    (info.ok() ? core_->stats.confirmations.done : core_->stats.confirmations.failed).add();
+  }
+  const bool same = info.ok() && info.value().validator == version_.validator &&
+                    info.value().attributes.size_bytes == version_.size_bytes;
+  const bool other = info.ok() ? !same : info.is_error(ENOENT);
+  FollowUp follow{Ref<RemoteFile>(this)};
+  {
+    sync::MutexLock lock(mutex_);
+    if (same) handle_confirmed_ = true;
+    for (const Ref<Fetch>& fetch : batch) {
+      if (!fetch->waiters.empty()) follow.context = fetch->waiters.front()->context;
+      const bool given_out = fetch->visible_bytes == fetch->range.length_bytes;
+      if (other) {
+        stale_locked(*fetch, follow);
+      } else if (same) {
+        confirmed_locked(*fetch, follow);
+      } else if (given_out) {
+        keep_locked(*fetch, follow);
+      } else {
+        fail_fetch_locked(*fetch, info.error(), false, follow);
+      }
+    }
+    confirming_ = !unconfirmed_.empty();
+    follow.confirm = confirming_;
+    pump_locked(follow);
+  }
+  std::move(follow).run();
+}
+
+void RemoteFile::confirmed_locked(Fetch& fetch, FollowUp& follow) {
+  fetch.confirmed = true;
+  if (fetch.error) {
+    fail_fetch_locked(fetch, *fetch.error, true, follow);
+  } else {
+    keep_locked(fetch, follow);
+  }
+}
+
+}  // namespace netfs

@@ -1,0 +1,301 @@
+// A request is sliced, its fetches are made and issued; and the same for what is read ahead.
+
+#include <algorithm>
+#include <utility>
+
+#include "netfs/fetch_read.h"
+#include "netfs/read_stream.h"
+#include "netfs/remote_file.h"
+
+namespace netfs {
+
+namespace {
+
+constexpr uint64_t kPieceBytesMax = uint64_t{1} << 20;
+constexpr uint64_t kDemandPieceBytes = uint64_t{512} << 10;
+static_assert(kPieceBytesMax <= kBufferBytesMax);
+
+// A weak validator that is younger than a granule may stay as it is while the bytes change again.
+bool is_racy(const Validator& validator, Duration granule, Timestamp now) {
+  if (validator.strength == ValidatorStrength::kStrong) return false;
+  const Timestamp changed = validator.changed_at;
+  const int64_t elapsed = (now.seconds - changed.seconds) * 1'000'000'000 +
+                          (static_cast<int64_t>(now.nanoseconds) - changed.nanoseconds);
+  return elapsed < granule.count();
+}
+
+}  // namespace
+
+void RemoteFile::start(const Ref<ReadRequest>& request) {
+  core_->make_room(request->range.length_bytes);
+  if (!core_->list(*request)) {
+    core_->stats.reads.failed.add();
+    request->done(Error(ECANCELED, "netfs.read"));
+    return;
+  }
+  FollowUp follow{Ref<RemoteFile>(this)};
+  follow.context = request->context;
+  {
+    sync::MutexLock lock(mutex_);
+    if (request->finished) return;  // close() was faster
+    plan_part_locked(request, 0, {.range = request->range}, follow);
+    pump_locked(follow);
+    collect_locked(*request, follow);
+  }
+  std::move(follow).run();
+}
+
+// Who has the block, and how many after it are alike.
+Run RemoteFile::occupancy_locked(BlockIndex block, uint64_t count_max, bool skip_cache) {
+  const uint64_t at = block.value * block_bytes_;
+  if (Fetch* fetch = table_.find(at)) {
+    if (!fetch->busy() || fetch->deadline > core_->now()) {
+      return {Source::kMemory, (fetch->range.end_bytes() - at + block_bytes_ - 1) / block_bytes_};
+    }
+    // The origin did not answer in time and may never: a new attempt takes its place.
+    fetch->abandoned = true;
+    table_.erase(*fetch);
+  }
+  uint64_t count = count_max;
+  const uint64_t next = table_.next_begin(at);
+  if (next != UINT64_MAX) count = std::min(count, next / block_bytes_ - block.value);
+  if (!cookie_ || skip_cache) return {Source::kOrigin, count};
+  const bool present = cookie_->present(block);
+  return {present ? Source::kCache : Source::kOrigin, cookie_->run_length(block, count)};
+}
+
+// Slices a part and puts what it is made of in its place (`at`; it is not among the parts itself).
+void RemoteFile::plan_part_locked(const Ref<ReadRequest>& request, size_t at, const ReadPart& part,
+                                  FollowUp& follow) {
+  const std::vector<Slice> slices =
+      slice_read(part.range, version_.size_bytes, version_.size_bytes, block_bytes_,
+                 [&](BlockIndex block, uint64_t count_max) NO_THREAD_SAFETY_ANALYSIS {
+                   return occupancy_locked(block, count_max, part.skip_cache);  // the lock is held
+                 });
+  const bool fetches = std::any_of(slices.begin(), slices.end(), [](const Slice& slice) {
+    return slice.source == Source::kOrigin;
+  });
+  if (fetches && superseded_) {
+    finish_locked(*request, Error(ESTALE, "netfs.read"), follow);
+    return;
+  }
+  std::vector<ReadPart> parts;
+  for (const Slice& slice : slices) {
+    ReadPart piece = part;
+    piece.source = slice.source;
+    piece.range = slice.range;
+    piece.fetch = nullptr;
+    ++piece.plans;
+    if (slice.source != Source::kCache) {
+      add_fetch_parts_locked(request, piece, parts);
+      continue;
+    }
+    for (uint64_t done = 0; done < slice.range.length_bytes; done += kPieceBytesMax) {
+      const uint64_t left = slice.range.length_bytes - done;
+      piece.range = {slice.range.offset_bytes + done, std::min(left, kPieceBytesMax)};
+      parts.push_back(piece);
+      follow.cache_reads.push_back({request, piece.range});
+    }
+  }
+  request->parts.insert(request->parts.begin() + static_cast<ptrdiff_t>(at),
+                        std::make_move_iterator(parts.begin()),
+                        std::make_move_iterator(parts.end()));
+}
+
+// The fetches that a slice of memory or origin lies in, one part each; new ones where none is.
+void RemoteFile::add_fetch_parts_locked(const Ref<ReadRequest>& request, const ReadPart& slice,
+                                        std::vector<ReadPart>& parts) {
+  uint64_t at = slice.range.offset_bytes;
+  const uint64_t end = slice.range.end_bytes();
+  while (at < end) {
+    Ref<Fetch> fetch(table_.find(at));
+    if (!fetch) {
+      const ByteRange blocks = fetch_range({at, end - at}, block_bytes_, version_.size_bytes);
+      const uint64_t most = std::max<uint64_t>(block_bytes_, kDemandPieceBytes);
+      const ByteRange range{blocks.offset_bytes, std::min(blocks.length_bytes, most)};
+      fetch = new_fetch_locked(range, core_->options.pool.allocate_for_reader(range.length_bytes),
+                               request->id);
+    }
+    ReadPart part = slice;
+    part.range = {at, std::min(end, fetch->range.end_bytes()) - at};
+    if (fetch->busy()) fetch->waiters.push_back(request);
+    at = part.range.end_bytes();
+    part.fetch = std::move(fetch);
+    parts.push_back(std::move(part));
+  }
+}
+
+Ref<Fetch> RemoteFile::new_fetch_locked(ByteRange range, Ref<Buffer> buffer, uint64_t request_id) {
+  auto fetch =
+      make_ref<Fetch>(range, std::move(buffer), request_id, core_->now() + core_->options.timeout);
+  fetch->piece_bytes = std::max<uint64_t>(core_->capabilities.read_bytes_max, 1);
+  fetch->racy = is_racy(version_.validator, core_->capabilities.validator_granularity,
+                        core_->options.clock.wall());
+  table_.insert(fetch);
+  queued_.push_back(fetch);
+  return fetch;
+}
+
+// Sends off what is queued, once the origin's file is open.
+void RemoteFile::pump_locked(FollowUp& follow) {
+  if (queued_.empty()) return;
+  if (!handle_) {
+    if (!opening_) follow.open_origin = true;
+    opening_ = true;
+    return;
+  }
+  while (!queued_.empty() && (core_->capabilities.parallel_reads || in_flight_ == 0)) {
+    Ref<Fetch> fetch = std::move(queued_.front());
+    queued_.pop_front();
+    if (fetch->state != FetchState::kQueued) continue;  // it was given up meanwhile
+    fetch->state = FetchState::kInFlight;
+    ++in_flight_;
+    const uint64_t left = fetch->range.length_bytes - fetch->filled_bytes;
+    const ByteRange piece{fetch->filled_end(), std::min(left, fetch->piece_bytes)};
+    follow.issues.push_back({std::move(fetch), handle_, piece});
+  }
+}
+
+void RemoteFile::issue(FollowUp::Issue issue) {
+  if (core_->closing) {
+    piece_ended(*issue.fetch, issue.range, issue.handle,
+                {.transferred_bytes = Error(ECANCELED, "netfs.close")});
+    return;
+  }
+  core_->stats.origin_reads.issued.add();
+  core_->subrequest_opened();
+  // It deletes itself when the origin terminates it.
+  auto* read = new FetchRead(Ref<RemoteFile>(this), std::move(issue));
+  core_->options.origin.issue_read(*read);
+}
+
+// On a worker that may wait for the origin.
+void RemoteFile::open_origin() {
+  Result<std::unique_ptr<OriginFile>> opened = Error(ECANCELED, "netfs.close");
+  if (!core_->closing) {
+    core_->stats.origin_opens.issued.add();
+    opened = core_->options.origin.open(version_.path, core_->deadline());
+    (opened.ok() ? core_->stats.origin_opens.done : core_->stats.origin_opens.failed).add();
+  }
+  FollowUp follow{Ref<RemoteFile>(this)};
+  {
+    sync::MutexLock lock(mutex_);
+    opening_ = false;
+    if (opened.ok()) {
+      handle_ = std::move(opened).value();
+      handle_confirmed_ = false;
+      pump_locked(follow);
+    } else {
+      std::deque<Ref<Fetch>> waiting;
+      waiting.swap(queued_);
+      // A file that is gone is not this version any more.
+      const bool gone = opened.is_error(ENOENT);
+      for (const Ref<Fetch>& fetch : waiting) {
+        if (gone) {
+          stale_locked(*fetch, follow);
+        } else {
+          trouble_locked(*fetch, opened.error(), follow);
+        }
+      }
+    }
+  }
+  std::move(follow).run();
+}
+
+void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
+  const uint64_t most = std::min(kPieceBytesMax, core_->capabilities.read_bytes_max);
+  const uint64_t piece =
+      core_->link.piece_bytes(block_bytes_, std::max<uint64_t>(most, block_bytes_));
+  for (const ByteRange& range : plan.ranges) {
+    core_->make_room(range.length_bytes);
+    if (fetch_ahead(range, round_down(piece, block_bytes_))) continue;
+    core_->stats.readahead_no_memory.add();
+    stream.forget_plans();
+    return;
+  }
+}
+
+// Fetches what of the range nobody has; false when there was no memory for all of it.
+bool RemoteFile::fetch_ahead(ByteRange range, uint64_t piece_bytes) {
+  const ByteRange blocks = fetch_range(range, block_bytes_, version_.size_bytes);
+  bool enough = true;
+  FollowUp follow{Ref<RemoteFile>(this)};
+  {
+    sync::MutexLock lock(mutex_);
+    if (superseded_ || core_->closing) return true;
+    uint64_t at = blocks.offset_bytes;
+    while (at < blocks.end_bytes() && enough) {
+      const uint64_t count = (blocks.end_bytes() - at + block_bytes_ - 1) / block_bytes_;
+      const Run run = occupancy_locked(BlockIndex(at / block_bytes_), count, false);
+      uint64_t end = std::min(at + run.count * block_bytes_, blocks.end_bytes());
+      if (run.source == Source::kOrigin) {
+        // Pieces end at multiples of their size, so that windows that meet cut alike.
+        end = std::min(end, round_down(at, piece_bytes) + piece_bytes);
+        Ref<Buffer> buffer = core_->options.pool.try_allocate(end - at);
+        enough = static_cast<bool>(buffer);
+        if (!enough) break;
+        core_->stats.readahead_bytes_issued.add(end - at);
+        new_fetch_locked({at, end - at}, std::move(buffer), 0);
+      }
+      at = end;
+    }
+    pump_locked(follow);
+  }
+  std::move(follow).run();
+  return enough;
+}
+
+void RemoteFile::read_cache(const FollowUp::CacheRead& read, Waiting waiting) {
+  {
+    sync::MutexLock lock(mutex_);
+    if (read.request->finished) return;
+  }
+  core_->stats.cache_reads.issued.add();
+  Ref<Buffer> buffer = core_->options.pool.allocate_for_reader(read.range.length_bytes);
+  const std::span<std::byte> to = buffer->writable().first(read.range.length_bytes);
+  Result<void> result = cookie_->read(read.range.offset_bytes, to, waiting);
+  if (waiting == Waiting::kNever && result.is_error(EAGAIN)) {
+    buffer = nullptr;
+    core_->stats.cache_reads.done.add();
+    const bool posted = core_->readers.post([self = Ref<RemoteFile>(this), read] {
+      sync::ContextScope scope(read.request->context);
+      self->read_cache(read, Waiting::kDisk);
+    });
+    if (posted) return;
+    result = Error(ECANCELED, "netfs.close");
+  }
+  cache_read_ended(read, std::move(buffer), result);
+}
+
+void RemoteFile::cache_read_ended(const FollowUp::CacheRead& read, Ref<Buffer> buffer,
+                                  const Result<void>& result) {
+  (result.ok() ? core_->stats.cache_reads.done : core_->stats.cache_reads.failed).add();
+  FollowUp follow{Ref<RemoteFile>(this)};
+  follow.context = read.request->context;
+  {
+    sync::MutexLock lock(mutex_);
+    ReadRequest& request = *read.request;
+    if (request.finished) return;
+    const auto part = std::find_if(request.parts.begin(), request.parts.end(), [&](const auto& p) {
+      return p.range == read.range && p.source == Source::kCache;
+    });
+    NETFS_ASSERT(part != request.parts.end());
+    if (result.ok()) {
+      part->bytes = {std::move(buffer), 0, read.range.length_bytes};
+      part->done = true;
+    } else {
+      // Only this slice, and nobody but the counter hears of it.
+      core_->stats.cache_failures.add();
+      ReadPart failed = *part;
+      failed.skip_cache = true;
+      const auto at = part - request.parts.begin();
+      request.parts.erase(part);
+      plan_part_locked(read.request, static_cast<size_t>(at), failed, follow);
+      pump_locked(follow);
+    }
+    collect_locked(request, follow);
+  }
+  std::move(follow).run();
+}
+
+}  // namespace netfs
