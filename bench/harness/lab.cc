@@ -56,8 +56,13 @@ Result<FileSpec> Lab::make_native(const FileSpec& source) {
 
 Result<Client> Lab::client(Peer peer, const std::string& remote_path, const std::string& cache,
                            const std::vector<std::string>& options) {
+  return client_at(TRY(server()), peer, remote_path, cache, options);
+}
+
+Result<Client> Lab::client_at(const SftpAccess& access, Peer peer, const std::string& remote_path,
+                              const std::string& cache, const std::vector<std::string>& options) {
   std::string number = std::to_string(++mounts_);
-  MountRequest request{.access = TRY(server()),
+  MountRequest request{.access = access,
                        .remote_path = remote_path,
                        .directory = work_.path("mount-" + number),
                        .cache = work_.path("cache-" + cache),

@@ -55,6 +55,9 @@ class Lab {
   // is kept when it exists.
   Result<Client> client(Peer peer, const std::string& remote_path, const std::string& cache,
                         const std::vector<std::string>& options = {});
+  // The same at another address of the server.
+  Result<Client> client_at(const SftpAccess& access, Peer peer, const std::string& remote_path,
+                           const std::string& cache, const std::vector<std::string>& options = {});
   // Mounts it on the directory that its command names.
   Result<Mount> mount(const Client& client) const;
   // Waits until reads of a file that was read whole cost the daemon nothing: it is sealed and

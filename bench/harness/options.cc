@@ -10,14 +10,20 @@ namespace {
 
 constexpr const char* kUsage =
     "[--quick] [--only TEXT] [--pairs N] [--workdir DIR] [--json FILE] [--netfs PROGRAM] "
-    "[--sftp SCRIPT] [--no-peers] [--no-netfs]";
+    "[--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs]";
 
 const option kLongOptions[] = {
-    {"quick", no_argument, nullptr, 'q'},       {"only", required_argument, nullptr, 'o'},
-    {"pairs", required_argument, nullptr, 'p'}, {"workdir", required_argument, nullptr, 'w'},
-    {"json", required_argument, nullptr, 'j'},  {"netfs", required_argument, nullptr, 'n'},
-    {"no-peers", no_argument, nullptr, 'P'},    {"no-netfs", no_argument, nullptr, 'N'},
-    {"sftp", required_argument, nullptr, 's'},  {nullptr, 0, nullptr, 0},
+    {"quick", no_argument, nullptr, 'q'},
+    {"only", required_argument, nullptr, 'o'},
+    {"pairs", required_argument, nullptr, 'p'},
+    {"workdir", required_argument, nullptr, 'w'},
+    {"json", required_argument, nullptr, 'j'},
+    {"netfs", required_argument, nullptr, 'n'},
+    {"no-peers", no_argument, nullptr, 'P'},
+    {"no-netfs", no_argument, nullptr, 'N'},
+    {"sftp", required_argument, nullptr, 's'},
+    {"proxy", required_argument, nullptr, 'x'},
+    {nullptr, 0, nullptr, 0},
 };
 
 // The directory of the running program: netfs is built beside it.
@@ -33,6 +39,7 @@ std::string program_directory() {
 Result<Options> parse_options(int argc, char** argv) {
   Options options;
   options.netfs_program = program_directory() + "/netfs";
+  options.proxy_program = program_directory() + "/delay_proxy";
   options.sftp_script = NETFS_SOURCE_DIR "/tests/servers/sftp.sh";
   int letter;
   while ((letter = ::getopt_long(argc, argv, "", kLongOptions, nullptr)) != -1) {
@@ -55,7 +62,11 @@ Result<Options> parse_options(int argc, char** argv) {
       case 'j':
         options.json = optarg;
         break;
+      case 'x':
+        options.proxy_program = optarg;
+        break;
       case 's':
+        options.proxy_program = program_directory() + "/delay_proxy";
         options.sftp_script = optarg;
         break;
       case 'n':

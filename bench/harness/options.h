@@ -2,7 +2,7 @@
 // Options: the command line that all benchmark programs share.
 //
 //   bench_NAME [--quick] [--only TEXT] [--pairs N] [--workdir DIR] [--json FILE] [--netfs PROGRAM]
-//              [--sftp SCRIPT] [--no-peers] [--no-netfs]
+//              [--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs]
 
 #include <string>
 
@@ -20,6 +20,7 @@ struct Options {
   std::string json;           // where the result goes; empty: nowhere
   std::string netfs_program;  // build/bin/netfs beside the benchmark by default
   std::string sftp_script;    // starts the sshd; tests/servers/sftp.sh by default
+  std::string proxy_program;  // build/bin/delay_proxy beside the benchmark by default
 
   [[nodiscard]] bool wants(const std::string& row) const {
     return row.find(only) != std::string::npos;
