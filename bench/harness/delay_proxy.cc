@@ -15,7 +15,8 @@ constexpr std::chrono::milliseconds kLook{20};
 
 Result<DelayProxy> DelayProxy::start(const std::string& program, const Link& link,
                                      uint16_t target_port, const Workdir& work) {
-  std::string log = work.path("proxy-" + std::to_string(link.rtt_ms) + ".log");
+  std::string log = work.path("proxy-" + std::to_string(link.rtt_ms) + "-" +
+                              std::to_string(target_port) + ".log");
   Process process =
       TRY(Process::start({.argv = {program, "--target", "127.0.0.1:" + std::to_string(target_port),
                                    "--rtt", std::to_string(link.rtt_ms) + "ms", "--bandwidth",
