@@ -1,0 +1,255 @@
+#include "cachefiles/real_disk.h"
+
+#include <algorithm>
+#include <dirent.h>
+#include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <vector>
+
+namespace netfs::cachefiles {
+
+namespace {
+
+FileStat stat_of(const struct ::stat& st) {
+  return {static_cast<uint64_t>(st.st_size), static_cast<uint64_t>(st.st_blocks) * 512};
+}
+
+class RealFile final : public DiskFile {
+ public:
+  explicit RealFile(UniqueFd fd) : fd_(std::move(fd)) {}
+
+  Result<size_t> read(uint64_t offset_bytes, std::span<const iovec> pieces,
+                      Waiting waiting) override {
+    if (waiting == Waiting::kNever) return read_cached(offset_bytes, pieces);
+    std::vector<iovec> rest(pieces.begin(), pieces.end());
+    size_t done = 0;
+    size_t first = 0;
+    while (first < rest.size()) {
+      const ssize_t n = ::preadv(fd_.get(), &rest[first], static_cast<int>(rest.size() - first),
+                                 static_cast<off_t>(offset_bytes + done));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return Error::from_errno("cachefiles.read");
+      if (n == 0) break;
+      done += static_cast<size_t>(n);
+      first = advance(rest, first, static_cast<size_t>(n));
+    }
+    return done;
+  }
+
+  Result<void> write(uint64_t offset_bytes, std::span<const std::byte> data) override {
+    while (!data.empty()) {
+      const ssize_t n =
+          ::pwrite(fd_.get(), data.data(), data.size(), static_cast<off_t>(offset_bytes));
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) return Error::from_errno("cachefiles.write");
+      if (n == 0) return Error(EIO, "cachefiles.write");
+      data = data.subspan(static_cast<size_t>(n));
+      offset_bytes += static_cast<uint64_t>(n);
+    }
+    return {};
+  }
+
+  Result<void> truncate(uint64_t size_bytes) override {
+    if (::ftruncate(fd_.get(), static_cast<off_t>(size_bytes)) != 0) {
+      return Error::from_errno("cachefiles.truncate");
+    }
+    return {};
+  }
+
+  Result<void> sync_data() override {
+    if (::fdatasync(fd_.get()) != 0) return Error::from_errno("cachefiles.sync");
+    return {};
+  }
+
+  Result<FileStat> stat() override {
+    struct ::stat st {};
+    if (::fstat(fd_.get(), &st) != 0) return Error::from_errno("cachefiles.stat");
+    return stat_of(st);
+  }
+
+  Result<bool> only_user() override {
+    if (::fcntl(fd_.get(), F_SETLEASE, F_WRLCK) == 0) {
+      if (::fcntl(fd_.get(), F_SETLEASE, F_UNLCK) != 0) return Error::from_errno("lease");
+      return true;
+    }
+    if (errno == EAGAIN || errno == EBUSY) return false;
+    return Error(EOPNOTSUPP, "cachefiles.lease");
+  }
+
+  Result<UniqueFd> descriptor() override {
+    UniqueFd copy(::fcntl(fd_.get(), F_DUPFD_CLOEXEC, 0));
+    if (!copy) return Error::from_errno("cachefiles.descriptor");
+    return copy;
+  }
+
+ private:
+  Result<size_t> read_cached(uint64_t offset_bytes, std::span<const iovec> pieces) {
+    size_t wanted = 0;
+    for (const iovec& piece : pieces) wanted += piece.iov_len;
+    ssize_t n = 0;
+    do {
+      n = ::preadv2(fd_.get(), pieces.data(), static_cast<int>(pieces.size()),
+                    static_cast<off_t>(offset_bytes), RWF_NOWAIT);
+    } while (n < 0 && errno == EINTR);
+    // A file system without RWF_NOWAIT says EOPNOTSUPP: there everything would wait.
+    if (n < 0 && errno == EOPNOTSUPP) return Error(EAGAIN, "cachefiles.read");
+    if (n < 0) return Error::from_errno("cachefiles.read");
+    if (static_cast<size_t>(n) < wanted) return Error(EAGAIN, "cachefiles.read");
+    return static_cast<size_t>(n);
+  }
+
+  // Skips `n` bytes of the pieces from `first` on; returns the first that is not done.
+  static size_t advance(std::vector<iovec>& pieces, size_t first, size_t n) {
+    while (first < pieces.size() && n >= pieces[first].iov_len) n -= pieces[first++].iov_len;
+    if (first < pieces.size()) {
+      pieces[first].iov_base = static_cast<char*>(pieces[first].iov_base) + n;
+      pieces[first].iov_len -= n;
+    }
+    return first;
+  }
+
+  const UniqueFd fd_;
+};
+
+Error directory_error(const std::string& directory, int code) {
+  const char* advice = "choose another with --cache-dir";
+  if (code == ENOSPC || code == EDQUOT) advice = "free some space or choose another --cache-dir";
+  char text[128];
+  return Error(code, "cachefiles.directory",
+               fmt::format("cache directory {} cannot be used: {}; {}", directory,
+                           strerror_r(code, text, sizeof text), advice));
+}
+
+}  // namespace
+
+Result<size_t> DiskFile::read(uint64_t offset_bytes, std::span<std::byte> to) {
+  const iovec piece{to.data(), to.size()};
+  return read(offset_bytes, std::span(&piece, 1), Waiting::kDisk);
+}
+
+Result<std::unique_ptr<RealDisk>> RealDisk::create(const std::string& directory) {
+  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+    return directory_error(directory, errno);
+  }
+  UniqueFd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return directory_error(directory, errno);
+  struct ::stat st {};
+  if (::fstat(root.get(), &st) != 0) return directory_error(directory, errno);
+  if (st.st_uid != ::geteuid()) {
+    return Error(EPERM, "cachefiles.directory",
+                 fmt::format("cache directory {} belongs to uid {}, not to uid {}; choose another "
+                             "with --cache-dir",
+                             directory, st.st_uid, ::geteuid()));
+  }
+  if ((st.st_mode & 077) != 0 && ::fchmod(root.get(), 0700) != 0) {
+    return directory_error(directory, errno);
+  }
+  if (::faccessat(root.get(), ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
+    return directory_error(directory, errno);
+  }
+  return std::unique_ptr<RealDisk>(new RealDisk(directory, std::move(root)));
+}
+
+Result<std::unique_ptr<DiskFile>> RealDisk::open(const std::string& path, OpenMode mode) {
+  int flags = O_CLOEXEC | O_NOFOLLOW;
+  switch (mode) {
+    case OpenMode::kRead:
+      flags |= O_RDONLY | O_NOATIME;
+      break;
+    case OpenMode::kReadWrite:
+      flags |= O_RDWR;
+      break;
+    case OpenMode::kCreate:
+      flags |= O_RDWR | O_CREAT;
+      break;
+    case OpenMode::kCreateNew:
+      flags |= O_RDWR | O_CREAT | O_EXCL;
+      break;
+  }
+  UniqueFd fd(::openat(root_.get(), path.c_str(), flags, 0600));
+  if (!fd) return Error::from_errno("cachefiles.open");
+  return std::unique_ptr<DiskFile>(std::make_unique<RealFile>(std::move(fd)));
+}
+
+Result<FileStat> RealDisk::stat(const std::string& path) {
+  struct ::stat st {};
+  if (::fstatat(root_.get(), path.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    return Error::from_errno("cachefiles.stat");
+  }
+  return stat_of(st);
+}
+
+Result<void> RealDisk::remove(const std::string& path) {
+  if (::unlinkat(root_.get(), path.c_str(), 0) != 0) return Error::from_errno("cachefiles.remove");
+  return {};
+}
+
+Result<void> RealDisk::rename(const std::string& from, const std::string& to) {
+  if (::renameat(root_.get(), from.c_str(), root_.get(), to.c_str()) != 0) {
+    return Error::from_errno("cachefiles.rename");
+  }
+  return {};
+}
+
+Result<void> RealDisk::make_directory(const std::string& path) {
+  if (::mkdirat(root_.get(), path.c_str(), 0700) != 0) {
+    return Error::from_errno("cachefiles.make_directory");
+  }
+  return {};
+}
+
+Result<void> RealDisk::list(const std::string& path,
+                            const std::function<void(const std::string&)>& sink) {
+  UniqueFd fd(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return Error::from_errno("cachefiles.list");
+  DIR* stream = ::fdopendir(fd.get());
+  if (!stream) return Error::from_errno("cachefiles.list");
+  (void)fd.release();  // the stream owns it now
+  std::unique_ptr<DIR, int (*)(DIR*)> owner(stream, ::closedir);
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(stream);
+    if (!entry) break;
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") sink(name);
+  }
+  if (errno != 0) return Error::from_errno("cachefiles.list");
+  return {};
+}
+
+Result<void> RealDisk::sync_directory(const std::string& path) {
+  UniqueFd fd(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd || ::fsync(fd.get()) != 0) return Error::from_errno("cachefiles.sync_directory");
+  return {};
+}
+
+Result<void> RealDisk::sync_all() {
+  if (::syncfs(root_.get()) != 0) return Error::from_errno("cachefiles.sync_all");
+  return {};
+}
+
+Result<std::unique_ptr<DiskFile>> RealDisk::lock(const std::string& path) {
+  UniqueFd fd(::openat(root_.get(), path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!fd) return directory_error(directory_, errno);
+  char pid[32] = {};
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return directory_error(directory_, errno);
+    const ssize_t n = ::pread(fd.get(), pid, sizeof pid - 1, 0);
+    const std::string owner(pid, n > 0 ? static_cast<size_t>(n) : 0);
+    return Error(EBUSY, "cachefiles.lock",
+                 fmt::format("cache directory {} is in use by process {}; use that one's mounts or "
+                             "another --cache-dir",
+                             directory_, owner.substr(0, owner.find('\n'))));
+  }
+  const std::string text = fmt::format("{}\n", ::getpid());
+  if (::ftruncate(fd.get(), 0) != 0) return directory_error(directory_, errno);
+  if (::pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+    return directory_error(directory_, errno == 0 ? ENOSPC : errno);
+  }
+  return std::unique_ptr<DiskFile>(std::make_unique<RealFile>(std::move(fd)));
+}
+
+}  // namespace netfs::cachefiles
