@@ -17,11 +17,11 @@ Result<DelayProxy> DelayProxy::start(const std::string& program, const Link& lin
                                      uint16_t target_port, const Workdir& work) {
   std::string log = work.path("proxy-" + std::to_string(link.rtt_ms) + "-" +
                               std::to_string(target_port) + ".log");
-  Process process =
-      TRY(Process::start({.argv = {program, "--target", "127.0.0.1:" + std::to_string(target_port),
-                                   "--rtt", std::to_string(link.rtt_ms) + "ms", "--bandwidth",
-                                   std::to_string(link.bits_per_second / 1'000'000) + "Mbit"},
-                          .log = log}));
+  Process process = TRY(Process::start(
+      {.argv = {program, "--listen", "0", "--to", "127.0.0.1:" + std::to_string(target_port),
+                "--rtt", std::to_string(link.rtt_ms) + "ms", "--rate",
+                std::to_string(link.bits_per_second / 1'000'000) + "Mbit"},
+       .log = log}));
   // Its first line is the port it listens on.
   auto until = std::chrono::steady_clock::now() + kStartTimeout;
   while (std::chrono::steady_clock::now() < until) {

@@ -139,7 +139,10 @@ TEST_F(Harness, CpuOfAProcessTreeIsSeenWhileItRuns) {
                 "sh -c 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; : >" + flag +
                     "; exec sleep 60'; :"}}));
   auto before = cpu_seconds_of({shell.pid()});
-  for (int i = 0; i < 3000 && ::access(flag.c_str(), F_OK) != 0; ++i) ::usleep(10'000);
+  // The shell does not end by itself: the wait is cut short by the flag alone.
+  for (int i = 0; i < 300 && ::access(flag.c_str(), F_OK) != 0; ++i) {
+    ASSERT_TRUE(shell.wait(std::chrono::milliseconds(100)).is_error(ETIMEDOUT));
+  }
   ASSERT_EQ(::access(flag.c_str(), F_OK), 0);
   EXPECT_GT(cpu_seconds_between(before, cpu_seconds_of({shell.pid()})), 0.01);
   EXPECT_EQ(process_tree({shell.pid()}).size(), 2U);
