@@ -8,6 +8,7 @@
 
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "base/unique_function.h"
 
@@ -18,7 +19,12 @@ class Thread {
   Thread() = default;
   Thread(std::string name, UniqueFunction<void()> body);
   Thread(Thread&&) = default;
-  Thread& operator=(Thread&&) = delete;
+  // Joins what it was before.
+  Thread& operator=(Thread&& other) noexcept {
+    join();
+    thread_ = std::move(other.thread_);
+    return *this;
+  }
   ~Thread() { join(); }
 
   void join() {

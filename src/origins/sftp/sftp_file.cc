@@ -1,0 +1,109 @@
+#include "origins/sftp/sftp_file.h"
+
+#include <utility>
+
+#include "origins/sftp/read_job.h"
+
+namespace netfs::origins::sftp {
+
+// Opens the file on one more connection; reads that came for it wait in Handles.
+class OpenForRead final : public Operation {
+ public:
+  OpenForRead(Ref<Handles> handles, Ref<Connection> connection)
+      : handles_(std::move(handles)), connection_(std::move(connection)) {}
+  void answered(PacketType type, Reader body) override {
+    if (type == PacketType::kHandle) return done(decode_handle(body));
+    if (type != PacketType::kStatus) return done(Error(EPROTO, "sftp.open"));
+    const Result<Status> status = decode_status(body);
+    const int code = status.ok() ? errno_of(status.value()) : status.code();
+    done(Error(code != 0 ? code : EPROTO, "sftp.open"));
+  }
+  void failed(const Error& error) override { done(error); }
+
+ private:
+  void done(Result<std::string> handle) {
+    handles_->opened(*connection_, std::move(handle));
+    delete this;
+  }
+  const Ref<Handles> handles_;
+  const Ref<Connection> connection_;
+};
+
+void Handles::add(uint32_t serial, std::string handle) {
+  sync::MutexLock lock(mutex_);
+  by_serial_[serial] = {.state = State::kOpen, .handle = std::move(handle), .waiting = {}};
+}
+
+std::vector<uint32_t> Handles::serials() const {
+  sync::MutexLock lock(mutex_);
+  std::vector<uint32_t> serials;
+  for (const auto& [serial, entry] : by_serial_) serials.push_back(serial);
+  return serials;
+}
+
+void Handles::start(Ref<Connection> connection, Ref<ReadJob> job) {
+  std::string handle;
+  bool open = false;
+  {
+    sync::MutexLock lock(mutex_);
+    const auto [found, is_new] = by_serial_.try_emplace(connection->serial());
+    if (found->second.state == State::kOpen) {
+      handle = found->second.handle;
+    } else {
+      found->second.waiting.push_back(job);
+      open = is_new;
+    }
+  }
+  if (!handle.empty()) return job->run(std::move(connection), std::move(handle));
+  if (!open) return;
+  auto* operation = new OpenForRead(Ref<Handles>(this), connection);
+  const bool asked = connection->submit(
+      *operation, [this](Packet& out, uint32_t id) { append_open(out, id, path_); });
+  if (!asked) operation->failed(Error(ENOTCONN, "sftp.open"));
+}
+
+void Handles::opened(Connection& connection, Result<std::string> handle) {
+  std::vector<Ref<ReadJob>> waiting;
+  bool closed = false;
+  {
+    sync::MutexLock lock(mutex_);
+    const auto found = by_serial_.find(connection.serial());
+    closed = closed_;
+    if (found != by_serial_.end()) {
+      waiting.swap(found->second.waiting);
+      if (handle.ok() && !closed && !handle.value().empty()) {
+        found->second.state = State::kOpen;
+        found->second.handle = handle.value();
+      } else {
+        by_serial_.erase(found);
+      }
+    }
+  }
+  if (handle.ok() && handle.value().empty()) handle = Error(EPROTO, "sftp.open");
+  for (Ref<ReadJob>& job : waiting) {
+    if (handle.ok()) {
+      job->run(Ref<Connection>(&connection), handle.value());
+    } else {
+      job->fail(handle.error());
+    }
+  }
+  if (handle.ok() && closed) connection.submit_close(handle.value());
+}
+
+void Handles::close(Pool& pool) {
+  std::map<uint32_t, PerConnection> all;
+  {
+    sync::MutexLock lock(mutex_);
+    closed_ = true;
+    for (auto& [serial, entry] : by_serial_) {
+      if (entry.state == State::kOpen) all.emplace(serial, std::move(entry));
+    }
+    for (const auto& [serial, entry] : all) by_serial_.erase(serial);
+  }
+  for (const auto& [serial, entry] : all) {
+    if (const Ref<Connection> connection = pool.find(serial))
+      connection->submit_close(entry.handle);
+  }
+}
+
+}  // namespace netfs::origins::sftp

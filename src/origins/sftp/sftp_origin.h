@@ -1,0 +1,55 @@
+#pragma once
+// SftpOrigin: a remote tree over SSH, sftp://[USER@]HOST[:PORT]/PATH or [USER@]HOST:PATH.
+//
+// Reads are pipelined over several connections (pool.h); metadata calls wait for their answer and
+// are tried again on another connection when theirs is lost, until their deadline.  Version 3 of
+// the protocol has no identity and no change counter: the path is the identity, and the validator
+// is weak: size and mtime in seconds.
+//
+// Options: identity=FILE, known_hosts=FILE, connections=N, ssh=PROGRAM.  Thread-safe.
+
+#include <memory>
+#include <string>
+
+#include "netfs/origin.h"
+#include "origins/module.h"
+#include "origins/sftp/call.h"
+#include "origins/sftp/pool.h"
+
+namespace netfs::origins::sftp {
+
+class SftpOrigin final : public Origin {
+ public:
+  static Result<std::unique_ptr<Origin>> open(const OriginRequest& request);
+
+  [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
+  [[nodiscard]] std::string volume_key() const override;
+  Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
+  Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;
+  Result<std::string> read_link(const std::string& path, Deadline deadline) override;
+  Result<FileSystemStats> stat_file_system(Deadline deadline) override;
+  Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
+  void issue_read(Subrequest& subrequest) override;
+  [[nodiscard]] StatusFields status() const override;
+
+ private:
+  SftpOrigin(std::unique_ptr<Pool> pool, std::string root)
+      : pool_(std::move(pool)), root_(std::move(root)) {}
+
+  [[nodiscard]] std::string absolute(const std::string& path) const;
+  // One request and its answer, on any connection; again when the connection is lost.
+  struct Told {
+    Ref<Connection> connection;
+    Answer answer;
+  };
+  template <class Encode>
+  Result<Told> ask(Deadline deadline, Encode encode);
+  Result<void> list_handle(Connection& connection, const std::string& handle, Deadline deadline,
+                           const EntrySink& sink);
+
+  const OriginCapabilities capabilities_;
+  std::unique_ptr<Pool> pool_;
+  const std::string root_;  // absolute at the server, no slash at the end but for "/"
+};
+
+}  // namespace netfs::origins::sftp
