@@ -69,7 +69,7 @@ Result<Place> mounted_place(Lab& lab, Peer peer, const FileSpec& source) {
   FileSpec file = source;
   file.path = mount->path(source.path.substr(source.path.rfind('/') + 1));
   TRY(verify_file(file));
-  if (peer == Peer::kNetfs) TRY(lab.await_sealed(*mount, file));
+  if (peer == Peer::kNetfs) TRY(lab.await_sealed(*mount, {file}));
   return Place{client.name, client.how, file, mount};
 }
 

@@ -60,8 +60,12 @@ Result<Place> netfs_place(Lab& lab, const std::string& source, const std::vector
   Client client = TRY(lab.client(Peer::kNetfs, source, cache, options));
   auto mount = std::make_shared<Mount>(TRY(lab.mount(client)));
   TRY(verify_tree(mount->directory(), files));
-  for (const FileSpec& file : files) {
-    TRY(lab.await_sealed(*mount, {mount->path(file.path), file.seed, file.size_bytes}));
+  if (options.front() == "--immutable") {
+    TRY(lab.await_stored(*mount));  // there are no opens, so nothing is handed out
+  } else {
+    std::vector<FileSpec> here = files;
+    for (FileSpec& file : here) file.path = mount->path(file.path);
+    TRY(lab.await_sealed(*mount, here));
   }
   return Place{client.name, client.how, mount->directory(), mount};
 }

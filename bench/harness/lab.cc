@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include "harness/mount_status.h"
 #include "harness/report.h"
 
 namespace netfs::bench {
@@ -91,12 +92,12 @@ Result<Mount> Lab::mount(const Client& client) const {
   return Error(error.code(), error.context(), text);
 }
 
-Result<void> Lab::await_sealed(const Mount&, const FileSpec&) const {
-  return Error(ENOSYS, "bench.await_sealed");
+Result<void> Lab::await_sealed(const Mount& mount, const std::vector<FileSpec>& files) const {
+  return bench::await_sealed({options_.netfs_program, mount.directory()}, files);
 }
 
-Result<void> Lab::await_stored(const Mount&) const {
-  return Error(ENOSYS, "bench.await_stored");
+Result<void> Lab::await_stored(const Mount& mount) const {
+  return bench::await_stored({options_.netfs_program, mount.directory()});
 }
 
 void Lab::remove_cache(const std::string& cache) const {

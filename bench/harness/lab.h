@@ -60,10 +60,10 @@ class Lab {
                            const std::string& cache, const std::vector<std::string>& options = {});
   // Mounts it on the directory that its command names.
   Result<Mount> mount(const Client& client) const;
-  // Waits until reads of a file that was read whole cost the daemon nothing: it is sealed and
-  // handed to the kernel.  ETIMEDOUT after a minute.
-  Result<void> await_sealed(const Mount& mount, const FileSpec& file) const;
-  // Waits until nothing is left to be stored in the cache.
+  // Reads the files (paths on the mount) until each open is handed to the kernel: they are sealed.
+  // ETIMEDOUT after two minutes.
+  Result<void> await_sealed(const Mount& mount, const std::vector<FileSpec>& files) const;
+  // Waits until nothing is left to be stored in the cache, or a minute.
   Result<void> await_stored(const Mount& mount) const;
   // Removes the cache that client() named.
   void remove_cache(const std::string& cache) const;
