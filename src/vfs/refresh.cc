@@ -96,8 +96,11 @@ Result<void> FileSystem::take_stat(fuse::NodeId parent_id, const std::string& na
     if (parent == nullptr) {
       outcome = Error(ESTALE, "vfs.stat");
     } else if (name.empty()) {
-      if (info.ok()) table_.confirm(*parent, std::move(info).value(), now, graveyard);
-      if (!info.ok()) outcome = std::move(info).error();
+      if (info.ok()) {
+        table_.confirm(*parent, std::move(info).value(), now, graveyard);
+      } else {
+        outcome = std::move(info).error();
+      }
     } else if (!parent->directory) {
       outcome = Error(ENOTDIR, "vfs.stat");
     } else if (info.ok()) {
