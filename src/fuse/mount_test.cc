@@ -52,7 +52,8 @@ TEST(Mount, UnmountOfWhatIsNotMountedSaysSo) {
 
 TEST(MountTable, LinesAreTakenApartAndUnescaped) {
   const auto entry = parse_mount_line(
-      R"(66 28 0:52 / /mnt/with\040space rw,nosuid shared:1 master:2 - fuse.netfs s\134x rw,user_id=0)");
+      R"(66 28 0:52 / /mnt/with\040space rw,nosuid shared:1 master:2 - fuse.netfs s\134x )"
+      "rw,user_id=0");
   ASSERT_TRUE(entry.has_value());
   EXPECT_EQ(entry->device, "0:52");
   EXPECT_EQ(entry->mount_point, "/mnt/with space");

@@ -126,6 +126,7 @@ TEST_F(SessionTest, AForgetStormAmongRequestsLosesNothing) {
     ASSERT_TRUE(kernel_->await(ask()).has_value());
   }
   EXPECT_TRUE(handler_.wait_forgotten(2 * kRounds));
+  session_->stop(soon());
   EXPECT_EQ(count(Opcode::kForget).done.get(), kRounds);
   EXPECT_EQ(kernel_->protocol_errors(), 0U);
 }
