@@ -3,6 +3,9 @@
 
 #include <csignal>
 #include <cstdio>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include "fuse/mount_table.h"
@@ -227,6 +230,71 @@ TEST_F(MountTest, TheHelperMountsAndUnmountsAsAnOrdinaryUserWould) {
   EXPECT_EQ(bytes_in(UniqueFd(::open(file().c_str(), O_RDONLY | O_CLOEXEC))), "text");
   EXPECT_TRUE(unmount(mount_point_, UnmountMode::kLazy).ok());
   EXPECT_TRUE(session_->wait(soon()));
+}
+
+// Where /dev/fuse is root's only, unlike on most systems: one for everybody, in a mount namespace
+// of this process's own.
+bool open_device_to_all(const std::string& folder) {
+  const std::string device = folder + "/fuse";
+  return ::unshare(CLONE_NEWNS) == 0 &&
+         ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+         ::mknod(device.c_str(), S_IFCHR | 0666, makedev(10, 229)) == 0 &&
+         ::chmod(device.c_str(), 0666) == 0 &&
+         ::mount(device.c_str(), "/dev/fuse", nullptr, MS_BIND, nullptr) == 0;
+}
+
+// The whole of it in a process of user nobody: mount, serve, read, unmount.
+TEST_F(MountTest, AnOrdinaryUserMountsReadsAndUnmountsThroughTheHelper) {
+  if (std::system("command -v fusermount3 >/dev/null") != 0) {
+    std::printf("SKIPPED: fusermount3 is not installed\n");
+    GTEST_SKIP() << "fusermount3 is not installed";
+  }
+  constexpr uid_t kNobody = 65534;
+  const std::string path = make_file("v1", "text");
+  ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
+  ASSERT_EQ(::chown(mount_point_.c_str(), kNobody, kNobody), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!open_device_to_all(folder_)) ::_exit(7);
+    if (::setgid(kNobody) != 0 || ::setuid(kNobody) != 0) ::_exit(2);
+    Result<std::vector<UniqueFd>> fds = mount(mount_options());
+    if (!fds.ok()) {
+      std::fprintf(stderr, "%s\n", fds.error().message().c_str());
+      ::_exit(3);
+    }
+    auto channel = MUST(DeviceChannel::create(std::move(fds).value()));
+    VersionedFs fs(*channel, Reading::kCached);
+    fs.publish(path);
+    auto session = MUST(Session::create(*channel, fs, {}, Clock::system()));
+    session->start();
+    const std::string text = bytes_in(UniqueFd(::open(file().c_str(), O_RDONLY | O_CLOEXEC)));
+    if (text != "text") ::_exit(4);
+    if (!unmount(mount_point_, UnmountMode::kLazy).ok()) ::_exit(5);
+    ::_exit(session->wait(soon()) ? 0 : 6);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+// A predecessor that died between reading INIT and answering it: nothing is negotiated yet, so the
+// successor is made by create(), after send_resend().
+TEST_F(MountTest, AnInitThatThePredecessorTookWithItComesAgain) {
+  Result<std::vector<UniqueFd>> fds = mount_directly(mount_options());
+  ASSERT_TRUE(fds.ok()) << fds.error().message();
+  channel_ = MUST(DeviceChannel::create(std::move(fds).value()));
+  std::vector<std::byte> lost((1 << 20) + 8192);
+  const size_t length = MUST(channel_->receive(0, lost));
+  ASSERT_EQ(MUST(decode_header({lost.data(), length})).opcode, Opcode::kInit);
+
+  ASSERT_TRUE(send_resend(*channel_).ok());
+  fs_ = std::make_unique<VersionedFs>(*channel_, Reading::kCached);
+  session_ = MUST(Session::create(*channel_, *fs_, {}, Clock::system()));
+  session_->start();
+  ASSERT_TRUE(session_->wait_negotiated(soon()).has_value());
+  fs_->publish(make_file("v1", "text"));
+  EXPECT_EQ(bytes_in(UniqueFd(::open(file().c_str(), O_RDONLY | O_CLOEXEC))), "text");
 }
 
 TEST_F(MountTest, HelperTroubleIsOneLineWithItsReason) {
