@@ -270,7 +270,9 @@ TEST_F(MountTest, AnOrdinaryUserMountsReadsAndUnmountsThroughTheHelper) {
     const std::string text = bytes_in(UniqueFd(::open(file().c_str(), O_RDONLY | O_CLOEXEC)));
     if (text != "text") ::_exit(4);
     if (!unmount(mount_point_, UnmountMode::kLazy).ok()) ::_exit(5);
-    ::_exit(session->wait(soon()) ? 0 : 6);
+    const bool ended = session->wait(soon());
+    session->stop(soon());
+    ::_exit(ended ? 0 : 6);
   }
   int status = 0;
   ASSERT_EQ(::waitpid(child, &status, 0), child);
