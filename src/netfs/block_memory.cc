@@ -46,12 +46,13 @@ std::vector<BlockMemory::Victim> BlockMemory::take_idle(size_t count_max) {
   for (auto at = entries_.begin(); at != entries_.end() && looked < count_max; ++looked) {
     const auto entry = at++;
     const Fetch& fetch = *entry->fetch;
-    if (fetch.ticket && fetch.store_is_over() && was_read(fetch)) take_locked(entry, victims);
+    if ((fetch.ticket || fetch.racy) && fetch.store_is_over() && was_read(fetch))
+      take_locked(entry, victims);
   }
   return victims;
 }
 
-std::vector<BlockMemory::Victim> BlockMemory::take_oldest(size_t bytes) {
+std::vector<BlockMemory::Victim> BlockMemory::take_oldest(size_t bytes, MonoTime unread_before) {
   std::vector<Victim> victims;
   size_t found = 0;
   sync::MutexLock lock(mutex_);
@@ -59,7 +60,8 @@ std::vector<BlockMemory::Victim> BlockMemory::take_oldest(size_t bytes) {
     for (auto at = entries_.begin(); at != entries_.end() && found < bytes;) {
       const auto entry = at++;
       const Fetch& fetch = *entry->fetch;
-      if (!fetch.store_is_over() || (!unread_too && !was_read(fetch))) continue;
+      if (!fetch.store_is_over()) continue;
+      if (!was_read(fetch) && (!unread_too || fetch.filled_at >= unread_before)) continue;
       const size_t capacity = fetch.buffer->capacity_bytes();
       if (take_locked(entry, victims)) found += capacity;
     }

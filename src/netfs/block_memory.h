@@ -31,8 +31,10 @@ class BlockMemory {
   // Takes up to `count_max` of the oldest out of the list that were read and are stored.  The
   // caller drops them from their files.
   [[nodiscard]] std::vector<Victim> take_idle(size_t count_max) EXCLUDES(mutex_);
-  // Takes the oldest out of the list until they hold `bytes`.
-  [[nodiscard]] std::vector<Victim> take_oldest(size_t bytes) EXCLUDES(mutex_);
+  // Takes the oldest out of the list until they hold `bytes`; unread ones only if they were filled
+  // before `unread_before`.
+  [[nodiscard]] std::vector<Victim> take_oldest(size_t bytes, MonoTime unread_before)
+      EXCLUDES(mutex_);
 
  private:
   bool take_locked(std::list<MemoryEntry>::iterator at, std::vector<Victim>& victims)

@@ -66,6 +66,8 @@ class Fetch : public RefCounted<Fetch> {
   std::atomic<uint64_t> consumed_bytes{0};
   std::atomic<bool> settled{false};  // the store is over, or none was queued
 
+  MonoTime filled_at;  // constant once it is in the memory list
+
   // Guarded by the block memory's mutex.
   std::list<MemoryEntry>::iterator memory_entry;
   bool in_memory_list = false;

@@ -10,6 +10,8 @@ namespace {
 
 constexpr unsigned kWaitingThreads = 16;  // opens and stats of the origin at a time
 constexpr size_t kIdleBlocksAtOnce = 8;
+// Blocks that were fetched ahead are not let go of before this: their reader is on his way.
+constexpr Duration kUnreadFor = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -20,13 +22,15 @@ LibraryCore::LibraryCore(Library::Options with)
       waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
       readers({.name = "netfs-read", .threads = options.read_threads}) {}
 
-void LibraryCore::make_room(size_t bytes) {
-  const size_t used = options.pool.used_bytes();
-  const size_t budget = options.pool.budget_bytes();
-  if (used + bytes <= budget) return;
-  for (const BlockMemory::Victim& victim : memory.take_oldest(used + bytes - budget)) {
+bool LibraryCore::make_room(size_t bytes) {
+  const BufferPool& pool = options.pool;
+  const size_t used = pool.used_bytes();
+  if (used + bytes <= pool.budget_bytes()) return true;
+  const size_t wanted = used + bytes - pool.budget_bytes();
+  for (const BlockMemory::Victim& victim : memory.take_oldest(wanted, now() - kUnreadFor)) {
     victim.file->drop(*victim.fetch);
   }
+  return pool.used_bytes() + bytes <= pool.budget_bytes();
 }
 
 void LibraryCore::drop_idle_blocks() {

@@ -48,8 +48,9 @@ class LibraryCore : public RefCounted<LibraryCore> {
     return Deadline::after(options.clock, options.timeout);
   }
 
-  // Lets blocks go until `bytes` more fit the budget, as far as that can be.  Not under a lock.
-  void make_room(size_t bytes);
+  // Lets blocks go until `bytes` more fit the budget; false when they still do not.  Not under a
+  // lock.
+  bool make_room(size_t bytes);
   // Lets go of some blocks that nobody needs in memory any more.  Not under a lock.
   void drop_idle_blocks();
 

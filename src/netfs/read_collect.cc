@@ -129,6 +129,7 @@ void RemoteFile::keep_locked(Fetch& fetch, FollowUp& follow) {
     }
   }
   fetch.settled.store(true, std::memory_order_release);
+  fetch.filled_at = core_->now();
   if (!fetch.abandoned) core_->memory.add(fetch, *this);
   wake_waiters_locked(fetch, follow);
 }

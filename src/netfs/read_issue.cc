@@ -27,7 +27,7 @@ bool is_racy(const Validator& validator, Duration granule, Timestamp now) {
 }  // namespace
 
 void RemoteFile::start(const Ref<ReadRequest>& request) {
-  core_->make_room(request->range.length_bytes);
+  (void)core_->make_room(request->range.length_bytes);  // a reader gets memory in any case
   if (!core_->list(*request)) {
     core_->stats.reads.failed.add();
     request->done(Error(ECANCELED, "netfs.read"));
@@ -207,24 +207,26 @@ void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
   const uint64_t piece =
       core_->link.piece_bytes(block_bytes_, std::max<uint64_t>(most, block_bytes_));
   for (const ByteRange& range : plan.ranges) {
-    core_->make_room(range.length_bytes);
-    if (fetch_ahead(range, round_down(piece, block_bytes_))) continue;
-    core_->stats.readahead_no_memory.add();
-    stream.forget_plans();
-    return;
+    ByteRange rest = fetch_range(range, block_bytes_, version_.size_bytes);
+    while (!rest.empty()) {
+      const uint64_t reached = fetch_ahead(rest, round_down(piece, block_bytes_));
+      rest = {reached, rest.end_bytes() - reached};
+      if (rest.empty() || core_->make_room(piece)) continue;
+      core_->stats.readahead_no_memory.add();
+      stream.cut_plan(reached);
+      return;
+    }
   }
 }
 
-// Fetches what of the range nobody has; false when there was no memory for all of it.
-bool RemoteFile::fetch_ahead(ByteRange range, uint64_t piece_bytes) {
-  const ByteRange blocks = fetch_range(range, block_bytes_, version_.size_bytes);
-  bool enough = true;
+// Fetches what of the blocks nobody has, until memory is short; returns how far it came.
+uint64_t RemoteFile::fetch_ahead(ByteRange blocks, uint64_t piece_bytes) {
   FollowUp follow{Ref<RemoteFile>(this)};
+  uint64_t at = blocks.offset_bytes;
   {
     sync::MutexLock lock(mutex_);
-    if (superseded_ || core_->closing) return true;
-    uint64_t at = blocks.offset_bytes;
-    while (at < blocks.end_bytes() && enough) {
+    if (superseded_ || core_->closing) return blocks.end_bytes();
+    while (at < blocks.end_bytes()) {
       const uint64_t count = (blocks.end_bytes() - at + block_bytes_ - 1) / block_bytes_;
       const Run run = occupancy_locked(BlockIndex(at / block_bytes_), count, false);
       uint64_t end = std::min(at + run.count * block_bytes_, blocks.end_bytes());
@@ -232,8 +234,7 @@ bool RemoteFile::fetch_ahead(ByteRange range, uint64_t piece_bytes) {
         // Pieces end at multiples of their size, so that windows that meet cut alike.
         end = std::min(end, round_down(at, piece_bytes) + piece_bytes);
         Ref<Buffer> buffer = core_->options.pool.try_allocate(end - at);
-        enough = static_cast<bool>(buffer);
-        if (!enough) break;
+        if (!buffer) break;
         core_->stats.readahead_bytes_issued.add(end - at);
         new_fetch_locked({at, end - at}, std::move(buffer), 0);
       }
@@ -242,7 +243,7 @@ bool RemoteFile::fetch_ahead(ByteRange range, uint64_t piece_bytes) {
     pump_locked(follow);
   }
   std::move(follow).run();
-  return enough;
+  return at;
 }
 
 void RemoteFile::read_cache(const FollowUp::CacheRead& read, Waiting waiting) {

@@ -17,10 +17,9 @@ class ReadStream {
     sync::MutexLock lock(mutex_);
     return detector_.note(asked, limits);
   }
-  // Memory was short for the last plan.
-  void forget_plans() EXCLUDES(mutex_) {
+  void cut_plan(uint64_t offset_bytes) EXCLUDES(mutex_) {
     sync::MutexLock lock(mutex_);
-    detector_.forget_plans();
+    detector_.cut_plan(offset_bytes);
   }
 
  private:

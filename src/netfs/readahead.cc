@@ -124,17 +124,21 @@ ReadaheadPlan ReadaheadDetector::note(ByteRange asked, const ReadaheadLimits& li
   return plan;
 }
 
-void ReadaheadDetector::forget_plans() {
+void ReadaheadDetector::cut_plan(uint64_t offset_bytes) {
   for (Stream& stream : streams_) {
-    stream.planned_bytes =
-        stream.pattern == AccessPattern::kBackward ? stream.low_bytes : stream.next_bytes;
+    if (stream.used != uses_) continue;
+    stream.planned_bytes = stream.pattern == AccessPattern::kBackward
+                               ? stream.low_bytes
+                               : std::min(stream.planned_bytes, offset_bytes);
   }
 }
 
 uint64_t ReadaheadDetector::window_of(const Stream& stream, const ReadaheadLimits& limits) {
   uint64_t window = std::max(kFirstWindowBytes, kGrowth * stream.proved_bytes);
   if (limits.link_bytes > 0) {
-    window = std::min(window, std::max(kWindowBytesMin, kWindowFactor * limits.link_bytes));
+    const bool young = stream.proved_bytes < kYoungFactor * limits.link_bytes;
+    const uint64_t factor = young ? kYoungWindowFactor : kWindowFactor;
+    window = std::min(window, std::max(kWindowBytesMin, factor * limits.link_bytes));
   }
   return std::min(window, limits.window_bytes_max);
 }

@@ -45,14 +45,18 @@ class ReadaheadDetector {
   // Notes a read (not empty, within the file), in the order of arrival; says what to fetch beyond.
   ReadaheadPlan note(ByteRange asked, const ReadaheadLimits& limits);
 
-  // Memory was short: what a plan said from here on was not fetched.
-  void forget_plans();
+  // Memory was short: of the last plan, nothing from this offset on was fetched.
+  void cut_plan(uint64_t offset_bytes);
 
   static constexpr uint64_t kStreamsMax = 8;
   static constexpr uint64_t kFirstWindowBytes = uint64_t{1} << 20;
   static constexpr uint64_t kWindowBytesMin = uint64_t{256} << 10;
-  static constexpr uint64_t kGrowth = 4;        // window per byte read in sequence
-  static constexpr uint64_t kWindowFactor = 3;  // window per byte the link holds
+  static constexpr uint64_t kGrowth = 4;  // window per byte read in sequence
+  // Window per byte the link holds: while the stream is young and the estimate still grows with
+  // the window, and once it has read kYoungFactor times what the link holds.
+  static constexpr uint64_t kYoungWindowFactor = 5;
+  static constexpr uint64_t kWindowFactor = 2;
+  static constexpr uint64_t kYoungFactor = 4;
   // How far from its expected place a read may begin and still belong to a stream that has proved
   // as much: the kernel has some requests of up to 1 MiB under way at once, in any order.
   static constexpr uint64_t kSlackBytesMax = uint64_t{4} << 20;

@@ -73,7 +73,7 @@ class RemoteFile final : public File {
   // read_issue.cc
   void start(const Ref<ReadRequest>& request) EXCLUDES(mutex_);
   void read_ahead(ReadStream& stream, const ReadaheadPlan& plan) EXCLUDES(mutex_);
-  bool fetch_ahead(ByteRange range, uint64_t piece_bytes) EXCLUDES(mutex_);
+  uint64_t fetch_ahead(ByteRange blocks, uint64_t piece_bytes) EXCLUDES(mutex_);
   Run occupancy_locked(BlockIndex block, uint64_t count_max, bool skip_cache) REQUIRES(mutex_);
   void plan_part_locked(const Ref<ReadRequest>& request, size_t at, const ReadPart& part,
                         FollowUp& follow) REQUIRES(mutex_);
