@@ -22,7 +22,7 @@ namespace netfs::fuse {
 
 struct MountOptions {
   std::string source;             // shown by mount and df, exactly as given
-  std::string mount_point;        // absolute
+  std::string mount_point;        // absolute and resolved, as realpath(3) gives it
   std::string subtype = "netfs";  // type fuse.netfs
   unsigned queues = 1;            // descriptors wanted
   uint32_t max_read_bytes = 1 << 20;
@@ -35,7 +35,7 @@ struct MountOptions {
   bool noatime = false;
 };
 
-// Whether something could be mounted there.
+// Whether something could be mounted there; the path as in MountOptions.
 Result<void> check_mount_point(const std::string& path);
 
 // By mount(2); needs CAP_SYS_ADMIN.
