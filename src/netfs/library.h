@@ -7,7 +7,9 @@
 // block to the offload, the only caller of the cache's writer door.
 //
 // Thread-safety: all calls from any thread.  Files are held by Ref; close() ends all requests
-// (ECANCELED) and waits, bounded by the origin's timeout, until no subrequest is open.
+// (ECANCELED) and waits, bounded by the origin's timeout, until no subrequest is open.  Files are
+// let go of before their origin and pool are.  Should close() have given up on a subrequest that
+// the origin never terminated (stats().subrequests_open > 0), origin and pool must stay, too.
 //
 // Example: examples/ reads a file of an origin of its own through this.
 
