@@ -135,12 +135,12 @@ TEST(ReadCollect, ProgressAnswersBeforeTheOutcomeWhereOutcomesCarryNoValidator) 
   fixture.origin.add_pattern("a", 8 * kBlock, 1);
   const Ref<File> file = fixture.open("a");
   ASSERT_TRUE(LibraryFixture::read(*file, {7 * kBlock, 10}).ok());  // the open file is confirmed
-  // The answer to the first 4 KiB of a 512 KiB download must come while the download is open: its
-  // end is held up by the answer itself.
+  // The answer to the first 4 KiB of a longer download must come while that is still open.
   sync::Mutex mutex(kSimulatedOriginLock);
   uint64_t open_at_answer = 0;
   PendingRead pending;
   ReadDone inner = pending.callback();
+  fixture.origin.hold_reads();
   file->read(nullptr, {0, 6 * kBlock}, {}, [](Result<ReadResult>) {});
   file->read(nullptr, {0, 4096}, {}, [&](Result<ReadResult> result) {
     {
@@ -149,6 +149,7 @@ TEST(ReadCollect, ProgressAnswersBeforeTheOutcomeWhereOutcomesCarryNoValidator) 
     }
     inner(std::move(result));
   });
+  fixture.origin.release_reads();
   const Result<std::string> bytes = pending.take();
   ASSERT_TRUE(bytes.ok());
   EXPECT_EQ(bytes.value(), pattern(1, {0, 4096}));
