@@ -52,6 +52,7 @@ std::string encode(const Request& request) {
                    {"url", request.url},
                    {"target", request.target},
                    {"options", request.options},
+                   {"name_space", request.name_space},
                    {"attached", request.attached},
                    {"lazy", request.lazy},
                    {"all", request.all}});
@@ -82,6 +83,7 @@ Result<Request> decode_request(std::string_view text) {
   request.url = TRY(string_field(object, "url", kPathBytesMax));
   request.target = TRY(string_field(object, "target", kPathBytesMax));
   request.options = TRY(map_field(object, "options", kOptionsMax, kPathBytesMax));
+  request.name_space = TRY(string_field(object, "name_space", kPathBytesMax));
   request.attached = TRY(bool_field(object, "attached"));
   request.lazy = TRY(bool_field(object, "lazy"));
   request.all = TRY(bool_field(object, "all"));

@@ -37,12 +37,13 @@ enum class Verb { kMount, kUmount, kStatus, kCacheList, kCacheUsage, kCacheDrop 
 
 struct Request {
   Verb verb = Verb::kStatus;
-  std::string url;        // mount: as given
-  std::string target;     // mount point; of umount and status perhaps a URL; of drop a path
-  OptionMap options;      // mount
-  bool attached = false;  // mount: ends with this connection
-  bool lazy = false;      // umount
-  bool all = false;       // drop
+  std::string url;         // mount: as given
+  std::string target;      // mount point; of umount and status perhaps a URL; of drop a path
+  OptionMap options;       // mount
+  std::string name_space;  // mount: the asker's mount namespace
+  bool attached = false;   // mount: ends with this connection
+  bool lazy = false;       // umount
+  bool all = false;        // drop
 };
 
 struct Response {

@@ -9,6 +9,7 @@ TEST(ControlMessage, RequestComesBackAsSent) {
                      .url = "sftp://h/d",
                      .target = "/mnt",
                      .options = {{"timeout", "5s"}, {"origin.identity", "/k"}},
+                     .name_space = "mnt:[1]",
                      .attached = true,
                      .lazy = true,
                      .all = true};
@@ -17,6 +18,7 @@ TEST(ControlMessage, RequestComesBackAsSent) {
   EXPECT_EQ(got.url, sent.url);
   EXPECT_EQ(got.target, sent.target);
   EXPECT_EQ(got.options, sent.options);
+  EXPECT_EQ(got.name_space, sent.name_space);
   EXPECT_TRUE(got.attached && got.lazy && got.all);
 }
 

@@ -7,7 +7,6 @@ namespace netfs::daemon {
 
 inline constinit sync::LockClass kSupervisorLinkLock{"daemon.supervisor_link"};
 inline constinit sync::LockClass kMountTableLock{"daemon.mount_table"};
-inline constinit sync::LockClass kMountInstanceLock{"daemon.mount_instance"};
 inline constinit sync::LockClass kSharedStoreLock{"daemon.shared_store"};
 inline constinit sync::LockClass kWorkerLock{"daemon.worker"};
 

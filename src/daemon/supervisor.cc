@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "daemon/sd_notify.h"
 #include "daemon/worker_process.h"
 #include "telemetry/log.h"
 
@@ -49,7 +50,7 @@ int Supervisor::run() {
     return 1;
   }
   if (!start()) give_up("the worker cannot be started");
-  while (!ended_ || !operations_.empty()) wait_once();
+  while (!ended_ || !operations_.empty() || options_.client > 0) wait_once();
   return exit_code_;
 }
 
@@ -170,10 +171,23 @@ void Supervisor::read_signals() {
 
 void Supervisor::reap() {
   std::erase_if(abandoned_, [](pid_t pid) { return ::waitpid(pid, nullptr, WNOHANG) != 0; });
-  if (worker_pid_ < 0) return;
   int status = 0;
+  if (options_.client > 0 && ::waitpid(options_.client, &status, WNOHANG) == options_.client) {
+    options_.client = -1;
+    client_ended(status);
+  }
+  if (worker_pid_ < 0) return;
   // Each operation waits for its own child.
   if (::waitpid(worker_pid_, &status, WNOHANG) == worker_pid_) worker_died(status);
+}
+
+void Supervisor::client_ended(int wait_status) {
+  const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 1;
+  if (code == 0) {
+    sd_notify("READY=1");
+  } else {
+    exit_code_ = code;  // with no mount, the worker ends by itself
+  }
 }
 
 void Supervisor::worker_died(int wait_status) {
@@ -218,6 +232,7 @@ void Supervisor::unmount_held() {
 }
 
 void Supervisor::begin_stop() {
+  if (!stopping_) sd_notify("STOPPING=1");
   stopping_ = true;
   if (worker_pid_ < 0) {
     unmount_held();

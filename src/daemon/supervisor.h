@@ -32,6 +32,9 @@ class Supervisor {
     UniqueFd listener;                 // the control socket; the worker accepts on it
     std::string settings;              // for every worker, not looked into
     std::vector<std::string> command;  // the worker's program and arguments
+    // A child that asks for the first mount; in front, where this process is what the user sees.
+    // Its failure is ours, and its success is told to systemd.  -1: none.
+    pid_t client = -1;
     Duration operation_timeout = std::chrono::seconds(30);
     Duration stop_timeout = std::chrono::seconds(30);
   };
@@ -56,6 +59,7 @@ class Supervisor {
   void answer(uint64_t id, int code, const std::string& text, const std::vector<int>& fds);
   void read_signals();
   void reap();
+  void client_ended(int wait_status);
   void worker_died(int wait_status);
   void give_up(const std::string& why);
   void unmount_held();

@@ -1,0 +1,160 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+
+#include "cli/cache_command.h"
+#include "cli/mount_command.h"
+#include "cli/status_command.h"
+#include "cli/umount_command.h"
+#include "daemon/options.h"
+#include "daemon/version.h"
+#include "telemetry/log.h"
+
+namespace netfs::cli {
+
+namespace {
+
+constexpr const char* kFooter =
+    "Example:\n"
+    "  netfs mount ann@example.org:data ~/data && ls ~/data && netfs umount ~/data\n"
+    "\n"
+    "Exit codes, as of mount(8): 0 done; 1 wrong usage or no permission; 2 system error;\n"
+    "4 a bug in netfs; 8 interrupted; 32 failed; 64 some of several failed.\n"
+    "\n"
+    "Defaults are read from /etc/netfs/netfs.toml and ~/.config/netfs/netfs.toml: keys are the\n"
+    "long flags of netfs mount, the table [origin] holds options of the origin.";
+
+constexpr const char* kMountFooter =
+    "URL: sftp://USER@HOST[:PORT]/PATH, USER@HOST:PATH, file:///PATH.\n"
+    "Every flag is also a word after -o, with '_' for '-': -o ro,allow_other,cache_dir=/c;\n"
+    "what netfs does not know there is an option of the origin (sftp: identity=FILE,\n"
+    "known_hosts=FILE, ...).\n"
+    "\n"
+    "Example:\n"
+    "  netfs mount sftp://ann@example.org/srv/data /mnt --metadata-ttl 1m -o known_hosts=kh\n"
+    "\n"
+    "fstab:\n"
+    "  sftp://ann@example.org/srv /mnt fuse.netfs _netdev,nofail,identity=/root/.ssh/id 0 0";
+
+constexpr const char* kUmountFooter = "Example:\n  netfs umount /mnt";
+constexpr const char* kStatusFooter =
+    "Shows origin, transport, features and why one is off, hits, misses, bytes by source,\n"
+    "stores, errors, latencies, requests in flight and what each waits for.\n"
+    "\n"
+    "Example:\n  netfs status /mnt --json | jq .mounts[0].hits";
+constexpr const char* kCacheFooter =
+    "Example:\n  netfs cache drop /mnt/big/file\n  netfs cache usage --cache-dir /var/cache/netfs";
+
+// Flag rows that are true by default read best as --no-NAME.
+std::string flag_names(std::string_view name) {
+  if (name.substr(0, 3) == "no-") return fmt::format("--{}", name);
+  const std::string_view letter = name == "foreground" ? "-f," : "";
+  return fmt::format("{}--{},!--no-{}", letter, name, name);
+}
+
+void add_mount(CLI::App& app, MountArguments& arguments, bool& version_words) {
+  CLI::App* mount = app.add_subcommand("mount", "mount a remote tree on a directory");
+  mount->footer(kMountFooter);
+  mount->add_option("URL", arguments.url, "the remote tree")->required();
+  mount->add_option("DIR", arguments.mount_point, "an empty directory")->required();
+  mount->add_option("-o", arguments.words, "options as for mount(8): ro,name=value,...")
+      ->type_name("LIST")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  mount->add_option("--config", arguments.config_file, "this file of defaults, no other")
+      ->type_name("FILE");
+  for (const daemon::OptionRow& row : daemon::option_table()) {
+    const std::string name(row.name);
+    if (row.kind == daemon::OptionKind::kFlag) {
+      mount
+          ->add_flag_function(
+              flag_names(name),
+              [&arguments, name](int64_t count) {
+                arguments.flags[name] = count > 0 ? "true" : "false";
+              },
+              std::string(row.help))
+          ->group(std::string(row.group));
+      continue;
+    }
+    mount
+        ->add_option_function<std::string>(
+            "--" + name,
+            [&arguments, name](const std::string& value) { arguments.flags[name] = value; },
+            std::string(row.help))
+        ->type_name(std::string(row.metavar))
+        ->group(std::string(row.group));
+  }
+  // What mount(8) adds when this command stands in for a helper.
+  mount->add_flag("-n,-s,-v", version_words)->group("");
+  mount->add_option_function<std::string>("-t,-N", [](const std::string&) {})->group("");
+}
+
+void add_cache(CLI::App& app, CacheArguments& arguments) {
+  CLI::App* cache = app.add_subcommand("cache", "look into the cache, or empty it");
+  cache->footer(kCacheFooter);
+  cache->require_subcommand(1);
+  const auto add = [&](const char* name, const char* help, daemon::Verb verb) {
+    CLI::App* command = cache->add_subcommand(name, help);
+    command->footer(kCacheFooter);
+    command->add_option("--cache-dir", arguments.cache_dir, "the cache directory")
+        ->type_name("DIR");
+    command->add_flag("--json", arguments.as_json, "as JSON");
+    command->callback([&arguments, verb] { arguments.verb = verb; });
+    return command;
+  };
+  add("list", "every file in the cache", daemon::Verb::kCacheList);
+  add("usage", "how much is in the cache", daemon::Verb::kCacheUsage);
+  CLI::App* drop = add("drop", "forget a file or folder", daemon::Verb::kCacheDrop);
+  drop->add_option("PATH", arguments.path, "below a mount, or as netfs cache list shows it");
+  drop->add_flag("--all", arguments.all, "forget everything");
+}
+
+struct Arguments {
+  MountArguments mount;
+  CacheArguments cache;
+  std::string target;
+  bool lazy = false;
+  bool as_json = false;
+  bool ignored = false;
+};
+
+ExitCode run_parsed(const CLI::App& app, const Arguments& arguments) {
+  if (app.got_subcommand("mount")) return run_mount(arguments.mount);
+  if (app.got_subcommand("umount")) return run_umount(arguments.target, arguments.lazy);
+  if (app.got_subcommand("status")) return run_status(arguments.target, arguments.as_json);
+  if (arguments.cache.verb == daemon::Verb::kCacheDrop &&
+      arguments.cache.all != arguments.cache.path.empty()) {
+    return complain("cache", Error(EINVAL, "options", "drop needs either a PATH or --all"));
+  }
+  return run_cache(arguments.cache);
+}
+
+}  // namespace
+
+ExitCode run_command_line(int argc, char** argv) {
+  CLI::App app("netfs mounts remote trees and reads them at local speed", "netfs");
+  Arguments arguments;
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.set_version_flag("-V,--version", std::string("netfs ") + daemon::kVersion);
+  add_mount(app, arguments.mount, arguments.ignored);
+  CLI::App* umount = app.add_subcommand("umount", "unmount, and wait for the daemon's end of it");
+  umount->footer(kUmountFooter);
+  umount->add_option("TARGET", arguments.target, "mount point or URL")->required();
+  umount->add_flag("-l,--lazy", arguments.lazy, "also while it is in use");
+  CLI::App* status = app.add_subcommand("status", "what is mounted, and how it goes");
+  status->footer(kStatusFooter);
+  status->add_option("TARGET", arguments.target, "only this mount point or URL");
+  status->add_flag("--json", arguments.as_json, "as JSON");
+  add_cache(app, arguments.cache);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const bool help = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    app.exit(error);
+    return help ? ExitCode::kOk : ExitCode::kUsage;
+  }
+  return run_parsed(app, arguments);
+}
+
+}  // namespace netfs::cli

@@ -1,0 +1,198 @@
+#include "cli/mount_command.h"
+
+#include <csignal>
+#include <cstring>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/unique_fd.h"
+#include "daemon/config_file.h"
+#include "daemon/control_socket.h"
+#include "daemon/launch.h"
+#include "daemon/mount_checks.h"
+#include "daemon/mount_words.h"
+#include "daemon/packet.h"
+#include "daemon/sd_notify.h"
+#include "telemetry/log.h"
+
+namespace netfs::cli {
+
+namespace {
+
+using daemon::OptionMap;
+
+constexpr const char* kCommand = "mount";
+constexpr Duration kReachTimeout = std::chrono::seconds(90);  // the daemon before may be draining
+constexpr Duration kMountExtra = std::chrono::seconds(150);   // past the mount's own --timeout
+
+Deadline within(Duration duration) {
+  return Deadline::after(Clock::system(), duration);
+}
+
+struct Gathered {
+  OptionMap options;
+  bool remount = false;
+  std::vector<std::string> kernel_words;
+};
+
+// Paths in options are the user's: the daemon stands elsewhere.
+void make_paths_absolute(OptionMap& options) {
+  for (auto& [name, value] : options) {
+    const daemon::OptionRow* row = daemon::find_option(name);
+    const bool is_path =
+        row != nullptr
+            ? row->kind == daemon::OptionKind::kPath
+            : name == "origin.identity" || name == "origin.known_hosts" || name == "origin.config";
+    if (is_path && !value.empty()) value = absolute_path(value);
+  }
+}
+
+Result<Gathered> gather(const MountArguments& arguments) {
+  Gathered gathered;
+  std::vector<std::string> files = daemon::config_paths();
+  if (!arguments.config_file.empty()) {
+    files = {arguments.config_file};
+    if (::access(arguments.config_file.c_str(), R_OK) != 0) {
+      const Error error = Error::from_errno("config");
+      return Error(EINVAL, "config",
+                   fmt::format("cannot read {}: {}", arguments.config_file, error.message()));
+    }
+  }
+  for (const std::string& file : files) {
+    gathered.options = daemon::merge(std::move(gathered.options), TRY(daemon::read_config(file)));
+  }
+  for (const std::string& list : arguments.words) {
+    daemon::MountWords words = TRY(daemon::parse_mount_words(list));
+    gathered.options = daemon::merge(std::move(gathered.options), words.options);
+    gathered.remount = gathered.remount || words.remount;
+    gathered.kernel_words.insert(gathered.kernel_words.end(), words.kernel.begin(),
+                                 words.kernel.end());
+  }
+  gathered.options = daemon::merge(std::move(gathered.options), arguments.flags);
+  make_paths_absolute(gathered.options);
+  return gathered;
+}
+
+// Never returns when it works.
+ExitCode remount(const MountArguments& arguments, const std::vector<std::string>& words) {
+  std::string list = "remount";
+  for (const std::string& word : words) list += "," + word;
+  for (const char* program : {"/usr/bin/mount", "/bin/mount"}) {
+    ::execl(program, "mount", "--internal-only", "-t", "fuse.netfs", "-o", list.c_str(),
+            arguments.url.c_str(), arguments.mount_point.c_str(), static_cast<char*>(nullptr));
+  }
+  return complain(kCommand,
+                  Error(errno, "mount",
+                        fmt::format("cannot run mount(8) to remount: {}", std::strerror(errno))));
+}
+
+// Each missing folder on the way, like mkdir -p; the last is private.
+Result<void> make_directory(const std::string& path) {
+  for (size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const bool last = slash == std::string::npos;
+    const std::string part = path.substr(0, slash);
+    if (::mkdir(part.c_str(), last ? 0700 : 0755) != 0 && errno != EEXIST) {
+      const Error error = Error::from_errno("cache");
+      return Error(error.code(), "cache",
+                   fmt::format("cannot make the cache directory {}: {}; choose another --cache-dir",
+                               path, error.message()));
+    }
+    if (last) return {};
+  }
+}
+
+// The name of the daemon that owns what the options ask for, and the options with it.
+Result<std::string> settle_cache(OptionMap& options) {
+  const daemon::MountOptions parsed = TRY(daemon::parse_options(options));
+  if (parsed.no_cache) {
+    options.erase("cache-dir");
+    return daemon::cacheless_owner_name();
+  }
+  std::string directory = parsed.cache_dir.empty() ? default_cache_dir() : parsed.cache_dir;
+  if (directory.empty()) {
+    return Error(EINVAL, "options", "there is no home directory: give --cache-dir or --no-cache");
+  }
+  TRY(make_directory(directory));
+  directory = daemon::resolved(directory);
+  struct stat status {};
+  if (::stat(directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
+    return Error(ENOTDIR, "cache",
+                 fmt::format("the cache directory {} is not a directory", directory));
+  }
+  options["cache-dir"] = directory;
+  return daemon::owner_name(directory);
+}
+
+// Stays until the mount has ended, by whoever; a signal ends it.
+ExitCode stay(const daemon::Connection& connection) {
+  sigset_t watched;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGTERM);
+  sigaddset(&watched, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &watched, nullptr);
+  const UniqueFd signals(::signalfd(-1, &watched, SFD_CLOEXEC));
+  pollfd polled[2] = {{connection.socket.get(), POLLIN, 0}, {signals.get(), POLLIN, 0}};
+  while (::poll(polled, 2, -1) < 0 && errno == EINTR) {
+  }
+  if (polled[0].revents == 0) {
+    daemon::sd_notify("STOPPING=1");
+    // Our end of sending is how the daemon hears of it; its answer says that all is unmounted.
+    ::shutdown(connection.socket.get(), SHUT_WR);
+  }
+  const Result<std::string> text =
+      daemon::receive_message(connection.socket.get(), within(kMountExtra));
+  if (text.ok()) return ExitCode::kOk;
+  return complain(kCommand,
+                  Error(EIO, "mount", "the daemon ended without unmounting; see its log"));
+}
+
+ExitCode mount_through(const daemon::Reached& reached, const MountArguments& arguments,
+                       const OptionMap& options, const daemon::MountOptions& parsed) {
+  const bool attached = parsed.foreground && !reached.started_in_front;
+  const daemon::Request request{.verb = daemon::Verb::kMount,
+                                .url = arguments.url,
+                                .target = mount_point_path(arguments.mount_point),
+                                .options = options,
+                                .name_space = daemon::mount_namespace(),
+                                .attached = attached};
+  const Result<daemon::Response> response =
+      daemon::ask(reached.connection, request, within(parsed.timeout + kMountExtra));
+  if (!response.ok()) {
+    return complain(kCommand, Error(EIO, "mount",
+                                    fmt::format("the daemon ended before it answered ({}); see "
+                                                "its log",
+                                                response.error().message())));
+  }
+  if (response.value().code != 0) return complain(kCommand, response.value());
+  if (!attached) return ExitCode::kOk;
+  daemon::sd_notify("READY=1");
+  return stay(reached.connection);
+}
+
+}  // namespace
+
+ExitCode run_mount(const MountArguments& arguments) {
+  Result<Gathered> gathered = gather(arguments);
+  if (!gathered.ok()) return complain(kCommand, gathered.error());
+  if (gathered.value().remount) return remount(arguments, gathered.value().kernel_words);
+  OptionMap options = std::move(gathered.value().options);
+  const Result<std::string> name = settle_cache(options);
+  if (!name.ok()) return complain(kCommand, name.error());
+  const Result<std::string> directory = daemon::runtime_dir();
+  if (!directory.ok()) return complain(kCommand, directory.error());
+  const Result<daemon::MountOptions> parsed = daemon::parse_options(options);
+  if (!parsed.ok()) return complain(kCommand, parsed.error());
+  const Result<daemon::Reached> reached =
+      daemon::reach_owner({.paths = daemon::owner_paths(directory.value(), name.value()),
+                           .options = options,
+                           .foreground = parsed.value().foreground},
+                          within(kReachTimeout));
+  if (!reached.ok()) return complain(kCommand, reached.error());
+  return mount_through(reached.value(), arguments, options, parsed.value());
+}
+
+}  // namespace netfs::cli

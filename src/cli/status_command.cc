@@ -1,0 +1,67 @@
+#include "cli/status_command.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/owners.h"
+#include "cli/status_text.h"
+#include "daemon/json_fields.h"
+#include "telemetry/log.h"
+
+namespace netfs::cli {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kCommand = "status";
+constexpr Duration kStatusTimeout = std::chrono::seconds(15);
+
+// What one daemon says; null when the target is not its own.
+Result<json> ask_owner(const Owner& owner, const std::string& target) {
+  if (!owner.connection.ok()) return owner.connection.error();
+  const daemon::Response response =
+      TRY(daemon::ask(owner.connection.value(), {.verb = daemon::Verb::kStatus, .target = target},
+                      Deadline::after(Clock::system(), kStatusTimeout)));
+  if (response.code == ENOENT) return json();
+  if (response.code != 0) return Error(response.code, kCommand, response.line);
+  return TRY(daemon::parse_object(response.body));
+}
+
+void print(const json& answers, bool as_json, bool single) {
+  if (as_json) {
+    const json& shown = single ? answers.at(0) : json{{"daemons", answers}};
+    std::printf("%s\n", shown.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    return;
+  }
+  if (answers.empty()) std::printf("nothing is mounted\n");
+  for (const json& answer : answers) std::fputs(status_text(answer).c_str(), stdout);
+}
+
+}  // namespace
+
+ExitCode run_status(const std::string& target, bool as_json) {
+  const Result<std::vector<Owner>> owners = reach_owners();
+  if (!owners.ok()) return complain(kCommand, owners.error());
+  const bool is_url = target.find(':') != std::string::npos;
+  const std::string wanted = target.empty() || is_url ? target : mount_point_path(target);
+  json answers = json::array();
+  ExitCode exit = ExitCode::kOk;
+  for (const Owner& owner : owners.value()) {
+    Result<json> answer = ask_owner(owner, wanted);
+    if (!answer.ok()) {
+      exit = complain(kCommand, answer.error());
+    } else if (!answer.value().is_null()) {
+      answers.push_back(std::move(answer).value());
+    }
+  }
+  if (!target.empty() && answers.empty()) {
+    if (exit != ExitCode::kOk) return exit;
+    return complain(kCommand, Error(ENOENT, kCommand,
+                                    fmt::format("{} is no netfs mount of this user", target)));
+  }
+  print(answers, as_json, !target.empty());
+  return exit;
+}
+
+}  // namespace netfs::cli

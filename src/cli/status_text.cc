@@ -1,0 +1,191 @@
+#include "cli/status_text.h"
+
+#include <nlohmann/json.hpp>
+
+#include "daemon/quantity.h"
+#include "telemetry/log.h"
+
+namespace netfs::cli {
+
+namespace {
+
+using daemon::format_bytes;
+using daemon::format_duration;
+using nlohmann::json;
+
+// The value at "a/b", or null.
+const json& at(const json& object, const std::string& path) {
+  static const json kNull;
+  const json* here = &object;
+  size_t begin = 0;
+  while (begin <= path.size()) {
+    const size_t end = std::min(path.find('/', begin), path.size());
+    if (!here->is_object()) return kNull;
+    const auto it = here->find(path.substr(begin, end - begin));
+    if (it == here->end()) return kNull;
+    here = &*it;
+    begin = end + 1;
+  }
+  return *here;
+}
+
+uint64_t number(const json& object, const std::string& path) {
+  const json& value = at(object, path);
+  return value.is_number_unsigned() || value.is_number_integer() ? value.get<uint64_t>() : 0;
+}
+
+std::string text(const json& object, const std::string& path) {
+  const json& value = at(object, path);
+  return value.is_string() ? printable(value.get<std::string>()) : std::string();
+}
+
+std::string bytes(const json& object, const std::string& path) {
+  return format_bytes(number(object, path));
+}
+
+std::string latency(const json& object, const std::string& path) {
+  const auto one = [&](const char* name) {
+    const json& value = at(object, path + "/" + name);
+    const double us = value.is_number() ? value.get<double>() : 0;
+    return format_duration(Duration(static_cast<int64_t>(us * 1e3)));
+  };
+  return fmt::format("{} / {} / {}", one("p50_us"), one("p90_us"), one("p99_us"));
+}
+
+std::string age(const json& object, const std::string& path) {
+  const json& value = at(object, path);
+  const double seconds = value.is_number() ? value.get<double>() : 0;
+  return format_duration(Duration(static_cast<int64_t>(seconds * 1e9)));
+}
+
+void line(std::string& out, const char* name, const std::string& value) {
+  if (!value.empty()) out += fmt::format("  {:<13}{}\n", name, value);
+}
+
+std::string options_line(const json& mount) {
+  std::string words;
+  for (const auto& [name, value] : at(mount, "options").items()) {
+    if (value.is_object()) {
+      for (const auto& [key, item] : value.items()) {
+        words += fmt::format("{}={} ", printable(key), item.is_string() ? printable(item) : "");
+      }
+    } else if (value.is_string()) {
+      words += fmt::format("{}={} ", name, printable(value));
+    } else if (value.is_number()) {
+      words += fmt::format("{}={} ", name, value.dump());
+    } else if (value == true) {
+      words += name + " ";
+    }
+  }
+  return words;
+}
+
+void add_features(std::string& out, const json& mount) {
+  std::string on;
+  std::string off;
+  for (const json& feature : at(mount, "features")) {
+    const std::string name = text(feature, "name");
+    if (at(feature, "on") == true) {
+      on += name + " ";
+    } else {
+      off += fmt::format("{} ({}) ", name, text(feature, "why_not"));
+    }
+  }
+  line(out, "features", on);
+  line(out, "without", off);
+}
+
+void add_requests(std::string& out, const json& mount) {
+  for (const json& request : at(mount, "requests")) {
+    line(out, "in flight",
+         fmt::format("{} of node {} for process {}, {} old", text(request, "operation"),
+                     number(request, "node"), number(request, "pid"), age(request, "age_s")));
+  }
+  for (const json& request : at(mount, "library_requests")) {
+    line(out, "reading",
+         fmt::format("{} at {} for {}, {} old, waits for {}", text(request, "path"),
+                     number(request, "offset"), bytes(request, "length"), age(request, "age_s"),
+                     text(request, "waits_for")));
+  }
+}
+
+void add_mount(std::string& out, const json& mount) {
+  out += fmt::format("{} on {}\n", text(mount, "url"), text(mount, "mount_point"));
+  for (const json& field : at(mount, "origin")) {
+    line(out, "origin", fmt::format("{}: {}", text(field, "name"), text(field, "value")));
+  }
+  line(out, "options", options_line(mount));
+  line(out, "transport",
+       fmt::format("{}, {} queues, protocol {}", text(mount, "transport/kind"),
+                   number(mount, "transport/queues"), text(mount, "transport/protocol")));
+  add_features(out, mount);
+  line(out, "reads",
+       fmt::format("{} hits, {} misses", number(mount, "hits"), number(mount, "misses")));
+  line(out, "bytes",
+       fmt::format("{} cache, {} memory, {} origin, {} zeroes; {} downloaded",
+                   bytes(mount, "bytes/cache_bytes"), bytes(mount, "bytes/memory_bytes"),
+                   bytes(mount, "bytes/origin_bytes"), bytes(mount, "bytes/zero_bytes"),
+                   bytes(mount, "bytes/downloaded_bytes")));
+  line(out, "opens",
+       fmt::format("{}, {} by passthrough", number(mount, "opens/all"),
+                   number(mount, "opens/passthrough")));
+  line(out, "names",
+       fmt::format("{} lookups, {} from memory; {} asked of the origin, {} listings",
+                   number(mount, "names/lookups"), number(mount, "names/lookup_hits"),
+                   number(mount, "names/revalidations"), number(mount, "names/listings")));
+  line(out, "latency", "p50 / p90 / p99");
+  line(out, "  hit", latency(mount, "latency/hit"));
+  line(out, "  miss", latency(mount, "latency/miss"));
+  line(out, "  origin", latency(mount, "latency/origin"));
+  line(out, "trouble",
+       fmt::format("{} failed reads, {} retries, {} time-outs, {} cache failures, {} bad names",
+                   number(mount, "reads/failed"), number(mount, "errors/retries"),
+                   number(mount, "errors/timeouts"), number(mount, "errors/cache_failures"),
+                   number(mount, "names/refused")));
+  add_requests(out, mount);
+}
+
+}  // namespace
+
+std::string printable(const std::string& name) {
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte == 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string status_text(const json& owner) {
+  std::string out;
+  for (const json& mount : at(owner, "mounts")) add_mount(out, mount);
+  const std::string cache = text(owner, "cache_dir");
+  out += cache.empty() ? "no cache\n" : fmt::format("cache {}\n", cache);
+  if (at(owner, "cache").is_object()) {
+    line(out, "space",
+         fmt::format("{} of {}, {} files, {} complete", bytes(owner, "cache/used_bytes"),
+                     bytes(owner, "cache/limit_bytes"), number(owner, "cache/object_count"),
+                     number(owner, "cache/sealed_count")));
+    line(out, "stores",
+         fmt::format("{} issued, {} done, {} failed, {} dropped", number(owner, "stores/issued"),
+                     number(owner, "stores/done"), number(owner, "stores/failed"),
+                     number(owner, "stores/dropped")));
+    line(out, "damage",
+         fmt::format("{} blocks, {} files disabled, {} stores without space",
+                     number(owner, "cache/damaged_blocks"), number(owner, "cache/disabled_objects"),
+                     number(owner, "cache/no_space")));
+  }
+  line(out, "daemon",
+       fmt::format("pid {}, netfs {}, {} old, {} restarts, memory {}, buffers {} of {}",
+                   number(owner, "pid"), text(owner, "netfs"), age(owner, "uptime_s"),
+                   number(owner, "worker_restarts"), bytes(owner, "memory/resident_bytes"),
+                   bytes(owner, "memory/buffers_used_bytes"),
+                   bytes(owner, "memory/buffers_budget_bytes")));
+  return out;
+}
+
+}  // namespace netfs::cli

@@ -1,0 +1,53 @@
+#include "cli/umount_command.h"
+
+#include "cli/owners.h"
+#include "fuse/mount.h"
+#include "fuse/mount_table.h"
+#include "telemetry/log.h"
+
+namespace netfs::cli {
+
+namespace {
+
+constexpr const char* kCommand = "umount";
+constexpr Duration kUmountTimeout = std::chrono::seconds(120);
+
+// No daemon of ours has it: one of another namespace or user, or one that is gone.
+ExitCode unmount_ourselves(const std::string& target, bool lazy) {
+  const Result<std::optional<fuse::MountEntry>> entry = fuse::find_mount(target);
+  if (!entry.ok()) return complain(kCommand, entry.error());
+  if (!entry.value()) {
+    return complain(kCommand, Error(EINVAL, kCommand, fmt::format("{} is not mounted", target)));
+  }
+  if (entry.value()->type != "fuse.netfs") {
+    return complain(kCommand, Error(EINVAL, kCommand,
+                                    fmt::format("{} is not a mount of netfs but of type {}; use "
+                                                "umount",
+                                                target, entry.value()->type)));
+  }
+  const Result<void> done =
+      fuse::unmount(target, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain);
+  return done.ok() ? ExitCode::kOk : complain(kCommand, done.error());
+}
+
+}  // namespace
+
+ExitCode run_umount(const std::string& target, bool lazy) {
+  const Result<std::vector<Owner>> owners = reach_owners();
+  if (!owners.ok()) return complain(kCommand, owners.error());
+  const std::string path = mount_point_path(target);
+  for (const Owner& owner : owners.value()) {
+    if (!owner.connection.ok()) continue;
+    const bool is_url = target.find(':') != std::string::npos;
+    const daemon::Request request{
+        .verb = daemon::Verb::kUmount, .target = is_url ? target : path, .lazy = lazy};
+    const Result<daemon::Response> response = daemon::ask(
+        owner.connection.value(), request, Deadline::after(Clock::system(), kUmountTimeout));
+    if (!response.ok() || response.value().code == ENOENT) continue;
+    if (response.value().code != 0) return complain(kCommand, response.value());
+    return ExitCode::kOk;
+  }
+  return unmount_ourselves(path, lazy);
+}
+
+}  // namespace netfs::cli

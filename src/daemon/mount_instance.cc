@@ -1,0 +1,195 @@
+#include "daemon/mount_instance.h"
+
+#include <algorithm>
+#include <array>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "daemon/mount_checks.h"
+#include "netfs/simulated_link.h"
+#include "origins/module_loader.h"
+#include "origins/url.h"
+#include "sync/thread.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr unsigned kQueuesMax = 4;
+constexpr unsigned kReadaheadKib = 1024;
+constexpr Duration kReplyGrace = std::chrono::seconds(2);
+constexpr int64_t kOverlayfsMagic = 0x794c7630;
+
+vfs::Options file_system_options(const MountOptions& options) {
+  vfs::Options made;
+  made.timeout = options.timeout;
+  made.metadata_ttl = options.metadata_ttl;
+  made.negative_ttl = options.negative_ttl;
+  made.immutable = options.immutable;
+  made.hot = options.hot;
+  switch (options.on_error) {
+    case OnError::kError:
+      made.on_error = vfs::OnError::kError;
+      break;
+    case OnError::kWait:
+      made.on_error = vfs::OnError::kWait;
+      break;
+    case OnError::kStale:
+      made.on_error = vfs::OnError::kStale;
+      break;
+  }
+  made.symlinks =
+      options.symlinks == Symlinks::kContain ? vfs::Symlinks::kContain : vfs::Symlinks::kAsIs;
+  made.uid = options.uid;
+  made.gid = options.gid;
+  made.umask = options.umask;
+  return made;
+}
+
+bool is_stacked(const std::string& directory) {
+  struct statfs disk {};
+  return ::statfs(directory.c_str(), &disk) == 0 && disk.f_type == kOverlayfsMagic;
+}
+
+}  // namespace
+
+bool may_pass_through() {
+  __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return false;
+  return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
+}
+
+Result<Ref<MountInstance>> MountInstance::prepare(Spec spec, SharedStore& store, Origin* origin) {
+  Ref<MountInstance> instance(new MountInstance(std::move(spec), store));
+  TRY(instance->open_parts(origin));
+  return instance;
+}
+
+Result<void> MountInstance::open_parts(Origin* origin) {
+  const MountOptions& options = spec_.options;
+  if (origin == nullptr) {
+    origins::OriginRequest request{.url = TRY(origins::Url::parse(spec_.url)),
+                                   .options = options.origin,
+                                   .timeout = options.timeout};
+    opened_ = TRY(origins::open_origin(request));
+    origin = opened_.get();
+  }
+  volume_key_ = origin->volume_key();
+  if (!options.simulate.empty()) {
+    const Result<LinkShape> shape = parse_link_shape(options.simulate);
+    if (!shape.ok()) {
+      return Error(EINVAL, "options", fmt::format("option simulate: {}", shape.error().message()));
+    }
+    link_ = std::make_unique<SimulatedLink>(*origin, shape.value());
+    origin = link_.get();
+  }
+  origin_ = origin;
+  Ref<Volume> volume;
+  if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
+  library_ = TRY(Library::create({.origin = *origin_,
+                                  .volume = volume,
+                                  .offload = volume ? store_.offload() : nullptr,
+                                  .pool = store_.pool(),
+                                  .timeout = options.timeout}));
+  file_system_ = TRY(vfs::FileSystem::create(
+      {.origin = *origin_, .library = *library_, .options = file_system_options(options)}));
+  return {};
+}
+
+MountInstance::~MountInstance() {
+  close(Deadline::after(Clock::system(), kReplyGrace));
+}
+
+fuse::MountOptions MountInstance::kernel_mount() const {
+  const MountOptions& options = spec_.options;
+  return {.source = spec_.url,
+          .mount_point = spec_.mount_point,
+          .queues = std::min(sync::cpu_count(), kQueuesMax),
+          .read_only = options.read_only,
+          .allow_other = options.allow_other,
+          .default_permissions = options.allow_other,
+          .nosuid = !options.suid,
+          .nodev = !options.dev,
+          .noexec = !options.exec,
+          .noatime = options.noatime};
+}
+
+fuse::SessionOptions MountInstance::session_options() const {
+  fuse::SessionOptions made;
+  const auto off = [&made](const char* reason) {
+    made.passthrough = false;
+    made.passthrough_off_reason = reason;
+  };
+  if (spec_.options.verify_always) {
+    off("--verify=always");
+  } else if (!spec_.options.passthrough) {
+    off("--no-passthrough");
+  } else if (store_.cache() == nullptr) {
+    off("no cache");
+  } else if (!may_pass_through()) {
+    off("needs root (CAP_SYS_ADMIN)");
+  } else if (is_stacked(store_.options().cache_dir)) {
+    made.max_stack_depth = 2;
+  }
+  return made;
+}
+
+Result<void> MountInstance::serve(std::vector<UniqueFd> fds,
+                                  const std::optional<fuse::Negotiated>& before,
+                                  Deadline deadline) {
+  channel_ = TRY(fuse::DeviceChannel::create(std::move(fds)));
+  backing_ = std::make_unique<fuse::BackingIds>(*channel_);
+  file_system_->attach(backing_.get());
+  const Clock& clock = Clock::system();
+  session_ = TRY(
+      before ? fuse::Session::resume(*channel_, *file_system_, session_options(), clock, *before)
+             : fuse::Session::create(*channel_, *file_system_, session_options(), clock));
+  session_->start();
+  serving_ = true;
+  if (!session_->wait_negotiated(deadline)) {
+    return Error(EIO, "mount", "the kernel did not begin to use the mount; see the log");
+  }
+  if (!before) raise_readahead();
+  return {};
+}
+
+void MountInstance::raise_readahead() const {
+  const Result<void> set = fuse::set_readahead(spec_.mount_point, kReadaheadKib);
+  if (!set.ok()) {
+    telemetry::log_debug("mount", "readahead of {} stays as it is: {}", spec_.mount_point,
+                         set.error().message());
+  }
+}
+
+std::optional<fuse::Negotiated> MountInstance::negotiated() const {
+  return serving_ ? session_->negotiated() : std::nullopt;
+}
+
+bool MountInstance::wait_ended(Deadline deadline) {
+  return !serving_ || session_->wait(deadline);
+}
+
+void MountInstance::stop_serving() {
+  if (serving_) session_->stop(Deadline::after(Clock::system(), kReplyGrace));
+}
+
+bool MountInstance::close(Deadline deadline) {
+  if (closed_.exchange(true)) return true;
+  const Clock& clock = Clock::system();
+  if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
+  if (file_system_) file_system_->stop();
+  if (library_) library_->close();
+  return true;
+}
+
+std::optional<std::string> MountInstance::origin_path(const std::string& path) const {
+  if (!lies_under(path, spec_.mount_point)) return std::nullopt;
+  if (path.size() <= spec_.mount_point.size() + 1) return std::string();
+  return path.substr(spec_.mount_point.size() + (spec_.mount_point == "/" ? 0 : 1));
+}
+
+}  // namespace netfs::daemon

@@ -1,0 +1,99 @@
+#pragma once
+// MountInstance: one mount put together: origin, perhaps a simulated link, cache volume, library,
+// file system, kernel session.
+//
+// Life: prepare() opens the origin and finds that its root is a directory; nothing is mounted yet.
+// serve() takes the descriptors of the mounted connection and returns when the kernel's INIT is
+// settled.  wait_ended() returns when it was unmounted.  close() takes everything down in order,
+// bounded by its deadline and the origin's timeout; idempotent.  When close() answers false,
+// something did not come back (a disk, a server): the instance must not be destroyed then, and the
+// process ends by _exit().
+//
+// Thread-safe; held by Ref, since `status` may look at one that ends.  The store outlives it.
+//
+// Errors of prepare(): what Url, open_origin() and FileSystem::create() say.
+
+#include <atomic>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/ref.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "daemon/options.h"
+#include "daemon/shared_store.h"
+#include "fuse/backing.h"
+#include "fuse/device_channel.h"
+#include "fuse/mount.h"
+#include "fuse/session.h"
+#include "netfs/library.h"
+#include "netfs/origin.h"
+#include "vfs/file_system.h"
+
+namespace netfs::daemon {
+
+class MountInstance : public RefCounted<MountInstance> {
+ public:
+  struct Spec {
+    std::string url;          // as the user gave it
+    std::string mount_point;  // absolute
+    MountOptions options;
+  };
+
+  // `origin` outlives the instance; when it is null, one is opened by the URL.
+  static Result<Ref<MountInstance>> prepare(Spec spec, SharedStore& store,
+                                            Origin* origin = nullptr);
+  ~MountInstance();
+
+  // How it is to be mounted.
+  [[nodiscard]] fuse::MountOptions kernel_mount() const;
+
+  // `before`: what was negotiated on this connection by an earlier worker.
+  Result<void> serve(std::vector<UniqueFd> fds, const std::optional<fuse::Negotiated>& before,
+                     Deadline deadline);
+  [[nodiscard]] std::optional<fuse::Negotiated> negotiated() const;
+  bool wait_ended(Deadline deadline);
+  // Reads no more requests, so that wait_ended() returns; those in flight are answered or ended.
+  void stop_serving();
+  bool close(Deadline deadline);
+
+  [[nodiscard]] const Spec& spec() const { return spec_; }
+  [[nodiscard]] const std::string& volume_key() const { return volume_key_; }
+  // The path at the origin of a path below the mount point; nullopt: not below.
+  [[nodiscard]] std::optional<std::string> origin_path(const std::string& path) const;
+
+  // One element of "mounts" in `netfs status --json`.
+  [[nodiscard]] nlohmann::json status() const;
+
+ private:
+  MountInstance(Spec spec, SharedStore& store) : spec_(std::move(spec)), store_(store) {}
+  Result<void> open_parts(Origin* origin);
+  [[nodiscard]] fuse::SessionOptions session_options() const;
+  void raise_readahead() const;
+
+  const Spec spec_;
+  SharedStore& store_;
+  std::string volume_key_;
+  const MonoTime since_ = Clock::system().now();
+
+  // In the order in which they are built; taken down backwards.
+  std::unique_ptr<Origin> opened_;  // by us; null where the origin was given
+  std::unique_ptr<Origin> link_;    // the simulated one, in front of the real one
+  Origin* origin_ = nullptr;        // what the library sees
+  std::unique_ptr<Library> library_;
+  std::unique_ptr<vfs::FileSystem> file_system_;
+  std::unique_ptr<fuse::DeviceChannel> channel_;
+  std::unique_ptr<fuse::BackingIds> backing_;
+  std::unique_ptr<fuse::Session> session_;
+  std::atomic<bool> serving_{false};  // set once all of the above stand
+  std::atomic<bool> closed_{false};
+};
+
+// Whether this process may let the kernel read files by itself.
+bool may_pass_through();
+
+}  // namespace netfs::daemon

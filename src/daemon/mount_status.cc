@@ -1,0 +1,67 @@
+#include <nlohmann/json.hpp>
+
+#include "daemon/mount_instance.h"
+#include "daemon/status.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+using nlohmann::json;
+
+std::string duration_text(Duration duration) {
+  return format_duration(duration);
+}
+
+json options_json(const MountOptions& options) {
+  json object = {{"read_only", options.read_only},
+                 {"allow_other", options.allow_other},
+                 {"timeout", duration_text(options.timeout)},
+                 {"metadata_ttl", duration_text(options.metadata_ttl)},
+                 {"negative_ttl", duration_text(options.negative_ttl)},
+                 {"hot", duration_text(options.hot)},
+                 {"immutable", options.immutable},
+                 {"verify", options.verify_always ? "always" : "sealing"}};
+  switch (options.on_error) {
+    case OnError::kError:
+      object["on_error"] = "error";
+      break;
+    case OnError::kWait:
+      object["on_error"] = "wait";
+      break;
+    case OnError::kStale:
+      object["on_error"] = "stale";
+      break;
+  }
+  object["symlinks"] = options.symlinks == Symlinks::kContain ? "contain" : "as-is";
+  if (options.uid) object["uid"] = *options.uid;
+  if (options.gid) object["gid"] = *options.gid;
+  if (options.umask) object["umask"] = fmt::format("{:03o}", *options.umask);
+  if (!options.simulate.empty()) object["simulate"] = options.simulate;
+  for (const auto& [name, value] : options.origin) object["origin"][name] = value;
+  return object;
+}
+
+}  // namespace
+
+json MountInstance::status() const {
+  const Duration age = Clock::system().now() - since_;
+  json object = {{"url", spec_.url},
+                 {"mount_point", spec_.mount_point},
+                 {"age_s", std::chrono::duration_cast<std::chrono::seconds>(age).count()},
+                 {"volume", volume_key_},
+                 {"options", options_json(spec_.options)},
+                 {"cached", store_.cache() != nullptr}};
+  json& origin = object["origin"];
+  origin = json::array();
+  for (const auto& [name, value] : origin_->status()) {
+    origin.push_back({{"name", name}, {"value", value}});
+  }
+  add_library(object, library_->stats());
+  add_file_system(object, *file_system_);
+  if (serving_) add_session(object, *session_, channel_->queue_count());
+  add_live(object, serving_ ? session_.get() : nullptr, *library_);
+  return object;
+}
+
+}  // namespace netfs::daemon

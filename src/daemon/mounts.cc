@@ -1,0 +1,375 @@
+#include "daemon/mounts.h"
+
+#include <algorithm>
+#include <sys/stat.h>
+
+#include "daemon/mount_checks.h"
+#include "daemon/mount_state.h"
+#include "fuse/mount_table.h"
+#include "origins/url.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr const char* kRoom = "mount";
+constexpr Duration kOperationTimeout = std::chrono::seconds(40);  // past the supervisor's own
+constexpr Duration kInitTimeout = std::chrono::seconds(20);
+constexpr Duration kPredecessorTimeout = std::chrono::seconds(60);  // a drain and a dead origin
+constexpr Duration kNoticeTimeout = std::chrono::seconds(2);
+constexpr Duration kCloseTimeout = std::chrono::seconds(20);
+constexpr Duration kAdoptPause = std::chrono::milliseconds(500);
+
+Deadline within(Duration duration) {
+  return Deadline::after(Clock::system(), duration);
+}
+
+bool is_mounted(const std::string& mount_point, const std::string& url) {
+  const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(mount_point);
+  return there.ok() && there.value() && there.value()->source == url;
+}
+
+}  // namespace
+
+Mounts::Mounts(SupervisorLink& link, SharedStore& store, Changed changed)
+    : link_(link), store_(store), changed_(std::move(changed)) {}
+
+Mounts::~Mounts() {
+  bury();
+}
+
+Result<uint64_t> Mounts::mount(const Request& request) {
+  MountInstance::Spec spec = TRY(plan(request));
+  wait_for_predecessors(spec.url, spec.mount_point);
+  const uint64_t id = link_.new_id();
+  {
+    const sync::MutexLock lock(mutex_);
+    if (stopping_) return Error(ESHUTDOWN, "mount", "the daemon is ending; try again");
+    for (const auto& [number, entry] : entries_) {
+      if (entry.mount_point == spec.mount_point && !entry.detached) {
+        return Error(EBUSY, "mount",
+                     fmt::format("{} is a mount point of {} already; unmount it first",
+                                 entry.mount_point, entry.url));
+      }
+    }
+    entries_[id] = Entry{.url = spec.url, .mount_point = spec.mount_point};
+  }
+  const Result<void> up = bring_up(id, request, std::move(spec));
+  if (!up.ok()) {
+    remove(id);
+    return up.error();
+  }
+  return id;
+}
+
+Result<MountInstance::Spec> Mounts::plan(const Request& request) {
+  MountInstance::Spec spec{.url = request.url,
+                           .mount_point = request.target,
+                           .options = TRY(parse_options(request.options))};
+  const origins::Url url = TRY(origins::Url::parse(spec.url));
+  if (spec.mount_point.empty() || spec.mount_point.front() != '/') {
+    return Error(EINVAL, "mount",
+                 fmt::format("mount point '{}' is not absolute", spec.mount_point));
+  }
+  MountPlan check{.mount_point = spec.mount_point, .cache_dir = store_.options().cache_dir};
+  if (url.scheme == "file") check.local_origin = resolved(url.path);
+  {
+    const sync::MutexLock lock(mutex_);
+    for (const auto& [id, entry] : entries_) {
+      if (!entry.detached) check.own_mounts.push_back(entry.mount_point);
+    }
+  }
+  TRY(check_plan(check));
+  return spec;
+}
+
+bool Mounts::predecessor_ends_locked(const std::string& url, const std::string& mount_point) const {
+  return std::any_of(entries_.begin(), entries_.end(), [&](const auto& item) {
+    const Entry& entry = item.second;
+    return entry.state == State::kEnding && (entry.url == url || entry.mount_point == mount_point);
+  });
+}
+
+void Mounts::wait_for_predecessors(const std::string& url, const std::string& mount_point) {
+  // umount(2) returns before its daemon has noticed: a mount that the kernel no longer shows is
+  // about to end.
+  std::vector<uint64_t> unnoticed;
+  {
+    const sync::MutexLock lock(mutex_);
+    for (const auto& [id, entry] : entries_) {
+      if (entry.state != State::kServing || entry.detached) continue;
+      if (entry.url != url && entry.mount_point != mount_point) continue;
+      unnoticed.push_back(id);
+    }
+  }
+  for (const uint64_t id : unnoticed) {
+    std::string where;
+    std::string source;
+    {
+      const sync::MutexLock lock(mutex_);
+      const auto it = entries_.find(id);
+      if (it == entries_.end()) continue;
+      where = it->second.mount_point;
+      source = it->second.url;
+    }
+    if (is_mounted(where, source)) continue;
+    const Deadline deadline = within(kNoticeTimeout);
+    const sync::MutexLock lock(mutex_);
+    while (true) {
+      const auto it = entries_.find(id);
+      if (it == entries_.end() || it->second.state != State::kServing) break;
+      if (!moved_.wait_until(mutex_, deadline.at)) break;
+    }
+  }
+  const Deadline deadline = within(kPredecessorTimeout);
+  const sync::MutexLock lock(mutex_);
+  while (predecessor_ends_locked(url, mount_point)) {
+    if (!moved_.wait_until(mutex_, deadline.at)) return;
+  }
+}
+
+Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance::Spec spec) {
+  TRY(fuse::check_mount_point(spec.mount_point));
+  TRY(store_.open());
+  if (spec.options.asked_read_write) {
+    telemetry::log_info(kRoom, "{} is mounted read-only: this version does not write", spec.url);
+  }
+  Ref<MountInstance> instance = TRY(MountInstance::prepare(std::move(spec), store_));
+  const MountInstance::Spec& made = instance->spec();
+  MountState state{.url = made.url, .mount_point = made.mount_point, .options = request.options};
+  Result<std::vector<UniqueFd>> fds =
+      link_.mount(id, instance->kernel_mount(), encode(state), within(kOperationTimeout));
+  if (!fds.ok()) {
+    instance->close(within(kCloseTimeout));
+    return fds.error();
+  }
+  const Result<void> served =
+      instance->serve(std::move(fds).value(), std::nullopt, within(kInitTimeout));
+  if (!served.ok()) {
+    const Result<void> gone =
+        link_.unmount(made.mount_point, fuse::UnmountMode::kForce, within(kOperationTimeout));
+    if (!gone.ok()) telemetry::log_error(kRoom, "{}", gone.error().message());
+    instance->close(within(kCloseTimeout));
+    link_.release(id);
+    return served.error();
+  }
+  state.negotiated = instance->negotiated();
+  link_.keep(id, encode(state));
+  telemetry::log_info(kRoom, "{} is mounted on {}", made.url, made.mount_point);
+  serve_from_now(id, instance);
+  return {};
+}
+
+void Mounts::serve_from_now(uint64_t id, const Ref<MountInstance>& instance) {
+  {
+    const sync::MutexLock lock(mutex_);
+    Entry& entry = entries_[id];
+    entry.instance = instance;
+    entry.state = State::kServing;
+    entry.keeper = std::make_unique<sync::Thread>("netfs-keeper",
+                                                  [this, id, instance] { keep(id, instance); });
+    moved_.notify_all();
+  }
+  changed_();
+}
+
+void Mounts::keep(uint64_t id, const Ref<MountInstance>& instance) {
+  instance->wait_ended(Deadline::never());
+  {
+    const sync::MutexLock lock(mutex_);
+    entries_[id].state = State::kEnding;
+    moved_.notify_all();
+  }
+  instance->close(within(kCloseTimeout));
+  link_.release(id);
+  telemetry::log_info(kRoom, "{} is unmounted from {}", instance->spec().url,
+                      instance->spec().mount_point);
+  remove(id);
+}
+
+void Mounts::remove(uint64_t id) {
+  Ref<MountInstance> last;
+  {
+    const sync::MutexLock lock(mutex_);
+    const auto it = entries_.find(id);
+    if (it == entries_.end()) return;
+    last = std::move(it->second.instance);
+    if (it->second.keeper) graveyard_.push_back(std::move(it->second.keeper));
+    entries_.erase(it);
+    moved_.notify_all();
+  }
+  last = nullptr;  // what it frees is freed under no lock
+  changed_();
+}
+
+Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec) {
+  const Deadline deadline = within(spec.options.timeout);
+  while (true) {
+    Result<Ref<MountInstance>> instance = MountInstance::prepare(spec, store_);
+    if (instance.ok()) return instance;
+    telemetry::log_warn(kRoom, "{} cannot be taken over yet: {}", spec.mount_point,
+                        instance.error().message());
+    const MonoTime now = Clock::system().now();
+    const sync::MutexLock lock(mutex_);
+    if (deadline.passed(now) || stopping_) return instance;
+    moved_.wait_until(mutex_, std::min(deadline.at, now + kAdoptPause));
+  }
+}
+
+void Mounts::adopt(Adopted adopted) {
+  const auto drop = [&](const Error& error) {
+    telemetry::log_error(kRoom, "a mount of the worker before is given up: {}", error.message());
+    adopted.fds.clear();
+    link_.release(adopted.id);  // the last descriptor: its users get errors now
+    remove(adopted.id);
+  };
+  Result<MountState> state = decode_mount_state(adopted.state);
+  if (!state.ok()) return drop(state.error());
+  Result<MountOptions> options = parse_options(state.value().options);
+  if (!options.ok()) return drop(options.error());
+  {
+    const sync::MutexLock lock(mutex_);
+    entries_[adopted.id] =
+        Entry{.url = state.value().url, .mount_point = state.value().mount_point};
+  }
+  const Result<void> opened = store_.open();
+  if (!opened.ok()) {
+    telemetry::log_error(kRoom, "going on without a cache: {}", opened.error().message());
+    store_.give_up_cache();
+  }
+  Result<Ref<MountInstance>> instance =
+      prepare_again({state.value().url, state.value().mount_point, options.value()});
+  if (!instance.ok()) return drop(instance.error());
+  // A connection that was not initialized is asked to by the kernel; the wait is for that.
+  const Result<void> served = instance.value()->serve(
+      std::move(adopted.fds), state.value().negotiated, within(kInitTimeout));
+  if (!served.ok()) {
+    instance.value()->close(within(kCloseTimeout));
+    return drop(served.error());
+  }
+  telemetry::log_info(kRoom, "{} on {} is served on", state.value().url, state.value().mount_point);
+  serve_from_now(adopted.id, instance.value());
+}
+
+Result<void> Mounts::unmount(const std::string& target, bool lazy) {
+  uint64_t id = 0;
+  std::string mount_point;
+  {
+    const sync::MutexLock lock(mutex_);
+    for (const auto& [number, entry] : entries_) {  // the newest has the highest number
+      if (entry.state == State::kPreparing) continue;
+      if (entry.mount_point != target && entry.url != target) continue;
+      id = number;
+      mount_point = entry.mount_point;
+    }
+  }
+  if (id == 0) {
+    return Error(ENOENT, "umount", fmt::format("{} is not mounted by this daemon", target));
+  }
+  return unmount_entry(id, mount_point, lazy);
+}
+
+Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, bool lazy) {
+  const Result<void> done =
+      link_.unmount(mount_point, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain,
+                    within(kOperationTimeout));
+  if (done.is_error(EBUSY)) {
+    return Error(EBUSY, "umount",
+                 fmt::format("{} is in use; netfs umount --lazy detaches it", mount_point));
+  }
+  // EINVAL: somebody else unmounted it a moment ago.
+  if (!done.ok() && !done.is_error(EINVAL)) return done.error();
+  if (lazy) {
+    const sync::MutexLock lock(mutex_);
+    const auto it = entries_.find(id);
+    if (it != entries_.end()) it->second.detached = true;
+    return {};
+  }
+  if (!wait_removed(id, within(kPredecessorTimeout))) {
+    return Error(ETIMEDOUT, "umount",
+                 fmt::format("{} is unmounted, but its daemon is still ending it", mount_point));
+  }
+  return {};
+}
+
+bool Mounts::wait_removed(uint64_t id, Deadline deadline) {
+  const sync::MutexLock lock(mutex_);
+  while (entries_.count(id) > 0) {
+    if (!moved_.wait_until(mutex_, deadline.at)) return false;
+  }
+  return true;
+}
+
+void Mounts::detach_busy(const std::string& mount_point, const Ref<MountInstance>& instance) {
+  telemetry::log_warn(kRoom, "{} is in use; it is detached and its users get errors", mount_point);
+  const Result<void> done =
+      link_.unmount(mount_point, fuse::UnmountMode::kLazy, within(kOperationTimeout));
+  if (!done.ok()) telemetry::log_error(kRoom, "{}", done.error().message());
+  instance->stop_serving();  // the keeper does the rest
+}
+
+void Mounts::unmount_number(uint64_t id) {
+  Ref<MountInstance> instance;
+  {
+    const sync::MutexLock lock(mutex_);
+    const auto it = entries_.find(id);
+    if (it == entries_.end() || it->second.state != State::kServing) return;
+    instance = it->second.instance;
+  }
+  const std::string& mount_point = instance->spec().mount_point;
+  const Result<void> done =
+      link_.unmount(mount_point, fuse::UnmountMode::kPlain, within(kOperationTimeout));
+  if (!done.ok() && !done.is_error(EINVAL)) detach_busy(mount_point, instance);
+}
+
+void Mounts::stop_all() {
+  std::vector<uint64_t> serving;
+  {
+    const sync::MutexLock lock(mutex_);
+    stopping_ = true;
+    moved_.notify_all();
+    for (const auto& [id, entry] : entries_) {
+      if (entry.state == State::kServing) serving.push_back(id);
+    }
+  }
+  for (const uint64_t id : serving) unmount_number(id);
+}
+
+void Mounts::abandon_all() {
+  for (const Ref<MountInstance>& instance : find("")) {
+    const Result<void> done = fuse::unmount(instance->spec().mount_point, fuse::UnmountMode::kLazy);
+    if (!done.ok()) telemetry::log_error(kRoom, "{}", done.error().message());
+    instance->stop_serving();
+  }
+}
+
+bool Mounts::empty() const {
+  const sync::MutexLock lock(mutex_);
+  return entries_.empty();
+}
+
+bool Mounts::ended(uint64_t id) const {
+  const sync::MutexLock lock(mutex_);
+  return entries_.count(id) == 0;
+}
+
+void Mounts::bury() {
+  std::vector<std::unique_ptr<sync::Thread>> ended;
+  const sync::MutexLock lock(mutex_);
+  ended.swap(graveyard_);
+}
+
+std::vector<Ref<MountInstance>> Mounts::find(const std::string& target) const {
+  const sync::MutexLock lock(mutex_);
+  std::vector<Ref<MountInstance>> found;
+  for (const auto& [id, entry] : entries_) {
+    if (!entry.instance) continue;
+    if (target.empty() || entry.url == target || lies_under(target, entry.mount_point)) {
+      found.push_back(entry.instance);
+    }
+  }
+  return found;
+}
+
+}  // namespace netfs::daemon

@@ -1,0 +1,320 @@
+#include "daemon/worker.h"
+
+#include <csignal>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "daemon/cache_report.h"
+#include "daemon/control_socket.h"
+#include "daemon/json_fields.h"
+#include "daemon/mount_checks.h"
+#include "daemon/status.h"
+#include "daemon/version.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kRoom = "worker";
+constexpr unsigned kControlThreads = 8;
+constexpr size_t kControlDepth = 256;
+constexpr Duration kTalkTimeout = std::chrono::seconds(30);
+constexpr Duration kGoodbyeTimeout = std::chrono::seconds(1);
+constexpr Duration kStoreCloseTimeout = std::chrono::seconds(10);
+constexpr Duration kUnusedTimeout = std::chrono::seconds(30);
+constexpr int kPollMs = 1000;
+
+Deadline within(Duration duration) {
+  return Deadline::after(Clock::system(), duration);
+}
+
+Response no_cache() {
+  return failure(Error(ENOENT, "cache", "this daemon has no cache (--no-cache)"));
+}
+
+Response with_body(const Result<json>& body) {
+  return body.ok() ? Response{.body = dump(body.value())} : failure(body.error());
+}
+
+UniqueFd watch_signals() {
+  sigset_t watched;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGTERM);
+  sigaddset(&watched, SIGINT);
+  // Before any thread is started, so that all inherit it.
+  ::pthread_sigmask(SIG_BLOCK, &watched, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGHUP, SIG_IGN);
+  return UniqueFd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
+}
+
+}  // namespace
+
+Worker::Worker(SupervisorLink& link, UniqueFd listener, const Inheritance& inheritance,
+               SharedStore::Options store)
+    : link_(link),
+      listener_(std::move(listener)),
+      workers_before_(inheritance.workers_before),
+      signals_(watch_signals()),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      store_(std::move(store)),
+      mounts_(link, store_, [this] { wake(); }) {
+  control_ = std::make_unique<sync::WorkQueue>(sync::WorkQueue::Options{
+      .name = "netfs-control", .threads = kControlThreads, .depth_max = kControlDepth});
+  stoppers_ = std::make_unique<sync::WorkQueue>(
+      sync::WorkQueue::Options{.name = "netfs-stop", .threads = 2, .depth_max = kControlDepth});
+}
+
+int Worker::run(std::vector<Adopted> mounts) {
+  if (!mounts.empty()) used_ = true;
+  for (Adopted& adopted : mounts) {
+    ++busy_;
+    auto work = [this, one = std::move(adopted)]() mutable {
+      mounts_.adopt(std::move(one));
+      --busy_;
+      wake();
+    };
+    if (!control_->post(std::move(work))) --busy_;
+  }
+  while (!may_end()) {
+    poll_once();
+    settle_attached();
+    mounts_.bury();
+  }
+  return end();
+}
+
+bool Worker::may_end() const {
+  if (busy_ > 0 || !mounts_.empty()) return false;
+  return stopping_ || used_ || Clock::system().now() - since_ > kUnusedTimeout;
+}
+
+void Worker::poll_once() {
+  std::vector<pollfd> polled = {{link_.socket(), POLLIN, 0},
+                                {listener_.get(), POLLIN, 0},
+                                {signals_.get(), POLLIN, 0},
+                                {wake_.get(), POLLIN, 0}};
+  if (orphaned_) polled[0].fd = -1;
+  for (const auto& [id, user] : attached_) {
+    if (!user.leaving) polled.push_back({user.socket.get(), POLLIN, 0});
+  }
+  if (::poll(polled.data(), polled.size(), kPollMs) <= 0) return;
+  if (polled[0].revents != 0) {
+    const SupervisorLink::Event event = link_.receive();
+    if (event == SupervisorLink::Event::kGone) orphaned_ = true;
+    if (event != SupervisorLink::Event::kNone) stop();
+  }
+  if (polled[1].revents != 0) accept_all();
+  signalfd_siginfo info{};
+  if (polled[2].revents != 0 && ::read(signals_.get(), &info, sizeof info) == sizeof info) stop();
+  uint64_t count = 0;
+  if (polled[3].revents != 0) (void)::read(wake_.get(), &count, sizeof count);
+}
+
+void Worker::wake() {
+  const uint64_t one = 1;
+  // It can only fail when it is awake already.
+  (void)!::write(wake_.get(), &one, sizeof one);
+}
+
+void Worker::accept_all() {
+  while (true) {
+    Result<UniqueFd> socket = accept_control(listener_.get());
+    if (!socket.ok()) {
+      if (socket.is_error(EAGAIN)) return;
+      if (!socket.is_error(ECONNABORTED) && !socket.is_error(EINTR)) {
+        telemetry::log_warn(kRoom, "a user was refused: {}", socket.error().message());
+        return;
+      }
+      continue;
+    }
+    ++busy_;
+    auto work = [this, fd = std::move(socket).value()]() mutable {
+      serve(std::move(fd));
+      --busy_;
+      wake();
+    };
+    if (!control_->post(std::move(work))) --busy_;
+  }
+}
+
+void Worker::serve(UniqueFd socket) {
+  const Hello hello{
+      .version = kVersion, .pid = ::getpid(), .cache_dir = store_.options().cache_dir};
+  if (!send_message(socket.get(), encode(hello), within(kTalkTimeout)).ok()) return;
+  const Result<std::string> text = receive_message(socket.get(), within(kTalkTimeout));
+  if (!text.ok()) return;
+  used_ = true;
+  uint64_t mounted_id = 0;
+  const Result<Request> request = decode_request(text.value());
+  const Response response =
+      request.ok() ? dispatch(request.value(), mounted_id) : failure(request.error());
+  const Result<void> sent = send_message(socket.get(), encode(response), within(kTalkTimeout));
+  if (mounted_id == 0 || !request.value().attached) return;
+  if (!sent.ok()) {
+    mounts_.unmount_number(mounted_id);
+    return;
+  }
+  attach(mounted_id, std::move(socket));
+}
+
+Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {
+  switch (request.verb) {
+    case Verb::kMount:
+      return mount(request, mounted_id);
+    case Verb::kUmount: {
+      const Result<void> done = mounts_.unmount(request.target, request.lazy);
+      return done.ok() ? Response{} : failure(done.error());
+    }
+    case Verb::kStatus:
+      return status(request);
+    case Verb::kCacheList:
+      return store_.cache() == nullptr ? no_cache() : with_body(cache_list(*store_.cache()));
+    case Verb::kCacheUsage:
+      return store_.cache() == nullptr ? no_cache() : with_body(json(cache_usage(*store_.cache())));
+    case Verb::kCacheDrop:
+      return drop(request);
+  }
+  return failure(Error(EPROTO, "control"));
+}
+
+Response Worker::mount(const Request& request, uint64_t& mounted_id) {
+  if (request.name_space != mount_namespace()) {
+    return failure(Error(EXDEV, "mount",
+                         "the daemon of this cache directory runs in another mount namespace; "
+                         "choose another --cache-dir"));
+  }
+  const Result<uint64_t> id = mounts_.mount(request);
+  if (!id.ok()) return failure(id.error());
+  mounted_id = id.value();
+  return {};
+}
+
+Response Worker::status(const Request& request) {
+  json body = owner_status();
+  body["mounts"] = json::array();
+  for (const Ref<MountInstance>& mount : mounts_.find(request.target)) {
+    body["mounts"].push_back(mount->status());
+  }
+  if (!request.target.empty() && body["mounts"].empty()) {
+    return failure(
+        Error(ENOENT, "status", fmt::format("{} is no mount of this daemon", request.target)));
+  }
+  return with_body(body);
+}
+
+json Worker::owner_status() {
+  const Duration age = Clock::system().now() - since_;
+  json body = {{"netfs", kVersion},
+               {"pid", ::getpid()},
+               {"supervisor_pid", ::getppid()},
+               {"worker_restarts", workers_before_},
+               {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(age).count()},
+               {"cache_dir", store_.options().cache_dir},
+               {"memory",
+                {{"resident_bytes", resident_bytes()},
+                 {"buffers_used_bytes", store_.pool().used_bytes()},
+                 {"buffers_budget_bytes", store_.pool().budget_bytes()}}}};
+  if (store_.cache() != nullptr) {
+    body["cache"] = to_json(store_.cache()->usage());
+    body["stores"] = to_json(store_.offload()->stats());
+  }
+  return body;
+}
+
+Response Worker::drop(const Request& request) {
+  if (store_.cache() == nullptr) return no_cache();
+  std::string volume;
+  std::string path = request.all ? "" : request.target;
+  if (!path.empty() && path.front() == '/') {
+    const std::vector<Ref<MountInstance>> mounts = mounts_.find(path);
+    if (mounts.empty()) {
+      return failure(
+          Error(ENOENT, "cache", fmt::format("{} lies on no mount of this cache", path)));
+    }
+    volume = mounts.back()->volume_key();
+    path = mounts.back()->origin_path(path).value_or("");
+  } else if (!request.all && path.empty()) {
+    return failure(Error(EINVAL, "options", "cache drop needs a path, or --all"));
+  }
+  // What is still on its way to the store would come after the drop.
+  if (!store_.offload()->drain(within(kTalkTimeout))) {
+    telemetry::log_warn(kRoom, "cache drop: stores are still under way");
+  }
+  return with_body(cache_drop(*store_.cache(), volume, path));
+}
+
+void Worker::attach(uint64_t id, UniqueFd socket) {
+  {
+    const sync::MutexLock lock(mutex_);
+    arriving_.emplace_back(id, std::move(socket));
+  }
+  wake();
+}
+
+void Worker::settle_attached() {
+  {
+    const sync::MutexLock lock(mutex_);
+    for (auto& [id, socket] : arriving_) attached_[id] = Attached{std::move(socket)};
+    arriving_.clear();
+  }
+  for (auto it = attached_.begin(); it != attached_.end();) {
+    const uint64_t id = it->first;
+    Attached& user = it->second;
+    pollfd polled{user.socket.get(), POLLIN, 0};
+    if (mounts_.ended(id)) {
+      (void)send_message(user.socket.get(), encode(Response{}), within(kGoodbyeTimeout)).ok();
+      it = attached_.erase(it);
+      continue;
+    }
+    if (!user.leaving && ::poll(&polled, 1, 0) > 0) {
+      user.leaving = true;
+      do_later([this, id] { mounts_.unmount_number(id); });
+    }
+    ++it;
+  }
+}
+
+void Worker::do_later(UniqueFunction<void()> work) {
+  ++busy_;
+  const bool posted = stoppers_->post([this, task = std::move(work)]() mutable {
+    task();
+    --busy_;
+    wake();
+  });
+  if (!posted) --busy_;
+}
+
+void Worker::stop() {
+  if (stopping_) return;
+  stopping_ = true;
+  do_later([this] {
+    if (orphaned_) {
+      mounts_.abandon_all();
+    } else {
+      mounts_.stop_all();
+    }
+  });
+}
+
+int Worker::end() {
+  listener_.reset();
+  control_->stop();
+  stoppers_->stop();
+  settle_attached();
+  mounts_.bury();
+  if (!store_.close(within(kStoreCloseTimeout))) {
+    telemetry::stop_log();
+    ::_exit(0);  // a thread stands in a write that does not end: nothing may be destroyed
+  }
+  return 0;
+}
+
+}  // namespace netfs::daemon
