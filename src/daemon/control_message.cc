@@ -121,9 +121,10 @@ Response failure(const Error& error) {
       response.exit = ExitCode::kSystem;
       break;
     case EINVAL: {
-      const bool usage = std::strcmp(error.context(), "options") == 0 ||
-                         std::strcmp(error.context(), "config") == 0 ||
-                         std::strcmp(error.context(), "url") == 0;
+      bool usage = false;
+      for (const char* context : {"options", "config", "url", "origin.options"}) {
+        usage = usage || std::strcmp(error.context(), context) == 0;
+      }
       response.exit = usage ? ExitCode::kUsage : ExitCode::kFailure;
       break;
     }

@@ -79,7 +79,11 @@ Result<void> start_behind(Ownership ownership, const LaunchPlan& plan) {
   redirect(log_file);
   close_all_but(ownership.lock.get(), ownership.listener.get());
   if (::chdir("/") != 0) ::_exit(1);
-  ::_exit(supervise(std::move(ownership), plan, log_file, -1));
+  const int code = supervise(std::move(ownership), plan, log_file, -1);
+  // The next one on this cache directory begins the log anew; without a cache there is no next.
+  const bool passing = plan.options.find("cache-dir") == plan.options.end();
+  if (passing && code == 0 && log_file == plan.paths.log) ::unlink(log_file.c_str());
+  ::_exit(code);
 }
 
 // Returns in the child only.

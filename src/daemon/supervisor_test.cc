@@ -1,0 +1,210 @@
+// Goal: the supervisor keeps mounts through the deaths of its workers, and gives up aloud.
+// Method: a real supervisor in a child process, and workers that are this program again, which do
+// what the settings say and write what they see to a file.
+
+#include "daemon/supervisor.h"
+
+#include <csignal>
+#include <cstdlib>
+#include <fcntl.h>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sstream>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "daemon/control_socket.h"
+#include "daemon/supervisor_link.h"
+#include "daemon/worker_process.h"
+#include "fuse/mount_table.h"
+#include "sync/thread.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr std::chrono::seconds kBound{30};
+
+Deadline bound() {
+  return Deadline::after(Clock::system(), kBound);
+}
+
+// What a worker is told: "BEHAVIOUR DIRECTORY".
+struct Script {
+  std::string behaviour;
+  std::string directory;
+};
+
+void note(const Script& script, const std::string& line) {
+  std::ofstream(script.directory + "/notes", std::ios::app) << line << "\n";
+}
+
+// Answers come through a loop that somebody else runs; here a thread that ends with the process.
+struct Loop {
+  explicit Loop(SupervisorLink& link)
+      : thread("loop", [&link, this] {
+          while (!done) {
+            if (!wait_readable(link.socket(),
+                               Deadline::after(Clock::system(), std::chrono::milliseconds(50)))
+                     .ok()) {
+              continue;
+            }
+            const SupervisorLink::Event event = link.receive();
+            if (event == SupervisorLink::Event::kStop) stopped = true;
+            if (event == SupervisorLink::Event::kGone) done = true;
+          }
+        }) {}
+  ~Loop() { done = true; }
+  std::atomic<bool> done{false};
+  std::atomic<bool> stopped{false};
+  sync::Thread thread;
+};
+
+// Mounts, is killed, is followed by one that finds the mount as it was left, and unmounts it.
+int hold_a_mount(const Script& script, SupervisorLink& link, const Inheritance& inheritance) {
+  Loop loop(link);
+  const std::string mount_point = script.directory + "/mnt";
+  if (inheritance.workers_before == 0) {
+    fuse::MountOptions options{.source = "test:held", .mount_point = mount_point, .queues = 2};
+    const auto fds = link.mount(link.new_id(), options, "first state", bound());
+    note(script,
+         fds.ok() ? "mounted " + std::to_string(fds.value().size()) : fds.error().message());
+    return ::raise(SIGKILL);
+  }
+  for (const Adopted& adopted : inheritance.mounts) {
+    note(script, "adopted " + std::to_string(adopted.fds.size()) + " " + adopted.state);
+    if (inheritance.workers_before == 1) {
+      link.keep(adopted.id, "second state");
+      return ::raise(SIGKILL);
+    }
+    const auto gone = link.unmount(mount_point, fuse::UnmountMode::kPlain, bound());
+    note(script, gone.ok() ? "unmounted" : gone.error().message());
+    link.release(adopted.id);
+  }
+  return 0;
+}
+
+int wait_for_stop(const Script& script, SupervisorLink& link) {
+  note(script, "serving");
+  const Deadline deadline = bound();
+  while (!deadline.passed(Clock::system().now())) {
+    if (wait_readable(link.socket(), deadline).ok() &&
+        link.receive() == SupervisorLink::Event::kStop) {
+      note(script, "stopped");
+      return 0;
+    }
+  }
+  return 1;
+}
+
+int worker_main_of_test() {
+  SupervisorLink link{UniqueFd(kWorkerSocketFd)};
+  const Result<Inheritance> inheritance = link.receive_inheritance(bound());
+  if (!inheritance.ok()) return 1;
+  std::istringstream words(inheritance.value().settings);
+  Script script;
+  words >> script.behaviour >> script.directory;
+  if (script.behaviour == "crash") {
+    note(script, "began");
+    ::signal(SIGABRT, SIG_DFL);
+    return 1;
+  }
+  if (script.behaviour == "killed-twice") {
+    note(script, "began");
+    return inheritance.value().workers_before < 2 ? ::raise(SIGKILL) : 0;
+  }
+  if (script.behaviour == "hold") return hold_a_mount(script, link, inheritance.value());
+  return wait_for_stop(script, link);
+}
+
+class SupervisorTest : public testing::Test {
+ protected:
+  SupervisorTest() { EXPECT_NE(::mkdtemp(directory_.data()), nullptr); }
+  ~SupervisorTest() override {
+    if (pid_ > 0) ::kill(pid_, SIGKILL);
+    ::umount2((directory_ + "/mnt").c_str(), MNT_DETACH);
+    for (const char* name : {"/mnt", "/notes", "/socket"}) ::remove((directory_ + name).c_str());
+    ::rmdir(directory_.c_str());
+  }
+
+  void start(const std::string& behaviour) {
+    pid_ = ::fork();
+    ASSERT_GE(pid_, 0);
+    if (pid_ > 0) return;
+    Supervisor supervisor({.listener = listen_control(directory_ + "/socket").value(),
+                           .settings = behaviour + " " + directory_,
+                           .command = {"/proc/self/exe", "fake-worker"}});
+    ::_exit(supervisor.run());
+  }
+
+  // The exit code; -1 when it did not end in time.
+  int wait() {
+    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    if (!wait_readable(process.get(), bound()).ok()) return -1;
+    int status = 0;
+    ::waitpid(pid_, &status, 0);
+    pid_ = -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+  [[nodiscard]] std::string notes() const {
+    std::ostringstream text;
+    text << std::ifstream(directory_ + "/notes").rdbuf();
+    return text.str();
+  }
+
+  std::string directory_ = "/tmp/netfs-supervisor-XXXXXX";
+  pid_t pid_ = -1;
+};
+
+}  // namespace
+
+TEST_F(SupervisorTest, KilledWorkerIsStartedAgainUntilItEndsWell) {
+  start("killed-twice");
+  EXPECT_EQ(wait(), 0);
+  EXPECT_EQ(notes(), "began\nbegan\nbegan\n");
+}
+
+TEST_F(SupervisorTest, WorkerThatOnlyCrashesIsGivenUp) {
+  start("crash");
+  EXPECT_EQ(wait(), 1);
+  std::string expected;
+  for (size_t i = 0; i <= RestartPolicy::kCrashesMax; ++i) expected += "began\n";
+  EXPECT_EQ(notes(), expected);
+}
+
+TEST_F(SupervisorTest, TerminationReachesTheWorker) {
+  start("serve");
+  const Deadline deadline = bound();
+  while (notes().empty() && !deadline.passed(Clock::system().now())) ::poll(nullptr, 0, 5);
+  ASSERT_EQ(notes(), "serving\n");
+  ASSERT_EQ(::kill(pid_, SIGTERM), 0);
+  EXPECT_EQ(wait(), 0);
+  EXPECT_EQ(notes(), "serving\nstopped\n");
+}
+
+TEST_F(SupervisorTest, MountOutlivesTwoWorkersWithItsStateAndDescriptors) {
+  if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
+    std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
+    GTEST_SKIP();
+  }
+  ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+  start("hold");
+  EXPECT_EQ(wait(), 0);
+  EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nadopted 2 second state\nunmounted\n");
+  EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
+}
+
+}  // namespace netfs::daemon
+
+int main(int argc, char** argv) {
+  if (argc == 2 && std::string(argv[1]) == "fake-worker") {
+    return netfs::daemon::worker_main_of_test();
+  }
+  testing::InitGoogleTest(&argc, argv);
+  return RUN_ALL_TESTS();
+}
