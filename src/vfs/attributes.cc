@@ -56,13 +56,13 @@ bool FileSystem::is_fresh(MonoTime seen, Duration ttl) const {
 }
 
 bool FileSystem::is_fresh(const Node& node) const {
-  return is_fresh(node.validated_at, options_.metadata_ttl);
+  return !node.doubted && is_fresh(node.validated_at, options_.metadata_ttl);
 }
 
 // For how long the kernel may believe what it is told of a node: what is left of the TTL.
-Duration FileSystem::validity_of(const Node& node) {
+Duration FileSystem::validity_of(const Node& node) const {
   // A version that was replaced never changes again.
-  if (options_.immutable || !is_current(node)) return fuse::kForever;
+  if (options_.immutable || !InodeTable::is_current(node)) return fuse::kForever;
   const Duration left = options_.metadata_ttl - (clock_.now() - node.validated_at);
   return left > Duration(0) ? left : Duration(0);
 }
@@ -80,47 +80,60 @@ fuse::proto::StatxOut encode(const fuse::Attr& attr, Duration valid) {
   return fuse::statx_out(attr, valid, nullptr);
 }
 
+template <class Out>
+void send(fuse::Reply& reply, int error, const Out& out) {
+  if (error != 0) {
+    reply.error(error);
+  } else {
+    reply.value(out);
+  }
+}
+
 }  // namespace
+
+// What memory says; false when the origin must be asked first.  `believe`: it was.
+template <class Out>
+bool FileSystem::know_attributes(fuse::NodeId id, bool believe, Out& out, int& error) {
+  sync::MutexLock lock(table_.mutex);
+  Node* node = table_.find(id);
+  if (node == nullptr) {
+    error = ESTALE;
+    return true;
+  }
+  if (!InodeTable::is_current(*node)) {
+    // An old version is shown to those who have it open; to anybody else ESTALE makes the kernel
+    // look the name up again.
+    if (table_.record(*node).opens == 0) {
+      error = ESTALE;
+      return true;
+    }
+  } else if (!believe && !is_fresh(*node)) {
+    return false;
+  }
+  out = encode<Out>(attr_of(*node), validity_of(*node));
+  return true;
+}
 
 // Out is AttrOut or StatxOut.
 template <class Out>
 void FileSystem::attributes(const fuse::Request& request, fuse::Reply reply) {
   const fuse::NodeId id = request.header.node;
-  // Answers if it can; says whether it did.
-  const auto answer = [this, id](bool believe, auto&& give) {
-    Out out{};
-    int error = 0;
-    {
-      sync::MutexLock lock(table_.mutex);
-      Node* node = table_.find(id);
-      if (node == nullptr) {
-        error = ESTALE;
-      } else if (!is_current(*node)) {
-        // The old version is answered to those who have it open; anybody else looks up again.
-        if (table_.record(*node).opens == 0) error = ESTALE;
-      } else if (!believe && !is_fresh(*node)) {
-        return false;
-      }
-      if (error == 0) out = encode<Out>(attr_of(*node), validity_of(*node));
-    }
-    give(error, out);
-    return true;
-  };
-  const auto send = [](fuse::Reply& to, int error, const Out& out) {
-    if (error != 0) {
-      to.error(error);
-    } else {
-      to.value(out);
-    }
-  };
-  if (answer(false, [&](int error, const Out& out) { send(reply, error, out); })) return;
+  Out known{};
+  int error = 0;
+  if (know_attributes(id, /*believe=*/false, known, error)) return send(reply, error, known);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_node(id, [answer, send, pending](const Result<void>& seen) {
-    if (!seen.ok()) return pending->error(seen.code());
-    answer(true, [&](int error, const Out& out) {
-      pending->answer([&](fuse::Reply& to) { send(to, error, out); });
-    });
+  refresh_node(id, [this, id, pending](const Result<void>& seen) {
+    Out out{};
+    int code = 0;
+    // Gone or replaced: it is not current any more, and who has it open still may see it.
+    const bool gone = seen.is_error(ENOENT) || seen.is_error(ESTALE);
+    if (seen.ok() || gone) {
+      know_attributes(id, /*believe=*/true, out, code);
+    } else {
+      code = seen.code();
+    }
+    pending->answer([&](fuse::Reply& to) { send(to, code, out); });
   });
 }
 

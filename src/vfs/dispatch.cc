@@ -33,14 +33,12 @@ struct Dispatch {
     set(Opcode::kReleasedir, &FileSystem::release_directory);
     set(Opcode::kReadlink, &FileSystem::read_link);
     set(Opcode::kStatfs, &FileSystem::stat_file_system);
-    for (const Opcode nothing_to_do : {Opcode::kFlush, Opcode::kFsync, Opcode::kFsyncdir}) {
-      set(nothing_to_do, &FileSystem::answer_ok);
-    }
+    set(Opcode::kAccess, &FileSystem::access);
     for (const Opcode modifying :
          {Opcode::kSetattr, Opcode::kMknod, Opcode::kMkdir, Opcode::kUnlink, Opcode::kRmdir,
           Opcode::kRename, Opcode::kRename2, Opcode::kLink, Opcode::kSymlink, Opcode::kCreate,
           Opcode::kWrite, Opcode::kSetxattr, Opcode::kRemovexattr, Opcode::kFallocate,
-          Opcode::kCopyFileRange, Opcode::kTmpfile}) {
+          Opcode::kCopyFileRange, Opcode::kCopyFileRange64, Opcode::kTmpfile}) {
       set(modifying, &FileSystem::refuse_modifying);
     }
     set(Opcode::kIoctl, &FileSystem::refuse_ioctl);

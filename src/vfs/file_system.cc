@@ -1,8 +1,8 @@
 #include "vfs/file_system.h"
 
 #include <cerrno>
+#include <sys/random.h>
 
-#include "fuse/negotiate.h"
 #include "telemetry/log.h"
 #include "vfs/limits.h"
 
@@ -10,16 +10,18 @@ namespace netfs::vfs {
 
 namespace {
 
-uint16_t epoch_from(const Clock& clock) {
-  const Timestamp now = clock.wall();
-  const uint64_t mixed = (static_cast<uint64_t>(now.seconds) * 1'000'003 + now.nanoseconds / 1000) *
-                         0x9e3779b97f4a7c15;
-  const auto epoch = static_cast<uint16_t>(mixed >> 48);
-  return epoch == 0 ? 1 : epoch;
+uint16_t random_epoch() {
+  uint16_t epoch = 0;
+  while (epoch == 0) {
+    // Cannot fail for so few bytes, once the machine has started.
+    if (::getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) epoch = 1;
+  }
+  return epoch;
 }
 
-Options completed(Options options, const Clock& clock) {
-  if (options.epoch == 0) options.epoch = epoch_from(clock);
+Options completed(Options options) {
+  if (options.epoch == 0) options.epoch = random_epoch();
+  while (options.remote_root.ends_with('/')) options.remote_root.pop_back();
   return options;
 }
 
@@ -30,13 +32,17 @@ Result<std::unique_ptr<FileSystem>> FileSystem::create(Parts parts) {
   if (root.attributes.type != FileType::kDirectory) {
     return Error(ENOTDIR, "vfs.create", "the remote path is not a directory; name its directory");
   }
-  return std::unique_ptr<FileSystem>(new FileSystem(std::move(parts), root));
+  std::unique_ptr<FileSystem> made(new FileSystem(std::move(parts), root));
+  if (!made->info_is_allowed("", root)) {
+    return Error(EIO, "vfs.create", "the origin says of its root what no directory can be");
+  }
+  return made;
 }
 
 FileSystem::FileSystem(Parts parts, const NodeInfo& root)
     : origin_(parts.origin),
       library_(parts.library),
-      options_(completed(parts.options, parts.clock)),
+      options_(completed(std::move(parts.options))),
       clock_(parts.clock),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
@@ -46,7 +52,9 @@ FileSystem::~FileSystem() {
 }
 
 void FileSystem::started(const fuse::Negotiated& negotiated) {
-  passthrough_ = negotiated.passthrough && backing_ != nullptr && !options_.immutable;
+  no_open_ = options_.immutable && negotiated.has(fuse::proto::kNoOpenSupport);
+  no_opendir_ = options_.immutable && negotiated.has(fuse::proto::kNoOpendirSupport);
+  passthrough_ = negotiated.passthrough && backing_ != nullptr && !no_open_;
 }
 
 void FileSystem::stop() {
@@ -63,15 +71,20 @@ void FileSystem::on_worker(sync::WorkQueue::Work work) {
   }
 }
 
+// Without a lock.
 void FileSystem::bury(Graveyard graveyard) {
   for (const Ref<File>& file : graveyard.superseded) file->supersede();
+  if (backing_ == nullptr) return;
+  for (const fuse::NodeId node : graveyard.backed) backing_->forget(node);
 }
 
 FileSystem::Sizes FileSystem::sizes() {
+  const size_t waiting = pending_.count();
   sync::MutexLock lock(table_.mutex);
   return {.nodes = table_.node_count(),
           .handles = table_.handle_count(),
-          .waiting = pending_.count(),
+          .idle_files = table_.idle_file_count(),
+          .waiting = waiting,
           .ino_collisions = table_.ino_collisions()};
 }
 

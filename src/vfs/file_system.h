@@ -4,24 +4,22 @@
 //
 // handle() never blocks: what memory cannot answer goes to a pool of metadata workers, and equal
 // calls of the origin that are under way are joined, not repeated.  Which file answers what:
-// dispatch.cc.
+// dispatch.cc.  What users may rely on, with the test of each claim: docs/semantics.md.
 //
-// Origin, library, notifier and backing ids outlive it, and it outlives the session.  Thread-safe.
+// Origin, library and backing ids outlive it, and it outlives the session.  Thread-safe.
 //
 //   auto fs = TRY(FileSystem::create({.origin = *origin, .library = *library, .options =
 //   options})); auto session = TRY(fuse::Session::create(*channel, *fs, session_options, clock));
-//   fs->attach(&backing_ids);            // before start()
+//   fs->attach(&backing_ids, &notifier);  // before start()
 //   session->start();
 //   ...
-//   session->stop(...);  fs->stop();
+//   session->stop(...);  fs->stop();  library->close();  // then fs may be destroyed
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -29,6 +27,7 @@
 #include "base/result.h"
 #include "fuse/backing.h"
 #include "fuse/encode.h"
+#include "fuse/notifier.h"
 #include "fuse/session.h"
 #include "netfs/library.h"
 #include "netfs/origin.h"
@@ -53,12 +52,20 @@ class FileSystem final : public fuse::Handler {
   static Result<std::unique_ptr<FileSystem>> create(Parts parts);
   ~FileSystem() override;
 
-  // Where files are handed to the kernel by; null: nowhere.  Before the session starts.
-  void attach(fuse::BackingIds* backing) { backing_ = backing; }
+  // Where files are handed to the kernel by, and by whom it is told what to forget; null: not at
+  // all.  Before the session starts; both outlive stop().
+  void attach(fuse::BackingIds* backing, fuse::Notifier* notifier = nullptr) {
+    backing_ = backing;
+    notifier_ = notifier;
+  }
 
   void started(const fuse::Negotiated& negotiated) override;
   void handle(const fuse::Request& request, fuse::Reply reply) override;
   void interrupt(uint64_t unique) override { pending_.interrupt(unique); }
+
+  // The hand brake: believes nothing of `path` ("" is the root) and of what is beneath it until the
+  // origin was asked again, and tells the kernel so.  What is open goes on as it was.
+  void drop(std::string_view path);
 
   // Answers what still waits and ends the workers.  Bounded by the origin's timeout.
   void stop();
@@ -67,6 +74,7 @@ class FileSystem final : public fuse::Handler {
   struct Sizes {
     size_t nodes = 0;
     size_t handles = 0;
+    size_t idle_files = 0;
     size_t waiting = 0;
     uint64_t ino_collisions = 0;
   };
@@ -77,83 +85,142 @@ class FileSystem final : public fuse::Handler {
  private:
   friend struct Dispatch;
 
-  explicit FileSystem(Parts parts, const NodeInfo& root);
+  FileSystem(Parts parts, const NodeInfo& root);
 
   // One a family of operations; see the file of the same name.
   void lookup(const fuse::Request& request, fuse::Reply reply);              // lookup.cc
   void forget(const fuse::Request& request, fuse::Reply reply);              // forget.cc
   void get_attributes(const fuse::Request& request, fuse::Reply reply);      // attributes.cc
   void get_statx(const fuse::Request& request, fuse::Reply reply);           // attributes.cc
+  void access(const fuse::Request& request, fuse::Reply reply);              // access.cc
   void open(const fuse::Request& request, fuse::Reply reply);                // open.cc
   void release(const fuse::Request& request, fuse::Reply reply);             // release.cc
   void read(const fuse::Request& request, fuse::Reply reply);                // read.cc
-  void open_directory(const fuse::Request& request, fuse::Reply reply);      // read_directory.cc
+  void open_directory(const fuse::Request& request, fuse::Reply reply);      // open_directory.cc
   void read_directory(const fuse::Request& request, fuse::Reply reply);      // read_directory.cc
   void release_directory(const fuse::Request& request, fuse::Reply reply);   // release.cc
   void read_link(const fuse::Request& request, fuse::Reply reply);           // links.cc
   void stat_file_system(const fuse::Request& request, fuse::Reply reply);    // stat_file_system.cc
-  void answer_ok(const fuse::Request& request, fuse::Reply reply);           // refused.cc
-  void refuse_modifying(const fuse::Request& request, fuse::Reply reply);    // refused.cc
-  void refuse_unsupported(const fuse::Request& request, fuse::Reply reply);  // refused.cc
-  void refuse_ioctl(const fuse::Request& request, fuse::Reply reply);        // refused.cc
+  void refuse_modifying(const fuse::Request& request, fuse::Reply reply);    // read_only.cc
+  void refuse_unsupported(const fuse::Request& request, fuse::Reply reply);  // unsupported.cc
+  void refuse_ioctl(const fuse::Request& request, fuse::Reply reply);        // unsupported.cc
 
   // attributes.cc
   [[nodiscard]] fuse::Attr attr_of(const Node& node) REQUIRES(table_.mutex);
-  [[nodiscard]] Duration validity_of(const Node& node) REQUIRES(table_.mutex);
+  [[nodiscard]] Duration validity_of(const Node& node) const REQUIRES(table_.mutex);
   template <class Out>
   void attributes(const fuse::Request& request, fuse::Reply reply);
+  template <class Out>
+  bool know_attributes(fuse::NodeId id, bool believe, Out& out, int& error);
   [[nodiscard]] bool is_fresh(MonoTime seen, Duration ttl) const;
   [[nodiscard]] bool is_fresh(const Node& node) const REQUIRES(table_.mutex);
-  [[nodiscard]] static bool is_current(const Node& node) {
-    return node.listed || node.parent == nullptr;
-  }
 
   // refresh.cc: one look at the origin, joined by all who want the same; then() runs on a worker,
   // after the table knows what was seen, with what the look itself came to.
   using Then = UniqueFunction<void(const Result<void>&)>;
-  void refresh_name(fuse::NodeId parent, std::string name, std::string path, Then then);
+  struct Name {
+    fuse::NodeId parent;
+    std::string name;  // "" is the root, and parent the root too
+    std::string path;
+  };
+  void refresh_name(Name name, Then then);
   void refresh_node(fuse::NodeId node, Then then);
-  void refresh_listing(fuse::NodeId directory, Then then);
-  void stat_now(fuse::NodeId parent, const std::string& name, const std::string& path);
-  void list_now(fuse::NodeId directory, const std::string& path);
-  Result<void> take_stat(fuse::NodeId parent, const std::string& name, Result<NodeInfo> info);
-  Result<void> take_listing(fuse::NodeId directory, const std::string& path);
-  [[nodiscard]] bool should_wait(const Result<void>& outcome) const;
-  [[nodiscard]] bool serve_stale(fuse::NodeId parent, const std::string& name);
+  void stat_now(const Name& name, Deadline until);
+  Result<void> look(const Name& name, Deadline until);
+  Result<void> take_stat(const Name& name, Result<NodeInfo> info);
+  [[nodiscard]] bool serve_stale(const Name& name);
 
-  // names.cc
+  // refresh_listing.cc: the same for listings.
+  using ThenListed = UniqueFunction<void(const Result<Ref<Listing>>&)>;
+  void refresh_listing(fuse::NodeId directory, ThenListed then);
+  void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
+  Result<Ref<Listing>> look_at_directory(fuse::NodeId directory, const std::string& path,
+                                         Deadline until);
+  Result<Ref<Listing>> take_listing(fuse::NodeId directory, const std::string& path,
+                                    Deadline until);
+  Result<void> take_batch(fuse::NodeId directory, std::vector<OriginEntry>& batch, MonoTime began,
+                          Listing& listing, Graveyard& graveyard);
+  void drop_unlisted(Node& directory, uint64_t serial, MonoTime began, Graveyard& graveyard)
+      REQUIRES(table_.mutex);
+  Ref<Listing> stale_listing(fuse::NodeId directory);
+
+  // origin_state.cc: whether the origin can be reached, as far as the last call of it tells.
+  void note_outcome(int code);
+  [[nodiscard]] bool believed_unreachable() const;
+  [[nodiscard]] bool should_wait(int code) const;
+
+  // origin_checks.cc
   bool name_is_allowed(std::string_view directory, std::string_view name);
+  bool info_is_allowed(std::string_view path, const NodeInfo& info);
 
   // lookup.cc
+  [[nodiscard]] bool is_known_absent(const Node& directory, std::string_view name) const
+      REQUIRES(table_.mutex);
+  void answer_absent(fuse::Reply& reply) const;
   void answer_entry(fuse::NodeId parent, std::string_view name, const Result<void>& seen,
-                    Pending& pending);
+                    fuse::Reply& reply);
   [[nodiscard]] fuse::Entry entry_of(Node& node) REQUIRES(table_.mutex);
 
   // open.cc
+  enum class Prepared : uint8_t {
+    kNothing,  // nobody prepared this open yet
+    kDaemon,   // its reads will come to us
+    kHandOut,  // the kernel has been given the file, and one use of its id is held meanwhile
+  };
   struct OpenAnswer {
     int error = 0;
     bool later = false;  // a worker must prepare it
     fuse::Opened opened;
   };
-  OpenAnswer try_open(fuse::NodeId id);
-  OpenAnswer open_locked(Node& node) REQUIRES(table_.mutex);
-  [[nodiscard]] bool may_hand_out(Node& node, bool count) REQUIRES(table_.mutex);
+  OpenAnswer try_open(fuse::NodeId id, Prepared prepared);
+  OpenAnswer open_locked(Node& node, bool sealed, Prepared prepared, Graveyard& graveyard)
+      REQUIRES(table_.mutex);
+  // kClosed: a worker must find out.
+  OpenMode choose_mode(Node& node, bool sealed, Prepared prepared) REQUIRES(table_.mutex);
+  [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
+  void answer_open(fuse::NodeId id, Prepared prepared, Pending& pending);
+
+  // open_prepare.cc
   void prepare_open(fuse::NodeId id, Ref<Pending> pending);
   void prepare_on_worker(fuse::NodeId id);
-  Result<void> prepare_file(fuse::NodeId id);
-  void answer_open(fuse::NodeId id, Pending& pending);
+  Result<Prepared> prepare(fuse::NodeId id);
+  Result<Prepared> hand_out(fuse::NodeId id, const Ref<File>& file);
+  Result<Ref<File>> ready_file(fuse::NodeId id);
 
   // release.cc
   void close_handle(fuse::HandleId id);
 
   // read.cc
-  void read_file(const Ref<File>& file, ReadStream* stream, ByteRange range, fuse::Reply reply);
+  struct Reading;
+  struct ReadPlace {
+    fuse::NodeId node;
+    fuse::HandleId handle;  // 0: read without an open
+    Ref<File> file;         // null: not ready
+    Ref<SharedStream> stream;
+  };
+  Result<ReadPlace> find_place(const fuse::Request& request);
+  void give_stream(ReadPlace& place);
+  void read_file(ReadPlace place, ByteRange range, fuse::Reply reply);
+  void read_later(ReadPlace place, ByteRange range, Ref<Pending> pending);
+  void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);
+
+  // open_directory.cc
+  fuse::Opened open_directory_locked(Node& node, Ref<Listing> listing, Graveyard& graveyard)
+      REQUIRES(table_.mutex);
+  void answer_open_directory(fuse::NodeId id, Ref<Listing> listing, fuse::Reply& reply);
 
   // read_directory.cc
-  void answer_open_directory(fuse::NodeId id, const Result<void>& seen, Pending& pending);
+  [[nodiscard]] bool wants_relisting(const Node& node, const fuse::ReaddirRequest& wanted) const
+      REQUIRES(table_.mutex);
+  void answer_listing(fuse::NodeId id, const Listing& listing, const fuse::ReaddirRequest& wanted,
+                      fuse::Reply& reply);
   std::span<const std::byte> pack_entries(fuse::NodeId id, const Listing& listing,
                                           const fuse::ReaddirRequest& wanted,
                                           std::span<std::byte> room);
+
+  // links.cc
+  void answer_link(std::string_view path, std::string_view target, fuse::Reply& reply);
+  void fetch_link(fuse::NodeId id, const std::string& path, Deadline until);
 
   [[nodiscard]] Deadline deadline() const { return Deadline::after(clock_, options_.timeout); }
   // Runs on a metadata worker; when they have ended, not at all: what waits is answered by stop().
@@ -165,13 +232,18 @@ class FileSystem final : public fuse::Handler {
   const Options options_;
   const Clock& clock_;
   fuse::BackingIds* backing_ = nullptr;
-  std::atomic<bool> passthrough_{false};  // settled by started(); the kernel may still refuse
+  fuse::Notifier* notifier_ = nullptr;
+  // Settled by started(); the kernel may still refuse passthrough later.
+  std::atomic<bool> passthrough_{false};
+  std::atomic<bool> no_open_{false};
+  std::atomic<bool> no_opendir_{false};
   Counters counters_;
   InodeTable table_;
   PendingTable pending_;
-  Flights<Then> stats_flights_;
-  Flights<Then> list_flights_;
+  Flights<Then> stat_flights_;
+  Flights<ThenListed> list_flights_;
   Flights<Ref<Pending>> open_flights_;
+  Flights<Ref<Pending>> link_flights_;
   Flights<Ref<Pending>> statfs_flights_;
   sync::Mutex statfs_mutex_{kFileSystemStatsLock};
   FileSystemStats statfs_ GUARDED_BY(statfs_mutex_);
@@ -179,6 +251,7 @@ class FileSystem final : public fuse::Handler {
   mutable sync::Mutex refused_mutex_{kRefusedNamesLock};
   std::vector<std::string> refused_names_ GUARDED_BY(refused_mutex_);
   std::atomic<uint64_t> next_listing_{1};
+  std::atomic<MonoTime> unreachable_until_{MonoTime::min()};
   std::atomic<bool> stopping_{false};
   sync::WorkQueue metadata_;  // last: its threads use all of the above
 };

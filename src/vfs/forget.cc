@@ -1,6 +1,7 @@
 // FORGET and BATCH_FORGET: the kernel drops its lookup counts; nodes nobody else needs may go.
 
 #include "vfs/file_system.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -16,7 +17,7 @@ void FileSystem::forget(const fuse::Request& request, fuse::Reply reply) {
         table_.forget(entry.node, entry.lookups, graveyard);
       }
     }
-    table_.sweep(graveyard);
+    table_.sweep(kUnreferencedNodesMax, graveyard);
   }
   reply.none();
   bury(std::move(graveyard));

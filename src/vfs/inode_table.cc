@@ -12,7 +12,7 @@ namespace {
 
 constexpr unsigned kIndexBits = 26;
 constexpr unsigned kGenerationBits = 22;
-constexpr uint32_t kGenerationMax = (1u << kGenerationBits) - 1;
+constexpr uint32_t kGenerationMax = (1U << kGenerationBits) - 1;
 
 uint64_t make_id(uint16_t epoch, uint32_t generation, uint32_t index) {
   return (uint64_t{epoch} << (kGenerationBits + kIndexBits)) |
@@ -20,7 +20,16 @@ uint64_t make_id(uint16_t epoch, uint32_t generation, uint32_t index) {
 }
 
 uint32_t index_of(uint64_t id) {
-  return static_cast<uint32_t>(id & ((1u << kIndexBits) - 1));
+  return static_cast<uint32_t>(id & ((1U << kIndexBits) - 1));
+}
+
+// Without an identity of the origin's the path is it; the prefix keeps the two kinds apart.
+std::string number_key(const std::string& identity, const std::string& path) {
+  return identity.empty() ? "p" + path : "i" + identity;
+}
+
+bool has_versions(FileType type) {
+  return type == FileType::kRegular || type == FileType::kSymlink;
 }
 
 }  // namespace
@@ -28,11 +37,13 @@ uint32_t index_of(uint64_t id) {
 InodeTable::InodeTable(std::string_view volume_key, const NodeInfo& root, uint16_t epoch,
                        MonoTime now, Counters& counters)
     : epoch_(epoch), counters_(counters), numbers_(volume_key) {
+  NETFS_ASSERT(epoch != 0);
   sync::MutexLock lock(mutex);
-  Node& node = create(nullptr, "", root, now);
+  const Node& node = create(nullptr, "", root, now);
   NETFS_ASSERT(node.index == 0);
   records_[0].node_id = fuse::kRootNode.value;
   records_[0].lookups = 1;  // the kernel holds the root without ever looking it up
+  referenced_ = 1;
 }
 
 InodeTable::~InodeTable() = default;
@@ -52,7 +63,7 @@ std::string InodeTable::path_of(const Node& node) {
 
 Node* InodeTable::find(fuse::NodeId id) {
   const uint32_t index = id == fuse::kRootNode ? 0 : index_of(id.value);
-  if (index >= records_.limit() || records_[index].node_id != id.value || id.value == 0) {
+  if (id.value == 0 || index >= records_.limit() || records_[index].node_id != id.value) {
     counters_.stale_nodes.add();
     return nullptr;
   }
@@ -68,28 +79,47 @@ Node* InodeTable::child(Node& directory, std::string_view name) {
   return *found;
 }
 
+Node* InodeTable::child(Node& directory, std::string_view name, fuse::NodeId id) {
+  const uint32_t index = index_of(id.value);
+  if (id.value != 0 && index < records_.limit() && records_[index].node_id == id.value) {
+    Node& node = *nodes_[index];
+    if (node.listed && node.parent == &directory) {
+      node.referenced = true;
+      return &node;
+    }
+  }
+  return child(directory, name);
+}
+
+uint64_t InodeTable::unknown_ino(const Node& directory, std::string_view name) {
+  std::string path = path_of(directory);
+  if (!path.empty()) path += '/';
+  path += name;
+  const uint64_t number = numbers_.acquire(number_key({}, path));
+  numbers_.release(number);
+  return number;
+}
+
 Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) {
   const uint32_t index = records_.allocate();
-  NETFS_ASSERT(index < (1u << kIndexBits));
+  NETFS_ASSERT(index < (1U << kIndexBits));
   if (nodes_.size() <= index) nodes_.resize(index + 1);
   nodes_[index] = std::make_unique<Node>();
   Node& node = *nodes_[index];
   node.index = index;
   node.parent = parent;
   node.name = name;
-  node.attributes = info.attributes;
-  node.validator = std::move(info.validator);
   node.identity = std::move(info.identity);
-  node.validated_at = now;
+  node.referenced = true;
   if (info.attributes.type == FileType::kDirectory) node.directory = std::make_unique<Directory>();
+  take_update(node, std::move(info), now);
 
   NodeRecord& record = records_[index];
   const uint32_t generation = record.generation + 1;
   record = {};
   record.generation = generation;
   record.node_id = make_id(epoch_, generation, index);
-  // Without an identity of the origin's the path is it; the prefix keeps the two kinds apart.
-  record.ino = numbers_.acquire(node.identity.empty() ? "p" + path_of(node) : "i" + node.identity);
+  record.ino = numbers_.acquire(number_key(node.identity, path_of(node)));
   if (parent != nullptr) {
     parent->directory->children.insert(&node);
     node.listed = true;
@@ -99,108 +129,83 @@ Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, Mon
 }
 
 bool InodeTable::same_version(const Node& node, const NodeInfo& info) {
-  if (node.attributes.type != info.attributes.type || node.identity != info.identity) return false;
-  if (info.attributes.type != FileType::kRegular) return true;
-  return node.validator == info.validator &&
-         node.attributes.size_bytes == info.attributes.size_bytes;
+  const Attributes& was = node.attributes;
+  const Attributes& is = info.attributes;
+  if (was.type != is.type || node.identity != info.identity) return false;
+  if (!has_versions(is.type)) return true;
+  if (was.size_bytes != is.size_bytes || !(node.validator == info.validator)) return false;
+  // Where the origin gives no validator, its times have to do.
+  return info.validator.strength != ValidatorStrength::kNone ||
+         (was.mtime == is.mtime && was.ctime == is.ctime);
 }
 
 void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
-  if (node.target && node.attributes.mtime != info.attributes.mtime) node.target.reset();
   node.attributes = info.attributes;
   node.validator = std::move(info.validator);
   node.validated_at = now;
+  node.doubted = false;
+}
+
+void InodeTable::update_root(NodeInfo info, MonoTime now) {
+  if (info.attributes.type == FileType::kDirectory) take_update(root(), std::move(info), now);
 }
 
 Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, MonoTime now,
                         Graveyard& graveyard) {
   NETFS_ASSERT(directory.directory);
-  if (const auto absent = directory.directory->absent.find(name);
-      absent != directory.directory->absent.end()) {
-    directory.directory->absent.erase(absent);
-  }
+  NETFS_ASSERT(is_current(directory));  // so it does not go when its child does
+  forget_absent(*directory.directory, name);
   Node* known = child(directory, name);
+  if (known != nullptr && same_version(*known, info)) {
+    take_update(*known, std::move(info), now);
+    return *known;
+  }
+  bool changed_while_open = false;
   if (known != nullptr) {
-    if (same_version(*known, info)) {
-      take_update(*known, std::move(info), now);
-      return *known;
-    }
     if (known->attributes.type == FileType::kRegular) {
       counters_.versions_changed.add();
-      if (known->file) graveyard.superseded.push_back(known->file);
+      changed_while_open = records_[known->index].opens > 0;
+      if (known->open && known->open->file) graveyard.superseded.push_back(known->open->file);
     }
     unlist(*known, graveyard);
   }
   Node& node = create(&directory, name, std::move(info), now);
-  node.referenced = true;
+  node.changed_while_open = changed_while_open;
   return node;
 }
 
-bool InodeTable::confirm(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) {
-  if (same_version(node, info)) {
-    take_update(node, std::move(info), now);
-    return true;
-  }
-  if (node.parent != nullptr) {
-    adopt(*node.parent, std::string(node.name), std::move(info), now, graveyard);
-  }
-  return false;
+void InodeTable::forget_absent(Directory& directory, std::string_view name) {
+  const auto found = directory.absent.find(name);
+  if (found == directory.absent.end()) return;
+  directory.absent.erase(found);
+  --absent_;
 }
 
 void InodeTable::set_absent(Node& directory, std::string_view name, MonoTime now,
                             Graveyard& graveyard) {
+  NETFS_ASSERT(is_current(directory));
   if (!directory.directory) return;
   if (Node* known = child(directory, name)) unlist(*known, graveyard);
   auto& absent = directory.directory->absent;
-  if (absent.size() >= kNegativeNamesMax) absent.clear();
-  absent.insert_or_assign(std::string(name), now);
+  if (absent_ >= kAbsentNamesMax) {
+    // The names of one directory go, and if it has none this one is not remembered.
+    absent_ -= absent.size();
+    absent.clear();
+    if (absent_ >= kAbsentNamesMax) return;
+  }
+  if (absent.insert_or_assign(std::string(name), now).second) ++absent_;
 }
 
-// The name means another node from now on, or none.
+// The name means another node from now on, or none; and with it goes what is beneath.
 void InodeTable::unlist(Node& node, Graveyard& graveyard) {
   if (!node.listed) return;
   node.parent->directory->children.erase(&node);
   node.listed = false;
+  if (node.directory) unlist_children(node, graveyard);
   free_if_unused(&node, graveyard);
 }
 
-void InodeTable::forget(fuse::NodeId id, uint64_t lookups, Graveyard& graveyard) {
-  const uint32_t index = id == fuse::kRootNode ? 0 : index_of(id.value);
-  if (index == 0 || index >= records_.limit() || records_[index].node_id != id.value) return;
-  NodeRecord& record = records_[index];
-  record.lookups -= std::min(record.lookups, lookups);
-  free_if_unused(nodes_[index].get(), graveyard);
-}
-
-// A node goes once nobody can name it; its parent may be next.
-void InodeTable::free_if_unused(Node* node, Graveyard& graveyard) {
-  while (node != nullptr && node->parent != nullptr) {
-    NodeRecord& record = records_[node->index];
-    if (record.lookups > 0 || record.opens > 0 || node->listed || node->opening) return;
-    if (node->children > 0) {
-      // A directory that is gone: what it still lists is reached by no name.
-      if (node->directory) unlist_children(*node, graveyard);
-      if (node->children > 0) return;
-    }
-    Node* parent = node->parent;
-    if (node->file) graveyard.files.push_back(std::move(node->file));
-    if (node->stream) graveyard.streams.push_back(std::move(node->stream));
-    if (node->directory && node->directory->listing) {
-      graveyard.listings.push_back(std::move(node->directory->listing));
-    }
-    numbers_.release(record.ino);
-    const uint32_t index = node->index;
-    record.node_id = 0;
-    // A record whose generations are used up is never given out again.
-    if (record.generation < kGenerationMax) records_.free(index);
-    nodes_[index].reset();
-    --parent->children;
-    node = parent;
-  }
-}
-
 void InodeTable::unlist_children(Node& node, Graveyard& graveyard) {
-  // Each child frees itself at most, never `node`: that one still counts it.
   const std::vector<Node*> children(node.directory->children.begin(),
                                     node.directory->children.end());
   ++node.children;  // holds `node` while its children go
@@ -208,18 +213,78 @@ void InodeTable::unlist_children(Node& node, Graveyard& graveyard) {
   --node.children;
 }
 
-fuse::HandleId InodeTable::open_handle(Node& node, bool directory) {
+void InodeTable::add_lookup(Node& node) {
+  if (records_[node.index].lookups++ == 0) ++referenced_;
+}
+
+void InodeTable::drop_lookup(Node& node) {
+  if (--records_[node.index].lookups == 0) --referenced_;
+}
+
+void InodeTable::forget(fuse::NodeId id, uint64_t lookups, Graveyard& graveyard) {
+  const uint32_t index = id == fuse::kRootNode ? 0 : index_of(id.value);
+  if (index == 0 || index >= records_.limit() || records_[index].node_id != id.value) return;
+  NodeRecord& record = records_[index];
+  if (record.lookups == 0 || lookups == 0) return;
+  record.lookups -= std::min(record.lookups, lookups);
+  if (record.lookups > 0) return;
+  --referenced_;
+  ++forgotten_;
+  free_if_unused(nodes_[index].get(), graveyard);
+}
+
+// A node goes once nobody can name it; its parent may be next.
+void InodeTable::free_if_unused(Node* node, Graveyard& graveyard) {
+  while (node != nullptr && node->parent != nullptr) {
+    const NodeRecord& record = records_[node->index];
+    if (record.lookups > 0 || record.opens > 0 || node->children > 0 || node->listed) return;
+    if (node->open && node->open->preparing) return;
+    Node* parent = node->parent;
+    free_node(*node, graveyard);
+    --parent->children;
+    node = parent;
+  }
+}
+
+void InodeTable::free_node(Node& node, Graveyard& graveyard) {
+  NodeRecord& record = records_[node.index];
+  if (node.open) {
+    leave_idle(node);
+    if (node.open->file) graveyard.files.push_back(std::move(node.open->file));
+    if (node.open->stream) graveyard.streams.push_back(std::move(node.open->stream));
+    if (node.open->was_handed_out) graveyard.backed.emplace_back(record.node_id);
+  }
+  if (node.directory) {
+    absent_ -= node.directory->absent.size();
+    if (node.directory->listing) {
+      graveyard.listings.push_back(std::move(node.directory->listing));
+    }
+  }
+  numbers_.release(record.ino);
+  const uint32_t index = node.index;
+  record.node_id = 0;
+  // A record whose generations are used up is never given out again.
+  if (record.generation < kGenerationMax) records_.free(index);
+  nodes_[index].reset();
+}
+
+fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& graveyard) {
   const uint32_t index = handle_records_.allocate();
+  NETFS_ASSERT(index < (1U << kIndexBits));
   if (handles_.size() <= index) handles_.resize(index + 1);
   handles_[index] = std::make_unique<Handle>();
   handles_[index]->node = &node;
   HandleRecord& record = handle_records_[index];
   record.generation = (record.generation + 1) & kGenerationMax;
   record.node_id = records_[node.index].node_id;
-  record.directory = directory ? 1 : 0;
-  // Never 0: that is the handle of mounts that answer OPEN with ENOSYS.
-  record.handle_id = make_id(epoch_ | 1, record.generation, index);
-  ++records_[node.index].opens;
+  record.directory = node.directory ? 1 : 0;
+  // Never 0, as the epoch is not: that is the handle of mounts that answer OPEN with ENOSYS.
+  record.handle_id = make_id(epoch_, record.generation, index);
+  NodeRecord& opened = records_[node.index];
+  NETFS_ASSERT(opened.opens == 0 || opened.open_mode == static_cast<uint32_t>(mode));
+  opened.open_mode = static_cast<uint32_t>(mode);
+  ++opened.opens;
+  touch_file(node, graveyard);
   return fuse::HandleId(record.handle_id);
 }
 
@@ -235,7 +300,6 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   if (open == nullptr) return;
   Node& node = *open->node;
   NodeRecord& record = records_[node.index];
-  if (open->file) graveyard.files.push_back(std::move(open->file));
   if (open->stream) graveyard.streams.push_back(std::move(open->stream));
   if (open->listing) graveyard.listings.push_back(std::move(open->listing));
   const uint32_t index = index_of(id.value);
@@ -246,43 +310,83 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   if (--record.opens == 0) {
     record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
     record.backing_id = 0;
-    if (node.file) keep_idle_file(node, graveyard);
+    touch_file(node, graveyard);
   }
   free_if_unused(&node, graveyard);
 }
 
-void InodeTable::keep_idle_file(Node& node, Graveyard& graveyard) {
-  idle_files_.push_back(records_[node.index].node_id);
+void InodeTable::set_preparing(Node& node, bool preparing, Graveyard& graveyard) {
+  node.open_state().preparing = preparing;
+  if (!preparing) free_if_unused(&node, graveyard);
+}
+
+void InodeTable::leave_idle(Node& node) {
+  if (!node.open->is_idle) return;
+  idle_files_.erase(node.open->idle);
+  node.open->is_idle = false;
+}
+
+void InodeTable::keep_file(Node& node, Ref<File> file, Graveyard& graveyard) {
+  OpenState& state = node.open_state();
+  if (state.file) {
+    graveyard.files.push_back(std::move(file));
+  } else {
+    state.file = std::move(file);
+  }
+  touch_file(node, graveyard);
+}
+
+void InodeTable::touch_file(Node& node, Graveyard& graveyard) {
+  if (!node.open) return;
+  leave_idle(node);
+  if (!node.open->file || records_[node.index].opens > 0) return;
+  node.open->idle = idle_files_.insert(idle_files_.end(), &node);
+  node.open->is_idle = true;
   while (idle_files_.size() > kIdleFilesMax) {
-    const uint64_t oldest = idle_files_.front();
-    idle_files_.pop_front();
-    const uint32_t index = oldest == fuse::kRootNode.value ? 0 : index_of(oldest);
-    if (index >= records_.limit() || records_[index].node_id != oldest) continue;
-    Node& old = *nodes_[index];
-    if (records_[index].opens > 0 || !old.file) continue;
-    graveyard.files.push_back(std::move(old.file));
-    if (old.stream) graveyard.streams.push_back(std::move(old.stream));
+    Node& oldest = *idle_files_.front();
+    leave_idle(oldest);
+    graveyard.files.push_back(std::move(oldest.open->file));
+    if (oldest.open->stream) graveyard.streams.push_back(std::move(oldest.open->stream));
   }
 }
 
 // A clock over the records: a node used since the hand came by stays this time.
-void InodeTable::sweep(Graveyard& graveyard) {
+void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
   const uint32_t limit = records_.limit();
-  for (uint32_t steps = 0; steps < 2 * limit && records_.in_use() > kUnreferencedNodesMax;
+  if (limit < 2) return;
+  for (uint32_t steps = 0; steps < kSweepSteps && unreferenced_count() > unreferenced_max;
        ++steps) {
     sweep_hand_ = sweep_hand_ + 1 < limit ? sweep_hand_ + 1 : 1;
-    if (sweep_hand_ >= limit || records_[sweep_hand_].node_id == 0) continue;
-    Node& node = *nodes_[sweep_hand_];
     const NodeRecord& record = records_[sweep_hand_];
-    if (record.lookups > 0 || record.opens > 0 || node.children > 0 || node.opening) continue;
+    if (record.node_id == 0 || record.lookups > 0 || record.opens > 0) continue;
+    Node& node = *nodes_[sweep_hand_];
+    if (!node.listed || node.children > 0 || (node.open && node.open->preparing)) continue;
     if (std::exchange(node.referenced, false)) continue;
-    if (!node.listed) continue;
-    // Its directory no longer knows all its names.
+    // Somebody is reading the directory and will want it.
+    if (records_[node.parent->index].opens > 0) continue;
+    // The directory no longer knows all its names.
     if (node.parent->directory->listing) {
       graveyard.listings.push_back(std::move(node.parent->directory->listing));
     }
     unlist(node, graveyard);
   }
+}
+
+void InodeTable::doubt(Node& node, Graveyard& graveyard) {
+  node.doubted = true;
+  node.target.reset();
+  if (node.open && records_[node.index].opens == 0 && !node.open->preparing) {
+    leave_idle(node);
+    if (node.open->file) graveyard.files.push_back(std::move(node.open->file));
+    if (node.open->stream) graveyard.streams.push_back(std::move(node.open->stream));
+    if (node.open->was_handed_out) graveyard.backed.push_back(id(node));
+    node.open.reset();
+  }
+  if (!node.directory) return;
+  absent_ -= node.directory->absent.size();
+  node.directory->absent.clear();
+  if (node.directory->listing) graveyard.listings.push_back(std::move(node.directory->listing));
+  for (Node* child : node.directory->children) doubt(*child, graveyard);
 }
 
 }  // namespace netfs::vfs

@@ -3,13 +3,13 @@
 //
 // A nodeid is (epoch, generation, index of the record) in 16, 22 and 26 bits: it is never used
 // again, and one of an earlier process is not found, which the caller answers with ESTALE.  1 is
-// the root.  Files and streams that fall out of the table are moved to a Graveyard, which its owner
-// destroys after the lock is released: closing a file may be I/O.
+// the root.  What must not be destroyed under the lock is moved to a Graveyard, which its owner
+// buries after the lock is released: closing a file may be I/O.
 //
 // Thread-safety: every function needs `mutex`; nodes are touched under it only.
 
 #include <cstdint>
-#include <deque>
+#include <list>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -31,8 +31,9 @@ namespace netfs::vfs {
 struct Graveyard {
   std::vector<Ref<File>> files;
   std::vector<Ref<File>> superseded;  // FileSystem tells them so first
-  std::vector<std::unique_ptr<ReadStream>> streams;
+  std::vector<Ref<SharedStream>> streams;
   std::vector<Ref<Listing>> listings;
+  std::vector<fuse::NodeId> backed;  // nodes that are gone and were handed out
 };
 
 struct HandleRecord {
@@ -45,9 +46,8 @@ struct HandleRecord {
 // The heap part of a handle.
 struct Handle {
   Node* node = nullptr;
-  Ref<File> file;  // null when the kernel reads by itself
-  std::unique_ptr<ReadStream> stream;
-  Ref<Listing> listing;  // of a directory
+  Ref<SharedStream> stream;  // of a file, once it was read
+  Ref<Listing> listing;      // of a directory
 };
 
 class InodeTable {
@@ -68,53 +68,73 @@ class InodeTable {
     return fuse::NodeId(records_[node.index].node_id);
   }
   static std::string path_of(const Node& node);
+  // Whether a path leads to it: it is the root, or the version that its directory lists.  What a
+  // directory listed is not current any more once the directory itself is not.
+  [[nodiscard]] static bool is_current(const Node& node) {
+    return node.listed || node.parent == nullptr;
+  }
 
   // The current version of a name, or null.
   Node* child(Node& directory, std::string_view name) REQUIRES(mutex);
+  // As child(), with the guess that it is still the node `id`.
+  Node* child(Node& directory, std::string_view name, fuse::NodeId id) REQUIRES(mutex);
+  // st_ino of a name whose attributes nobody knows yet.
+  [[nodiscard]] uint64_t unknown_ino(const Node& directory, std::string_view name) REQUIRES(mutex);
 
   // The origin shows `name` so now: the node of that version, new if it is a new one.
   Node& adopt(Node& directory, std::string_view name, NodeInfo info, MonoTime now,
               Graveyard& graveyard) REQUIRES(mutex);
-  // The same for a node that was looked at by path; false when its version is another now, and the
-  // name has another node.
-  bool confirm(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) REQUIRES(mutex);
+  // The root is what it is: it has no other version.
+  void update_root(NodeInfo info, MonoTime now) REQUIRES(mutex);
   // The origin has no such name.
   void set_absent(Node& directory, std::string_view name, MonoTime now, Graveyard& graveyard)
       REQUIRES(mutex);
+  [[nodiscard]] static bool same_version(const Node& node, const NodeInfo& info);
 
-  void add_lookup(Node& node) REQUIRES(mutex) { ++records_[node.index].lookups; }
+  void add_lookup(Node& node) REQUIRES(mutex);
+  // Takes back a lookup that the kernel was not told of.
+  void drop_lookup(Node& node) REQUIRES(mutex);
   void forget(fuse::NodeId id, uint64_t lookups, Graveyard& graveyard) REQUIRES(mutex);
 
   // A handle of an open node; counts as open.
-  fuse::HandleId open_handle(Node& node, bool directory) REQUIRES(mutex);
+  fuse::HandleId open_handle(Node& node, OpenMode mode, Graveyard& graveyard) REQUIRES(mutex);
   Handle* handle(fuse::HandleId id) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
 
   // A node that is being opened stays; once it no longer is, it may go.
-  void set_opening(Node& node, bool opening, Graveyard& graveyard) REQUIRES(mutex) {
-    node.opening = opening;
-    if (!opening) free_if_unused(&node, graveyard);
-  }
-  // Takes back a lookup that the kernel was not told of.
-  void drop_lookup(Node& node) REQUIRES(mutex) { --records_[node.index].lookups; }
+  void set_preparing(Node& node, bool preparing, Graveyard& graveyard) REQUIRES(mutex);
+  // The node's file is ready to be read; while nobody has it open it is kept as one of the
+  // kIdleFilesMax last used.
+  void keep_file(Node& node, Ref<File> file, Graveyard& graveyard) REQUIRES(mutex);
+  // It was used just now.
+  void touch_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
 
-  // Remembers that `node.file` is ready and unused; the oldest such go.
-  void keep_idle_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  // Lets go of nodes that nobody needs while there are more than `unreferenced_max`; looks at a
+  // bounded number of them.
+  void sweep(size_t unreferenced_max, Graveyard& graveyard) REQUIRES(mutex);
 
-  // Lets go of nodes that nobody needs while there are too many.
-  void sweep(Graveyard& graveyard) REQUIRES(mutex);
+  // Believes nothing of a node and of what is beneath it until it was looked at again.
+  void doubt(Node& node, Graveyard& graveyard) REQUIRES(mutex);
 
   [[nodiscard]] size_t node_count() REQUIRES(mutex) { return records_.in_use(); }
+  [[nodiscard]] size_t unreferenced_count() REQUIRES(mutex) {
+    return records_.in_use() - referenced_;
+  }
   [[nodiscard]] size_t handle_count() REQUIRES(mutex) { return handle_records_.in_use(); }
+  [[nodiscard]] size_t idle_file_count() REQUIRES(mutex) { return idle_files_.size(); }
   [[nodiscard]] uint64_t ino_collisions() REQUIRES(mutex) { return numbers_.collisions(); }
+  // How many nodes the kernel forgot altogether, ever.
+  [[nodiscard]] uint64_t forgotten() REQUIRES(mutex) { return forgotten_; }
 
  private:
   Node& create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) REQUIRES(mutex);
   void unlist(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void unlist_children(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
-  void take_update(Node& node, NodeInfo info, MonoTime now) REQUIRES(mutex);
-  static bool same_version(const Node& node, const NodeInfo& info);
+  void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  static void take_update(Node& node, NodeInfo info, MonoTime now);
+  void leave_idle(Node& node) REQUIRES(mutex);
+  void forget_absent(Directory& directory, std::string_view name) REQUIRES(mutex);
 
   const uint16_t epoch_;
   Counters& counters_;
@@ -123,7 +143,10 @@ class InodeTable {
   std::vector<std::unique_ptr<Node>> nodes_ GUARDED_BY(mutex);  // by index of the record
   Arena<HandleRecord> handle_records_ GUARDED_BY(mutex);
   std::vector<std::unique_ptr<Handle>> handles_ GUARDED_BY(mutex);
-  std::deque<uint64_t> idle_files_ GUARDED_BY(mutex);  // nodeids, oldest first; some outdated
+  std::list<Node*> idle_files_ GUARDED_BY(mutex);  // least recently used first
+  size_t referenced_ GUARDED_BY(mutex) = 0;        // nodes with lookups
+  size_t absent_ GUARDED_BY(mutex) = 0;            // names remembered as absent
+  uint64_t forgotten_ GUARDED_BY(mutex) = 0;
   uint32_t sweep_hand_ GUARDED_BY(mutex) = 0;
 };
 

@@ -9,24 +9,55 @@
 namespace netfs::vfs {
 
 // Workers for calls of the origin that block.  16 listings in flight hide the delay of a far link.
+// Their queue needs no bound of its own: each piece of work answers a request of the kernel, which
+// bounds those, or one that joined it.
 inline constexpr unsigned kMetadataThreads = 16;
 
 // Longest name that is taken from an origin, as a local file system has it.
 inline constexpr size_t kNameBytesMax = 255;
 
+// Longest path that the origin is asked for: as long as the kernel takes from a program, and then
+// as much again, since a walk in steps may go deeper.
+inline constexpr size_t kPathBytesMax = 8192;
+
+// What an origin may say of a file: a validator as its type allows, an identity that is a handle
+// or a number and not a document.
+inline constexpr size_t kValidatorBytesMax = 64;
+inline constexpr size_t kIdentityBytesMax = 1024;
+
+// Names taken from one directory: 16 million are 10 GB here.
+inline constexpr size_t kListingEntriesMax = 16'000'000;
+inline constexpr size_t kListingNamesBytesMax = size_t{1} << 31;  // offsets have 32 bits
+
+// Longest target of a symbolic link: PATH_MAX less its NUL.
+inline constexpr size_t kLinkBytesMax = 4095;
+
 // Nodes kept in memory that the kernel does not hold: 200,000 at about 500 bytes are 100 MB.
 inline constexpr size_t kUnreferencedNodesMax = 200'000;
 
-// Names remembered as absent.
-inline constexpr size_t kNegativeNamesMax = 50'000;
+// Nodes looked at by one call of the sweeper: some 40 us under the table's lock, and four times
+// what a batch of a listing adds.
+inline constexpr uint32_t kSweepSteps = 2048;
+
+// Names remembered as absent, in all directories.
+inline constexpr size_t kAbsentNamesMax = 50'000;
 
 // Files kept ready after their last close, so that the next open costs no look-up in the cache.
-inline constexpr size_t kIdleFilesMax = 16'384;
+// Each may hold a handle at the origin and so a descriptor: with those of sshd's 1024 in mind.
+inline constexpr size_t kIdleFilesMax = 512;
 
 // Entries put into the table under one hold of its lock while a listing comes in.
 inline constexpr size_t kListingBatch = 512;
+static_assert(kSweepSteps >= 2 * kListingBatch, "the sweeper keeps up with listings");
 
-// How long an unreachable origin is believed to stay so under the policy `stale`.
+// The longest answer to READDIR: the kernel asks for a page or a few, a megabyte at most.
+inline constexpr size_t kReaddirBytesMax = 1 << 20;
+
+// How long an unreachable origin is believed to stay so under the policy `stale`: it is asked by
+// one call in that time, and the others do not wait for its timeout.
+inline constexpr Duration kUnreachableFor = std::chrono::seconds(10);
+
+// How long something served stale counts as seen.
 inline constexpr Duration kStaleGrace = std::chrono::seconds(1);
 
 // Pause between attempts under the policy `wait`.
@@ -34,5 +65,8 @@ inline constexpr Duration kWaitPause = std::chrono::seconds(1);
 
 // How long the origin's free space is remembered.
 inline constexpr Duration kStatFileSystemTtl = std::chrono::seconds(1);
+
+// With a shorter TTL a directory that is being read is not listed again to keep its names fresh.
+inline constexpr Duration kRelistTtlMin = std::chrono::seconds(1);
 
 }  // namespace netfs::vfs

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "vfs/file_system.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -16,79 +17,81 @@ fuse::Entry FileSystem::entry_of(Node& node) {
           .attr = attr_of(node)};
 }
 
+// No such name, as far as memory knows: it was asked for, or a whole listing does not have it.
+bool FileSystem::is_known_absent(const Node& directory, std::string_view name) const {
+  if (directory.doubted) return false;
+  const Directory& known = *directory.directory;
+  const auto absent = known.absent.find(name);
+  if (absent != known.absent.end() && is_fresh(absent->second, options_.negative_ttl)) return true;
+  return known.listing && !known.listing->has_unknown &&
+         is_fresh(known.listed_at, options_.negative_ttl);
+}
+
+void FileSystem::answer_absent(fuse::Reply& reply) const {
+  const Duration valid = options_.immutable ? fuse::kForever : options_.negative_ttl;
+  if (valid <= Duration(0)) return reply.error(ENOENT);
+  reply.value(fuse::negative_entry_out(valid));
+}
+
 void FileSystem::lookup(const fuse::Request& request, fuse::Reply reply) {
   const auto& wanted = std::get<fuse::LookupRequest>(request.body);
   counters_.lookups.add();
+  if (wanted.name.size() > kNameBytesMax) return reply.error(ENAMETOOLONG);
+  if (wanted.name == "." || wanted.name == "..") return reply.error(EINVAL);
   fuse::Entry entry;
   int error = 0;
   bool absent = false;
-  std::string path;
+  Name name{.parent = request.header.node, .name = {}, .path = {}};
   {
     sync::MutexLock lock(table_.mutex);
     Node* parent = table_.find(request.header.node);
-    if (parent == nullptr) {
+    Node* node = parent == nullptr ? nullptr : table_.child(*parent, wanted.name);
+    if (parent == nullptr || !InodeTable::is_current(*parent)) {
       error = ESTALE;
     } else if (!parent->directory) {
       error = ENOTDIR;
-    } else if (Node* node = table_.child(*parent, wanted.name);
-               node != nullptr && is_fresh(*node)) {
+    } else if (node != nullptr && is_fresh(*node)) {
       entry = entry_of(*node);
-    } else if (node == nullptr) {
-      const Directory& directory = *parent->directory;
-      const auto known = directory.absent.find(wanted.name);
-      absent =
-          (known != directory.absent.end() && is_fresh(known->second, options_.negative_ttl)) ||
-          (directory.listing && is_fresh(directory.listed_at, options_.negative_ttl));
-    }
-    if (error == 0 && !absent && entry.node.value == 0) {
-      path = InodeTable::path_of(*parent);
-      if (!path.empty()) path += '/';
-      path += wanted.name;
+    } else if (node == nullptr && is_known_absent(*parent, wanted.name)) {
+      absent = true;
+    } else {
+      name.path = InodeTable::path_of(*parent);
+      if (!name.path.empty()) name.path += '/';
+      name.path += wanted.name;
     }
   }
   if (error != 0) return reply.error(error);
   if (absent) {
     counters_.negative_hits.add();
-    const Duration valid = options_.immutable ? fuse::kForever : options_.negative_ttl;
-    if (valid <= Duration(0)) return reply.error(ENOENT);
-    return reply.value(fuse::negative_entry_out(valid));
+    return answer_absent(reply);
   }
   if (entry.node.value != 0) {
     counters_.lookup_hits.add();
     return reply.value(fuse::entry_out(entry));
   }
-  if (wanted.name.size() > 255) return reply.error(ENAMETOOLONG);
-  const fuse::NodeId parent = request.header.node;
-  std::string name(wanted.name);
+  name.name = wanted.name;
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_name(parent, name, std::move(path),
-               [this, parent, name, pending](const Result<void>& seen) {
-                 answer_entry(parent, name, seen, *pending);
-               });
+  refresh_name(name, [this, parent = name.parent, wanted_name = name.name,
+                      pending](const Result<void>& seen) {
+    if (!seen.ok() && !seen.is_error(ENOENT)) return pending->error(seen.code());
+    pending->answer([&](fuse::Reply& to) { answer_entry(parent, wanted_name, seen, to); });
+  });
 }
 
+// After a look at the origin: found, or ENOENT.
 void FileSystem::answer_entry(fuse::NodeId parent_id, std::string_view name,
-                              const Result<void>& seen, Pending& pending) {
-  if (!seen.ok() && !seen.is_error(ENOENT)) return pending.error(seen.code());
-  pending.answer([&](fuse::Reply& reply) {
-    fuse::Entry entry;
-    int error = 0;
-    {
-      sync::MutexLock lock(table_.mutex);
-      Node* parent = table_.find(parent_id);
-      Node* node = parent == nullptr ? nullptr : table_.child(*parent, name);
-      if (parent == nullptr) {
-        error = ESTALE;
-      } else if (node != nullptr && seen.ok()) {
-        entry = entry_of(*node);
-      }
-    }
-    if (error != 0) return reply.error(error);
-    if (entry.node.value != 0) return reply.value(fuse::entry_out(entry));
-    const Duration valid = options_.immutable ? fuse::kForever : options_.negative_ttl;
-    if (valid <= Duration(0)) return reply.error(ENOENT);
-    reply.value(fuse::negative_entry_out(valid));
-  });
+                              const Result<void>& seen, fuse::Reply& reply) {
+  if (!seen.ok()) return answer_absent(reply);
+  fuse::Entry entry;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* parent = table_.find(parent_id);
+    Node* node = parent == nullptr ? nullptr : table_.child(*parent, name);
+    if (node != nullptr) entry = entry_of(*node);
+  }
+  // Gone again in between: the kernel asks once more.
+  if (entry.node.value == 0) return reply.error(ESTALE);
+  reply.value(fuse::entry_out(entry));
 }
 
 }  // namespace netfs::vfs

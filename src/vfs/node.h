@@ -2,13 +2,15 @@
 // Node: one version of one inode as this mount knows it; what a nodeid names.
 //
 // st_ino names the inode, the nodeid (inode, version): when the origin has another version of a
-// regular file, the name gets a new node with the same st_ino, and the old one lives on for those
-// who have it open.  Other types have one version for ever.
+// regular file or a symbolic link, the name gets a new node with the same st_ino, and the old one
+// lives on for those who have it open.  Other types have one version for ever.  A file with two
+// names has two nodes with one st_ino.
 //
 // A node lives while the kernel counts lookups of it, while its directory lists it, while it is
 // open or has children.  All of this is guarded by the inode table's lock.
 
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,15 +50,22 @@ struct Listing : RefCounted<Listing> {
     uint16_t name_bytes;
     FileType type;
     uint64_t ino;
-    fuse::NodeId node;  // as it was then
+    fuse::NodeId node;  // as it was then; 0: the origin gave the name only
   };
   std::string names;
   std::vector<Entry> entries;
-  uint64_t serial = 0;  // another listing, another number
+  uint64_t serial = 0;       // another listing, another number
+  bool has_unknown = false;  // some entries have no node: a name without one may exist
 
   [[nodiscard]] std::string_view name(const Entry& entry) const {
     return std::string_view(names).substr(entry.name_offset, entry.name_bytes);
   }
+};
+
+// A detector of access patterns that may outlive its handle by the reads that still use it.
+struct SharedStream : RefCounted<SharedStream> {
+  explicit SharedStream(std::unique_ptr<ReadStream> made) : stream(std::move(made)) {}
+  const std::unique_ptr<ReadStream> stream;
 };
 
 struct Node;
@@ -78,27 +87,45 @@ struct Directory {
   std::unordered_set<Node*, NodeNameHash, NodeNameEqual> children;
   std::map<std::string, MonoTime, std::less<>> absent;  // names that do not exist, seen when
   Ref<Listing> listing;                                 // complete, or null
-  MonoTime listed_at{};
+  MonoTime listed_at{};                                 // when that began
+  Duration listing_took{};
+  uint64_t kernel_has_listing = 0;    // serial of the listing the kernel was last given to keep
+  uint64_t kernel_had_forgotten = 0;  // nodes forgotten when it was given that
+};
+
+// What a regular file has besides, from its first open or read on.
+struct OpenState {
+  Ref<File> file;            // ready to be read
+  Ref<SharedStream> stream;  // of reads without a handle (immutable mounts)
+  std::list<Node*>::iterator idle;
+  bool is_idle = false;          // on the table's list of files nobody has open
+  bool preparing = false;        // a worker prepares an open
+  bool was_handed_out = false;   // the backing ids may remember it: no file is needed to open it
+  bool hand_out_failed = false;  // the kernel or the cache will not have it
 };
 
 struct Node {
   uint32_t index = 0;      // of its record
+  uint32_t children = 0;   // nodes that have this as parent, listed or not
   Node* parent = nullptr;  // null for the root only
   std::string name;        // within parent
-  bool listed = false;     // parent's children hold it: it is the current version
   Attributes attributes;
   Validator validator;
   std::string identity;  // the origin's or empty
   MonoTime validated_at{};
-  uint32_t children = 0;            // nodes that have this as parent, listed or not
-  uint64_t seen_in = 0;             // serial of the last listing that held it
-  uint64_t kernel_has_listing = 0;  // serial of the listing the kernel was last given to keep
-  bool referenced = false;          // used since the sweeper last came by
-  std::unique_ptr<Directory> directory;
-  Ref<File> file;                       // ready to be read
-  std::unique_ptr<ReadStream> stream;   // of reads without a handle (immutable mounts)
-  std::unique_ptr<std::string> target;  // of a symbolic link, once read
-  bool opening = false;                 // a worker prepares the first open
+  uint64_t seen_in = 0;                  // serial of the last listing that held it
+  std::unique_ptr<Directory> directory;  // of directories
+  std::unique_ptr<OpenState> open;       // of regular files that were opened
+  std::unique_ptr<std::string> target;   // of a symbolic link, once read
+  bool listed = false;                   // parent's children hold it: it is the current version
+  bool referenced = false;               // used since the sweeper last came by
+  bool doubted = false;                  // not believed until it was looked at again
+  bool changed_while_open = false;       // took the place of a version that was open: it is hot
+
+  [[nodiscard]] OpenState& open_state() {
+    if (!open) open = std::make_unique<OpenState>();
+    return *open;
+  }
 };
 
 inline size_t NodeNameHash::operator()(const Node* node) const {

@@ -20,7 +20,7 @@ enum class OnError : uint8_t {
 
 // What a symbolic link may point to.
 enum class Symlinks : uint8_t {
-  kContain,  // a relative target that stays beneath the mount; any other answers EACCES
+  kContain,  // a target that stays beneath the mount, see links.h; any other answers EACCES
   kAsIs,     // whatever the origin says
 };
 
@@ -32,11 +32,14 @@ struct Options {
   Duration hot = std::chrono::seconds(60);  // files changed within it are not handed to the kernel
   OnError on_error = OnError::kError;
   Symlinks symlinks = Symlinks::kContain;
+  // Where the mounted tree lies at the origin, "/srv/data"; empty where nobody knows.  With it, a
+  // contained link to /srv/data/x is shown as a relative one.
+  std::string remote_root;
   std::optional<uint32_t> uid;  // owner shown for everything
   std::optional<uint32_t> gid;
   std::optional<uint32_t> umask;  // permissions taken away from everything
   // Tells this process's nodeids from those of one before it on the same connection: another value
-  // at every start; 0 takes it from the clock.
+  // at every start.  0 draws a random one, which is the same as the one before once in 65,535.
   uint16_t epoch = 0;
 };
 
@@ -44,7 +47,7 @@ struct Options {
 enum class NotHandedOut : uint8_t {
   kNotNegotiated,  // no passthrough on this connection
   kNotSealed,      // the cache does not have all of it
-  kHot,            // changed too recently: it may be growing
+  kHot,            // changed too recently, or while it was open: it may be growing
   kOpenOtherwise,  // an open through the daemon was there before
   kRefused,        // the kernel or the cache said no
   kCount,
@@ -58,11 +61,12 @@ struct Counters {
   telemetry::Counter listings;       // list calls of the origin
   telemetry::Counter coalesced;      // calls that joined one under way
   telemetry::Counter versions_changed;
-  telemetry::Counter stale_nodes;  // requests of nodeids that are not known: ESTALE
+  telemetry::Counter stale_nodes;  // nodeids asked for that are not known: ESTALE
   telemetry::Counter opens;
   telemetry::Counter opens_handed_out;  // by passthrough
   telemetry::Counter not_handed_out[static_cast<size_t>(NotHandedOut::kCount)];
   telemetry::Counter refused_names;
+  telemetry::Counter refused_infos;  // attributes no file can have
   telemetry::Counter refused_links;
   telemetry::Counter served_stale;
   telemetry::Counter origin_errors;

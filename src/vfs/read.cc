@@ -1,4 +1,8 @@
 // READ: of a file that this process serves.
+//
+// The answer is gathered from the library's buffers without a copy.  A read that the library
+// answers at once never becomes pending; one that waits does, and outlives its asker: when he is
+// interrupted the read goes on, and what it brings is stored.
 
 #include <array>
 #include <atomic>
@@ -11,9 +15,8 @@ namespace netfs::vfs {
 
 namespace {
 
-void send(fuse::Reply& reply, Result<ReadResult> result) {
-  if (!result.ok()) return reply.error(result.code());
-  const std::vector<BufferSlice>& slices = result.value().slices;
+void gather(fuse::Reply& reply, const std::vector<BufferSlice>& slices) {
+  // A megabyte in blocks of 4 KiB and more, cut at both ends.
   std::array<iovec, fuse::Reply::kGatherMax> pieces;
   NETFS_ASSERT(slices.size() <= pieces.size());
   for (size_t i = 0; i < slices.size(); ++i) {
@@ -25,83 +28,118 @@ void send(fuse::Reply& reply, Result<ReadResult> result) {
 
 }  // namespace
 
-// A read that the library answers at once never becomes pending: the reply is answered within.
-void FileSystem::read_file(const Ref<File>& file, ReadStream* stream, ByteRange range,
-                           fuse::Reply reply) {
-  struct Reading : RefCounted<Reading> {
-    explicit Reading(fuse::Reply r) : reply(std::move(r)) {}
-    fuse::Reply reply;  // until it is done at once or becomes pending
-    std::atomic<int> state{kBegun};
-    Ref<Pending> pending;  // once state is kPending
-    Result<ReadResult> result = ReadResult{};
-    enum { kBegun, kDone, kPending };
-  };
+void FileSystem::send_read(fuse::NodeId id, fuse::Reply& reply, Result<ReadResult> result) {
+  if (result.ok()) return gather(reply, result.value().slices);
+  if (result.is_error(ESTALE)) {
+    // The origin has another version: whoever opens the file next asks it.
+    sync::MutexLock lock(table_.mutex);
+    if (Node* node = table_.find(id)) node->doubted = true;
+  }
+  reply.error(result.code());
+}
+
+// One read on its way; answered by whoever is second: the library with its result, or the thread
+// that asked and made the request pending.
+struct FileSystem::Reading : RefCounted<Reading> {
+  enum State : int { kBegun, kDone, kPending };
+
+  explicit Reading(fuse::Reply r) : reply(std::move(r)) {}
+
+  fuse::Reply reply;  // until it is done at once or becomes pending
+  std::atomic<int> state{kBegun};
+  Ref<Pending> pending;  // once state is kPending
+  Result<ReadResult> result = ReadResult{};
+};
+
+void FileSystem::read_file(ReadPlace place, ByteRange range, fuse::Reply reply) {
+  give_stream(place);
   const Ref<Reading> reading = make_ref<Reading>(std::move(reply));
   const sync::Context& context = reading->reply.context();
-  file->read(stream, range, context, [reading](Result<ReadResult> result) {
-    reading->result = std::move(result);
-    int begun = Reading::kBegun;
-    // Done before read() returned: whoever called it answers.
-    if (reading->state.compare_exchange_strong(begun, Reading::kDone)) return;
-    reading->pending->answer([&](fuse::Reply& to) { send(to, std::move(reading->result)); });
-  });
+  const fuse::NodeId id = place.node;
+  // The answer may close the handle while read() still runs: `place` keeps file and stream.
+  place.file->read(place.stream->stream.get(), range, context,
+                   [this, id, reading](Result<ReadResult> result) {
+                     reading->result = std::move(result);
+                     int begun = Reading::kBegun;
+                     if (reading->state.compare_exchange_strong(begun, Reading::kDone)) return;
+                     reading->pending->answer(
+                         [&](fuse::Reply& to) { send_read(id, to, std::move(reading->result)); });
+                   });
   if (reading->state.load() == Reading::kDone) {
-    return send(reading->reply, std::move(reading->result));
+    return send_read(id, reading->reply, std::move(reading->result));
   }
   reading->pending = pending_.add(std::move(reading->reply));
   int begun = Reading::kBegun;
   if (reading->state.compare_exchange_strong(begun, Reading::kPending)) return;
-  reading->pending->answer([&](fuse::Reply& to) { send(to, std::move(reading->result)); });
+  reading->pending->answer([&](fuse::Reply& to) { send_read(id, to, std::move(reading->result)); });
 }
 
-void FileSystem::read(const fuse::Request& request, fuse::Reply reply) {
+void FileSystem::read_later(ReadPlace place, ByteRange range, Ref<Pending> pending) {
+  give_stream(place);
+  const fuse::NodeId id = place.node;
+  const sync::Context& context = pending->context();
+  place.file->read(
+      place.stream->stream.get(), range, context, [this, id, pending](Result<ReadResult> result) {
+        pending->answer([&](fuse::Reply& to) { send_read(id, to, std::move(result)); });
+      });
+}
+
+// A detector of access patterns a handle; of reads without one, a node.
+void FileSystem::give_stream(ReadPlace& place) {
+  if (place.stream) return;
+  Ref<SharedStream> made = make_ref<SharedStream>(place.file->open_stream());
+  sync::MutexLock lock(table_.mutex);
+  Handle* handle = table_.handle(place.handle);
+  Node* node = handle != nullptr ? handle->node : table_.find(place.node);
+  Ref<SharedStream>* slot = nullptr;
+  if (handle != nullptr) {
+    slot = &handle->stream;
+  } else if (node != nullptr && node->open && node->open->file) {
+    slot = &node->open->stream;
+  }
+  if (slot != nullptr && !*slot) *slot = made;
+  place.stream = slot != nullptr ? *slot : std::move(made);
+}
+
+Result<FileSystem::ReadPlace> FileSystem::find_place(const fuse::Request& request) {
   const auto& wanted = std::get<fuse::ReadRequest>(request.body);
-  const fuse::NodeId id = request.header.node;
-  Ref<File> file;
-  ReadStream* stream = nullptr;
-  int error = 0;
+  ReadPlace place{.handle = wanted.handle};
+  Graveyard graveyard;
+  Node* node = nullptr;
   {
     sync::MutexLock lock(table_.mutex);
     if (const Handle* handle = table_.handle(wanted.handle)) {
-      file = handle->file;
-      stream = handle->stream.get();
-      if (!file) error = EIO;  // handed out: the kernel reads it by itself
-    } else if (wanted.handle.value != 0) {
-      error = ESTALE;  // of a process before this one
-    } else if (Node* node = table_.find(id); node == nullptr) {
-      error = ESTALE;
-    } else if (node->file) {  // an immutable mount: reads come without an open
-      if (!node->stream) node->stream = node->file->open_stream();
-      file = node->file;
-      stream = node->stream.get();
+      node = handle->node;
+      place.stream = handle->stream;
+    } else if (wanted.handle.value == 0) {  // a mount that needs no open
+      node = table_.find(request.header.node);
+      if (node != nullptr && node->open) place.stream = node->open->stream;
     }
+    // Else a handle of a process before this one.
+    if (node == nullptr) return Error(ESTALE, "vfs.read");
+    if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "vfs.read");
+    place.node = table_.id(*node);
+    if (node->open) place.file = node->open->file;
+    table_.touch_file(*node, graveyard);
   }
-  if (error != 0) return reply.error(error);
-  if (file) return read_file(file, stream, wanted.range, std::move(reply));
+  bury(std::move(graveyard));
+  return place;
+}
 
-  // The first read without an open: a worker prepares the file.
+void FileSystem::read(const fuse::Request& request, fuse::Reply reply) {
+  const ByteRange range = std::get<fuse::ReadRequest>(request.body).range;
+  Result<ReadPlace> found = find_place(request);
+  if (!found.ok()) return reply.error(found.code());
+  ReadPlace place = std::move(found).value();
+  if (place.file) return read_file(std::move(place), range, std::move(reply));
+
+  // The first read of the file: a worker gets it ready.
   Ref<Pending> pending = pending_.add(std::move(reply));
-  const ByteRange range = wanted.range;
-  on_worker([this, id, range, pending] {
-    const Result<void> ready = prepare_file(id);
-    if (!ready.ok()) return pending->error(ready.code());
-    Ref<File> prepared;
-    ReadStream* own_stream = nullptr;
-    Graveyard graveyard;
-    {
-      sync::MutexLock lock(table_.mutex);
-      if (Node* node = table_.find(id); node != nullptr && node->file) {
-        if (!node->stream) node->stream = node->file->open_stream();
-        prepared = node->file;
-        own_stream = node->stream.get();
-        table_.keep_idle_file(*node, graveyard);
-      }
-    }
-    bury(std::move(graveyard));
-    if (!prepared) return pending->error(ESTALE);
-    prepared->read(own_stream, range, pending->context(), [pending](Result<ReadResult> result) {
-      pending->answer([&](fuse::Reply& to) { send(to, std::move(result)); });
-    });
+  on_worker([this, place = std::move(place), range, pending]() mutable {
+    Result<Ref<File>> file = ready_file(place.node);
+    if (!file.ok()) return pending->error(file.code());
+    place.file = std::move(file).value();
+    read_later(std::move(place), range, std::move(pending));
   });
 }
 

@@ -1,13 +1,15 @@
-// OPENDIR, READDIR and READDIRPLUS.
+// READDIR and READDIRPLUS.
 //
 // A handle reads one listing, the one that was there when it was opened, so its offsets stay true
 // whatever happens to the directory: entry i goes on at i + 3, after "." and "..".
 
+#include <algorithm>
 #include <cerrno>
 #include <sys/stat.h>
 #include <vector>
 
 #include "vfs/file_system.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -30,51 +32,15 @@ uint32_t mode_of(FileType type) {
       return S_IFCHR;
     case FileType::kBlockDevice:
       return S_IFBLK;
-    default:
+    case FileType::kRegular:
       return S_IFREG;
+    case FileType::kUnknown:
+      break;
   }
+  return 0;  // DT_UNKNOWN
 }
 
 }  // namespace
-
-void FileSystem::open_directory(const fuse::Request& request, fuse::Reply reply) {
-  if (options_.immutable) return reply.error(ENOSYS);
-  const fuse::NodeId id = request.header.node;
-  bool fresh = false;
-  {
-    sync::MutexLock lock(table_.mutex);
-    const Node* node = table_.find(id);
-    fresh = node != nullptr && node->directory && node->directory->listing &&
-            is_fresh(node->directory->listed_at, options_.metadata_ttl);
-  }
-  Ref<Pending> pending = pending_.add(std::move(reply));
-  if (fresh) return answer_open_directory(id, {}, *pending);
-  refresh_listing(id, [this, id, pending](const Result<void>& seen) {
-    answer_open_directory(id, seen, *pending);
-  });
-}
-
-void FileSystem::answer_open_directory(fuse::NodeId id, const Result<void>& seen,
-                                       Pending& pending) {
-  if (!seen.ok()) return pending.error(seen.code());
-  pending.answer([&](fuse::Reply& reply) {
-    fuse::Opened opened;
-    {
-      sync::MutexLock lock(table_.mutex);
-      Node* node = table_.find(id);
-      if (node != nullptr && node->directory && node->directory->listing) {
-        opened.handle = table_.open_handle(*node, /*directory=*/true);
-        table_.handle(opened.handle)->listing = node->directory->listing;
-        // The kernel may keep what it reads, and what it kept before if it is of this listing.
-        opened.cache_dir = true;
-        opened.keep_cache = node->kernel_has_listing == node->directory->listing->serial;
-        node->kernel_has_listing = node->directory->listing->serial;
-      }
-    }
-    if (opened.handle.value == 0) return reply.error(ESTALE);
-    reply.value(fuse::open_out(opened));
-  });
-}
 
 // One entry after the other until the room is full; for READDIRPLUS with attributes, and then the
 // kernel counts a lookup of each.
@@ -112,7 +78,7 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
       if (!packer.add(name, listed.ino, mode_of(listed.type), next)) break;
       continue;
     }
-    Node* node = table_.child(*directory, name);
+    Node* node = table_.child(*directory, name, listed.node);
     fuse::Entry entry;
     if (node != nullptr && is_fresh(*node)) {
       entry = entry_of(*node);
@@ -120,6 +86,7 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
       table_.drop_lookup(*node);  // not given after all
       break;
     }
+    // The name only: the kernel looks it up if somebody wants more.
     entry.attr.ino = listed.ino;
     entry.attr.mode = mode_of(listed.type);
     if (!packer.add_plus(name, entry, next)) break;
@@ -127,47 +94,59 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
   return packer.used();
 }
 
+void FileSystem::answer_listing(fuse::NodeId id, const Listing& listing,
+                                const fuse::ReaddirRequest& wanted, fuse::Reply& reply) {
+  // A buffer a thread: the answer is sent from it before this returns.
+  static thread_local std::vector<std::byte> room;
+  const size_t size = std::min<size_t>(wanted.size_bytes, kReaddirBytesMax);
+  if (room.size() < size) room.resize(size);
+  reply.data(pack_entries(id, listing, wanted, std::span(room).first(size)));
+}
+
+// Whether the names of a directory that is being read have grown old meanwhile: one more listing
+// costs less than a look at each of them.  But not if a listing takes about as long as it is
+// believed.
+bool FileSystem::wants_relisting(const Node& node, const fuse::ReaddirRequest& wanted) const {
+  const Directory& directory = *node.directory;
+  return wanted.plus && InodeTable::is_current(node) && options_.metadata_ttl >= kRelistTtlMin &&
+         directory.listing_took * 2 < options_.metadata_ttl &&
+         (node.doubted || !is_fresh(directory.listed_at, options_.metadata_ttl));
+}
+
 void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply) {
   const auto& wanted = std::get<fuse::ReaddirRequest>(request.body);
   const fuse::NodeId id = request.header.node;
   Ref<Listing> listing;
   int error = 0;
+  bool relist = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
-    if (const Handle* handle = table_.handle(wanted.handle)) {
-      listing = handle->listing;
-    } else if (wanted.handle.value != 0 || node == nullptr) {
+    if (node == nullptr) {
       error = ESTALE;
     } else if (!node->directory) {
       error = ENOTDIR;
-    } else {  // an immutable mount: read without an open
+    } else if (const Handle* handle = table_.handle(wanted.handle)) {
+      listing = handle->listing;
+    } else if (wanted.handle.value != 0) {
+      error = ESTALE;             // of a process before this one
+    } else if (!node->doubted) {  // a mount that needs no open
       listing = node->directory->listing;
     }
+    const bool more = listing && wanted.offset < listing->entries.size() + kAfterDotDot;
+    relist = more && wants_relisting(*node, wanted);
   }
   if (error != 0) return reply.error(error);
-  // A buffer a thread: the answer is sent from it before this returns.
-  static thread_local std::vector<std::byte> room;
-  const auto answer = [this, id](fuse::Reply& to, const Listing& from,
-                                 const fuse::ReaddirRequest& part) {
-    if (room.size() < part.size_bytes) room.resize(part.size_bytes);
-    to.data(pack_entries(id, from, part, std::span(room).first(part.size_bytes)));
-  };
-  if (listing) return answer(reply, *listing, wanted);
+  if (listing && !relist) return answer_listing(id, *listing, wanted, reply);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_listing(id, [this, id, part = wanted, answer, pending](const Result<void>& seen) {
-    if (!seen.ok()) return pending->error(seen.code());
-    Ref<Listing> fetched;
-    {
-      sync::MutexLock lock(table_.mutex);
-      if (const Node* node = table_.find(id); node != nullptr && node->directory) {
-        fetched = node->directory->listing;
-      }
-    }
-    if (!fetched) return pending->error(ESTALE);
-    pending->answer([&](fuse::Reply& to) { answer(to, *fetched, part); });
-  });
+  refresh_listing(id,
+                  [this, id, part = wanted, listing, pending](const Result<Ref<Listing>>& seen) {
+                    // A handle goes on with its own listing, even if there will be no other.
+                    if (!listing && !seen.ok()) return pending->error(seen.code());
+                    const Ref<Listing>& from = listing ? listing : seen.value();
+                    pending->answer([&](fuse::Reply& to) { answer_listing(id, *from, part, to); });
+                  });
 }
 
 }  // namespace netfs::vfs

@@ -22,16 +22,15 @@ void FileSystem::close_handle(fuse::HandleId id) {
   bury(std::move(graveyard));
 }
 
+// The handle goes before the answer: whoever has seen the answer may count the handles.
 void FileSystem::release(const fuse::Request& request, fuse::Reply reply) {
-  const fuse::HandleId id = std::get<fuse::ReleaseRequest>(request.body).handle;
-  reply.ok();  // nobody waits for it, but the kernel wants it
-  close_handle(id);
+  close_handle(std::get<fuse::ReleaseRequest>(request.body).handle);
+  reply.ok();
 }
 
 void FileSystem::release_directory(const fuse::Request& request, fuse::Reply reply) {
-  const fuse::HandleId id = std::get<fuse::ReleasedirRequest>(request.body).handle;
+  close_handle(std::get<fuse::ReleasedirRequest>(request.body).handle);
   reply.ok();
-  close_handle(id);
 }
 
 }  // namespace netfs::vfs

@@ -31,18 +31,24 @@ void FileSystem::stat_file_system(const fuse::Request&, fuse::Reply reply) {
   }
   if (fresh) return reply.value(fuse::statfs_out(to_kernel(known)));
   if (!statfs_flights_.join("", pending_.add(std::move(reply)))) return;
-  on_worker([this] {
-    const Result<FileSystemStats> stats = origin_.stat_file_system(deadline());
-    if (stats.ok()) {
+  on_worker([this, until = deadline()] {
+    Result<FileSystemStats> stats = origin_.stat_file_system(until);
+    note_outcome(stats.is_error(EOPNOTSUPP) ? 0 : stats.code());
+    {
       sync::MutexLock lock(statfs_mutex_);
-      statfs_ = stats.value();
-      statfs_at_ = clock_.now();
+      if (stats.ok()) {
+        statfs_ = stats.value();
+        statfs_at_ = clock_.now();
+      } else if (stats.is_error(EOPNOTSUPP)) {
+        stats = FileSystemStats{};  // an origin that cannot tell: df shows zeroes
+      } else if (options_.on_error == OnError::kStale && statfs_at_ != MonoTime::min()) {
+        stats = statfs_;
+      }
     }
     for (const Ref<Pending>& pending : statfs_flights_.land("")) {
       pending->answer([&](fuse::Reply& to) {
-        // An origin that cannot tell has a file system all the same: df shows zeroes.
-        if (!stats.ok() && !stats.is_error(EOPNOTSUPP)) return to.error(stats.code());
-        to.value(fuse::statfs_out(to_kernel(stats.ok() ? stats.value() : FileSystemStats{})));
+        if (!stats.ok()) return to.error(stats.code());
+        to.value(fuse::statfs_out(to_kernel(stats.value())));
       });
     }
   });

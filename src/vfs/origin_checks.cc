@@ -1,6 +1,9 @@
-// Which names are taken from an origin.  Names are bytes; refused are only those that no directory
-// can hold: they are counted, and the last ones listed by status.
+// What is not taken from an origin.  Names are bytes; refused are only those that no directory can
+// hold: they are counted, and the last ones listed by status.  Of attributes, those that no file
+// can have.
 
+#include <algorithm>
+#include <limits>
 #include <spdlog/fmt/fmt.h>
 
 #include "telemetry/log.h"
@@ -12,10 +15,11 @@ namespace netfs::vfs {
 namespace {
 
 constexpr size_t kRefusedListed = 16;
+constexpr size_t kShownBytes = 64;
 
 std::string escaped(std::string_view name) {
   std::string text;
-  for (const char c : name.substr(0, 64)) {
+  for (const char c : name.substr(0, kShownBytes)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte >= 0x7f || c == '\\') {
       text += fmt::format("\\x{:02x}", byte);
@@ -23,7 +27,7 @@ std::string escaped(std::string_view name) {
       text += c;
     }
   }
-  return name.size() > 64 ? text + "..." : text;
+  return name.size() > kShownBytes ? text + "..." : text;
 }
 
 }  // namespace
@@ -35,10 +39,25 @@ bool FileSystem::name_is_allowed(std::string_view directory, std::string_view na
   if (allowed) return true;
   counters_.refused_names.add();
   std::string line = escaped(directory) + "/" + escaped(name);
-  telemetry::log_warn("vfs", "the origin lists a name that no directory can hold: '{}'", line);
   sync::MutexLock lock(refused_mutex_);
+  if (std::find(refused_names_.begin(), refused_names_.end(), line) != refused_names_.end()) {
+    return false;  // as at the last listing
+  }
   if (refused_names_.size() == kRefusedListed) refused_names_.erase(refused_names_.begin());
   refused_names_.push_back(std::move(line));
+  return false;
+}
+
+bool FileSystem::info_is_allowed(std::string_view path, const NodeInfo& info) {
+  const auto is_time = [](const Timestamp& time) { return time.nanoseconds < 1'000'000'000; };
+  const Attributes& a = info.attributes;
+  const bool allowed = a.size_bytes <= uint64_t{std::numeric_limits<int64_t>::max()} &&
+                       info.validator.bytes.size() <= kValidatorBytesMax &&
+                       info.identity.size() <= kIdentityBytesMax && is_time(a.atime) &&
+                       is_time(a.mtime) && is_time(a.ctime);
+  if (allowed) return true;
+  counters_.refused_infos.add();
+  telemetry::log_debug("vfs", "the origin says of '{}' what no file can be", escaped(path));
   return false;
 }
 

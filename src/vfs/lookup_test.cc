@@ -1,0 +1,146 @@
+#include "vfs/testing/mount_fixture.h"
+
+namespace netfs::vfs {
+namespace {
+
+using Lookup = MountFixture;
+
+TEST_F(Lookup, AFreshNameIsAnsweredFromMemory) {
+  write("file", "text");
+  start();
+  const proto::EntryOut first = look_up("file");
+  const proto::EntryOut again = look_up("file");
+  EXPECT_EQ(again.nodeid, first.nodeid);
+  EXPECT_EQ(again.attr.size, 4U);
+  EXPECT_EQ(origin_.counts().stats, 2U) << "the root's at the start, and one";
+  EXPECT_EQ(fs_->counters().lookup_hits.get(), 1U);
+}
+
+TEST_F(Lookup, TheKernelIsToldWhatIsLeftOfTheTtl) {
+  write("file", "text");
+  start({.metadata_ttl = std::chrono::seconds(5)});
+  EXPECT_EQ(look_up("file").entry_valid, 5U);
+  clock_.advance(std::chrono::seconds(2));
+  const proto::EntryOut later = look_up("file");
+  EXPECT_EQ(later.entry_valid, 3U);
+  EXPECT_EQ(later.attr_valid, 3U);
+  EXPECT_EQ(origin_.counts().stats, 2U);
+}
+
+TEST_F(Lookup, AnOldNameIsAskedAgainAndKeepsItsNode) {
+  write("file", "text");
+  start();
+  const proto::EntryOut first = look_up("file");
+  clock_.advance(std::chrono::seconds(6));
+  EXPECT_EQ(look_up("file").nodeid, first.nodeid);
+  EXPECT_EQ(origin_.counts().stats, 3U);
+}
+
+TEST_F(Lookup, AnAbsentNameIsRememberedForTheNegativeTtl) {
+  start({.negative_ttl = std::chrono::seconds(3)});
+  const Answer answer = call_name(Opcode::kLookup, fuse::kRootNode, "none");
+  ASSERT_EQ(answer.error, 0);
+  EXPECT_EQ(answer.as<proto::EntryOut>().nodeid, 0U);
+  EXPECT_EQ(answer.as<proto::EntryOut>().entry_valid, 3U);
+  EXPECT_EQ(look_up_error("none"), ENOENT);
+  EXPECT_EQ(origin_.counts().stats, 2U);
+  EXPECT_EQ(fs_->counters().negative_hits.get(), 1U);
+  write("none", "now it is");
+  clock_.advance(std::chrono::seconds(4));
+  EXPECT_EQ(look_up("none").attr.size, 9U);
+}
+
+TEST_F(Lookup, AFreshListingAnswersForNamesItDoesNotHold) {
+  write("file", "text");
+  start();
+  (void)list();
+  EXPECT_EQ(look_up_error("none"), ENOENT);
+  EXPECT_EQ(origin_.counts().stats, 1U);
+}
+
+TEST_F(Lookup, AnotherVersionIsAnotherNodeWithTheSameInode) {
+  write("file", "one");
+  start();
+  const proto::EntryOut first = look_up("file");
+  rewrite("file", "and two");
+  clock_.advance(std::chrono::seconds(6));
+  const proto::EntryOut second = look_up("file");
+  EXPECT_NE(second.nodeid, first.nodeid);
+  EXPECT_EQ(second.attr.ino, first.attr.ino);
+  EXPECT_EQ(second.attr.size, 7U);
+  EXPECT_EQ(fs_->counters().versions_changed.get(), 1U);
+}
+
+TEST_F(Lookup, ADirectoryKeepsItsNodeWhenItsContentsChange) {
+  write("dir/file", "text");
+  start();
+  const proto::EntryOut first = look_up("dir");
+  Attributes newer = MUST(tree_.stat("dir", Deadline::never())).attributes;
+  newer.mtime.seconds += 100;
+  tree_.set_attributes("dir", newer);
+  clock_.advance(std::chrono::seconds(6));
+  const proto::EntryOut second = look_up("dir");
+  EXPECT_EQ(second.nodeid, first.nodeid);
+  EXPECT_EQ(second.attr.mtime, first.attr.mtime + 100);
+}
+
+TEST_F(Lookup, ConcurrentLookUpsOfOneNameAreOneStat) {
+  write("file", "text");
+  start();
+  origin_.hold();
+  std::vector<uint64_t> asked;
+  for (int i = 0; i < 20; ++i) {
+    asked.push_back(kernel_->send_name(Opcode::kLookup, fuse::kRootNode, "file"));
+  }
+  ASSERT_TRUE(origin_.wait_held(1));
+  // Answered behind the others on the same queue: all of them have joined.
+  EXPECT_EQ(get_attributes(fuse::kRootNode).error, 0);
+  origin_.release();
+  for (const uint64_t unique : asked) {
+    const Answer answer = await(unique);
+    EXPECT_EQ(answer.error, 0);
+    EXPECT_EQ(answer.as<proto::EntryOut>().attr.size, 4U);
+  }
+  EXPECT_EQ(origin_.counts().stats, 2U);
+  EXPECT_EQ(fs_->counters().coalesced.get(), 19U);
+}
+
+TEST_F(Lookup, LongNamesAndUnknownParentsAreRefused) {
+  write("file", "text");
+  start();
+  EXPECT_EQ(look_up_error(std::string(256, 'x')), ENAMETOOLONG);
+  EXPECT_EQ(look_up_error(std::string(255, 'x')), ENOENT);
+  EXPECT_EQ(look_up_error("x", NodeId(uint64_t{12345} << 32)), ESTALE);
+  EXPECT_EQ(look_up_error("x", NodeId(look_up("file").nodeid)), ENOTDIR);
+}
+
+TEST_F(Lookup, ATreeBelowAReplacedDirectoryIsNotTheNewOnes) {
+  write("dir/file", "old");
+  start();
+  const proto::EntryOut old_dir = look_up("dir");
+  // Another directory under the name: another identity, and other files.
+  origin_.set_change([](const std::string& path, NodeInfo& info) {
+    info.identity = path == "dir" ? "another" : "";
+  });
+  clock_.advance(std::chrono::seconds(6));
+  const proto::EntryOut new_dir = look_up("dir");
+  EXPECT_NE(new_dir.nodeid, old_dir.nodeid);
+  EXPECT_EQ(look_up_error("file", NodeId(old_dir.nodeid)), ESTALE);
+  EXPECT_EQ(look_up_error("file", NodeId(new_dir.nodeid)), 0);
+}
+
+TEST_F(Lookup, ImmutableMountsBelieveForEver) {
+  write("file", "text");
+  start({.immutable = true});
+  const proto::EntryOut first = look_up("file");
+  EXPECT_GT(first.entry_valid, 1'000'000'000U);
+  EXPECT_EQ(look_up_error("none"), ENOENT);
+  rewrite("file", "changed all the same");
+  clock_.advance(std::chrono::hours(10'000));
+  EXPECT_EQ(look_up("file").nodeid, first.nodeid);
+  EXPECT_EQ(look_up_error("none"), ENOENT);
+  EXPECT_EQ(origin_.counts().stats, 3U);
+}
+
+}  // namespace
+}  // namespace netfs::vfs

@@ -1,0 +1,119 @@
+// What a worker does for an open that memory could not decide: gets the file from the library, and
+// if it is sealed and cold registers it with the kernel.  One worker a node at a time; all opens of
+// the node that come meanwhile get what it found.
+
+#include <cerrno>
+
+#include "telemetry/log.h"
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+void FileSystem::prepare_open(fuse::NodeId id, Ref<Pending> pending) {
+  if (!open_flights_.join(std::to_string(id.value), std::move(pending))) {
+    counters_.coalesced.add();
+    return;
+  }
+  {
+    Graveyard none;  // a node is not freed by being prepared
+    sync::MutexLock lock(table_.mutex);
+    if (Node* node = table_.find(id)) table_.set_preparing(*node, true, none);
+  }
+  on_worker([this, id] { prepare_on_worker(id); });
+}
+
+void FileSystem::prepare_on_worker(fuse::NodeId id) {
+  const Result<Prepared> prepared = prepare(id);
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    if (Node* node = table_.find(id)) table_.set_preparing(*node, false, graveyard);
+  }
+  bury(std::move(graveyard));
+  for (const Ref<Pending>& pending : open_flights_.land(std::to_string(id.value))) {
+    if (prepared.ok()) {
+      answer_open(id, prepared.value(), *pending);
+    } else {
+      pending->error(prepared.code());
+    }
+  }
+  // Each open holds its own use of the id by now; while there is none the id is remembered.
+  if (prepared.ok() && prepared.value() == Prepared::kHandOut) backing_->release(id);
+}
+
+// The file of a node, ready to be read; of an old version too.
+Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
+  FileVersion version;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node == nullptr) return Error(ESTALE, "vfs.open");
+    if (node->attributes.type != FileType::kRegular) return Error(EINVAL, "vfs.open");
+    if (node->open && node->open->file) return node->open->file;
+    version.path = InodeTable::path_of(*node);
+    version.identity = node->identity.empty() ? version.path : node->identity;
+    version.validator = node->validator;
+    version.size_bytes = node->attributes.size_bytes;
+  }
+  Ref<File> file = TRY(library_.open(std::move(version)));
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    if (Node* node = table_.find(id)) table_.keep_file(*node, file, graveyard);
+  }
+  bury(std::move(graveyard));
+  return file;
+}
+
+Result<FileSystem::Prepared> FileSystem::prepare(fuse::NodeId id) {
+  const Ref<File> file = TRY(ready_file(id));
+  const auto serve = [this](NotHandedOut why) {
+    counters_.not_handed_out[static_cast<size_t>(why)].add();
+    return Prepared::kDaemon;
+  };
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node == nullptr || !InodeTable::is_current(*node)) return Error(ESTALE, "vfs.open");
+    // Open through us: what is open stays so.
+    if (table_.record(*node).open_mode == static_cast<uint32_t>(OpenMode::kDaemon)) {
+      return Prepared::kDaemon;
+    }
+    if (!passthrough_) return serve(NotHandedOut::kNotNegotiated);
+    if (is_hot(*node)) return serve(NotHandedOut::kHot);
+    if (node->open_state().hand_out_failed) return serve(NotHandedOut::kRefused);
+  }
+  if (!file->sealed()) return serve(NotHandedOut::kNotSealed);
+  const Result<Prepared> handed = hand_out(id, file);
+  if (handed.ok()) return handed;
+  // The kernel will not have this file, or no file at all: it is served from here.
+  if (handed.is_error(EBUSY)) return serve(NotHandedOut::kNotSealed);
+  telemetry::log_warn("vfs", "the kernel does not take a file for passthrough: {}",
+                      handed.error().message());
+  if (handed.is_error(EPERM) || handed.is_error(ENOTTY) || handed.is_error(EOPNOTSUPP)) {
+    passthrough_ = false;
+  }
+  sync::MutexLock lock(table_.mutex);
+  if (Node* node = table_.find(id)) node->open_state().hand_out_failed = true;
+  return serve(NotHandedOut::kRefused);
+}
+
+// Registers the file and holds one use of its id.
+Result<FileSystem::Prepared> FileSystem::hand_out(fuse::NodeId id, const Ref<File>& file) {
+  const UniqueFd fd = TRY(file->hand_out());
+  TRY(backing_->acquire(id, fd.get()));
+  bool known = false;
+  {
+    sync::MutexLock lock(table_.mutex);
+    if (Node* node = table_.find(id)) {
+      node->open_state().was_handed_out = true;
+      known = true;
+    }
+  }
+  if (known) return Prepared::kHandOut;
+  backing_->release(id);
+  backing_->forget(id);
+  return Error(ESTALE, "vfs.open");
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,159 @@
+// Looks at the origin: list of a directory; equal looks under way are joined.
+//
+// Entries go into the table in batches as they come, so no hold of its lock is long.  Of what a
+// stat has seen since the listing began, the stat is believed.
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "vfs/file_system.h"
+#include "vfs/limits.h"
+
+namespace netfs::vfs {
+
+void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then) {
+  std::string path;
+  int error = 0;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node == nullptr || !InodeTable::is_current(*node)) {
+      error = ESTALE;
+    } else if (!node->directory) {
+      error = ENOTDIR;
+    } else {
+      path = InodeTable::path_of(*node);
+    }
+  }
+  if (error == 0 && path.size() > kPathBytesMax) error = ENAMETOOLONG;
+  if (error != 0) return then(Error(error, "vfs.list"));
+  if (!list_flights_.join(std::to_string(id.value), std::move(then))) {
+    counters_.coalesced.add();
+    return;
+  }
+  on_worker([this, id, path = std::move(path), until = deadline()] { list_now(id, path, until); });
+}
+
+void FileSystem::list_now(fuse::NodeId id, const std::string& path, Deadline until) {
+  const Result<Ref<Listing>> outcome = look_at_directory(id, path, until);
+  if (should_wait(outcome.code())) {
+    const bool later = metadata_.post_at(clock_.now() + kWaitPause,
+                                         [this, id, path] { list_now(id, path, deadline()); });
+    if (later) return;
+  }
+  for (ThenListed& then : list_flights_.land(std::to_string(id.value))) then(outcome);
+}
+
+Result<Ref<Listing>> FileSystem::look_at_directory(fuse::NodeId id, const std::string& path,
+                                                   Deadline until) {
+  if (stopping_) return Error(ECANCELED, "vfs.list");
+  if (believed_unreachable()) {
+    if (Ref<Listing> stale = stale_listing(id)) return stale;
+  }
+  if (until.passed(clock_.now())) return Error(ETIMEDOUT, "vfs.list");
+  counters_.listings.add();
+  Result<Ref<Listing>> listing = take_listing(id, path, until);
+  note_outcome(listing.code());
+  if (believed_unreachable()) {
+    if (Ref<Listing> stale = stale_listing(id)) return stale;
+  }
+  return listing;
+}
+
+// Under the policy `stale`: the listing we have, however old, or null.
+Ref<Listing> FileSystem::stale_listing(fuse::NodeId id) {
+  if (options_.on_error != OnError::kStale) return nullptr;
+  sync::MutexLock lock(table_.mutex);
+  Node* node = table_.find(id);
+  if (node == nullptr || !node->directory || !node->directory->listing) return nullptr;
+  node->directory->listed_at =
+      clock_.now() - options_.metadata_ttl + std::min(options_.metadata_ttl, kStaleGrace);
+  counters_.served_stale.add();
+  return node->directory->listing;
+}
+
+Result<void> FileSystem::take_batch(fuse::NodeId id, std::vector<OriginEntry>& batch,
+                                    MonoTime began, Listing& listing, Graveyard& graveyard) {
+  sync::MutexLock lock(table_.mutex);
+  Node* directory = table_.find(id);
+  if (directory == nullptr || !InodeTable::is_current(*directory)) return Error(ESTALE, "vfs.list");
+  if (listing.entries.size() + batch.size() > kListingEntriesMax ||
+      listing.names.size() > kListingNamesBytesMax) {
+    return Error(EFBIG, "vfs.list");
+  }
+  const MonoTime now = clock_.now();
+  for (OriginEntry& entry : batch) {
+    const FileType type = entry.info.attributes.type;
+    Node* node = table_.child(*directory, entry.name);
+    if (node != nullptr && node->seen_in == listing.serial) continue;  // named twice
+    const bool newer_known = node != nullptr && node->validated_at > began;
+    const bool adopted =
+        type != FileType::kUnknown && (!newer_known || InodeTable::same_version(*node, entry.info));
+    if (adopted) {
+      node = &table_.adopt(*directory, entry.name, std::move(entry.info), now, graveyard);
+    }
+    if (node != nullptr) node->seen_in = listing.serial;
+    if (node == nullptr) listing.has_unknown = true;
+    listing.entries.push_back({.name_offset = static_cast<uint32_t>(listing.names.size()),
+                               .name_bytes = static_cast<uint16_t>(entry.name.size()),
+                               .type = node != nullptr ? node->attributes.type : type,
+                               .ino = node != nullptr ? table_.record(*node).ino
+                                                      : table_.unknown_ino(*directory, entry.name),
+                               .node = node != nullptr ? table_.id(*node) : fuse::NodeId(0)});
+    listing.names += entry.name;
+  }
+  batch.clear();
+  table_.sweep(kUnreferencedNodesMax, graveyard);
+  return {};
+}
+
+// Names that the directory had and the listing has not; one that was looked up while we listed may
+// be newer than the listing.
+void FileSystem::drop_unlisted(Node& directory, uint64_t serial, MonoTime began,
+                               Graveyard& graveyard) {
+  std::vector<std::string> gone;
+  for (const Node* child : directory.directory->children) {
+    if (child->seen_in != serial && child->validated_at < began) gone.push_back(child->name);
+  }
+  for (const std::string& name : gone) {
+    table_.set_absent(directory, name, clock_.now(), graveyard);
+  }
+}
+
+Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string& path,
+                                              Deadline until) {
+  const MonoTime began = clock_.now();
+  Ref<Listing> listing = make_ref<Listing>();
+  listing->serial = next_listing_.fetch_add(1);
+  std::vector<OriginEntry> batch;
+  Graveyard graveyard;
+  const auto take = [&] { return take_batch(id, batch, began, *listing, graveyard); };
+  Result<void> listed = origin_.list(path, until, [&](OriginEntry entry) -> Result<void> {
+    if (!name_is_allowed(path, entry.name) || !info_is_allowed(entry.name, entry.info)) return {};
+    batch.push_back(std::move(entry));
+    if (batch.size() < kListingBatch) return {};
+    return take();
+  });
+  if (listed.ok()) listed = take();
+  Ref<Listing> before;
+  if (listed.ok()) {
+    listing->entries.shrink_to_fit();
+    listing->names.shrink_to_fit();
+    sync::MutexLock lock(table_.mutex);
+    Node* directory = table_.find(id);
+    if (directory == nullptr || !InodeTable::is_current(*directory)) {
+      listed = Error(ESTALE, "vfs.list");
+    } else {
+      drop_unlisted(*directory, listing->serial, began, graveyard);
+      before = std::exchange(directory->directory->listing, listing);
+      directory->directory->listed_at = began;
+      directory->directory->listing_took = clock_.now() - began;
+    }
+  }
+  bury(std::move(graveyard));
+  if (!listed.ok()) return std::move(listed).error();
+  return listing;
+}
+
+}  // namespace netfs::vfs
