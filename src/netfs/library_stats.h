@@ -40,6 +40,7 @@ struct LibraryStats {
   telemetry::Counter readahead_bytes_issued;
   telemetry::Counter readahead_bytes_used;
   telemetry::Counter readahead_bytes_wasted;  // dropped before anybody read them
+  telemetry::Counter readahead_held;          // windows cut because the disk lagged
   telemetry::Counter readahead_no_memory;     // windows cut because the budget was spent
 
   telemetry::Counter stores_racy;        // blocks not kept: fetched within a granule of the change

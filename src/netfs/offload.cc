@@ -10,6 +10,11 @@
 
 namespace netfs {
 
+namespace {
+// A disk that has ended no store for so long stands still: frozen, or as good as that.
+constexpr Duration kStandstill = std::chrono::milliseconds(300);
+}  // namespace
+
 Offload::Offload(std::unique_ptr<CacheWriter> writer, Options options)
     : writer_(std::move(writer)),
       options_(options),
@@ -113,6 +118,7 @@ void Offload::run_stores() {
     queued_bytes_ -= bytes;
     uncommitted_bytes_ += bytes;
     stats_.queued_bytes.store(queued_bytes_, std::memory_order_relaxed);
+    last_stored_.store(Clock::system().now().time_since_epoch().count(), std::memory_order_relaxed);
     if (commit_due_ == MonoTime::max()) {
       commit_due_ = Clock::system().now() + options_.commit_interval;
     }
@@ -146,6 +152,15 @@ void Offload::work(Job job) {
   if (store.ticket) {
     store.ticket->settle(stored.ok() ? StoreTicket::State::kStored : StoreTicket::State::kDropped);
   }
+}
+
+bool Offload::lags() const {
+  // A quarter: what is on its way when readahead stops must still fit.
+  if (stats_.queued_bytes.load(std::memory_order_relaxed) < options_.queue_bytes_max / 4) {
+    return false;
+  }
+  const MonoTime last{MonoTime::duration(last_stored_.load(std::memory_order_relaxed))};
+  return Clock::system().now() - last < kStandstill;
 }
 
 bool Offload::wait_for_commit_locked() {

@@ -84,6 +84,11 @@ class Offload {
   // After the stores queued before it: the cookie's object goes.  Never dropped but by close().
   void discard(Ref<Cookie> cookie) EXCLUDES(mutex_);
 
+  // Whether the disk lags behind while it gets on: what is read ahead should then wait for it, so
+  // that little is dropped.  Never true of a disk that stands still: whoever reads must not feel
+  // that one.
+  [[nodiscard]] bool lags() const;
+
   // Waits until everything queued so far is stored and committed; false at the deadline.
   bool drain(Deadline deadline) EXCLUDES(mutex_);
   // Takes no more, waits until the deadline for what is queued, then drops the rest.  True when no
@@ -109,6 +114,7 @@ class Offload {
   const std::unique_ptr<CacheWriter> writer_;
   const Options options_;
   OffloadStats stats_;
+  std::atomic<MonoTime::rep> last_stored_{0};  // when the last store ended; 0: none did
 
   sync::Mutex mutex_;
   sync::CondVar changed_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "netfs/fetch_read.h"
+#include "netfs/offload.h"
 #include "netfs/read_stream.h"
 #include "netfs/remote_file.h"
 
@@ -203,6 +204,12 @@ void RemoteFile::open_origin() {
 }
 
 void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
+  if (plan.ranges.empty()) return;
+  if (cookie_ && core_->options.offload->lags()) {
+    core_->stats.readahead_held.add();
+    stream.cut_plan(plan.ranges.front().offset_bytes);
+    return;
+  }
   const uint64_t most = std::min(kPieceBytesMax, core_->capabilities.read_bytes_max);
   const uint64_t piece =
       core_->link.piece_bytes(block_bytes_, std::max<uint64_t>(most, block_bytes_));
