@@ -154,7 +154,7 @@ TEST(ReadCollect, ProgressAnswersBeforeTheOutcomeWhereOutcomesCarryNoValidator) 
   ASSERT_TRUE(bytes.ok());
   EXPECT_EQ(bytes.value(), pattern(1, {0, 4096}));
   sync::MutexLock lock(mutex);
-  EXPECT_EQ(open_at_answer, 1U);
+  EXPECT_GE(open_at_answer, 1U);
 }
 
 }  // namespace

@@ -117,8 +117,20 @@ struct LibraryFixture {
   static Result<std::string> read(File& file, ByteRange range, ReadStream* stream = nullptr) {
     return begin_read(file, range, stream).take();
   }
+  // Until all that was downloaded is stored: a read is answered before its store is queued, and
+  // that before its subrequest counts as closed.
   bool drain() {
+    const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(20));
+    while (library->stats().subrequests_open > 0) {
+      if (deadline.passed(Clock::system().now())) return false;
+    }
     return offload->drain(Deadline::after(Clock::system(), std::chrono::seconds(20)));
+  }
+
+  // Another library over the same cache: what was in memory is forgotten.
+  void restart() {
+    library.reset();
+    start();
   }
 
   const Options options;
