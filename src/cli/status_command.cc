@@ -46,14 +46,20 @@ ExitCode run_status(const std::string& target, bool as_json) {
   const bool is_url = target.find(':') != std::string::npos;
   const std::string wanted = target.empty() || is_url ? target : mount_point_path(target);
   json answers = json::array();
-  ExitCode exit = ExitCode::kOk;
+  std::vector<Error> silent;
   for (const Owner& owner : owners.value()) {
     Result<json> answer = ask_owner(owner, wanted);
     if (!answer.ok()) {
-      exit = complain(kCommand, answer.error());
+      silent.push_back(std::move(answer).error());
     } else if (!answer.value().is_null()) {
       answers.push_back(std::move(answer).value());
+      // A mount point is one daemon's alone: that others are silent does not matter.
+      if (!target.empty() && !is_url) break;
     }
+  }
+  ExitCode exit = ExitCode::kOk;
+  if (target.empty() || answers.empty()) {
+    for (const Error& error : silent) exit = complain(kCommand, error);
   }
   if (!target.empty() && answers.empty()) {
     if (exit != ExitCode::kOk) return exit;
