@@ -34,7 +34,7 @@ inline constexpr size_t kPathBytesMax = 8192;
 inline constexpr size_t kValidatorBytesMax = 64;
 
 // More touched files than this in one commit: one syncfs is cheaper than as many fdatasyncs.
-inline constexpr size_t kFileSyncsMax = 32;
+inline constexpr size_t kFileSyncsMax = 8;
 // Objects up to this size are read back within the commit that completes them; larger ones after
 // it, so that they do not hold up the others.
 inline constexpr uint64_t kInlineSealBytesMax = 64 << 20;

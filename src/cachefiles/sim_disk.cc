@@ -22,8 +22,14 @@ class SimFile final : public DiskFile {
         node_(std::move(node)),
         generation_(disk.generation_.load()),
         writable_(writable),
-        lock_(lock) {}
+        lock_(lock) {
+    const uint64_t open = disk_.open_files_.fetch_add(1) + 1;
+    uint64_t max = disk_.open_files_max_.load();
+    while (max < open && !disk_.open_files_max_.compare_exchange_weak(max, open)) {
+    }
+  }
   ~SimFile() override {
+    disk_.open_files_.fetch_sub(1);
     if (!lock_) return;
     sync::MutexLock lock(disk_.mutex_);
     if (disk_.locked_by_ == generation_) disk_.locked_by_ = UINT64_MAX;

@@ -51,6 +51,9 @@ class SimDisk final : public Disk {
   // Writes fail with ENOSPC beyond this.
   void set_capacity(uint64_t bytes);
   [[nodiscard]] uint64_t allocated_bytes();
+  // Files open now, and the most that ever were.
+  [[nodiscard]] uint64_t open_files() const { return open_files_.load(); }
+  [[nodiscard]] uint64_t open_files_max() const { return open_files_max_.load(); }
   // Flips one bit of a file, in what is read and in what is durable.
   void flip(const std::string& path, uint64_t bit);
   [[nodiscard]] std::vector<std::string> files();
@@ -100,6 +103,8 @@ class SimDisk final : public Disk {
   std::atomic<uint64_t> crash_at_{UINT64_MAX};
   std::atomic<bool> dead_{false};
   std::atomic<uint64_t> generation_{0};
+  std::atomic<uint64_t> open_files_{0};
+  std::atomic<uint64_t> open_files_max_{0};
 
   sync::Mutex mutex_{kSimDiskLock};
   Fault fault_ GUARDED_BY(mutex_);

@@ -170,8 +170,8 @@ TEST(StoreCrash, KillAtAnyPointLosesNoCommittedBlockAndServesNoWrongByte) {
   cut_everywhere(SimDisk::Lost::kNothing, 3);
 }
 
-// The harness must notice: a disk that forgets what was synced breaks the promise above.
-TEST(StoreCrash, DiskThatLiesAboutSyncIsNoticed) {
+// What was synced and then rots is found by its checksum, after a crash as well.
+TEST(StoreCrash, FlippedBitInACommittedPageIsNoticed) {
   const std::string bytes = test_bytes(1, 3 * kBlockBytes);
   SimDisk disk;
   {
