@@ -75,6 +75,8 @@ class Index {
 
   // Bytes that its files take.
   [[nodiscard]] virtual uint64_t used_bytes() const = 0;
+  // The same, and what folding the log will take on top until the log is gone.
+  [[nodiscard]] virtual uint64_t needed_bytes() const = 0;
 };
 
 }  // namespace netfs::cachefiles

@@ -42,8 +42,13 @@ inline constexpr size_t kVerifyBufferBytes = 256 << 10;
 // Culling frees down to the limit less this share, so that it is not done for each block.
 inline constexpr uint64_t kCullShare = 16;
 inline constexpr size_t kCullBatch = 256;
-// The log of the index is folded into its tables at this size.
-inline constexpr uint64_t kCheckpointBytes = 8 << 20;
+// The log of the index is folded into its tables at this size, or at this share of the limit.
+inline constexpr uint64_t kCheckpointBytesMax = 8 << 20;
+inline constexpr uint64_t kCheckpointShare = 64;
+// What the next commit writes to the index's log for one object, and for one of its chunks:
+// reserved with the data, so that the index does not push the store over its limit.
+inline constexpr uint64_t kCommitObjectBytes = 24 << 10;
+inline constexpr uint64_t kCommitChunkBytes = 8 << 10;
 // Connections that read; a fifth look-up at a time waits for one of four to end.
 inline constexpr size_t kIndexReaders = 4;
 inline constexpr uint32_t kDescriptorBudgetMin = 16;

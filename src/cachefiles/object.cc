@@ -131,6 +131,7 @@ std::optional<Doomed> Object::kill() {
   doomed.has_file = has_file_ || making_file_;
   // A sealed file may have been handed out by an earlier process whose mounts live on.
   doomed.maybe_mapped = recorded_sealed_ || before == ObjectState::kHandedOut;
+  store_.space().release(std::exchange(promised_bytes_, 0));
   charged_bytes_ = 0;
   made_.notify_all();
   return doomed;
@@ -153,6 +154,7 @@ std::optional<CommitItem> Object::snapshot() {
   item.was_sealed = recorded_sealed_;
   item.new_file = std::exchange(new_file_, false);
   item.data_written = std::exchange(data_written_, false);
+  item.promised_bytes = std::exchange(promised_bytes_, 0);
   item.old_use_seconds = recorded_use_seconds_.load();
   for (const uint64_t chunk : dirty_chunks_) {
     const auto segment = static_cast<uint32_t>(chunk / kChunksPerSegment);
@@ -176,6 +178,7 @@ std::optional<CommitItem> Object::snapshot() {
 }
 
 void Object::committed(const CommitItem& item) {
+  store_.space().release(item.promised_bytes);
   sync::MutexLock lock(mutex_);
   recorded_use_seconds_.store(item.record.last_use.seconds);
   if (killed_) return;
@@ -199,6 +202,11 @@ void Object::committed(const CommitItem& item) {
 void Object::uncommitted(const CommitItem& item) {
   {
     sync::MutexLock lock(mutex_);
+    if (killed_) {
+      store_.space().release(item.promised_bytes);
+      return;
+    }
+    promised_bytes_ += item.promised_bytes;
     new_file_ |= item.new_file;
     data_written_ |= item.data_written;
     changed_ = true;

@@ -56,6 +56,7 @@ struct CommitItem {
   std::vector<Chunk> chunks;
   std::map<uint32_t, PresenceWords> segments;
   int64_t old_use_seconds = 0;
+  uint64_t promised_bytes = 0;  // reserved for what this commit writes to the index
   bool was_recorded = false;
   bool was_sealed = false;
   bool new_file = false;
@@ -125,6 +126,7 @@ class Object final : public Cookie {
                            const std::vector<Ref<CrcChunk>>& chunks);
   Result<std::vector<Ref<CrcChunk>>> chunks_for_store(uint64_t first, uint64_t count);
   void unclaim(uint64_t first, uint64_t count);
+  uint64_t index_bytes_of_run(uint64_t first, uint64_t count);
   void disable(const Error& error);
 
   void queue();
@@ -149,6 +151,7 @@ class Object final : public Cookie {
   std::set<uint64_t> in_flight_ GUARDED_BY(mutex_);  // blocks that a store has claimed
   uint64_t charged_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t in_flight_bytes_ GUARDED_BY(mutex_) = 0;
+  uint64_t promised_bytes_ GUARDED_BY(mutex_) = 0;  // reserved for the index's next commit
   bool making_file_ GUARDED_BY(mutex_) = false;
   bool has_file_ GUARDED_BY(mutex_) = false;
   bool new_file_ GUARDED_BY(mutex_) = false;

@@ -133,11 +133,17 @@ Result<void> Object::store_run(uint64_t first, std::span<const std::byte> data) 
   const uint64_t count = (data.size() + kBlockBytes - 1) / kBlockBytes;
   const uint64_t bytes = round_up(data.size(), kPageBytes);
   const std::vector<Ref<CrcChunk>> chunks = TRY(chunks_for_store(first, count));
-  TRY(store_.reserve(bytes));
+  const uint64_t promised = index_bytes_of_run(first, count);
+  TRY(store_.reserve(bytes + promised));
   {
     sync::MutexLock lock(mutex_);
+    if (killed_) {
+      store_.space().release(bytes + promised);
+      return Error(ESTALE, "cachefiles.store");
+    }
     in_flight_bytes_ += bytes;
     charged_bytes_ += bytes;
+    promised_bytes_ += promised;
   }
   const std::vector<uint32_t> crcs = crcs_of(data);
   Result<void> done = write_run(first, data);
@@ -161,6 +167,17 @@ Result<void> Object::store_run(uint64_t first, std::span<const std::byte> data) 
     disable(done.error());
   }
   return done;
+}
+
+// What recording a run will add to the index's log, beyond what is promised already.
+uint64_t Object::index_bytes_of_run(uint64_t first, uint64_t count) {
+  sync::MutexLock lock(mutex_);
+  uint64_t bytes = promised_bytes_ == 0 ? kCommitObjectBytes : 0;
+  const uint64_t last = (first + count - 1) / kBlocksPerChunk;
+  for (uint64_t number = first / kBlocksPerChunk; number <= last; ++number) {
+    if (!dirty_chunks_.contains(number)) bytes += kCommitChunkBytes;
+  }
+  return bytes;
 }
 
 Result<void> Object::write_run(uint64_t first, std::span<const std::byte> data) {

@@ -41,6 +41,9 @@ class SqliteIndex final : public Index {
   [[nodiscard]] uint64_t used_bytes() const override {
     return used_bytes_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] uint64_t needed_bytes() const override {
+    return used_bytes() + log_bytes_.load(std::memory_order_relaxed);
+  }
 
  private:
   class Loan;

@@ -160,6 +160,15 @@ void Store::log_disabled(const std::string& path, const Error& error) {
 
 Result<VolumeId> Store::open_volume(const std::string& volume_key) {
   Turn turn(*this);
+  Result<VolumeId> volume = open_volume_in_turn(volume_key);
+  if (volume.is_error(EUCLEAN)) {
+    TRY(rebuild_index());
+    volume = open_volume_in_turn(volume_key);
+  }
+  return volume;
+}
+
+Result<VolumeId> Store::open_volume_in_turn(const std::string& volume_key) {
   {
     sync::MutexLock lock(mutex_);
     const auto there = volumes_.find(volume_key);

@@ -88,6 +88,7 @@ class Store {
   Store(const CacheFiles::Options& options, Disk& disk);
 
   // store.cc
+  Result<VolumeId> open_volume_in_turn(const std::string& volume_key);
   Result<std::vector<Found>> find_versions(VolumeId volume, const CookieKey& key);
   Result<Ref<Object>> load(VolumeId volume, const CookieKey& key, const Found* found);
   void supersede(VolumeId volume, const CookieKey& key, const std::vector<Found>& found);
@@ -106,6 +107,7 @@ class Store {
   void add_meta(IndexBatch& batch, bool clean);
 
   // store_cull.cc
+  [[nodiscard]] uint64_t checkpoint_bytes() const;
   void remove_doomed();
   void remove_object(const Doomed& doomed);
   void unlink_object(const Doomed& doomed);
@@ -114,7 +116,9 @@ class Store {
   Result<void> record_removals();
   Result<void> write_recency();
   uint64_t cull_in_turn(uint64_t bytes);
-  uint64_t cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds);
+  enum class Mapped : uint8_t { kSpared, kBuried };
+  uint64_t cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds,
+                    Mapped mapped);
   void remove_superseded();
   void empty_graveyard();
 

@@ -58,7 +58,7 @@ Result<void> Store::commit_in_turn() {
   for (const CommitItem& item : items) item.object->committed(item);
   TRY(seal_large(std::move(items)));
   files_.close_retired();
-  return index_->checkpoint(kCheckpointBytes);
+  return index_->checkpoint(checkpoint_bytes());
 }
 
 void Store::sync_items(std::vector<CommitItem>& items) {
@@ -117,6 +117,7 @@ void Store::fail_item(CommitItem& item, const Error& error) {
   }
   log_disabled(item.object->key().path, error);
   doom(*item.object);
+  space_.release(item.promised_bytes);
   item.object = nullptr;
 }
 
@@ -145,6 +146,7 @@ Result<void> Store::seal_large(std::vector<CommitItem> items) {
     if (!item.object->verify()) continue;
     item.seal = true;
     item.was_recorded = true;
+    item.promised_bytes = 0;
     item.old_use_seconds = item.record.last_use.seconds;
     item.chunks.clear();
     item.segments.clear();
@@ -214,12 +216,13 @@ void Store::add_meta(IndexBatch& batch, bool clean) {
   meta.unclean_epoch = unclean_epoch_;
   meta.clean = clean;
   meta.next_object = next_object_.load();
-  meta.allocated_bytes = space_.used_bytes();
+  meta.allocated_bytes = space_.used_bytes();  // less what the graveyard will say for itself
   meta.object_count = object_count_.load();
   meta.sealed_count = sealed_count_.load();
   {
     sync::MutexLock lock(mutex_);
     meta.next_volume = next_volume_;
+    for (const Buried& buried : graveyard_) meta.allocated_bytes -= buried.charged_bytes;
   }
   batch.put(meta_key(), encode_meta(meta_key(), meta));
 }

@@ -11,10 +11,14 @@ namespace netfs::cachefiles {
 
 Result<void> Store::reserve(uint64_t bytes) {
   if (index_damaged_.load()) return Error(EUCLEAN, "cachefiles.reserve");
-  if (space_.reserve(bytes, index_->used_bytes())) return {};
-  if (cull(bytes) && space_.reserve(bytes, index_->used_bytes())) return {};
+  if (space_.reserve(bytes, index_->needed_bytes())) return {};
+  if (cull(bytes) && space_.reserve(bytes, index_->needed_bytes())) return {};
   counters_.no_space.add();
   return Error(ENOSPC, "cachefiles.reserve");
+}
+
+uint64_t Store::checkpoint_bytes() const {
+  return std::min(kCheckpointBytesMax, space_.limit_bytes() / kCheckpointShare);
 }
 
 bool Store::cull(uint64_t bytes) {
@@ -44,21 +48,29 @@ uint64_t Store::cull_in_turn(uint64_t bytes) {
     for (const auto& [key, object_key] : oldest) {
       if (freed >= wanted) break;
       const std::optional<RecencyKeyParts> parts = parse_recency_key(key);
-      if (parts) freed += cull_one(object_key, parts->object, parts->last_use_seconds);
+      if (!parts) continue;
+      freed += cull_one(object_key, parts->object, parts->last_use_seconds, Mapped::kSpared);
     }
     from = oldest.back().first + '\0';
   }
-  const Result<void> recorded = record_removals();
+  Result<void> recorded = record_removals();
+  if (recorded.ok()) recorded = index_->checkpoint(checkpoint_bytes());
   if (!recorded.ok()) index_failed(recorded.error());
   files_.close_retired();
   return freed;
 }
 
-// The bytes that came free: none when somebody holds it or the kernel has its file.
-uint64_t Store::cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds) {
-  Result<std::optional<std::string>> value = index_->get(object_key);
+// The bytes that came free: none when somebody holds it.  One whose file the kernel has is spared
+// by the culler, which would gain nothing, and buried by who wants it gone.
+uint64_t Store::cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds,
+                         Mapped mapped) {
+  const Result<std::optional<std::string>> value = index_->get(object_key);
   std::optional<ObjectRecord> record;
   if (value.ok() && value.value()) record = decode_object(object_key, *value.value());
+  if (mapped == Mapped::kSpared && record && record->state == StoredState::kSealed) {
+    files_.forget(object);
+    if (in_use(object)) return 0;
+  }
   Ref<Object> taken;
   if (!table_.begin_cull(object, &taken)) return 0;
   Doomed doomed;
@@ -199,7 +211,7 @@ void Store::remove_superseded() {
     if (!parts || !value.ok() || !value.value()) continue;
     const std::optional<ObjectRecord> record = decode_object(key, *value.value());
     if (!record) continue;
-    cull_one(key, parts->object, record->last_use.seconds);
+    cull_one(key, parts->object, record->last_use.seconds, Mapped::kBuried);
   }
 }
 
@@ -245,7 +257,7 @@ void Store::maintain() {
   const uint64_t limit = space_.limit_bytes();
   if (done.ok() && used > limit) cull_in_turn(used - limit);
   if (done.ok()) done = record_removals();
-  if (done.ok()) done = index_->checkpoint(kCheckpointBytes);
+  if (done.ok()) done = index_->checkpoint(checkpoint_bytes());
   if (!done.ok()) index_failed(done.error());
   files_.close_retired();
 }
@@ -288,7 +300,9 @@ Result<uint64_t> Store::drop(const std::string& volume_key, const std::string& p
     return true;
   }));
   const uint64_t culled_before = counters_.culled_objects.get();
-  for (const auto& [key, one] : stored) cull_one(key, one.object, one.recorded_use_seconds);
+  for (const auto& [key, one] : stored) {
+    cull_one(key, one.object, one.recorded_use_seconds, Mapped::kBuried);
+  }
   dropped += counters_.culled_objects.get() - culled_before;
   TRY(record_removals());
   files_.close_retired();
