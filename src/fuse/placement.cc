@@ -34,10 +34,17 @@ int home_of(const cpu_set_t& allowed, unsigned index) {
 
 bool PlacementPolicy::wants_look(uint32_t pid) {
   ++since_look_;
-  const bool stranger = pid != last_pid_ && since_look_ >= kLookForStrangerAfter;
-  if (!stranger && since_look_ < kLookEvery) return false;
+  if (pid == last_pid_) {
+    ++run_;
+  } else {
+    // Callers that take turns are not new each time.
+    if (run_ >= kRunOfOne) gap_ = kGapMin;
+    run_ = 1;
+    last_pid_ = pid;
+  }
+  if (since_look_ < gap_) return false;
   since_look_ = 0;
-  last_pid_ = pid;
+  gap_ = std::min(2 * gap_, kGapMax);
   return true;
 }
 
@@ -45,6 +52,9 @@ int PlacementPolicy::decide(int found_cpu) {
   found_[looks_++ % found_.size()] = found_cpu;
   const bool agree =
       std::all_of(found_.begin(), found_.end(), [&](int cpu) { return cpu == found_cpu; });
+  // The only caller has moved: soon be sure of it.
+  if (agreed_ && !agree) gap_ = kGapMin;
+  agreed_ = agree;
   return agree ? found_cpu : home_cpu_;
 }
 

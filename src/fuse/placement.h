@@ -20,10 +20,14 @@
 namespace netfs::fuse {
 
 // When to look, and where to go; pure.
+//
+// A look costs as much as two requests, so they become rarer while nothing changes: at a new caller
+// the first comes after kGapMin requests, each further one after twice as many, up to kGapMax.
 class PlacementPolicy {
  public:
-  static constexpr unsigned kLookEvery = 32;            // requests
-  static constexpr unsigned kLookForStrangerAfter = 4;  // requests, at another caller
+  static constexpr unsigned kGapMin = 4;     // requests from look to look
+  static constexpr unsigned kGapMax = 512;   // 20 us a look: 0.04 us a request
+  static constexpr unsigned kRunOfOne = 64;  // requests of one caller that make the next one new
   static constexpr unsigned kLooksThatMustAgree = 4;
 
   explicit PlacementPolicy(int home_cpu) : home_cpu_(home_cpu) { found_.fill(kNowhere); }
@@ -37,8 +41,11 @@ class PlacementPolicy {
   static constexpr int kNowhere = -1;
   const int home_cpu_;
   uint32_t last_pid_ = 0;
+  unsigned run_ = 0;  // requests of last_pid_ in a row
   unsigned since_look_ = 0;
+  unsigned gap_ = kGapMin;
   unsigned looks_ = 0;
+  bool agreed_ = false;
   std::array<int, kLooksThatMustAgree> found_;
 };
 

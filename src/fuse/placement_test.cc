@@ -20,18 +20,42 @@ TEST(PlacementPolicy, GoesToAProcessorOnlyWhenAllLooksAgree) {
   EXPECT_EQ(policy.decide(3), kHome);
 }
 
-TEST(PlacementPolicy, LooksRarelyAtOneCallerAndSoonAtAnother) {
+// Requests until the policy looks, at most `limit`.
+unsigned requests_until_look(PlacementPolicy& policy, uint32_t pid, unsigned limit) {
+  for (unsigned i = 1; i <= limit; ++i) {
+    if (policy.wants_look(pid)) return i;
+  }
+  return limit + 1;
+}
+
+TEST(PlacementPolicy, LooksMoreAndMoreRarelyAtOneCaller) {
   PlacementPolicy policy(kHome);
+  for (unsigned gap = PlacementPolicy::kGapMin; gap < PlacementPolicy::kGapMax; gap *= 2) {
+    EXPECT_EQ(requests_until_look(policy, 42, 1000), gap);
+    (void)policy.decide(1);
+  }
+  EXPECT_EQ(requests_until_look(policy, 42, 1000), PlacementPolicy::kGapMax);
+  EXPECT_EQ(requests_until_look(policy, 42, 1000), PlacementPolicy::kGapMax);
+}
+
+TEST(PlacementPolicy, LooksSoonAtANewCallerButNotAtCallersThatTakeTurns) {
+  PlacementPolicy policy(kHome);
+  for (unsigned i = 0; i < 10 * PlacementPolicy::kGapMax; ++i) (void)policy.wants_look(42);
+  EXPECT_LE(requests_until_look(policy, 43, 1000), PlacementPolicy::kGapMin);
   unsigned looks = 0;
-  for (unsigned i = 0; i < 10 * PlacementPolicy::kLookEvery; ++i) looks += policy.wants_look(42);
-  EXPECT_GE(looks, 10U);
-  EXPECT_LE(looks, 11U);
-  while (!policy.wants_look(42)) {
+  for (unsigned i = 0; i < 10 * PlacementPolicy::kGapMax; ++i) looks += policy.wants_look(i % 4);
+  EXPECT_LE(looks, 17U);  // seven while the gap doubles, and one a kGapMax
+}
+
+TEST(PlacementPolicy, LooksSoonWhenItsOnlyCallerHasMoved) {
+  PlacementPolicy policy(kHome);
+  for (int i = 0; i < 20; ++i) {
+    (void)requests_until_look(policy, 42, 1000);
+    (void)policy.decide(1);
   }
-  for (unsigned i = 1; i < PlacementPolicy::kLookForStrangerAfter; ++i) {
-    EXPECT_FALSE(policy.wants_look(43));
-  }
-  EXPECT_TRUE(policy.wants_look(43));
+  (void)requests_until_look(policy, 42, 1000);
+  EXPECT_EQ(policy.decide(2), kHome);
+  EXPECT_EQ(requests_until_look(policy, 42, 1000), PlacementPolicy::kGapMin);
 }
 
 TEST(Placement, FindsTheProcessorOfABoundThread) {
@@ -65,8 +89,7 @@ TEST(Placement, FollowsItsOnlyCaller) {
     sync::Thread server("server", [&] {
       ASSERT_EQ(::sched_setaffinity(0, sizeof allowed, &allowed), 0);
       Placement placement(0);
-      for (unsigned i = 0; i < PlacementPolicy::kLooksThatMustAgree * PlacementPolicy::kLookEvery;
-           ++i) {
+      for (unsigned i = 0; i < 100; ++i) {
         placement.served(caller);
       }
       ended_on = ::sched_getcpu();
