@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "daemon/worker_process.h"
 #include "telemetry/log.h"
 
@@ -61,7 +62,7 @@ Packet ChildOperation::finish() {
   Result<Packet> answer =
       receive_packet(socket_.get(), Deadline::after(Clock::system(), kSendTimeout));
   int status = 0;
-  if (!answer.ok()) ::kill(pid_, SIGKILL);
+  if (!answer.ok()) kill_process(pid_, SIGKILL);
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   if (!answer.ok()) return failed(message_.id, EIO, "the mounting process died");
@@ -69,7 +70,7 @@ Packet ChildOperation::finish() {
 }
 
 Packet ChildOperation::abandon() {
-  ::kill(pid_, SIGKILL);
+  kill_process(pid_, SIGKILL);
   return failed(
       message_.id, ETIMEDOUT,
       fmt::format("{} does not answer; mounting was given up", message_.mount.mount_point));

@@ -9,6 +9,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "daemon/sd_notify.h"
 #include "daemon/worker_process.h"
 #include "telemetry/log.h"
@@ -71,7 +72,7 @@ bool Supervisor::start() {
   worker_socket_ = std::move(ours);
   ++workers_started_;
   // A worker that dies while it is told is seen as dead a moment later.
-  if (!hand_over()) ::kill(worker_pid_, SIGKILL);
+  if (!hand_over()) kill_process(worker_pid_, SIGKILL);
   if (stopping_) begin_stop();
   return true;
 }
@@ -255,7 +256,7 @@ void Supervisor::check_deadlines() {
   }
   if (now >= kill_at_ && worker_pid_ >= 0) {
     shout("the worker does not stop: it is killed");
-    ::kill(worker_pid_, SIGKILL);
+    kill_process(worker_pid_, SIGKILL);
     kill_at_ = MonoTime::max();
   }
   if (now >= restart_at_ && !ended_ && !start()) {

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "daemon/control_socket.h"
 #include "daemon/supervisor_link.h"
 #include "daemon/worker_process.h"
@@ -125,7 +126,7 @@ class SupervisorTest : public testing::Test {
  protected:
   SupervisorTest() { EXPECT_NE(::mkdtemp(directory_.data()), nullptr); }
   ~SupervisorTest() override {
-    if (pid_ > 0) ::kill(pid_, SIGKILL);
+    if (pid_ > 0) kill_process(pid_, SIGKILL);
     ::umount2((directory_ + "/mnt").c_str(), MNT_DETACH);
     for (const char* name : {"/mnt", "/notes", "/socket"}) ::remove((directory_ + name).c_str());
     ::rmdir(directory_.c_str());
@@ -182,7 +183,7 @@ TEST_F(SupervisorTest, TerminationReachesTheWorker) {
   const Deadline deadline = bound();
   while (notes().empty() && !deadline.passed(Clock::system().now())) ::poll(nullptr, 0, 5);
   ASSERT_EQ(notes(), "serving\n");
-  ASSERT_EQ(::kill(pid_, SIGTERM), 0);
+  ASSERT_EQ(kill_process(pid_, SIGTERM), 0);
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "serving\nstopped\n");
 }

@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 
+#include "base/kill_process.h"
 #include "fuse/mount_table.h"
 #include "fuse/mount_test_fs.h"
 #include "fuse/notifier.h"
@@ -135,7 +136,7 @@ TEST_F(MountTest, AnInterruptedReaderIsMadeKnownToTheHandler) {
     ::_exit(::read(fd, &byte, 1) < 0 ? 1 : 0);
   }
   ASSERT_TRUE(fs_->wait_held(1));
-  ::kill(child, SIGKILL);
+  kill_process(child, SIGKILL);
   EXPECT_TRUE(fs_->wait_interrupted());
   fs_->let_reads_go(EINTR);
   int status = 0;

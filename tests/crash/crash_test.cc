@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <vector>
 
+#include "base/kill_process.h"
 #include "sync/thread.h"
 #include "tests/support/loop_image.h"
 #include "tests/support/needs.h"
@@ -131,7 +132,7 @@ class Crash : public testing::TestWithParam<const char*> {
 
   void end_mount_after_accident() {
     const pid_t worker = mount_->worker();
-    if (worker > 0) ::kill(worker, SIGKILL);
+    if (worker > 0) kill_process(worker, SIGKILL);
     EXPECT_TRUE(mount_->unmount()) << mount_->log();
   }
 
@@ -150,7 +151,7 @@ TEST_P(Crash, KilledAtRandomUnderLoadNoByteIsWrongAndOldBlocksStay) {
     mount_it();
     under_load([&] {
       wait_a_random_while();
-      ASSERT_EQ(::kill(mount_->worker(), SIGKILL), 0);
+      ASSERT_EQ(kill_process(mount_->worker(), SIGKILL), 0);
       wait_a_random_while();
     });
     EXPECT_TRUE(mount_->unmount()) << mount_->log();
@@ -193,8 +194,8 @@ TEST_P(Crash, KilledAtAnInjectedPointNoByteIsWrongAndOldBlocksStay) {
                      temp_ / "strace.log");
       under_load([&] {
         // Not every store makes every kind of call: then nothing is killed here.
-        const bool killed =
-            wait_until([&] { return ::kill(worker, 0) != 0; }, std::chrono::milliseconds(1500));
+        const bool killed = wait_until([&] { return kill_process(worker, 0) != 0; },
+                                       std::chrono::milliseconds(1500));
         kills += killed ? 1 : 0;
       });
       strace.signal(SIGTERM);

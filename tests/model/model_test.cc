@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "tests/model/source_tree.h"
 #include "tests/support/loop_image.h"
@@ -200,7 +201,7 @@ class Model : public testing::TestWithParam<Parameters> {
       case 1:
         note("kill the worker, unmount and mount");
         held_.clear();
-        ::kill(mount_->worker(), SIGKILL);
+        kill_process(mount_->worker(), SIGKILL);
         EXPECT_TRUE(mount_->unmount()) << mount_->log();
         mount_anew();
         break;
@@ -208,7 +209,7 @@ class Model : public testing::TestWithParam<Parameters> {
         note("cut the power of the cache's disk");
         held_.clear();
         ASSERT_TRUE(disk_->cut_power());
-        ::kill(mount_->worker(), SIGKILL);
+        kill_process(mount_->worker(), SIGKILL);
         EXPECT_TRUE(mount_->unmount()) << mount_->log();
         ASSERT_TRUE(disk_->mount_again());
         mount_anew();

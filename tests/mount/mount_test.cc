@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <vector>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "sync/thread.h"
 #include "tests/support/fault_reader.h"
@@ -139,7 +140,7 @@ TEST_F(Mount, AKilledWorkerIsReplacedAndTheMountGoesOn) {
   ASSERT_TRUE(same_bytes(mount.path() + "/file", source_ + "/file"));
   for (unsigned round = 0; round < 3; ++round) {
     const pid_t worker = mount.worker();
-    ASSERT_EQ(::kill(worker, SIGKILL), 0);
+    ASSERT_EQ(kill_process(worker, SIGKILL), 0);
     EXPECT_TRUE(
         wait_until([&] { return bool(same_bytes(mount.path() + "/file", source_ + "/file")); },
                    std::chrono::seconds(20)))

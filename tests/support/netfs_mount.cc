@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "base/kill_process.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
@@ -51,7 +52,7 @@ NetfsMount::~NetfsMount() {
   abort();
   const std::vector<pid_t> workers = children_of(supervisor());
   process_->signal(SIGKILL);
-  for (pid_t pid : workers) ::kill(pid, SIGKILL);
+  for (pid_t pid : workers) kill_process(pid, SIGKILL);
 }
 
 std::string NetfsMount::log() const {
@@ -71,7 +72,14 @@ bool NetfsMount::mounted() const {
 }
 
 pid_t NetfsMount::worker() const {
-  const std::vector<pid_t> children = children_of(supervisor());
+  // There is none for a moment after one died.
+  std::vector<pid_t> children;
+  wait_until(
+      [&] {
+        children = children_of(supervisor());
+        return !children.empty();
+      },
+      std::chrono::seconds(20));
   return children.empty() ? -1 : children.back();
 }
 

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "tests/support/tree.h"
 #include "tests/support/wait.h"
@@ -80,7 +81,7 @@ void TestSshd::stop() {
     for (const pid_t child : children_of(family[i])) family.push_back(child);
   }
   process_.reset();
-  for (const pid_t pid : family) ::kill(pid, SIGKILL);
+  for (const pid_t pid : family) kill_process(pid, SIGKILL);
 }
 
 bool TestSshd::start_again() {

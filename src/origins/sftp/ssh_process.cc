@@ -13,6 +13,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
+
 extern char** environ;
 
 namespace netfs::origins::sftp {
@@ -76,7 +78,7 @@ std::string output_of(const std::vector<std::string>& arguments, Duration patien
         std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::system().now());
     pollfd wait{pipe.value().read_end.get(), POLLIN, 0};
     if (left.count() <= 0 || ::poll(&wait, 1, static_cast<int>(left.count())) <= 0) {
-      ::kill(pid, SIGKILL);
+      kill_process(pid, SIGKILL);
       text.clear();
       break;
     }
@@ -198,12 +200,12 @@ Result<SshProcess> SshProcess::start(const SshTarget& target,
 SshProcess::~SshProcess() {
   if (pid_.value <= 0) return;
   socket_.reset();  // end of input: ssh leaves by itself if it can
-  ::kill(pid_.value, SIGTERM);
+  kill_process(pid_.value, SIGTERM);
   for (int waited = 0; waited < kStopPatienceMs; waited += 5) {
     if (::waitpid(pid_.value, nullptr, WNOHANG) != 0) return;
     ::poll(nullptr, 0, 5);
   }
-  ::kill(pid_.value, SIGKILL);
+  kill_process(pid_.value, SIGKILL);
   ::waitpid(pid_.value, nullptr, 0);
 }
 

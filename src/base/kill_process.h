@@ -1,0 +1,24 @@
+#pragma once
+// kill_process: sends a signal to one process that this project started, and to nothing else.
+//
+// kill(2) takes 0, -1 and other negative numbers for groups and for everybody: a pid that was never
+// known (-1) would end every process of the machine.  So whatever is no pid of ours asserts.
+// Signal 0 asks whether the process exists.  Answers 0 or an errno, ESRCH above all.
+//
+//   if (kill_process(worker, SIGKILL) == ESRCH) ...
+
+#include <signal.h>
+#include <sys/types.h>
+
+#include <cerrno>
+
+#include "base/assert.h"
+
+namespace netfs {
+
+inline int kill_process(pid_t pid, int signal_number) {
+  NETFS_ASSERT(pid > 1);
+  return ::kill(pid, signal_number) == 0 ? 0 : errno;
+}
+
+}  // namespace netfs
