@@ -35,12 +35,11 @@ ExitCode unmount_ourselves(const std::string& target, bool lazy) {
 ExitCode run_umount(const std::string& target, bool lazy) {
   const Result<std::vector<Owner>> owners = reach_owners();
   if (!owners.ok()) return complain(kCommand, owners.error());
-  const std::string path = mount_point_path(target);
+  const bool is_url = target.find(':') != std::string::npos;
+  const std::string path = is_url ? target : mount_point_path(target);
   for (const Owner& owner : owners.value()) {
     if (!owner.connection.ok()) continue;
-    const bool is_url = target.find(':') != std::string::npos;
-    const daemon::Request request{
-        .verb = daemon::Verb::kUmount, .target = is_url ? target : path, .lazy = lazy};
+    const daemon::Request request{.verb = daemon::Verb::kUmount, .target = path, .lazy = lazy};
     const Result<daemon::Response> response = daemon::ask(
         owner.connection.value(), request, Deadline::after(Clock::system(), kUmountTimeout));
     if (!response.ok() || response.value().code == ENOENT) continue;

@@ -80,9 +80,8 @@ Result<void> start_behind(Ownership ownership, const LaunchPlan& plan) {
   close_all_but(ownership.lock.get(), ownership.listener.get());
   if (::chdir("/") != 0) ::_exit(1);
   const int code = supervise(std::move(ownership), plan, log_file, -1);
-  // The next one on this cache directory begins the log anew; without a cache there is no next.
-  const bool passing = plan.options.find("cache-dir") == plan.options.end();
-  if (passing && code == 0 && log_file == plan.paths.log) ::unlink(log_file.c_str());
+  // A log that nobody asked for is kept only where something went wrong.
+  if (code == 0 && log_file == plan.paths.log) ::unlink(log_file.c_str());
   ::_exit(code);
 }
 

@@ -116,6 +116,9 @@ void Supervisor::carry_out(WorkerMessage message) {
     case WorkerVerb::kRelease:
       if (held != held_.end()) held_.erase(held);
       return;
+    case WorkerVerb::kEnding:
+      options_.listener.reset();
+      return;
     case WorkerVerb::kMount:
     case WorkerVerb::kUnmount:
       break;
@@ -197,7 +200,8 @@ void Supervisor::worker_died(int wait_status) {
   worker_pid_ = -1;
   kill_at_ = MonoTime::max();
   const bool ended_well = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
-  if (stopping_ || (ended_well && held_.empty())) {
+  const bool ending = !options_.listener;
+  if (stopping_ || ((ended_well || ending) && held_.empty())) {
     unmount_held();
     ended_ = true;
     return;

@@ -99,6 +99,10 @@ void SupervisorLink::release(uint64_t id) {
   tell({.verb = WorkerVerb::kRelease, .id = id});
 }
 
+void SupervisorLink::ending() {
+  tell({.verb = WorkerVerb::kEnding});
+}
+
 void SupervisorLink::tell(const WorkerMessage& message) {
   const Result<void> sent = send_packet(socket_.get(), encode(message), {}, soon());
   if (!sent.ok()) {

@@ -21,6 +21,7 @@ enum class WorkerVerb {
   kMount,    // id, mount, state: mount it and hold it under this id
   kUnmount,  // id, mount.mount_point, mode
   kKeep,     // id, state: the state of a held mount has changed
+  kEnding,   // no mount is left and none is taken any more: nobody need knock
   kRelease,  // id: a held mount has ended, close its descriptors
 };
 

@@ -306,6 +306,7 @@ void Worker::stop() {
 
 int Worker::end() {
   listener_.reset();
+  if (!orphaned_) link_.ending();
   control_->stop();
   stoppers_->stop();
   settle_attached();
