@@ -25,6 +25,10 @@ class TestSshd {
   // The arguments of `netfs mount` that let it in.
   [[nodiscard]] std::vector<std::string> mount_options() const;
 
+  [[nodiscard]] unsigned port() const { return port_; }
+  [[nodiscard]] std::string key_file() const { return dir_ + "/key"; }
+  [[nodiscard]] std::string known_hosts_file() const { return dir_ + "/known_hosts"; }
+
   // Kills it with all its sessions, as a host that goes down does; and starts it again on the same
   // port.
   void stop();

@@ -2,7 +2,8 @@
 // Call: one request whose caller waits for the answer; for metadata, on a metadata worker.
 //
 // Thread-safety: made, submitted once, waited for and destroyed by one thread.  Whoever gives up at
-// the deadline may go: what the answer is written to lives on by itself.
+// the deadline may go: what the answer is written to lives on by itself, and a handle that comes
+// too late is closed.
 //
 //   Call call;
 //   TRY(call.submit(*connection, [&](Packet& out, uint32_t id) { append_open(out, id, path); }));
@@ -38,6 +39,7 @@ class Call {
   // Submits on a connection; ENOTCONN when it has ended.
   template <class Encode>
   Result<void> submit(Connection& connection, Encode encode) {
+    state_->connection = &connection;
     state_->ref_get();  // the connection's, until the answer
     if (connection.submit(*state_, std::move(encode))) return {};
     state_->ref_put();
@@ -54,8 +56,10 @@ class Call {
     void failed(const Error& error) override;
     Result<Answer> wait(Deadline deadline) EXCLUDES(mutex);
 
+    Connection* connection = nullptr;  // alive while it answers
     sync::Mutex mutex{kCallLock};
     sync::CondVar done;
+    bool given_up GUARDED_BY(mutex) = false;
     std::optional<Result<Answer>> outcome GUARDED_BY(mutex);
   };
   Ref<State> state_;

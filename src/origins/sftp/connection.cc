@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 
 #include "telemetry/log.h"
 
@@ -15,8 +16,13 @@ namespace netfs::origins::sftp {
 
 namespace {
 
-constexpr size_t kInBytes = 256 * 1024;
+// Packets but DATA are collected here whole; it grows for a long one, up to kPacketBytesMax.
+constexpr size_t kInBytes = 64 * 1024;
+// What is read beyond the packet at hand: the headers of those behind it and little data, for data
+// read ahead is data copied.
+constexpr size_t kAheadBytes = 4096;
 constexpr int kPollMs = 500;  // how often a stall is looked for
+constexpr size_t kDataHeaderBytes = 13;
 
 uint32_t load_u32(const std::byte* p) {
   uint32_t value = 0;
@@ -24,33 +30,35 @@ uint32_t load_u32(const std::byte* p) {
   return value;
 }
 
-int poll_ms(Deadline deadline, const Clock& clock) {
-  const auto left =
-      std::chrono::duration_cast<std::chrono::milliseconds>(deadline.at - clock.now()).count();
-  return static_cast<int>(std::clamp<int64_t>(left, 0, kPollMs));
+// What those who wait are told.
+Error for_operations(const Error& reason) {
+  int code = ENOTCONN;
+  if (reason.code() == EPROTO) code = EIO;
+  if (reason.code() == ECANCELED) code = ECANCELED;
+  return Error(code, "sftp.connection", reason.message());
 }
 
 }  // namespace
 
 Connection::Connection(SshProcess process, const SshTarget& target, const Clock& clock,
-                       uint32_t serial)
+                       uint32_t serial, ConnectionOwner& owner)
     : target_(target),
       clock_(clock),
       serial_(serial),
+      owner_(owner),
       process_(std::move(process)),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       in_(kInBytes) {}
 
-Result<Ref<Connection>> Connection::connect(const SshTarget& target,
-                                            const std::vector<std::string>& more_options,
-                                            const Clock& clock, uint32_t serial) {
+Result<Ref<Connection>> Connection::start(const SshTarget& target,
+                                          const std::vector<std::string>& more_options,
+                                          const Clock& clock, uint32_t serial,
+                                          ConnectionOwner& owner) {
   SshProcess process = TRY(SshProcess::start(target, more_options));
-  Ref<Connection> connection(new Connection(std::move(process), target, clock, serial));
+  Ref<Connection> connection(new Connection(std::move(process), target, clock, serial, owner));
   if (!connection->wake_) return Error::from_errno("sftp.eventfd");
-  TRY(connection->shake_hands());
-  connection->last_received_ = clock.now();
   Connection* raw = connection.get();
-  connection->thread_ = sync::Thread("netfs-sftp-" + std::to_string(serial), [raw] { raw->run(); });
+  raw->thread_ = sync::Thread("netfs-sftp-" + std::to_string(serial), [raw] { raw->run(); });
   return connection;
 }
 
@@ -59,92 +67,49 @@ Connection::~Connection() {
   thread_.join();
 }
 
-Result<void> Connection::send_blocking(std::span<const std::byte> bytes, Deadline deadline) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::send(process_.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n > 0) {
-      bytes = bytes.subspan(static_cast<size_t>(n));
-      continue;
-    }
-    if (n < 0 && errno != EAGAIN && errno != EINTR) return process_.failure(target_);
-    if (deadline.passed(clock_.now())) return Error(ETIMEDOUT, "sftp.connect");
-    pollfd wait{process_.fd(), POLLOUT, 0};
-    ::poll(&wait, 1, poll_ms(deadline, clock_));
-  }
-  return {};
+Error Connection::end_reason() const {
+  sync::MutexLock lock(mutex_);
+  return end_reason_ ? *end_reason_ : Error(ENOTCONN, "sftp.connection");
 }
 
-// One whole packet's payload, before the thread runs.
-Result<std::vector<std::byte>> Connection::receive_blocking(Deadline deadline) {
-  std::vector<std::byte> bytes;
-  size_t wanted = 4;
-  while (bytes.size() < wanted) {
-    std::byte piece[4096];
-    const size_t room = std::min(sizeof piece, wanted - bytes.size());
-    const ssize_t n = ::recv(process_.fd(), piece, room, 0);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return process_.failure(target_);
-    if (n > 0) {
-      bytes.insert(bytes.end(), piece, piece + n);
-      if (wanted == 4 && bytes.size() == 4) {
-        const uint32_t length = load_u32(bytes.data());
-        if (length == 0 || length > kPacketBytesMax) {
-          // A login shell that prints something is the usual reason.
-          return Error(EPROTO, "sftp.connect",
-                       target_.name() +
-                           ": the server's first words are not SFTP (does a login "
-                           "script there print something?)");
-        }
-        wanted = 4 + size_t{length};
-      }
-      continue;
-    }
-    if (deadline.passed(clock_.now())) {
-      return Error(ETIMEDOUT, "sftp.connect", target_.name() + ": the host did not answer in time");
-    }
-    pollfd wait{process_.fd(), POLLIN, 0};
-    ::poll(&wait, 1, poll_ms(deadline, clock_));
-  }
-  bytes.erase(bytes.begin(), bytes.begin() + 4);
-  return bytes;
+void Connection::wake() {
+  const uint64_t one = 1;
+  (void)!::write(wake_.get(), &one, sizeof one);
 }
 
-Result<void> Connection::shake_hands() {
-  const Deadline deadline = Deadline::after(clock_, target_.timeout);
-  Packet packet;
-  append_init(packet);
-  TRY(send_blocking(packet, deadline));
-  const std::vector<std::byte> version = TRY(receive_blocking(deadline));
-  Reader reader(version);
-  if (TRY(reader.u8()) != static_cast<uint8_t>(PacketType::kVersion)) {
-    return Error(EPROTO, "sftp.connect", target_.name() + ": the server does not speak SFTP");
-  }
-  version_ = TRY(decode_version(reader));
-  // One more round trip: to know the delay, and the limits where the server tells them.
-  const MonoTime asked = clock_.now();
-  packet.clear();
-  if (version_.limits) {
-    append_extended(packet, 0, "limits@openssh.com", {});
+void Connection::run() {
+  Error reason(ENOTCONN, "sftp.connection");
+  if (Result<void> connected = connect(); connected.ok()) {
+    owner_.connection_changed();
+    reason = serve();
   } else {
-    append_path_request(packet, PacketType::kRealpath, 0, ".");
+    reason = std::move(connected).error();
   }
-  TRY(send_blocking(packet, deadline));
-  const std::vector<std::byte> answer = TRY(receive_blocking(deadline));
-  round_trip_ = clock_.now() - asked;
-  Reader limits_reader(answer);
-  const uint8_t type = TRY(limits_reader.u8());
-  TRY(limits_reader.u32());
-  if (version_.limits && type == static_cast<uint8_t>(PacketType::kExtendedReply)) {
-    const ServerLimits limits = TRY(decode_limits(limits_reader));
-    if (limits.read_bytes_max > 0)
-      read_bytes_max_ = std::min<uint64_t>(limits.read_bytes_max, 255 * 1024);
+  end(reason);
+  if (data_operation_ != nullptr) {
+    std::exchange(data_operation_, nullptr)->failed(for_operations(end_reason()));
   }
+  owner_.connection_changed();
+}
+
+Result<void> Connection::connect() {
+  const Deadline deadline = Deadline::after(clock_, target_.timeout);
+  Result<Greeting> greeting =
+      shake_hands(process_.fd(), wake_.get(), target_.name(), deadline, clock_);
+  if (greeting.is_error(EPIPE)) return process_.failure(target_);
+  greeting_ = TRY(std::move(greeting));
+  sync::MutexLock lock(mutex_);
+  if (ended()) return Error(ECANCELED, "sftp.connect");
+  last_received_ = clock_.now();
+  was_up_.store(true, std::memory_order_release);
+  state_.store(State::kUp, std::memory_order_release);
   return {};
 }
 
 void Connection::submit_close(std::string_view handle) {
   {
     sync::MutexLock lock(mutex_);
-    if (ended_) return;
+    if (!up()) return;
     const uint32_t id = next_id_++;
     waiting_.emplace(id, Waiting{nullptr, clock_.now()});
     append_handle_request(out_, PacketType::kClose, id, handle);
@@ -157,8 +122,8 @@ void Connection::flush() {
   for (;;) {
     {
       sync::MutexLock lock(mutex_);
-      if (writing_ || blocked_ || ended_ || (out_.empty() && written_ == writing_out_.size()))
-        return;
+      if (writing_ || blocked_ || ended()) return;
+      if (out_.empty() && written_ == writing_out_.size()) return;
       writing_ = true;
       if (written_ == writing_out_.size()) {
         writing_out_.clear();
@@ -170,11 +135,11 @@ void Connection::flush() {
     {
       sync::MutexLock lock(mutex_);
       writing_ = false;
-      blocked_ = flushed == Flushed::kBlocked;
+      // An error shows itself to the reading thread as well: it ends the connection.
+      blocked_ = flushed != Flushed::kAll;
     }
     if (flushed == Flushed::kAll) continue;
-    const uint64_t one = 1;  // the thread polls for room, or finds the end
-    (void)!::write(wake_.get(), &one, sizeof one);
+    wake();  // the thread polls for room, or finds the end
     return;
   }
 }
@@ -198,16 +163,16 @@ void Connection::end(const Error& error) {
   std::unordered_map<uint32_t, Waiting> waiting;
   {
     sync::MutexLock lock(mutex_);
-    if (ended_) return;
-    ended_ = true;
-    ended_flag_.store(true, std::memory_order_release);
+    if (ended()) return;
+    end_reason_ = error;
+    state_.store(State::kEnded, std::memory_order_release);
     // DATA that is half here is written to until the thread has stopped: the thread fails it.
     waiting.swap(waiting_);
   }
-  const uint64_t one = 1;
-  (void)!::write(wake_.get(), &one, sizeof one);
+  wake();
+  const Error told = for_operations(error);
   for (const auto& [id, entry] : waiting) {
-    if (entry.operation != nullptr) entry.operation->failed(error);
+    if (entry.operation != nullptr) entry.operation->failed(told);
   }
 }
 
@@ -216,16 +181,17 @@ bool Connection::is_stalled() {
   const MonoTime now = clock_.now();
   if (data_operation_ != nullptr && now - last_received_ > target_.timeout) return true;
   if (waiting_.empty()) return false;
-  // Only a silence counts that began after somebody began to wait.
+  // Only a silence counts that began after somebody began to wait.  A server that goes on talking
+  // but leaves one request without an answer is given up after twice the time.
   MonoTime oldest = MonoTime::max();
   for (const auto& [id, entry] : waiting_) oldest = std::min(oldest, entry.since);
   return now - std::max(oldest, last_received_) > target_.timeout ||
          now - oldest > 2 * target_.timeout;
 }
 
-void Connection::run() {
+// Works until the connection ends; why it did.
+Error Connection::serve() {
   MonoTime looked = clock_.now();
-  Error reason(ENOTCONN, "sftp.connection");
   while (!ended()) {
     bool want_out = false;
     {
@@ -247,28 +213,19 @@ void Connection::run() {
       flush();
     }
     if (waits[0].revents & (POLLIN | POLLHUP | POLLERR)) {
-      if (Result<void> read = read_some(); !read.ok()) {
-        reason = std::move(read).error();
-        break;
-      }
+      if (Result<void> read = read_some(); !read.ok()) return std::move(read).error();
     }
     if (clock_.now() - looked > std::chrono::milliseconds(kPollMs)) {
       looked = clock_.now();
       if (is_stalled()) {
-        reason = Error(ETIMEDOUT, "sftp.stalled");
-        break;
+        return Error(ETIMEDOUT, "sftp.stalled", target_.name() + ": the server fell silent");
       }
     }
   }
-  if (!ended()) {
-    telemetry::log_warn("sftp", "connection {} to {} ended: {}", serial_, target_.name(),
-                        reason.message());
-  }
-  end(reason);
-  if (data_operation_ != nullptr) std::exchange(data_operation_, nullptr)->failed(reason);
+  return end_reason();
 }
 
-// Reads what is there: the rest of a DATA packet straight to its place, and what follows it to in_.
+// Reads what is there: the rest of a DATA packet straight to its place, and what follows to in_.
 Result<void> Connection::read_some() {
   // Bounded, so that the stall clock and the writes get their turn.
   for (int round = 0; round < 64; ++round) {
@@ -277,19 +234,20 @@ Result<void> Connection::read_some() {
       in_end_ -= in_begin_;
       in_begin_ = 0;
     }
+    if (in_.size() < in_wanted_ + kAheadBytes) in_.resize(in_wanted_ + kAheadBytes);
     iovec pieces[2];
     int count = 0;
     const uint64_t data_left = data_operation_ != nullptr ? data_bytes_ - data_done_ : 0;
     if (data_left > 0) {
       pieces[count++] = {data_operation_->destination().data() + data_done_, data_left};
     }
-    pieces[count++] = {in_.data() + in_end_, in_.size() - in_end_};
+    const size_t ahead = std::max(in_wanted_, in_end_ + kAheadBytes) - in_end_;
+    pieces[count++] = {in_.data() + in_end_, std::min(ahead, in_.size() - in_end_)};
     const ssize_t n = ::readv(process_.fd(), pieces, count);
     if (n < 0 && errno == EAGAIN) return {};
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return process_.failure(target_);
     last_received_ = clock_.now();
-    counters_.bytes_received.fetch_add(static_cast<uint64_t>(n), std::memory_order_relaxed);
     const uint64_t to_data = std::min<uint64_t>(static_cast<uint64_t>(n), data_left);
     data_done_ += to_data;
     in_end_ += static_cast<size_t>(n) - to_data;
@@ -302,38 +260,35 @@ Result<void> Connection::read_some() {
   return {};
 }
 
-Operation* Connection::take_waiting(uint32_t id) {
+std::optional<Connection::Waiting> Connection::take_waiting(uint32_t id) {
   sync::MutexLock lock(mutex_);
   const auto found = waiting_.find(id);
-  if (found == waiting_.end()) return nullptr;
-  Operation* operation = found->second.operation;
+  if (found == waiting_.end()) return std::nullopt;
+  const Waiting waiting = found->second;
   waiting_.erase(found);
-  return operation;
+  return waiting;
 }
 
 // DATA's payload need not be whole: what is here is copied, the rest is read into place.
 // Packet: u32 length, u8 type, u32 id, u32 count, bytes.
 Result<bool> Connection::take_data(std::span<const std::byte> start, uint32_t length) {
-  constexpr size_t kHeader = 13;
-  if (start.size() < kHeader) return false;
+  if (start.size() < kDataHeaderBytes) return false;
   const uint32_t id = load_u32(start.data() + 5);
   const uint32_t count = load_u32(start.data() + 9);
   if (uint64_t{count} + 9 != length) return Error(EPROTO, "sftp.data_length");
-  {
-    // Answers that nobody waits for end the connection: ids are ours, so the server is confused.
-    sync::MutexLock lock(mutex_);
-    if (ended_) return Error(ENOTCONN, "sftp.connection");
-    if (!waiting_.contains(id)) return Error(EPROTO, "sftp.unknown_id");
+  // Answers that nobody waits for end the connection: ids are ours, so the server is confused.
+  const std::optional<Waiting> waiting = take_waiting(id);
+  if (!waiting || waiting->operation == nullptr) return Error(EPROTO, "sftp.unknown_id");
+  Operation* operation = waiting->operation;
+  const std::span<std::byte> to = operation->destination();
+  if (to.empty() || count > to.size()) {
+    const Error error(EPROTO, to.empty() ? "sftp.unwanted_data" : "sftp.data_too_long");
+    operation->failed(for_operations(error));
+    return error;
   }
-  Operation* operation = take_waiting(id);
-  if (operation == nullptr) return Error(EPROTO, "sftp.unknown_id");
-  if (count > operation->destination().size()) {
-    operation->failed(Error(EIO, "sftp.data_too_long"));
-    return Error(EPROTO, "sftp.data_too_long");
-  }
-  const size_t here = std::min<size_t>(count, start.size() - kHeader);
-  if (here > 0) std::memcpy(operation->destination().data(), start.data() + kHeader, here);
-  in_begin_ += kHeader + here;
+  const size_t here = std::min<size_t>(count, start.size() - kDataHeaderBytes);
+  if (here > 0) std::memcpy(to.data(), start.data() + kDataHeaderBytes, here);
+  in_begin_ += kDataHeaderBytes + here;
   if (here == count) {
     operation->data_read(count);
     return true;
@@ -345,17 +300,19 @@ Result<bool> Connection::take_data(std::span<const std::byte> start, uint32_t le
 }
 
 Result<void> Connection::take_packets() {
+  in_wanted_ = 0;
   while (data_operation_ == nullptr) {
     const std::span<const std::byte> here(in_.data() + in_begin_, in_end_ - in_begin_);
     if (here.size() < 5) return {};
     const uint32_t length = load_u32(here.data());
-    if (length == 0 || length > kPacketBytesMax) return Error(EPROTO, "sftp.packet_length");
+    // The shortest answer is a type and an id.
+    if (length < 5 || length > kPacketBytesMax) return Error(EPROTO, "sftp.packet_length");
     if (here[4] == static_cast<std::byte>(PacketType::kData)) {
       if (!TRY(take_data(here, length))) return {};
       continue;
     }
     if (here.size() < 4 + size_t{length}) {
-      if (in_.size() < 4 + size_t{length}) in_.resize(4 + size_t{length});
+      in_wanted_ = 4 + size_t{length};
       return {};
     }
     in_begin_ += 4 + size_t{length};
@@ -367,13 +324,9 @@ Result<void> Connection::take_packets() {
 Result<void> Connection::dispatch(std::span<const std::byte> payload) {
   Reader reader(payload);
   const auto type = static_cast<PacketType>(TRY(reader.u8()));
-  const uint32_t id = TRY(reader.u32());
-  {
-    sync::MutexLock lock(mutex_);
-    if (ended_) return {};
-    if (!waiting_.contains(id)) return Error(EPROTO, "sftp.unknown_id");
-  }
-  if (Operation* operation = take_waiting(id)) operation->answered(type, reader);
+  const std::optional<Waiting> waiting = take_waiting(TRY(reader.u32()));
+  if (!waiting) return Error(EPROTO, "sftp.unknown_id");
+  if (waiting->operation != nullptr) waiting->operation->answered(type, reader);
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "origins/sftp/pool.h"
 
 #include <algorithm>
+#include <poll.h>
 #include <utility>
 
 #include "telemetry/log.h"
@@ -11,28 +12,35 @@ namespace {
 
 constexpr Duration kBackoffMin = std::chrono::milliseconds(100);
 constexpr Duration kBackoffMax = std::chrono::seconds(5);
-constexpr Duration kLook = std::chrono::milliseconds(250);  // how often ended ones are looked for
-// 1 Gbit/s at 100 ms is 12.5 MB under way; a channel's window gives 2 MiB at most and its refills
-// come in steps, so 12 carry it.
-constexpr unsigned kConnectionsNear = 2;  // below 2 ms: one for each processor that ciphers
-constexpr unsigned kConnectionsMid = 8;
-constexpr unsigned kConnectionsFar = 12;  // from 60 ms on
+constexpr Duration kBackoffMaxWhileUp = std::chrono::minutes(1);
+constexpr Duration kLook = std::chrono::milliseconds(100);  // for the last user of an ended one
+constexpr Duration kIdle = std::chrono::seconds(5);
+// sshd's MaxStartups begins to turn away at ten.
+constexpr size_t kConnectingMax = 8;
 
 }  // namespace
 
-unsigned Pool::wanted_for(Duration round_trip) const {
-  if (options_.connections_max > 0) return options_.connections_max;
-  if (round_trip < std::chrono::milliseconds(2)) return kConnectionsNear;
-  return round_trip < std::chrono::milliseconds(60) ? kConnectionsMid : kConnectionsFar;
+unsigned connections_for(Duration round_trip) {
+  // Below 2 ms one window is gigabytes a second: two, so that two processors cipher.  1 Gbit/s is
+  // 2.5 MB under way at 20 ms and 12.5 MB at 100 ms, against 2 MiB a connection.
+  if (round_trip < std::chrono::milliseconds(2)) return 2;
+  if (round_trip < std::chrono::milliseconds(30)) return 4;
+  if (round_trip < std::chrono::milliseconds(75)) return 8;
+  return 9;  // the first, and one round of kConnectingMax
 }
 
 Result<std::unique_ptr<Pool>> Pool::create(PoolOptions options, const Clock& clock) {
   std::unique_ptr<Pool> pool(new Pool(std::move(options), clock));
   Pool* raw = pool.get();
   pool->thread_ = sync::Thread("netfs-sftp-pool", [raw] { raw->manage(); });
-  sync::MutexLock lock(pool->mutex_);
-  while (!pool->first_tried_) pool->changed_.wait(pool->mutex_);
-  if (pool->up_.empty()) return pool->last_error_;
+  sync::MutexLock lock(raw->mutex_);
+  while (raw->up_.empty() && !raw->given_up_) raw->changed_.wait(raw->mutex_);
+  if (raw->given_up_) {
+    const Error error = raw->last_error_;
+    lock.unlock();
+    return error;
+  }
+  lock.unlock();
   return pool;
 }
 
@@ -45,79 +53,147 @@ Pool::~Pool() {
   thread_.join();
 }
 
-void Pool::reap_locked(std::vector<Ref<Connection>>& dead) {
-  for (size_t i = 0; i < up_.size();) {
-    if (up_[i]->ended()) {
-      ended_.push_back(std::move(up_[i]));
-      up_.erase(up_.begin() + static_cast<ptrdiff_t>(i));
-      if (up_.empty()) down_since_ = clock_.now();
-    } else {
-      ++i;
+void Pool::connection_changed() {
+  sync::MutexLock lock(mutex_);
+  news_ = true;
+  changed_.notify_all();
+}
+
+void Pool::count_new_locked(const Connection& connection) {
+  was_up_ = true;
+  backoff_ = {};
+  down_since_ = {};
+  round_trip_ = std::min(round_trip_, connection.greeting().round_trip);
+  wanted_ = options_.connections_max > 0 ? options_.connections_max : connections_for(round_trip_);
+}
+
+void Pool::count_ended_locked(const Connection& connection) {
+  const Error reason = connection.end_reason();
+  if (connection.was_up()) {
+    ++lost_;
+    telemetry::log_warn("sftp", "connection {} to {} was lost: {}", connection.serial(),
+                        options_.target.name(), reason.message());
+  } else {
+    // One line a series of failures: who is down stays down for a while.
+    if (backoff_ == Duration{}) telemetry::log_warn("sftp", "{}", reason.message());
+    const Duration most = up_.empty() ? kBackoffMax : kBackoffMaxWhileUp;
+    backoff_ = std::clamp(backoff_ * 2, kBackoffMin, most);
+    next_try_ = clock_.now() + backoff_;
+  }
+  last_error_ = Error(was_up_ ? ENOTCONN : reason.code(), reason.context(), reason.message());
+}
+
+// Puts each connection where its state belongs.
+void Pool::sort_out_locked() {
+  const bool had_one = !up_.empty();
+  for (std::vector<Ref<Connection>>* list : {&connecting_, &up_}) {
+    for (size_t i = 0; i < list->size();) {
+      Ref<Connection> connection = (*list)[i];
+      const bool leaves = connection->ended() || (list == &connecting_ && connection->up());
+      if (!leaves) {
+        ++i;
+        continue;
+      }
+      list->erase(list->begin() + static_cast<ptrdiff_t>(i));
+      if (connection->ended()) {
+        count_ended_locked(*connection);
+        ended_.push_back(std::move(connection));
+      } else {
+        count_new_locked(*connection);
+        up_.push_back(std::move(connection));
+      }
     }
   }
-  for (size_t i = 0; i < ended_.size();) {
-    // Ours is the last reference: nobody can take another, for it is in no list but this.
-    if (ended_[i]->ref_count() == 1) {
-      dead.push_back(std::move(ended_[i]));
-      ended_.erase(ended_.begin() + static_cast<ptrdiff_t>(i));
-    } else {
-      ++i;
+  if (had_one && up_.empty()) down_since_ = clock_.now();
+}
+
+unsigned Pool::to_start_locked() const {
+  const size_t have = connecting_.size() + up_.size();
+  if (have >= wanted_ || clock_.now() < next_try_) return 0;
+  // After a failure one at a time, until one gets in again.
+  const size_t most = backoff_ == Duration{} ? kConnectingMax : 1;
+  if (connecting_.size() >= most) return 0;
+  return static_cast<unsigned>(std::min(wanted_ - have, most - connecting_.size()));
+}
+
+// Waits until there is something to do.
+Pool::Step Pool::next_step() {
+  Step step;
+  sync::MutexLock lock(mutex_);
+  for (;;) {
+    news_ = false;
+    sort_out_locked();
+    if (!was_up_ && !ended_.empty()) given_up_ = true;  // the mount fails; create() says why
+    changed_.notify_all();
+    step.stop = stopping_ || given_up_;
+    step.start = step.stop ? 0 : to_start_locked();
+    for (size_t i = 0; i < ended_.size();) {
+      // Ours is the last reference: nobody can take another, for it is in no list but this.
+      if (ended_[i]->ref_count() == 1) {
+        step.dead.push_back(std::move(ended_[i]));
+        ended_.erase(ended_.begin() + static_cast<ptrdiff_t>(i));
+      } else {
+        ++i;
+      }
+    }
+    if (step.stop || step.start > 0 || !step.dead.empty()) return step;
+    MonoTime until = clock_.now() + (ended_.empty() ? kIdle : kLook);
+    if (connecting_.size() + up_.size() < wanted_ && next_try_ > clock_.now()) {
+      until = std::min(until, next_try_);
+    }
+    while (!news_ && !stopping_ && changed_.wait_until(mutex_, until)) {
     }
   }
 }
 
+void Pool::start_one(const std::vector<std::string>& tuned) {
+  uint32_t serial = 0;
+  {
+    sync::MutexLock lock(mutex_);
+    serial = next_serial_++;
+  }
+  Result<Ref<Connection>> started =
+      Connection::start(options_.target, tuned, clock_, serial, *this);
+  sync::MutexLock lock(mutex_);
+  if (started.ok()) {
+    connecting_.push_back(std::move(started).value());
+    return;
+  }
+  // No process or no descriptor was to be had.
+  last_error_ = std::move(started).error();
+  backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
+  next_try_ = clock_.now() + backoff_;
+  given_up_ = given_up_ || !was_up_;
+}
+
 void Pool::manage() {
   const std::vector<std::string> tuned = tuned_options(options_.target);
-  Duration backoff = kBackoffMin;
-  MonoTime next_try = clock_.now();
   for (;;) {
-    std::vector<Ref<Connection>> dead;  // destroyed here, without the lock
-    uint32_t serial = 0;
-    {
-      sync::MutexLock lock(mutex_);
-      if (stopping_) break;
-      reap_locked(dead);
-      if (up_.size() < wanted_ && clock_.now() >= next_try) {
-        serial = next_serial_++;
-      } else if (dead.empty()) {
-        changed_.wait_until(mutex_, clock_.now() + kLook);
-        continue;
-      }
-    }
-    dead.clear();
-    if (serial == 0) continue;
-    Result<Ref<Connection>> connected = Connection::connect(options_.target, tuned, clock_, serial);
-    sync::MutexLock lock(mutex_);
-    if (connected.ok()) {
-      backoff = kBackoffMin;
-      ++connects_;
-      round_trip_ = connected.value()->round_trip();
-      wanted_ = std::max(wanted_, wanted_for(round_trip_));
-      up_.push_back(std::move(connected).value());
-      down_since_ = {};
-    } else {
-      last_error_ = std::move(connected).error();
-      if (up_.empty() && connects_ == 0) {
-        first_tried_ = true;  // the mount fails; create() says why
-        changed_.notify_all();
-        break;
-      }
-      telemetry::log_warn("sftp", "{}; trying again in {} ms", last_error_.message(),
-                          std::chrono::duration_cast<std::chrono::milliseconds>(backoff).count());
-      next_try = clock_.now() + backoff;
-      backoff = std::min(backoff * 2, kBackoffMax);
-    }
-    first_tried_ = true;
-    changed_.notify_all();
+    const Step step = next_step();
+    if (step.stop) break;
+    for (unsigned i = 0; i < step.start; ++i) start_one(tuned);
   }
+  close_all();
+  sync::MutexLock lock(mutex_);
+  changed_.notify_all();
+}
+
+void Pool::close_all() {
   std::vector<Ref<Connection>> all;
   {
     sync::MutexLock lock(mutex_);
-    all.swap(up_);
-    all.insert(all.end(), ended_.begin(), ended_.end());
-    ended_.clear();
+    for (std::vector<Ref<Connection>>* list : {&connecting_, &up_, &ended_}) {
+      all.insert(all.end(), list->begin(), list->end());
+      list->clear();
+    }
   }
   for (const Ref<Connection>& connection : all) connection->end(Error(ECANCELED, "sftp.close"));
+  for (Ref<Connection>& connection : all) {
+    // Whoever was told just now still holds it, on its way out; a connection's own thread must not
+    // be the one that destroys it.
+    while (connection->ref_count() > 1) ::poll(nullptr, 0, 1);
+    connection = nullptr;
+  }
 }
 
 Ref<Connection> Pool::try_acquire(const std::vector<uint32_t>& preferred) {
@@ -125,7 +201,7 @@ Ref<Connection> Pool::try_acquire(const std::vector<uint32_t>& preferred) {
   Ref<Connection> best;
   Ref<Connection> best_preferred;
   for (const Ref<Connection>& connection : up_) {
-    if (connection->ended()) continue;
+    if (!connection->up()) continue;
     const auto less = [&](const Ref<Connection>& than) {
       return !than || connection->bytes_wanted.load() < than->bytes_wanted.load();
     };
@@ -146,12 +222,16 @@ Result<Ref<Connection>> Pool::acquire(Deadline deadline) {
     if (Ref<Connection> connection = try_acquire({})) return connection;
     sync::MutexLock lock(mutex_);
     if (stopping_) return Error(ECANCELED, "sftp.pool");
-    if (down_since_ == MonoTime{}) down_since_ = clock_.now();
     const MonoTime now = clock_.now();
-    if (now - down_since_ > options_.target.timeout) return last_error_;
-    if (deadline.passed(now)) return Error(ETIMEDOUT, "sftp.pool");
+    if (down_since_ != MonoTime{} && now - down_since_ > options_.target.timeout) {
+      return last_error_;
+    }
+    if (deadline.passed(now)) {
+      return Error(ETIMEDOUT, "sftp.pool", last_error_.message());
+    }
+    // All that is up may have ended unnoticed: the thread tells when it has looked.
     const bool any =
-        std::any_of(up_.begin(), up_.end(), [](const Ref<Connection>& c) { return !c->ended(); });
+        std::any_of(up_.begin(), up_.end(), [](const Ref<Connection>& c) { return c->up(); });
     if (!any) changed_.wait_until(mutex_, std::min(deadline.at, now + kLook));
   }
 }
@@ -159,7 +239,7 @@ Result<Ref<Connection>> Pool::acquire(Deadline deadline) {
 Ref<Connection> Pool::find(uint32_t serial) {
   sync::MutexLock lock(mutex_);
   for (const Ref<Connection>& connection : up_) {
-    if (connection->serial() == serial && !connection->ended()) return connection;
+    if (connection->serial() == serial && connection->up()) return connection;
   }
   return nullptr;
 }
@@ -167,11 +247,11 @@ Ref<Connection> Pool::find(uint32_t serial) {
 Pool::State Pool::state() const {
   sync::MutexLock lock(mutex_);
   unsigned up = 0;
-  for (const Ref<Connection>& connection : up_) up += connection->ended() ? 0 : 1;
+  for (const Ref<Connection>& connection : up_) up += connection->up() ? 1 : 0;
   return {.up = up,
           .wanted = wanted_,
-          .reconnects = connects_ > wanted_ ? connects_ - wanted_ : 0,
-          .round_trip = round_trip_,
+          .lost = lost_,
+          .round_trip = was_up_ ? round_trip_ : Duration{},
           .last_error = up == 0 ? last_error_.message() : std::string()};
 }
 

@@ -23,12 +23,12 @@ class ReadJob::Piece final : public Operation {
     job_.piece_ended(*this);
   }
   void answered(PacketType type, Reader body) override {
-    if (type != PacketType::kStatus) return job_.part_failed(Error(EPROTO, "sftp.read"));
+    if (type != PacketType::kStatus) return job_.part_failed(Error(EIO, "sftp.read"));
     const Result<Status> status = decode_status(body);
-    if (!status.ok()) return job_.part_failed(status.error());
+    if (!status.ok()) return job_.part_failed(Error(EIO, "sftp.read"));
     if (status.value() != Status::kEof) {
       const int code = errno_of(status.value());
-      return job_.part_failed(Error(code != 0 ? code : EPROTO, "sftp.read"));
+      return job_.part_failed(Error(code != 0 ? code : EIO, "sftp.read"));
     }
     hit_end_ = true;
     job_.piece_ended(*this);
@@ -80,9 +80,9 @@ void ReadJob::fail(const Error& error) {
 void ReadJob::run(Ref<Connection> connection, std::string handle) {
   connection_ = std::move(connection);
   handle_ = std::move(handle);
-  connection_->bytes_wanted += length_bytes();
   const ByteRange range = subrequest_.range();
-  const uint64_t piece_max = std::min<uint64_t>(kPieceBytes, connection_->read_bytes_max());
+  const uint64_t piece_max =
+      std::min<uint64_t>(kPieceBytes, connection_->greeting().read_bytes_max);
   for (uint64_t at = 0; at < range.length_bytes; at += piece_max) {
     const uint64_t length = std::min(piece_max, range.length_bytes - at);
     pieces_.push_back(std::make_unique<Piece>(*this, ByteRange{range.offset_bytes + at, length},
@@ -124,11 +124,11 @@ void ReadJob::ask_stat() {
 
 void ReadJob::piece_ended(Piece& piece) {
   if (!piece.complete()) {
-    {
-      sync::MutexLock lock(mutex_);
-      again_ = true;  // the FSTAT already asked comes before these bytes
-    }
     ask(piece);
+    // An FSTAT already asked comes before these bytes.  Said after asking: ask_stat(), which takes
+    // it back, may run beside us and would else come first with its request and last with this.
+    sync::MutexLock lock(mutex_);
+    again_ = true;
   } else {
     uint64_t in_order = 0;
     for (const auto& each : pieces_) {

@@ -13,10 +13,10 @@ class OpenForRead final : public Operation {
       : handles_(std::move(handles)), connection_(std::move(connection)) {}
   void answered(PacketType type, Reader body) override {
     if (type == PacketType::kHandle) return done(decode_handle(body));
-    if (type != PacketType::kStatus) return done(Error(EPROTO, "sftp.open"));
+    if (type != PacketType::kStatus) return done(Error(EIO, "sftp.open"));
     const Result<Status> status = decode_status(body);
     const int code = status.ok() ? errno_of(status.value()) : status.code();
-    done(Error(code != 0 ? code : EPROTO, "sftp.open"));
+    done(Error(code != 0 ? code : EIO, "sftp.open"));
   }
   void failed(const Error& error) override { done(error); }
 
@@ -42,6 +42,9 @@ std::vector<uint32_t> Handles::serials() const {
 }
 
 void Handles::start(Ref<Connection> connection, Ref<ReadJob> job) {
+  // Counted from now on, so that what comes next goes elsewhere even while the handle is on its
+  // way.
+  connection->bytes_wanted += job->length_bytes();
   std::string handle;
   bool open = false;
   {
@@ -79,11 +82,12 @@ void Handles::opened(Connection& connection, Result<std::string> handle) {
       }
     }
   }
-  if (handle.ok() && handle.value().empty()) handle = Error(EPROTO, "sftp.open");
+  if (handle.ok() && handle.value().empty()) handle = Error(EIO, "sftp.open");
   for (Ref<ReadJob>& job : waiting) {
     if (handle.ok()) {
       job->run(Ref<Connection>(&connection), handle.value());
     } else {
+      connection.bytes_wanted -= job->length_bytes();
       job->fail(handle.error());
     }
   }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <climits>
+#include <cstring>
 #include <deque>
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
@@ -17,24 +19,33 @@ constexpr unsigned kConnectionsMax = 32;
 // READDIRs under way on one handle: the server works on them in order, so they are one walk.
 constexpr size_t kReaddirsMax = 16;
 
-bool connection_was_lost(const Error& error) {
-  switch (error.code()) {
-    case ENOTCONN:
-    case ECONNRESET:
-    case EPIPE:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // The answer must be of this type; a STATUS is its error.
 Result<void> expect(const Answer& answer, PacketType type, const char* context) {
   if (answer.type == type) return {};
-  if (answer.type != PacketType::kStatus) return Error(EPROTO, context);
+  if (answer.type != PacketType::kStatus) return Error(EIO, context);
   const Status status = TRY(answer.status());
   const int code = errno_of(status);
-  return Error(code != 0 ? code : EPROTO, context);
+  return Error(code != 0 ? code : EIO, context);
+}
+
+// Version 3 has few words for what went wrong; what the path itself tells is said better here.
+Error for_path(Error error, const std::string& path) {
+  size_t longest = 0;
+  for (size_t at = 0; at <= path.size();) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    longest = std::max(longest, end - at);
+    at = end + 1;
+  }
+  const bool too_long = longest > NAME_MAX || path.size() >= PATH_MAX;
+  if (error.code() == EINVAL && too_long) return Error(ENAMETOOLONG, error.context());
+  return error;
+}
+
+Error not_regular(FileType type) {
+  const int code = type == FileType::kDirectory ? EISDIR
+                   : type == FileType::kSymlink ? ELOOP
+                                                : EINVAL;
+  return Error(code, "sftp.open");
 }
 
 Result<unsigned> parse_connections(const std::string& text) {
@@ -71,19 +82,25 @@ Result<PoolOptions> pool_options(const OriginRequest& request) {
 
 }  // namespace
 
-template <class Encode>
-Result<SftpOrigin::Told> SftpOrigin::ask(Deadline deadline, Encode encode) {
+// work(connection) on any connection; again on another when that one is lost, until the deadline.
+template <class Work>
+auto SftpOrigin::on_connection(Deadline deadline, Work work)
+    -> decltype(work(std::declval<Connection&>())) {
   for (;;) {
-    Ref<Connection> connection = TRY(pool_->acquire(deadline));
-    Call call;
-    Result<void> asked = call.submit(*connection, encode);
-    if (asked.ok()) {
-      Result<Answer> answer = call.wait(deadline);
-      if (answer.ok()) return Told{std::move(connection), std::move(answer).value()};
-      if (!connection_was_lost(answer.error())) return std::move(answer).error();
-    }
-    if (deadline.passed(Clock::system().now())) return Error(ETIMEDOUT, "sftp.ask");
+    const Ref<Connection> connection = TRY(pool_->acquire(deadline));
+    auto result = work(*connection);
+    if (!result.is_error(ENOTCONN)) return result;
+    if (deadline.passed(clock_.now())) return Error(ETIMEDOUT, "sftp.ask");
   }
+}
+
+template <class Encode>
+Result<Answer> SftpOrigin::ask(Deadline deadline, Encode encode) {
+  return on_connection(deadline, [&](Connection& connection) -> Result<Answer> {
+    Call call;
+    TRY(call.submit(connection, encode));
+    return call.wait(deadline);
+  });
 }
 
 Result<std::unique_ptr<Origin>> SftpOrigin::open(const OriginRequest& request) {
@@ -92,25 +109,24 @@ Result<std::unique_ptr<Origin>> SftpOrigin::open(const OriginRequest& request) {
   std::unique_ptr<Pool> pool = TRY(Pool::create(std::move(options), *request.clock));
   const Deadline deadline = Deadline::after(*request.clock, request.timeout);
   // The path of the short form is relative to the login's home: the server knows where that is.
-  std::unique_ptr<SftpOrigin> probe(new SftpOrigin(std::move(pool), ""));
+  std::unique_ptr<SftpOrigin> probe(new SftpOrigin(std::move(pool), "", *request.clock));
   const std::string wanted = request.url.path.empty() ? "." : request.url.path;
-  const Told told = TRY(probe->ask(deadline, [&](Packet& out, uint32_t id) {
+  const Answer answer = TRY(probe->ask(deadline, [&](Packet& out, uint32_t id) {
     append_path_request(out, PacketType::kRealpath, id, wanted);
   }));
   const auto no_such = [&](const Error& error) {
     return Error(error.code(), "sftp.open",
                  fmt::format("{}: {} on the server: {}", name, wanted, strerror(error.code())));
   };
-  if (Result<void> is_name = expect(told.answer, PacketType::kName, "sftp.realpath");
-      !is_name.ok()) {
+  if (Result<void> is_name = expect(answer, PacketType::kName, "sftp.realpath"); !is_name.ok()) {
     return no_such(is_name.error());
   }
-  const std::vector<NameEntry> names = TRY(decode_names(told.answer.reader()));
+  const std::vector<NameEntry> names = TRY(decode_names(answer.reader()));
   if (names.size() != 1 || names[0].name.empty() || names[0].name[0] != '/') {
-    return Error(EPROTO, "sftp.realpath", name + ": the server does not resolve the path");
+    return Error(EIO, "sftp.realpath", name + ": the server does not resolve the path");
   }
   std::unique_ptr<SftpOrigin> origin(
-      new SftpOrigin(std::move(probe->pool_), std::string(names[0].name)));
+      new SftpOrigin(std::move(probe->pool_), std::string(names[0].name), *request.clock));
   const Result<NodeInfo> root = origin->stat("", deadline);
   if (!root.ok()) return no_such(root.error());
   if (root.value().attributes.type != FileType::kDirectory) return no_such(Error(ENOTDIR, "sftp"));
@@ -132,49 +148,73 @@ Result<NodeInfo> SftpOrigin::stat(const std::string& path, Deadline deadline) {
   // The root may be a link at the server, anything below is shown as what it is.
   const PacketType type = path.empty() ? PacketType::kStat : PacketType::kLstat;
   const std::string full = absolute(path);
-  const Told told = TRY(
+  const Answer answer = TRY(
       ask(deadline, [&](Packet& out, uint32_t id) { append_path_request(out, type, id, full); }));
-  TRY(expect(told.answer, PacketType::kAttrs, "sftp.stat"));
-  return told.answer.reader().attributes();
+  if (Result<void> is = expect(answer, PacketType::kAttrs, "sftp.stat"); !is.ok()) {
+    return for_path(std::move(is).error(), path);
+  }
+  return answer.reader().attributes();
 }
 
 Result<std::string> SftpOrigin::read_link(const std::string& path, Deadline deadline) {
   const std::string full = absolute(path);
-  const Told told = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
+  const Answer answer = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
     append_path_request(out, PacketType::kReadlink, id, full);
   }));
-  TRY(expect(told.answer, PacketType::kName, "sftp.read_link"));
-  const std::vector<NameEntry> names = TRY(decode_names(told.answer.reader()));
-  if (names.size() != 1) return Error(EPROTO, "sftp.read_link");
+  TRY(expect(answer, PacketType::kName, "sftp.read_link"));
+  const std::vector<NameEntry> names = TRY(decode_names(answer.reader()));
+  if (names.size() != 1) return Error(EIO, "sftp.read_link");
   return std::string(names[0].name);
 }
 
 Result<FileSystemStats> SftpOrigin::stat_file_system(Deadline deadline) {
   const Ref<Connection> connection = TRY(pool_->acquire(deadline));
-  if (!connection->version().statvfs) return Error(EOPNOTSUPP, "sftp.statvfs");
-  const Told told = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
+  if (!connection->greeting().version.statvfs) return Error(EOPNOTSUPP, "sftp.statvfs");
+  const Answer answer = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
     append_extended(out, id, "statvfs@openssh.com", root_);
   }));
-  TRY(expect(told.answer, PacketType::kExtendedReply, "sftp.statvfs"));
-  return decode_statvfs(told.answer.reader());
+  TRY(expect(answer, PacketType::kExtendedReply, "sftp.statvfs"));
+  return decode_statvfs(answer.reader());
 }
 
 Result<void> SftpOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
+  // Whole before the first is handed on, so that a lost connection can begin anew.
+  Result<std::vector<OriginEntry>> entries = on_connection(
+      deadline, [&](Connection& connection) { return read_directory(connection, path, deadline); });
+  if (!entries.ok()) return std::move(entries).error();
+  for (OriginEntry& entry : entries.value()) TRY(sink(std::move(entry)));
+  return {};
+}
+
+Result<std::vector<OriginEntry>> SftpOrigin::read_directory(Connection& connection,
+                                                            const std::string& path,
+                                                            Deadline deadline) {
   const std::string full = absolute(path);
-  const Told told = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
+  Call call;
+  TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
     append_path_request(out, PacketType::kOpendir, id, full);
   }));
-  TRY(expect(told.answer, PacketType::kHandle, "sftp.list"));
-  const std::string handle = TRY(decode_handle(told.answer.reader()));
-  Result<void> listed = list_handle(*told.connection, handle, deadline, sink);
-  told.connection->submit_close(handle);
-  return listed;
+  const Answer answer = TRY(call.wait(deadline));
+  if (Result<void> opened = expect(answer, PacketType::kHandle, "sftp.list"); !opened.ok()) {
+    // To OpenSSH's server what is no directory is "no such file".
+    const Result<NodeInfo> info = stat(path, deadline);
+    if (info.ok() && info.value().attributes.type != FileType::kDirectory) {
+      return Error(ENOTDIR, "sftp.list");
+    }
+    return for_path(std::move(opened).error(), path);
+  }
+  const std::string handle = TRY(decode_handle(answer.reader()));
+  Result<std::vector<OriginEntry>> entries = read_entries(connection, handle, deadline);
+  connection.submit_close(handle);
+  return entries;
 }
 
 // Asks ahead: one READDIR at first, twice as many each time, so a small directory costs no more
 // than it must and a large one no round trip a hundred names.
-Result<void> SftpOrigin::list_handle(Connection& connection, const std::string& handle,
-                                     Deadline deadline, const EntrySink& sink) {
+Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection,
+                                                          const std::string& handle,
+                                                          Deadline deadline) {
+  std::vector<OriginEntry> entries;
   std::deque<Call> calls;
   size_t ahead = 1;
   bool more = true;
@@ -193,22 +233,48 @@ Result<void> SftpOrigin::list_handle(Connection& connection, const std::string& 
       continue;
     }
     TRY(expect(answer, PacketType::kName, "sftp.list"));
-    for (NameEntry& entry : TRY(decode_names(answer.reader()))) {
+    const std::vector<NameEntry> names = TRY(decode_names(answer.reader()));
+    // A directory that goes on for ever without a name would never reach its deadline.
+    if (names.empty()) return Error(EIO, "sftp.list");
+    for (const NameEntry& entry : names) {
       if (entry.name == "." || entry.name == "..") continue;
-      TRY(sink({std::string(entry.name), std::move(entry.info)}));
+      entries.push_back({std::string(entry.name), entry.info});
     }
+    if (deadline.passed(clock_.now())) return Error(ETIMEDOUT, "sftp.list");
     ahead = std::min(ahead * 2, kReaddirsMax);
   }
-  return {};
+  return entries;
 }
 
 Result<std::unique_ptr<OriginFile>> SftpOrigin::open(const std::string& path, Deadline deadline) {
+  return on_connection(
+      deadline, [&](Connection& connection) { return open_file(connection, path, deadline); });
+}
+
+Result<std::unique_ptr<OriginFile>> SftpOrigin::open_file(Connection& connection,
+                                                          const std::string& path,
+                                                          Deadline deadline) {
   Ref<Handles> handles = make_ref<Handles>(absolute(path));
-  const Told told =
-      TRY(ask(deadline, [&](Packet& out, uint32_t id) { append_open(out, id, handles->path()); }));
-  TRY(expect(told.answer, PacketType::kHandle, "sftp.open"));
-  handles->add(told.connection->serial(), TRY(decode_handle(told.answer.reader())));
-  return std::unique_ptr<OriginFile>(std::make_unique<SftpFile>(*pool_, std::move(handles)));
+  // OPEN follows links and opens directories: what it is, is asked in the same breath.
+  Call what;
+  TRY(what.submit(connection, [&](Packet& out, uint32_t id) {
+    append_path_request(out, PacketType::kLstat, id, handles->path());
+  }));
+  Call call;
+  TRY(call.submit(connection,
+                  [&](Packet& out, uint32_t id) { append_open(out, id, handles->path()); }));
+  const Answer answer = TRY(call.wait(deadline));
+  Result<void> opened = expect(answer, PacketType::kHandle, "sftp.open");
+  if (opened.ok()) handles->add(connection.serial(), TRY(decode_handle(answer.reader())));
+  // From here on the handle is closed on every way out.
+  std::unique_ptr<OriginFile> file = std::make_unique<SftpFile>(*pool_, std::move(handles));
+  const Answer info = TRY(what.wait(deadline));
+  if (info.type == PacketType::kAttrs) {
+    const FileType type = TRY(info.reader().attributes()).attributes.type;
+    if (type != FileType::kRegular && type != FileType::kUnknown) return not_regular(type);
+  }
+  if (!opened.ok()) return for_path(std::move(opened).error(), path);
+  return file;
 }
 
 void SftpOrigin::issue_read(Subrequest& subrequest) {
@@ -229,7 +295,7 @@ StatusFields SftpOrigin::status() const {
       {"round trip",
        fmt::format("{:.1f} ms",
                    std::chrono::duration<double, std::milli>(state.round_trip).count())},
-      {"reconnects", std::to_string(state.reconnects)},
+      {"lost connections", std::to_string(state.lost)},
   };
   if (!state.last_error.empty()) fields.emplace_back("error", state.last_error);
   return fields;

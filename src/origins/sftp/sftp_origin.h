@@ -10,6 +10,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "netfs/origin.h"
 #include "origins/module.h"
@@ -33,21 +35,25 @@ class SftpOrigin final : public Origin {
   [[nodiscard]] StatusFields status() const override;
 
  private:
-  SftpOrigin(std::unique_ptr<Pool> pool, std::string root)
-      : pool_(std::move(pool)), root_(std::move(root)) {}
+  SftpOrigin(std::unique_ptr<Pool> pool, std::string root, const Clock& clock)
+      : clock_(clock), pool_(std::move(pool)), root_(std::move(root)) {}
 
   [[nodiscard]] std::string absolute(const std::string& path) const;
-  // One request and its answer, on any connection; again when the connection is lost.
-  struct Told {
-    Ref<Connection> connection;
-    Answer answer;
-  };
+  template <class Work>
+  auto on_connection(Deadline deadline, Work work) -> decltype(work(std::declval<Connection&>()));
+  // One request and its answer.
   template <class Encode>
-  Result<Told> ask(Deadline deadline, Encode encode);
-  Result<void> list_handle(Connection& connection, const std::string& handle, Deadline deadline,
-                           const EntrySink& sink);
+  Result<Answer> ask(Deadline deadline, Encode encode);
+  Result<std::vector<OriginEntry>> read_directory(Connection& connection, const std::string& path,
+                                                  Deadline deadline);
+  Result<std::vector<OriginEntry>> read_entries(Connection& connection, const std::string& handle,
+                                                Deadline deadline);
+  Result<std::unique_ptr<OriginFile>> open_file(Connection& connection, const std::string& path,
+                                                Deadline deadline);
 
-  const OriginCapabilities capabilities_;
+  // 512 KiB: small enough to spread evenly over connections of 2 MiB a round trip.
+  const OriginCapabilities capabilities_{.read_bytes_max = 512 * 1024};
+  const Clock& clock_;
   std::unique_ptr<Pool> pool_;
   const std::string root_;  // absolute at the server, no slash at the end but for "/"
 };

@@ -17,7 +17,7 @@ constexpr uint32_t kOpenRead = 0x1;
 constexpr uint32_t kProtocolVersion = 3;
 
 Error malformed(const char* what) {
-  return Error(EPROTO, what);
+  return Error(EIO, what);
 }
 
 void put_u8(Packet& out, uint8_t value) {
@@ -259,7 +259,7 @@ int errno_of(Status status) {
     case Status::kConnectionLost:
       return ENOTCONN;
     case Status::kBadMessage:
-      return EPROTO;
+      return EINVAL;  // OpenSSH says so of EINVAL and ENAMETOOLONG
     case Status::kEof:
     case Status::kFailure:
       return EIO;

@@ -3,7 +3,7 @@
 //
 // Encoders append whole packets to a buffer; decoders read from a span that holds one packet's
 // payload, without its length.  Pure, fuzzed; every length is checked before use.  Integers are big
-// endian.  Decoded views point into the packet.
+// endian.  Decoded views point into the packet.  Errors: EIO, malformed.
 //
 //   append_read(out, id, handle, {0, 65536});
 //   Reader reader(packet);  const PacketType type = TRY(reader.type());

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <spawn.h>
 #include <spdlog/fmt/fmt.h>
@@ -49,6 +50,8 @@ Result<Pipe> make_pipe() {
   ::dup2(in, 0);
   ::dup2(out, 1);
   ::dup2(err, 2);
+  // Whatever else is open here is not ssh's, even where somebody forgot O_CLOEXEC.
+  ::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -114,16 +117,23 @@ std::string SshTarget::name() const {
 
 namespace {
 
+// ssh expands %h and its like in file names.
+std::string escaped(const std::string& path) {
+  std::string text;
+  for (const char c : path) text.append(c == '%' ? 2 : 1, c);
+  return text;
+}
+
 std::vector<std::string> destination_options(const SshTarget& target) {
   std::vector<std::string> arguments;
   if (target.port != 0) arguments.insert(arguments.end(), {"-p", std::to_string(target.port)});
   if (!target.user.empty()) arguments.insert(arguments.end(), {"-l", target.user});
   if (!target.identity.empty()) {
-    arguments.insert(arguments.end(), {"-i", target.identity, "-oIdentitiesOnly=yes"});
+    arguments.insert(arguments.end(), {"-i", escaped(target.identity), "-oIdentitiesOnly=yes"});
   }
   if (!target.known_hosts.empty()) {
     arguments.insert(arguments.end(),
-                     {"-oUserKnownHostsFile=\"" + target.known_hosts + "\"",
+                     {"-oUserKnownHostsFile=\"" + escaped(target.known_hosts) + "\"",
                       "-oGlobalKnownHostsFile=/dev/null", "-oStrictHostKeyChecking=yes"});
   }
   return arguments;
@@ -134,14 +144,13 @@ std::vector<std::string> destination_options(const SshTarget& target) {
 std::vector<std::string> ssh_arguments(const SshTarget& target) {
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(target.timeout).count();
   std::vector<std::string> arguments = {
-      "-oBatchMode=yes",
-      fmt::format("-oConnectTimeout={}", std::max<int64_t>(1, seconds)),
-      "-oClearAllForwardings=yes",
-      "-oForwardAgent=no",
-      "-oForwardX11=no",
-      "-oPermitLocalCommand=no",
-      "-oRemoteCommand=none",
-      "-oRequestTTY=no"};
+      "-oBatchMode=yes", fmt::format("-oConnectTimeout={}", std::max<int64_t>(1, seconds)),
+      "-oClearAllForwardings=yes", "-oForwardAgent=no", "-oForwardX11=no",
+      "-oPermitLocalCommand=no", "-oRemoteCommand=none", "-oRequestTTY=no",
+      // Banners stay out of what we read reasons from.
+      "-oLogLevel=ERROR",
+      // A master that exists is used, none is left behind.
+      "-oControlMaster=no"};
   const std::vector<std::string> where = destination_options(target);
   arguments.insert(arguments.end(), where.begin(), where.end());
   return arguments;
@@ -163,7 +172,12 @@ std::vector<std::string> tuned_options(const SshTarget& target) {
     options.emplace_back("-oCiphers=^aes128-gcm@openssh.com");
   }
   if (setting(config, "serveraliveinterval") == "0") {
-    options.emplace_back("-oServerAliveInterval=15");
+    // sshd answers these itself, so a slow disk at the server is no dead server.  A dead one is
+    // known after half of the timeout, which leaves time for another connection.
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(target.timeout).count();
+    options.push_back(
+        fmt::format("-oServerAliveInterval={}", std::clamp<int64_t>(seconds / 6, 1, 15)));
+    options.emplace_back("-oServerAliveCountMax=2");
   }
   return options;
 }
@@ -213,7 +227,7 @@ Error SshProcess::failure(const SshTarget& target) const {
   std::string said;
   char buffer[4096];
   // ssh closes its output before it has said why: give it a moment.
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 20; ++i) {
     pollfd wait{errors_.get(), POLLIN, 0};
     if (::poll(&wait, 1, 50) == 0) continue;
     const ssize_t n = ::read(errors_.get(), buffer, sizeof buffer);
@@ -239,6 +253,11 @@ Error explain_ssh_failure(const SshTarget& target, const std::string& said) {
        "{}: the host key is unknown: log in once with ssh to check and keep it, or give "
        "-o known_hosts=FILE"},
       {"Could not resolve hostname", EHOSTUNREACH, "{}: the host name does not resolve"},
+      {"UNPROTECTED PRIVATE KEY FILE", EACCES,
+       "{}: others may read the private key, so ssh does not use it: chmod 600 it"},
+      {"Load key", EACCES,
+       "{}: the identity file is no private key that ssh can use (one with a passphrase needs the "
+       "agent)"},
       {"Permission denied", EACCES,
        "{}: the server refused every credential (it cannot be asked for a password here: use a key "
        "or the agent, or -o identity=FILE)"},
