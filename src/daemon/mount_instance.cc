@@ -27,7 +27,8 @@ vfs::Options file_system_options(const MountOptions& options) {
   vfs::Options made;
   made.timeout = options.timeout;
   made.metadata_ttl = options.metadata_ttl;
-  made.negative_ttl = options.negative_ttl;
+  // Who wants names looked at anew wants absent ones looked at too.
+  made.negative_ttl = std::min(options.negative_ttl, options.metadata_ttl);
   made.immutable = options.immutable;
   made.hot = options.hot;
   switch (options.on_error) {

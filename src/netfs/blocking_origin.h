@@ -9,7 +9,7 @@
 // Call stop() first in the destructor of the derived class: reads that are still queued run into
 // it.
 //
-// Example: examples/hello_origin.cc.
+// Example: examples/hello_origin.h.
 
 #include <cstddef>
 #include <memory>

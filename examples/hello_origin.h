@@ -1,20 +1,17 @@
-// An origin of one's own in sixty lines: a tree of generated files, read through libnetfs.
+#pragma once
+// HelloOrigin: an origin of one's own: a tree of one generated file.
 //
-//   hello_origin            prints /squares, through slicing, readahead and retry
-//
-// Five short functions are all that a simple origin is: stat, list, open, read, volume_key.
+// Five short functions are all that a simple origin is: volume_key, stat, list, open, read.  They
+// may block; BlockingOrigin calls them from threads of its own.
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
+#include <memory>
+#include <string>
 
-#include "base/assert.h"
 #include "netfs/blocking_origin.h"
-#include "netfs/library.h"
-#include "netfs/read_stream.h"
-#include "sync/cond_var.h"
 
-namespace {
+namespace hello {
 
 using namespace netfs;  // NOLINT: an example
 
@@ -58,35 +55,4 @@ class HelloOrigin final : public BlockingOrigin {
   std::string squares_;
 };
 
-Result<void> print_squares() {
-  HelloOrigin origin;
-  BufferPool pool(size_t{16} << 20, size_t{1} << 20);
-  auto library = TRY(Library::create({.origin = origin, .pool = pool}));
-  const NodeInfo info = TRY(origin.stat("squares", Deadline::never()));
-  const Ref<File> file = TRY(library->open(
-      {.path = "squares", .validator = info.validator, .size_bytes = info.attributes.size_bytes}));
-  // Reads are answered from any thread; close() waits until all are.
-  sync::LockClass lock_class("hello.answer");
-  sync::Mutex mutex(lock_class);
-  sync::CondVar answered;
-  std::optional<Result<ReadResult>> answer;
-  file->read(nullptr, {0, info.attributes.size_bytes}, {}, [&](Result<ReadResult> result) {
-    sync::MutexLock lock(mutex);
-    answer.emplace(std::move(result));
-    answered.notify_all();
-  });
-  sync::MutexLock lock(mutex);
-  while (!answer) answered.wait(mutex);
-  for (const BufferSlice& slice : TRY(std::move(*answer)).slices) {
-    std::fwrite(slice.bytes().data(), 1, slice.length_bytes, stdout);
-  }
-  return {};
-}
-
-}  // namespace
-
-int main() {
-  const Result<void> printed = print_squares();
-  if (!printed.ok()) std::fprintf(stderr, "hello_origin: %s\n", printed.error().message().c_str());
-  return printed.ok() ? 0 : 1;
-}
+}  // namespace hello
