@@ -60,6 +60,7 @@ class Crash : public testing::TestWithParam<const char*> {
   }
 
   void mount_it() {
+    mount_.reset();
     mount_ = std::make_unique<NetfsMount>(
         NetfsMount::Options{
             .url = "file://" + source_,

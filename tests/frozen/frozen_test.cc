@@ -190,8 +190,10 @@ TEST_P(FrozenCache, UnmountEndsWithinABoundWhileStoresAreStuck) {
     });
     EXPECT_TRUE(same_bytes(mount_->path() + "/read0", source_ + "/read0"));
     // Its processes may have to stay until the thaw; the mount point may not.
-    (void)mount_->unmount(std::chrono::seconds(30));
-    EXPECT_FALSE(mount_->mounted());
+    const Process umount({netfs_binary(), "umount", mount_->path()}, temp_ / "umount.log");
+    EXPECT_TRUE(wait_until([&] { return !mount_->mounted(); }, std::chrono::seconds(30)))
+        << umount.output();
+    EXPECT_TRUE(frozen.frozen());
   }
   EXPECT_TRUE(frozen.thaw());
   EXPECT_TRUE(mount_->unmount(std::chrono::seconds(30))) << "it did not end after the thaw";

@@ -76,15 +76,16 @@ class Model : public testing::TestWithParam<Parameters> {
   }
 
   void mount_anew() {
-    NetfsMount::Options options{
-        .url = "file://" + source_->path(),
-        .cache_dir = disk_->path() + "/cache",
-        .more = {"--metadata-ttl", "0s", "--hot", "0s", "--cache-size", "16M", "--timeout", "10s"}};
+    NetfsMount::Options options{.url = "file://" + source_->path(),
+                                .cache_dir = disk_->path() + "/cache",
+                                .more = {"--metadata-ttl", "0s", "--negative-ttl", "0s", "--hot",
+                                         "0s", "--cache-size", "16M", "--timeout", "10s"}};
     if (sshd_) {
       options.url = sshd_->url(source_->path());
       for (const std::string& more : sshd_->mount_options()) options.more.push_back(more);
     }
     if (!GetParam().passthrough) options.more.push_back("--no-passthrough");
+    mount_.reset();
     mount_ = std::make_unique<NetfsMount>(options, temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
     held_.clear();

@@ -48,6 +48,7 @@ class Coherence : public testing::TestWithParam<const char*> {
     if (sshd_) {
       for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
     }
+    mount_.reset();
     mount_ = std::make_unique<NetfsMount>(options, temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
   }

@@ -47,7 +47,8 @@ NetfsMount::NetfsMount(Options options, const TempDir& temp)
 }
 
 NetfsMount::~NetfsMount() {
-  if (!mounted() && process_->wait(Duration::zero())) return;
+  // A mount that has ended may have a successor at the same place.
+  if (process_->wait(Duration::zero())) return;
   if (unmount(std::chrono::seconds(20))) return;
   abort();
   const std::vector<pid_t> workers = children_of(supervisor());
@@ -98,6 +99,7 @@ int64_t NetfsMount::status_number(const std::string& key) const {
 }
 
 bool NetfsMount::unmount(Duration timeout) {
+  if (process_->wait(Duration::zero())) return !mounted();
   const MonoTime until = Clock::system().now() + timeout;
   if (mounted()) run({netfs_binary(), "umount", path_}, timeout);
   const Duration left = std::max(Duration(until - Clock::system().now()), Duration::zero());
