@@ -39,5 +39,17 @@ TEST(BufferPool, IdleMemoryIsReusedAndBounded) {
   EXPECT_EQ(again->bytes().data(), data);
 }
 
+TEST(BufferPool, IdleMemoryFollowsTheSizesInUse) {
+  BufferPool pool(size_t{8} << 20, size_t{1} << 20);
+  { const Ref<Buffer> large = pool.try_allocate(size_t{1} << 20); }
+  const std::byte* data = nullptr;
+  {
+    const Ref<Buffer> small = pool.try_allocate(64 << 10);
+    data = small->bytes().data();
+  }
+  const Ref<Buffer> small = pool.try_allocate(64 << 10);
+  EXPECT_EQ(small->bytes().data(), data);
+}
+
 }  // namespace
 }  // namespace netfs

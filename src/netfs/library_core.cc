@@ -9,6 +9,7 @@ namespace netfs {
 namespace {
 
 constexpr unsigned kWaitingThreads = 16;  // opens and stats of the origin at a time
+constexpr size_t kHandlesMax = 128;       // open at the origin and idle
 constexpr size_t kIdleBlocksAtOnce = 8;
 // Blocks that were fetched ahead are not let go of before this: their reader is on his way.
 constexpr Duration kUnreadFor = std::chrono::seconds(5);
@@ -106,6 +107,27 @@ void LibraryCore::forget_file(const std::string& key, const RemoteFile* file) {
   sync::MutexLock lock(mutex_);
   const auto found = files_.find(key);
   if (found != files_.end() && found->second == file) files_.erase(found);
+}
+
+void LibraryCore::handle_opened(RemoteFile& file) {
+  Ref<RemoteFile> oldest;
+  {
+    sync::MutexLock lock(mutex_);
+    handles_.remove(&file);
+    handles_.push_back(&file);
+    if (handles_.size() <= kHandlesMax) return;
+    RemoteFile* first = handles_.front();
+    // Busy ones get another turn; the file's destructor takes it out, so the pointer is good.
+    handles_.splice(handles_.end(), handles_, handles_.begin());
+    if (!first->ref_try_get()) return;
+    oldest = Ref<RemoteFile>::adopt(first);
+  }
+  if (oldest->close_idle_handle()) forget_handle(oldest.get());
+}
+
+void LibraryCore::forget_handle(RemoteFile* file) {
+  sync::MutexLock lock(mutex_);
+  handles_.remove(file);
 }
 
 }  // namespace netfs

@@ -9,6 +9,7 @@
 // `waiting` blocks on the origin (open, stat), `readers` on the cache's disk.
 
 #include <atomic>
+#include <list>
 #include <string>
 #include <unordered_map>
 
@@ -70,6 +71,11 @@ class LibraryCore : public RefCounted<LibraryCore> {
   Ref<RemoteFile> enter_file(const std::string& key, Ref<RemoteFile> file) EXCLUDES(mutex_);
   void forget_file(const std::string& key, const RemoteFile* file) EXCLUDES(mutex_);
 
+  // A file has opened its handle at the origin; those longest open and idle are closed when there
+  // are too many, for servers bound their number.  Not under a lock.
+  void handle_opened(RemoteFile& file) EXCLUDES(mutex_);
+  void forget_handle(RemoteFile* file) EXCLUDES(mutex_);
+
  private:
   static void time_out_requests(const Ref<LibraryCore>& core);
   void arm_timer(MonoTime at);
@@ -78,6 +84,7 @@ class LibraryCore : public RefCounted<LibraryCore> {
   sync::CondVar no_subrequest_;
   // Not counted references: a file takes itself out when its last one goes.
   std::unordered_map<std::string, RemoteFile*> files_ GUARDED_BY(mutex_);
+  std::list<RemoteFile*> handles_ GUARDED_BY(mutex_);  // files that have one, longest first
 };
 
 }  // namespace netfs

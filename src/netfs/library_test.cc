@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "netfs/testing/reading.h"
+#include "sync/thread.h"
 
 namespace netfs {
 namespace {
@@ -46,6 +47,70 @@ TEST(Library, SecondLibraryOverTheSameCacheReadsWithoutTheOrigin) {
   EXPECT_EQ(fixture.library->stats().hits.get(), 1U);
   EXPECT_TRUE(file->sealed());
   EXPECT_TRUE(file->hand_out().ok());
+}
+
+// Servers bound the number of open files; a file that is kept open here need not be open there.
+TEST(Library, IdleFilesAreClosedAtTheOriginAndOpenedAgainWhenNeeded) {
+  LibraryFixture fixture;
+  std::vector<Ref<File>> files;
+  for (int i = 0; i < 300; ++i) {
+    const std::string name = "f" + std::to_string(i);
+    fixture.origin.add_pattern(name, 200 * kKiB, static_cast<uint64_t>(i));
+    files.push_back(fixture.open(name));
+    ASSERT_TRUE(LibraryFixture::read(*files.back(), {0, 100}).ok());
+  }
+  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(20));
+  while (fixture.origin.open_files() > 140 && !deadline.passed(Clock::system().now())) {
+  }
+  EXPECT_LE(fixture.origin.open_files(), 140U);
+  for (uint64_t i = 0; i < 300; ++i) {
+    const Result<std::string> bytes = LibraryFixture::read(*files[i], {100 * kKiB, 100});
+    ASSERT_TRUE(bytes.ok());
+    ASSERT_EQ(bytes.value(), pattern(i, {100 * kKiB, 100}));
+  }
+}
+
+TEST(Library, CloseEndsWaitingReadsAndRefusesNewOnes) {
+  LibraryFixture fixture;
+  fixture.origin.add_pattern("a", kMiB, 1);
+  const Ref<File> file = fixture.open("a");
+  fixture.origin.hold_reads();
+  const PendingRead pending = LibraryFixture::begin_read(*file, {0, 100});
+  ASSERT_TRUE(
+      fixture.origin.wait_for_held(1, Deadline::after(Clock::system(), std::chrono::seconds(20))));
+  sync::Thread closer("closer", [&] { fixture.library->close(); });
+  EXPECT_TRUE(pending.take().is_error(ECANCELED));
+  EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ECANCELED));
+  EXPECT_EQ(fixture.library->stats().subrequests_open, 1U);
+  fixture.origin.release_reads();  // close() waits for it
+  closer.join();
+  EXPECT_EQ(fixture.library->stats().subrequests_open, 0U);
+}
+
+TEST(Library, CloseIsBoundedWhenTheOriginNeverTerminates) {
+  LibraryFixture fixture({.timeout = std::chrono::milliseconds(100)});
+  fixture.origin.add_pattern("a", kMiB, 1);
+  fixture.origin.set_fault([](const SimulatedRead&) { return Fault{.kind = Fault::kHang}; });
+  const MonoTime began = Clock::system().now();
+  {
+    const Ref<File> file = fixture.open("a");
+    EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ETIMEDOUT));
+  }
+  fixture.library->close();
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(10));
+  EXPECT_GT(fixture.pool.used_bytes(), 0U);
+  fixture.library.reset();
+  fixture.origin.release_hung();  // what it writes into is still there
+  EXPECT_EQ(fixture.pool.used_bytes(), 0U);
+}
+
+TEST(Library, OriginWithoutRangeReadsIsRefusedWithAReason) {
+  OriginCapabilities capabilities;
+  capabilities.range_reads = false;
+  SimulatedOrigin origin({.capabilities = capabilities});
+  BufferPool pool(kMiB, 0);
+  const auto library = Library::create({.origin = origin, .pool = pool});
+  EXPECT_TRUE(library.is_error(ENOTSUP));
 }
 
 }  // namespace

@@ -201,6 +201,7 @@ void RemoteFile::open_origin() {
     }
   }
   std::move(follow).run();
+  if (opened.ok()) core_->handle_opened(*this);
 }
 
 void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {

@@ -25,6 +25,7 @@ RemoteFile::RemoteFile(Ref<LibraryCore> core, std::string key, FileVersion versi
 // Nobody holds a reference any more: no request, no subrequest, no work.
 RemoteFile::~RemoteFile() {
   core_->forget_file(key_, this);
+  core_->forget_handle(this);
   sync::MutexLock lock(mutex_);
   for (const auto& [begin, fetch] : table_.all()) {
     core_->memory.remove(*fetch);
@@ -132,6 +133,17 @@ void RemoteFile::end_request(ReadRequest& request, Error error) {
     finish_locked(request, std::move(error), follow);
   }
   std::move(follow).run();
+}
+
+bool RemoteFile::close_idle_handle() {
+  std::shared_ptr<OriginFile> closed;  // destroyed without the lock
+  sync::MutexLock lock(mutex_);
+  if (in_flight_ > 0 || !queued_.empty() || opening_) return false;
+  closed = std::move(handle_);
+  handle_ = nullptr;
+  handle_confirmed_ = false;
+  lock.unlock();
+  return true;
 }
 
 void RemoteFile::drop(Fetch& fetch) {

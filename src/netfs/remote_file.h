@@ -50,6 +50,8 @@ class RemoteFile final : public File {
   // For the library: ends a request that is not finished.
   void end_request(ReadRequest& request, Error error) EXCLUDES(mutex_);
   [[nodiscard]] std::string what_it_waits_for(const ReadRequest& request) const EXCLUDES(mutex_);
+  // For the library: closes the origin's file if nothing needs it now; a later miss opens it again.
+  bool close_idle_handle() EXCLUDES(mutex_);
   // For the block memory: a filled fetch leaves the table.
   void drop(Fetch& fetch) EXCLUDES(mutex_);
 

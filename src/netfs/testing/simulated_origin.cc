@@ -17,10 +17,14 @@ struct SimulatedOrigin::Node {
 };
 
 struct SimulatedOrigin::Handle final : OriginFile {
-  explicit Handle(std::string p, std::shared_ptr<Node> n)
-      : path(std::move(p)), node(std::move(n)) {}
+  Handle(std::string p, std::shared_ptr<Node> n, std::shared_ptr<std::atomic<uint64_t>> c)
+      : path(std::move(p)), node(std::move(n)), count(std::move(c)) {
+    ++*count;
+  }
+  ~Handle() override { --*count; }
   const std::string path;
   const std::shared_ptr<Node> node;
+  const std::shared_ptr<std::atomic<uint64_t>> count;
 };
 
 // What a read is answered with once its turn has come.
@@ -42,6 +46,7 @@ std::string parent_of(const std::string& path) {
 SimulatedOrigin::SimulatedOrigin(Options options)
     : options_(std::move(options)),
       mutex_(kSimulatedOriginLock),
+      open_files_(std::make_shared<std::atomic<uint64_t>>(0)),
       workers_({.name = "sim-origin", .threads = options_.threads}) {
   sync::MutexLock lock(mutex_);
   auto root = std::make_shared<Node>();
@@ -305,7 +310,7 @@ Result<std::unique_ptr<OriginFile>> SimulatedOrigin::open(const std::string& pat
   std::shared_ptr<Node> node = find_locked(path);
   if (!node) return Error(ENOENT, "simulated.open");
   if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "simulated.open");
-  return std::unique_ptr<OriginFile>(std::make_unique<Handle>(path, std::move(node)));
+  return std::unique_ptr<OriginFile>(std::make_unique<Handle>(path, std::move(node), open_files_));
 }
 
 void SimulatedOrigin::issue_read(Subrequest& subrequest) {

@@ -16,6 +16,7 @@
 //     return std::nullopt;
 //   });
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
@@ -105,6 +106,7 @@ class SimulatedOrigin final : public Origin {
   bool wait_for_held(size_t count, Deadline deadline);
   void release_hung();
   [[nodiscard]] Counts counts() const;
+  [[nodiscard]] uint64_t open_files() const { return *open_files_; }
 
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return options_.capabilities;
@@ -144,6 +146,7 @@ class SimulatedOrigin final : public Origin {
   uint64_t next_identity_ GUARDED_BY(mutex_) = 1;
   int metadata_error_ GUARDED_BY(mutex_) = 0;
   bool holding_ GUARDED_BY(mutex_) = false;
+  const std::shared_ptr<std::atomic<uint64_t>> open_files_;  // handles may outlive us
   sync::WorkQueue workers_;
 };
 
