@@ -53,12 +53,13 @@ uint64_t sip_hash(std::array<uint64_t, 2> key, std::string_view data) {
   return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
 }
 
-InodeNumbers::InodeNumbers(std::string_view volume_key)
+InodeNumbers::InodeNumbers(std::string_view volume_key, unsigned bits)
     // Any fixed keys serve: what matters is that they are the same at the next start.
-    : key_{sip_hash({1, 2}, volume_key), sip_hash({3, 4}, volume_key)} {}
+    : key_{sip_hash({1, 2}, volume_key), sip_hash({3, 4}, volume_key)},
+      mask_(UINT64_MAX >> (64 - bits)) {}
 
 uint64_t InodeNumbers::acquire(std::string_view identity) {
-  uint64_t number = sip_hash(key_, identity);
+  uint64_t number = sip_hash(key_, identity) & mask_;
   const uint64_t check = sip_hash({key_[1], key_[0]}, identity);
   for (bool first = true;; first = false, ++number) {
     if (number == 0) continue;

@@ -19,7 +19,8 @@ namespace netfs::vfs {
 
 class InodeNumbers {
  public:
-  explicit InodeNumbers(std::string_view volume_key);
+  // `bits`: of the hash that are used; fewer than 64 only to see collisions.
+  explicit InodeNumbers(std::string_view volume_key, unsigned bits = 64);
 
   // The number of `identity`, held once more.
   uint64_t acquire(std::string_view identity);
@@ -33,7 +34,8 @@ class InodeNumbers {
     uint32_t count;
   };
 
-  std::array<uint64_t, 2> key_;
+  const std::array<uint64_t, 2> key_;
+  const uint64_t mask_;
   std::unordered_map<uint64_t, Held> held_;
   uint64_t collisions_ = 0;
 };

@@ -58,10 +58,10 @@ OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
     counters_.not_handed_out[static_cast<size_t>(why)].add();
     return OpenMode::kDaemon;
   };
+  if (prepared == Prepared::kDaemon) return OpenMode::kDaemon;  // and counted by who prepared it
   if (!passthrough_) return serve(NotHandedOut::kNotNegotiated);
   const OpenState& state = node.open_state();
   if (prepared == Prepared::kHandOut || state.was_handed_out) return OpenMode::kHandedOut;
-  if (prepared == Prepared::kDaemon) return OpenMode::kDaemon;  // counted there
   if (state.hand_out_failed) return serve(NotHandedOut::kRefused);
   if (is_hot(node)) return serve(NotHandedOut::kHot);
   if (!state.file || sealed) return OpenMode::kClosed;

@@ -7,5 +7,6 @@ namespace netfs::vfs {
 
 inline constinit sync::LockClass kTestOriginLock{"test.vfs_origin"};
 inline constinit sync::LockClass kTestLibraryLock{"test.vfs_library"};
+inline constinit sync::LockClass kTestWaitLock{"test.vfs_wait"};
 
 }  // namespace netfs::vfs

@@ -171,6 +171,21 @@ class MountFixture : public testing::Test {
     return names;
   }
 
+  // For what happens on another thread and tells nobody; false after a long time.
+  template <class Condition>
+  static bool wait_for(Condition condition) {
+    const Deadline deadline = Deadline::after(Clock::system(), fuse::FakeKernel::kPatience);
+    sync::Mutex mutex(kTestWaitLock);
+    sync::CondVar pause;
+    sync::MutexLock lock(mutex);
+    while (!condition()) {
+      const MonoTime now = Clock::system().now();
+      if (deadline.passed(now)) return false;
+      pause.wait_until(mutex, now + std::chrono::milliseconds(1));
+    }
+    return true;
+  }
+
   static uint64_t not_handed_out(const Counters& counters, NotHandedOut why) {
     return counters.not_handed_out[static_cast<size_t>(why)].get();
   }

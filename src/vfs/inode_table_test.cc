@@ -1,0 +1,216 @@
+#include "vfs/inode_table.h"
+
+#include <gtest/gtest.h>
+#include <malloc.h>
+#include <set>
+
+#include "vfs/limits.h"
+
+namespace netfs::vfs {
+namespace {
+
+NodeInfo info_of(FileType type, const std::string& version, const std::string& identity = {}) {
+  NodeInfo info;
+  info.attributes.type = type;
+  info.attributes.permissions = 0644;
+  info.validator = {.strength = ValidatorStrength::kWeak, .bytes = version, .changed_at = {}};
+  info.identity = identity;
+  return info;
+}
+NodeInfo file_of(const std::string& version, const std::string& identity = {}) {
+  return info_of(FileType::kRegular, version, identity);
+}
+NodeInfo directory_of(const std::string& identity = {}) {
+  return info_of(FileType::kDirectory, "d", identity);
+}
+
+struct TableTest : testing::Test {
+  Counters counters;
+  Graveyard graveyard;
+  InodeTable table{"volume", directory_of(), 9, MonoTime{}, counters};
+
+  Node& add(Node& parent, std::string_view name, NodeInfo info) REQUIRES(table.mutex) {
+    return table.adopt(parent, name, std::move(info), MonoTime{}, graveyard);
+  }
+};
+
+TEST_F(TableTest, ForgettingTheLastLookupOfAnUnlistedNodeFreesIt) {
+  sync::MutexLock lock(table.mutex);
+  Node& node = add(table.root(), "file", file_of("1"));
+  const fuse::NodeId id = table.id(node);
+  table.add_lookup(node);
+  table.add_lookup(node);
+  table.set_absent(table.root(), "file", MonoTime{}, graveyard);
+  EXPECT_EQ(table.find(id), &node);
+  table.forget(id, 1, graveyard);
+  EXPECT_EQ(table.find(id), &node);
+  table.forget(id, 1, graveyard);
+  EXPECT_EQ(table.find(id), nullptr);
+  EXPECT_EQ(table.node_count(), 1U);
+}
+
+TEST_F(TableTest, ForgettingMoreThanWasLookedUpHarmsNobody) {
+  sync::MutexLock lock(table.mutex);
+  Node& node = add(table.root(), "file", file_of("1"));
+  const fuse::NodeId id = table.id(node);
+  table.add_lookup(node);
+  table.forget(id, 1000, graveyard);
+  table.forget(id, 1, graveyard);
+  table.forget(fuse::kRootNode, 1, graveyard);
+  table.forget(fuse::NodeId(uint64_t{55} << 48), 1, graveyard);
+  EXPECT_EQ(table.find(id), &node) << "its directory lists it";
+  EXPECT_NE(table.find(fuse::kRootNode), nullptr);
+  EXPECT_EQ(table.forgotten(), 1U);
+}
+
+TEST_F(TableTest, NodeidsAreNeverUsedAgain) {
+  sync::MutexLock lock(table.mutex);
+  std::set<uint64_t> ids;
+  for (int i = 0; i < 1000; ++i) {
+    Node& node = add(table.root(), "file", file_of(std::to_string(i)));
+    EXPECT_TRUE(ids.insert(table.id(node).value).second);
+  }
+  EXPECT_EQ(table.node_count(), 2U) << "their records are";
+}
+
+TEST_F(TableTest, AnotherEpochKnowsNoneOfTheOldNodeids) {
+  Counters other_counters;
+  InodeTable other("volume", directory_of(), 10, MonoTime{}, other_counters);
+  sync::MutexLock lock(table.mutex);
+  sync::MutexLock other_lock(other.mutex);
+  Node& node = add(table.root(), "file", file_of("1"));
+  Node& same = other.adopt(other.root(), "file", file_of("1"), MonoTime{}, graveyard);
+  EXPECT_EQ(other.find(table.id(node)), nullptr);
+  EXPECT_EQ(table.find(other.id(same)), nullptr);
+  EXPECT_EQ(table.record(node).ino, other.record(same).ino) << "st_ino is stable";
+  EXPECT_EQ(other_counters.stale_nodes.get(), 1U);
+}
+
+TEST_F(TableTest, VersionsShareTheInodeNumberAndNamesWithOneIdentityDo) {
+  sync::MutexLock lock(table.mutex);
+  Node& one = add(table.root(), "file", file_of("1", "id"));
+  table.add_lookup(one);
+  Node& two = add(table.root(), "file", file_of("2", "id"));
+  Node& link = add(table.root(), "link", file_of("2", "id"));
+  EXPECT_NE(table.id(one), table.id(two));
+  EXPECT_EQ(table.record(one).ino, table.record(two).ino);
+  EXPECT_EQ(table.record(one).ino, table.record(link).ino);
+  EXPECT_FALSE(InodeTable::is_current(one));
+  EXPECT_TRUE(InodeTable::is_current(two));
+}
+
+TEST_F(TableTest, WhatAReplacedDirectoryListedIsNotCurrent) {
+  sync::MutexLock lock(table.mutex);
+  Node& dir = add(table.root(), "dir", directory_of("1"));
+  Node& sub = add(dir, "sub", directory_of("2"));
+  Node& file = add(sub, "file", file_of("1", "3"));
+  table.add_lookup(file);
+  const fuse::NodeId id = table.id(file);
+  Node& other = add(table.root(), "dir", directory_of("4"));
+  EXPECT_FALSE(InodeTable::is_current(file));
+  EXPECT_EQ(InodeTable::path_of(file), "dir/sub/file");
+  EXPECT_EQ(table.child(other, "sub"), nullptr);
+  table.forget(id, 1, graveyard);
+  EXPECT_EQ(table.node_count(), 2U) << "all of the old tree has gone";
+}
+
+TEST_F(TableTest, AHandleKeepsItsNodeAndHandleIdsAreNotUsedAgain) {
+  sync::MutexLock lock(table.mutex);
+  Node& node = add(table.root(), "file", file_of("1"));
+  const fuse::NodeId id = table.id(node);
+  const fuse::HandleId handle = table.open_handle(node, OpenMode::kDaemon, graveyard);
+  table.set_absent(table.root(), "file", MonoTime{}, graveyard);
+  EXPECT_EQ(table.find(id), &node);
+  table.close_handle(handle, graveyard);
+  EXPECT_EQ(table.find(id), nullptr);
+  EXPECT_EQ(table.handle(handle), nullptr);
+  Node& next = add(table.root(), "file", file_of("1"));
+  EXPECT_NE(table.open_handle(next, OpenMode::kDaemon, graveyard), handle);
+}
+
+TEST_F(TableTest, TheSweeperTakesWhatNobodyHolds) {
+  sync::MutexLock lock(table.mutex);
+  constexpr int kNodes = 1000;
+  std::vector<fuse::NodeId> held;
+  for (int i = 0; i < kNodes; ++i) {
+    Node& node = add(table.root(), "f" + std::to_string(i), file_of("1"));
+    if (i % 10 != 0) continue;
+    table.add_lookup(node);
+    held.push_back(table.id(node));
+  }
+  for (int i = 0; i < 10 && table.unreferenced_count() > 50; ++i) table.sweep(50, graveyard);
+  EXPECT_EQ(table.unreferenced_count(), 50U);
+  for (const fuse::NodeId id : held) EXPECT_NE(table.find(id), nullptr);
+  // While the kernel holds more than the bound, there is nothing to do and nothing is looked at.
+  table.sweep(50, graveyard);
+  EXPECT_EQ(table.node_count(), held.size() + 1 + 50);
+}
+
+TEST_F(TableTest, AbsentNamesAreBounded) {
+  sync::MutexLock lock(table.mutex);
+  for (size_t i = 0; i < kAbsentNamesMax + 10; ++i) {
+    table.set_absent(table.root(), "f" + std::to_string(i), MonoTime{}, graveyard);
+  }
+  EXPECT_LE(table.root().directory->absent.size(), kAbsentNamesMax);
+  EXPECT_TRUE(table.root().directory->absent.contains("f" + std::to_string(kAbsentNamesMax + 9)));
+}
+
+// What a mount of SFTP or a local folder knows of each name: a validator and an identity of some 24
+// bytes, and its place in a listing.
+TEST_F(TableTest, AKnownNameTakesLessThanSixHundredBytes) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer's allocator does not count as the C library's does";
+#endif
+  constexpr size_t kNames = 100'000;
+  const size_t before = mallinfo2().uordblks;
+  sync::MutexLock lock(table.mutex);
+  Ref<Listing> listing = make_ref<Listing>();
+  for (size_t i = 0; i < kNames; ++i) {
+    const std::string number = std::to_string(1'000'000 + i);
+    Node& node = add(table.root(), "some-file-name-" + number,
+                     file_of("1600000000.4096." + number, "8:1:" + number + ":1600000000"));
+    listing->entries.push_back({.name_offset = static_cast<uint32_t>(listing->names.size()),
+                                .name_bytes = 22,
+                                .type = FileType::kRegular,
+                                .ino = table.record(node).ino,
+                                .node = table.id(node)});
+    listing->names += node.name;
+  }
+  listing->entries.shrink_to_fit();
+  listing->names.shrink_to_fit();
+  // Records lie in mapped memory, which mallinfo does not count.
+  const size_t bytes = mallinfo2().uordblks - before + kNames * sizeof(NodeRecord);
+  RecordProperty("bytes_per_name", static_cast<int>(bytes / kNames));
+  EXPECT_LT(bytes / kNames, 600U);
+}
+
+TEST(InodeNumbers, SipHashIsTheOneOfItsAuthors) {
+  // Key 00..0f, data 00..0e: the example in the paper's appendix.
+  std::string data;
+  for (char c = 0; c < 15; ++c) data += c;
+  EXPECT_EQ(sip_hash({0x0706050403020100, 0x0f0e0d0c0b0a0908}, data), 0xa129ca6149be45e5U);
+}
+
+TEST(InodeNumbers, TheSameVolumeAndIdentityGiveTheSameNumberEveryTime) {
+  InodeNumbers one("sftp://host/tree");
+  InodeNumbers again("sftp://host/tree");
+  InodeNumbers other("sftp://host/other");
+  EXPECT_EQ(one.acquire("ifile"), again.acquire("ifile"));
+  EXPECT_NE(one.acquire("ifile"), other.acquire("ifile"));
+  EXPECT_NE(one.acquire("ifile"), one.acquire("pfile"));
+}
+
+TEST(InodeNumbers, CollisionsAreToldApartWhileBothAreKnown) {
+  // With 8 bits of hash there are plenty.
+  InodeNumbers numbers("volume", 8);
+  std::set<uint64_t> seen;
+  for (int i = 0; i < 200; ++i) {
+    EXPECT_TRUE(seen.insert(numbers.acquire(std::to_string(i))).second) << i;
+  }
+  EXPECT_GT(numbers.collisions(), 0U);
+  EXPECT_EQ(seen.count(0), 0U);
+  for (const uint64_t number : seen) numbers.release(number);
+}
+
+}  // namespace
+}  // namespace netfs::vfs
