@@ -177,18 +177,18 @@ std::optional<CommitItem> Object::snapshot() {
   return item;
 }
 
-void Object::committed(const CommitItem& item) {
+bool Object::committed(const CommitItem& item) {
   store_.space().release(item.promised_bytes);
   sync::MutexLock lock(mutex_);
   recorded_use_seconds_.store(item.record.last_use.seconds);
-  if (killed_) return;
+  if (killed_) return false;
   recorded_ = true;
   recorded_sealed_ = item.seal;
   const uint64_t charged = item.record.allocated_bytes + in_flight_bytes_;
   store_.space().change(charged_bytes_, charged);
   charged_bytes_ = charged;
   // A block lost since the snapshot: the object is queued again already.
-  if (!item.complete || !map_.whole()) return;
+  if (!item.complete || !map_.whole()) return true;
   if (state() < ObjectState::kComplete) machine_.move(ObjectEvent::kCompleted);
   if (item.seal) {
     machine_.move(ObjectEvent::kSealed);
@@ -197,6 +197,7 @@ void Object::committed(const CommitItem& item) {
   } else {
     trim_chunks_locked();
   }
+  return true;
 }
 
 void Object::uncommitted(const CommitItem& item) {

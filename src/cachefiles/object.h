@@ -88,7 +88,8 @@ class Object final : public Cookie {
   Result<void> store(BlockIndex first, std::span<const std::byte> data);
   void allow_seal();
   std::optional<CommitItem> snapshot();
-  void committed(const CommitItem& item);
+  // False when it died meanwhile: what was recorded is to be removed again.
+  bool committed(const CommitItem& item);
   void uncommitted(const CommitItem& item);
   // Reads it all back; false when something was wrong (and has been dropped).
   bool verify();

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -95,6 +96,7 @@ class Store {
 
   // store_commit.cc
   Result<void> commit_in_turn();
+  void tell_committed(const CommitItem& item);
   void sync_items(std::vector<CommitItem>& items);
   bool sync_together(const std::vector<CommitItem>& items);
   Result<void> sync_one(CommitItem& item, bool synced_already);
@@ -111,6 +113,8 @@ class Store {
   void remove_doomed();
   void remove_object(const Doomed& doomed);
   void unlink_object(const Doomed& doomed);
+  void names_changed(const std::string& directory);
+  Result<void> sync_removed_names();
   [[nodiscard]] bool in_use(ObjectId object);
   void add_removals(IndexBatch& batch, std::vector<Doomed>& removals);
   Result<void> record_removals();
@@ -163,6 +167,7 @@ class Store {
   std::vector<Doomed> removals_ GUARDED_BY(mutex_);         // unlinked, the index still names them
   std::vector<Buried> graveyard_ GUARDED_BY(mutex_);        // dead, perhaps mapped
   std::vector<std::string> superseded_ GUARDED_BY(mutex_);  // keys of objects of old versions
+  std::set<std::string> changed_directories_ GUARDED_BY(mutex_);  // names went, not synced
   std::unordered_map<std::string, VolumeId> volumes_ GUARDED_BY(mutex_);
   uint32_t next_volume_ GUARDED_BY(mutex_) = 1;
 };

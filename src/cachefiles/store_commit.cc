@@ -55,10 +55,17 @@ Result<void> Store::commit_in_turn() {
     index_failed(recorded.error());
     return recorded;
   }
-  for (const CommitItem& item : items) item.object->committed(item);
+  for (const CommitItem& item : items) tell_committed(item);
   TRY(seal_large(std::move(items)));
   files_.close_retired();
   return index_->checkpoint(checkpoint_bytes());
+}
+
+void Store::tell_committed(const CommitItem& item) {
+  if (item.object->committed(item)) return;
+  // It died without knowing that it was recorded, so its removal does not count it.
+  if (!item.was_recorded) object_count_.fetch_sub(1);
+  if (item.seal && !item.was_sealed) sealed_count_.fetch_sub(1);
 }
 
 void Store::sync_items(std::vector<CommitItem>& items) {
@@ -158,7 +165,7 @@ Result<void> Store::seal_large(std::vector<CommitItem> items) {
   const Result<void> recorded = record(sealed);
   for (const CommitItem& item : sealed) {
     if (recorded.ok()) {
-      item.object->committed(item);
+      tell_committed(item);
     } else {
       item.object->uncommitted(item);
     }
@@ -186,7 +193,11 @@ Result<void> Store::record(std::vector<CommitItem>& items) {
     if (!item.seal && item.was_sealed) sealed_count_.fetch_sub(1);
   }
   std::vector<ObjectId> gone;
-  for (const Doomed& doomed : removals) gone.push_back(doomed.object);
+  for (const Doomed& doomed : removals) {
+    gone.push_back(doomed.object);
+    if (doomed.recorded) object_count_.fetch_sub(1);
+    if (doomed.recorded && doomed.sealed) sealed_count_.fetch_sub(1);
+  }
   table_.end_dying(gone);
   return {};
 }

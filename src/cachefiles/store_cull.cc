@@ -115,8 +115,26 @@ void Store::remove_object(const Doomed& doomed) {
   removals_.push_back(doomed);
 }
 
+void Store::names_changed(const std::string& directory) {
+  sync::MutexLock lock(mutex_);
+  changed_directories_.insert(directory);
+}
+
+// Only a clean end needs it: after any other, what the index does not name is removed again.
+Result<void> Store::sync_removed_names() {
+  std::set<std::string> directories;
+  {
+    sync::MutexLock lock(mutex_);
+    directories.swap(changed_directories_);
+  }
+  if (directories.size() > kFileSyncsMax) return disk_.sync_all();
+  for (const std::string& directory : directories) TRY(disk_.sync_directory(directory));
+  return {};
+}
+
 void Store::unlink_object(const Doomed& doomed) {
   files_.retire(doomed.object);
+  names_changed(data_directory(doomed.object));
   if (doomed.maybe_mapped && in_use(doomed.object)) {
     // Its space is not free before its last user is gone: it waits under another name for that.
     const Result<void> buried = disk_.rename(data_path(doomed.object), dead_path(doomed.object));
@@ -161,7 +179,6 @@ void Store::add_removals(IndexBatch& batch, std::vector<Doomed>& removals) {
 
 Result<void> Store::record_removals() {
   std::vector<CommitItem> none;
-  std::vector<Doomed> counted;
   {
     sync::MutexLock lock(mutex_);
     if (removals_.empty()) return {};
@@ -229,6 +246,7 @@ void Store::empty_graveyard() {
         file.ok() ? file.value()->only_user() : Result<bool>(file.error());
     const bool mapped = only_user.ok() && !only_user.value();
     const Result<void> gone = mapped ? Result<void>() : disk_.remove(path);
+    if (!mapped) names_changed("dead");
     if (mapped || (!gone.ok() && !gone.is_error(ENOENT))) {
       kept.push_back(one);
     } else {

@@ -324,7 +324,7 @@ Result<void> Store::close() {
   if (done.ok()) done = write_recency();
   if (done.ok()) done = record_removals();
   // Names and files that were removed must be gone before the index says that the end was clean.
-  if (done.ok()) done = disk_.sync_all();
+  if (done.ok()) done = sync_removed_names();
   if (done.ok() && !index_damaged_.load()) {
     IndexBatch batch;
     add_meta(batch, true);
