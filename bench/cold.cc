@@ -26,6 +26,7 @@ struct ColdMount {
     lab.remove_cache(cache);
     TRY(warm_file(source.path));
     mounted.emplace(TRY(lab.mount(client)));
+    if (client.name == "netfs") return lab.await_connected(*mounted);
     return {};
   }
   Result<Work> run() {

@@ -37,6 +37,7 @@ struct FarMount {
     lab.remove_cache(cache);
     TRY(warm_file(source.path));
     mounted.emplace(TRY(lab.mount(client)));
+    if (client.name == "netfs") return lab.await_connected(*mounted);
     return {};
   }
   Result<Work> run() {

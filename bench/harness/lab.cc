@@ -96,6 +96,10 @@ Result<void> Lab::await_sealed(const Mount& mount, const std::vector<FileSpec>& 
   return bench::await_sealed({options_.netfs_program, mount.directory()}, files);
 }
 
+Result<void> Lab::await_connected(const Mount& mount) const {
+  return bench::await_connected({options_.netfs_program, mount.directory()});
+}
+
 Result<void> Lab::await_stored(const Mount& mount) const {
   return bench::await_stored({options_.netfs_program, mount.directory()});
 }

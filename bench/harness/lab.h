@@ -63,6 +63,8 @@ class Lab {
   // Reads the files (paths on the mount) until each open is handed to the kernel: they are sealed.
   // ETIMEDOUT after two minutes.
   Result<void> await_sealed(const Mount& mount, const std::vector<FileSpec>& files) const;
+  // Waits until the origin has opened the connections it wants.
+  Result<void> await_connected(const Mount& mount) const;
   // Waits until nothing is left to be stored in the cache, or a minute.
   Result<void> await_stored(const Mount& mount) const;
   // Removes the cache that client() named.

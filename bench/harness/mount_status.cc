@@ -16,6 +16,7 @@ using nlohmann::json;
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kStatusTimeout{20};
+constexpr std::chrono::seconds kConnectedTimeout{10};
 constexpr std::chrono::seconds kStoredTimeout{60};
 constexpr std::chrono::seconds kSealedTimeout{120};
 
@@ -77,6 +78,23 @@ Result<json> status_of(const StatusOf& mount) {
   json status = json::parse(text, nullptr, false);
   if (status.is_discarded()) return Error(EPROTO, "bench.status", "netfs status gave no JSON");
   return status;
+}
+
+Result<void> await_connected(const StatusOf& mount) {
+  auto until = steady_clock::now() + kConnectedTimeout;
+  while (steady_clock::now() < until) {
+    json status = TRY(status_of(mount));
+    const json* origin = object_with(status, "origin");
+    if (origin == nullptr || !origin->at("origin").is_array()) return lacks("the origin");
+    std::string connections;
+    for (const json& line : origin->at("origin")) {
+      if (line.value("name", "") == "connections") connections = line.value("value", "");
+    }
+    size_t of = connections.find(" of ");
+    if (of == std::string::npos || connections.substr(0, of) == connections.substr(of + 4)) break;
+    pause_a_little();
+  }
+  return {};
 }
 
 Result<void> await_stored(const StatusOf& mount) {

@@ -20,6 +20,10 @@ struct StatusOf {
 // EPROTO: it answered no JSON.
 Result<nlohmann::json> status_of(const StatusOf& mount);
 
+// Until the origin has opened all the connections it wants ("connections: 9 of 9"), or ten seconds:
+// an origin without any, or one that gets no more, is not waited for.
+Result<void> await_connected(const StatusOf& mount);
+
 // Until every store that was begun has ended and is committed.  ETIMEDOUT after a minute.
 Result<void> await_stored(const StatusOf& mount);
 
