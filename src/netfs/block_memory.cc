@@ -10,6 +10,11 @@ bool was_read(const Fetch& fetch) {
   return fetch.consumed_bytes.load(std::memory_order_relaxed) >= fetch.range.length_bytes;
 }
 
+// Fetched ahead of a reader who is on his way.  What a reader asked for himself he has had.
+bool is_awaited(const Fetch& fetch, MonoTime unread_before) {
+  return fetch.request_id == 0 && !was_read(fetch) && fetch.filled_at >= unread_before;
+}
+
 }  // namespace
 
 void BlockMemory::add(Fetch& fetch, RemoteFile& file) {
@@ -56,15 +61,12 @@ std::vector<BlockMemory::Victim> BlockMemory::take_oldest(size_t bytes, MonoTime
   std::vector<Victim> victims;
   size_t found = 0;
   sync::MutexLock lock(mutex_);
-  for (const bool unread_too : {false, true}) {
-    for (auto at = entries_.begin(); at != entries_.end() && found < bytes;) {
-      const auto entry = at++;
-      const Fetch& fetch = *entry->fetch;
-      if (!fetch.store_is_over()) continue;
-      if (!was_read(fetch) && (!unread_too || fetch.filled_at >= unread_before)) continue;
-      const size_t capacity = fetch.buffer->capacity_bytes();
-      if (take_locked(entry, victims)) found += capacity;
-    }
+  for (auto at = entries_.begin(); at != entries_.end() && found < bytes;) {
+    const auto entry = at++;
+    const Fetch& fetch = *entry->fetch;
+    if (!fetch.store_is_over() || is_awaited(fetch, unread_before)) continue;
+    const size_t capacity = fetch.buffer->capacity_bytes();
+    if (take_locked(entry, victims)) found += capacity;
   }
   return victims;
 }

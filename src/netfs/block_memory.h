@@ -1,9 +1,8 @@
 #pragma once
 // BlockMemory: which filled blocks to let go of when memory is short: those longest unused.
 //
-// Order of going: blocks that were read and are stored; blocks that were read and will not be;
-// blocks that were fetched ahead and that nobody has read.  Blocks whose store is queued stay: the
-// queue holds their memory anyway.  Thread-safe.
+// Blocks whose store is queued stay, for the queue holds their memory anyway; so do, for a time,
+// blocks that were fetched ahead of a reader who is on his way.  Thread-safe.
 
 #include <cstddef>
 #include <list>
@@ -31,8 +30,8 @@ class BlockMemory {
   // Takes up to `count_max` of the oldest out of the list that were read and are stored.  The
   // caller drops them from their files.
   [[nodiscard]] std::vector<Victim> take_idle(size_t count_max) EXCLUDES(mutex_);
-  // Takes the oldest out of the list until they hold `bytes`; unread ones only if they were filled
-  // before `unread_before`.
+  // Takes the oldest out of the list until they hold `bytes`; those fetched ahead and not read yet
+  // only if they were filled before `unread_before`.
   [[nodiscard]] std::vector<Victim> take_oldest(size_t bytes, MonoTime unread_before)
       EXCLUDES(mutex_);
 

@@ -3,6 +3,7 @@
 #include "netfs/library.h"
 
 #include <gtest/gtest.h>
+#include <random>
 
 #include "netfs/testing/reading.h"
 #include "sync/thread.h"
@@ -67,6 +68,29 @@ TEST(Library, IdleFilesAreClosedAtTheOriginAndOpenedAgainWhenNeeded) {
     const Result<std::string> bytes = LibraryFixture::read(*files[i], {100 * kKiB, 100});
     ASSERT_TRUE(bytes.ok());
     ASSERT_EQ(bytes.value(), pattern(i, {100 * kKiB, 100}));
+  }
+}
+
+// Each read of 4 KiB keeps a block of 64 KiB: whatever their number, within the budget.
+TEST(Library, RandomSmallReadsStayWithinTheMemoryBudget) {
+  for (const bool cached : {true, false}) {
+    LibraryFixture fixture({.offload = {.queue_bytes_max = kMiB},
+                            .budget_bytes = 4 * kMiB,
+                            .readahead = true,
+                            .cached = cached});
+    fixture.origin.add_pattern("a", 1024 * kMiB, 1);
+    if (cached) fixture.cache.block_stores();
+    const Ref<File> file = fixture.open("a");
+    const std::unique_ptr<ReadStream> stream = file->open_stream();
+    std::mt19937_64 random(1);
+    size_t most = 0;
+    for (int i = 0; i < 1000; ++i) {
+      const uint64_t at = (random() % (256 * kKiB)) * 4 * kKiB;
+      ASSERT_TRUE(LibraryFixture::read(*file, {at, 4 * kKiB}, stream.get()).ok());
+      most = std::max(most, fixture.pool.used_bytes());
+    }
+    EXPECT_LE(most, 4 * kMiB + 256 * kKiB);
+    EXPECT_GE(most, 3 * kMiB);
   }
 }
 

@@ -133,7 +133,13 @@ Ref<Fetch> RemoteFile::new_fetch_locked(ByteRange range, Ref<Buffer> buffer, uin
   fetch->racy = is_racy(version_.validator, core_->capabilities.validator_granularity,
                         core_->options.clock.wall());
   table_.insert(fetch);
-  queued_.push_back(fetch);
+  // Who waits goes before what is fetched ahead.
+  const auto place =
+      request_id == 0 ? queued_.end()
+                      : std::find_if(queued_.begin(), queued_.end(), [](const Ref<Fetch>& queued) {
+                          return queued->request_id == 0;
+                        });
+  queued_.insert(place, fetch);
   return fetch;
 }
 

@@ -5,16 +5,9 @@
 #include <utility>
 
 #include "netfs/lock_classes.h"
+#include "netfs/testing/simulated_node.h"
 
 namespace netfs {
-
-struct SimulatedOrigin::Node {
-  Attributes attributes;
-  std::string content;  // of a file without a pattern, or a link's target
-  std::optional<uint64_t> pattern_seed;
-  uint64_t identity = 0;
-  uint64_t version = 1;
-};
 
 struct SimulatedOrigin::Handle final : OriginFile {
   Handle(std::string p, std::shared_ptr<Node> n, std::shared_ptr<std::atomic<uint64_t>> c)
@@ -33,15 +26,6 @@ struct SimulatedOrigin::Answer {
   uint64_t progress_bytes = 0;
   bool hangs = false;
 };
-
-namespace {
-
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? std::string() : path.substr(0, slash);
-}
-
-}  // namespace
 
 SimulatedOrigin::SimulatedOrigin(Options options)
     : options_(std::move(options)),
@@ -70,107 +54,6 @@ SimulatedOrigin::~SimulatedOrigin() {
   for (Subrequest* subrequest : left) {
     subrequest->terminated({.transferred_bytes = Error(ECANCELED, "simulated.read")});
   }
-}
-
-std::shared_ptr<SimulatedOrigin::Node> SimulatedOrigin::find_locked(const std::string& path) const {
-  const auto found = nodes_.find(path);
-  return found == nodes_.end() ? nullptr : found->second;
-}
-
-void SimulatedOrigin::put_locked(const std::string& path, std::shared_ptr<Node> node) {
-  if (!path.empty() && !find_locked(parent_of(path))) {
-    auto directory = std::make_shared<Node>();
-    directory->attributes.type = FileType::kDirectory;
-    directory->attributes.permissions = 0755;
-    directory->attributes.mtime = {kOldMtime, 0};
-    put_locked(parent_of(path), std::move(directory));
-  }
-  if (node->identity == 0) node->identity = next_identity_++;
-  node->attributes.ctime = node->attributes.mtime;
-  node->attributes.atime = node->attributes.mtime;
-  node->attributes.allocated_bytes = node->attributes.size_bytes;
-  nodes_[path] = std::move(node);
-}
-
-void SimulatedOrigin::put(const std::string& path, std::shared_ptr<Node> node) {
-  sync::MutexLock lock(mutex_);
-  put_locked(path, std::move(node));
-}
-
-void SimulatedOrigin::add_directory(const std::string& path) {
-  auto node = std::make_shared<Node>();
-  node->attributes.type = FileType::kDirectory;
-  node->attributes.permissions = 0755;
-  node->attributes.mtime = {kOldMtime, 0};
-  put(path, std::move(node));
-}
-
-void SimulatedOrigin::add_file(const std::string& path, std::string content, int64_t mtime) {
-  auto node = std::make_shared<Node>();
-  node->attributes.type = FileType::kRegular;
-  node->attributes.permissions = 0644;
-  node->attributes.size_bytes = content.size();
-  node->attributes.mtime = {mtime, 0};
-  node->content = std::move(content);
-  put(path, std::move(node));
-}
-
-void SimulatedOrigin::add_pattern(const std::string& path, uint64_t size_bytes, uint64_t seed) {
-  auto node = std::make_shared<Node>();
-  node->attributes.type = FileType::kRegular;
-  node->attributes.permissions = 0644;
-  node->attributes.size_bytes = size_bytes;
-  node->attributes.mtime = {kOldMtime, 0};
-  node->pattern_seed = seed;
-  put(path, std::move(node));
-}
-
-void SimulatedOrigin::add_symlink(const std::string& path, std::string target) {
-  auto node = std::make_shared<Node>();
-  node->attributes.type = FileType::kSymlink;
-  node->attributes.permissions = 0777;
-  node->attributes.size_bytes = target.size();
-  node->attributes.mtime = {kOldMtime, 0};
-  node->content = std::move(target);
-  put(path, std::move(node));
-}
-
-void SimulatedOrigin::write(const std::string& path, std::string content) {
-  sync::MutexLock lock(mutex_);
-  const std::shared_ptr<Node> node = find_locked(path);
-  NETFS_ASSERT(node);
-  node->attributes.size_bytes = content.size();
-  ++node->attributes.mtime.seconds;
-  node->content = std::move(content);
-  node->pattern_seed.reset();
-  ++node->version;
-}
-
-void SimulatedOrigin::replace(const std::string& path, std::string content) {
-  auto node = std::make_shared<Node>();
-  sync::MutexLock lock(mutex_);
-  const std::shared_ptr<Node> before = find_locked(path);
-  NETFS_ASSERT(before);
-  node->attributes = before->attributes;
-  node->attributes.size_bytes = content.size();
-  ++node->attributes.mtime.seconds;
-  node->content = std::move(content);
-  node->version = before->version + 1;
-  put_locked(path, std::move(node));
-}
-
-void SimulatedOrigin::remove(const std::string& path) {
-  sync::MutexLock lock(mutex_);
-  nodes_.erase(path);
-}
-
-void SimulatedOrigin::set_attributes(const std::string& path, Attributes attributes) {
-  sync::MutexLock lock(mutex_);
-  const std::shared_ptr<Node> node = find_locked(path);
-  NETFS_ASSERT(node);
-  attributes.size_bytes = node->attributes.size_bytes;
-  attributes.type = node->attributes.type;
-  node->attributes = attributes;
 }
 
 void SimulatedOrigin::set_fault(std::function<std::optional<Fault>(const SimulatedRead&)> fault) {
