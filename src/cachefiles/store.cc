@@ -78,7 +78,7 @@ Result<Ref<Object>> Store::lookup(VolumeId volume, CookieKey key) {
 
 Result<std::vector<Store::Found>> Store::find_versions(VolumeId volume, const CookieKey& key) {
   std::vector<Found> found;
-  bool damaged = false;
+  std::vector<std::string> damaged;
   const std::string prefix = object_prefix(volume, key.identity);
   TRY(index_->scan(prefix, prefix, [&](std::string_view record_key, std::string_view value) {
     const std::optional<ObjectKeyParts> parts = parse_object_key(record_key);
@@ -86,12 +86,17 @@ Result<std::vector<Store::Found>> Store::find_versions(VolumeId volume, const Co
     if (parts && record) {
       found.push_back({parts->object, std::move(*record)});
     } else {
-      damaged = true;
+      damaged.emplace_back(record_key);
     }
     return true;
   }));
-  // A damaged record's object is an orphan for the next recovery.
-  if (damaged) counters_.damaged_records.add();
+  if (damaged.empty()) return found;
+  // Whatever it was, the writer's side removes it.
+  counters_.damaged_records.add(damaged.size());
+  sync::MutexLock lock(mutex_);
+  if (superseded_.size() < kSupersededMax) {
+    superseded_.insert(superseded_.end(), damaged.begin(), damaged.end());
+  }
   return found;
 }
 

@@ -82,9 +82,12 @@ uint64_t Store::cull_one(const std::string& object_key, ObjectId object, int64_t
     doomed.object = object;
     doomed.object_key = object_key;
     doomed.recorded_use_seconds = use_seconds;
-    doomed.recorded = true;
+    doomed.recorded = record.has_value();
     doomed.has_file = true;
-    doomed.charged_bytes = record ? record->allocated_bytes : 0;
+    const Result<FileStat> st = disk_.stat(data_path(object));
+    doomed.charged_bytes = record    ? record->allocated_bytes
+                           : st.ok() ? st.value().allocated_bytes
+                                     : 0;
     doomed.sealed = record && record->state == StoredState::kSealed;
     doomed.maybe_mapped = doomed.sealed;
   }
@@ -227,8 +230,8 @@ void Store::remove_superseded() {
     const Result<std::optional<std::string>> value = index_->get(key);
     if (!parts || !value.ok() || !value.value()) continue;
     const std::optional<ObjectRecord> record = decode_object(key, *value.value());
-    if (!record) continue;
-    cull_one(key, parts->object, record->last_use.seconds, Mapped::kBuried);
+    const int64_t last_use = record ? record->last_use.seconds : 0;
+    cull_one(key, parts->object, last_use, Mapped::kBuried);
   }
 }
 
@@ -267,10 +270,18 @@ void Store::maintain() {
     }
     return;
   }
+  bool queued = false;
+  {
+    sync::MutexLock lock(mutex_);
+    queued = !queued_.empty();
+  }
+  // Blocks that were lost and seals to be verified again come without anybody storing.
+  Result<void> done;
+  if (queued) done = commit_in_turn();
   remove_doomed();
   remove_superseded();
   empty_graveyard();
-  Result<void> done = write_recency();
+  if (done.ok()) done = write_recency();
   const uint64_t used = space_.used_bytes() + index_->used_bytes();
   const uint64_t limit = space_.limit_bytes();
   if (done.ok() && used > limit) cull_in_turn(used - limit);

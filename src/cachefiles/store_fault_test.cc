@@ -163,6 +163,20 @@ TEST_F(StoreFaultTest, SealedObjectIsVerifiedAgainAfterAnUncleanEnd) {
   EXPECT_EQ(store_->cache().usage().damaged_blocks, 1u);
 }
 
+TEST_F(StoreFaultTest, MaintainVerifiesAndSealsAgainWithoutAnyStore) {
+  const Ref<Cookie> first = store_->lookup("a", bytes_.size());
+  store_->seal(*first, bytes_);
+  disk_.crash_at(0);
+  store_.reset();
+  disk_.restart(SimDisk::Lost::kNothing, 1);
+  reopen();
+  const Ref<Cookie> cookie = store_->lookup("a", bytes_.size());
+  ASSERT_EQ(cookie->state(), ObjectState::kComplete);
+  store_->writer().maintain();
+  EXPECT_EQ(cookie->state(), ObjectState::kSealed);
+  EXPECT_EQ(store_->cache().usage().sealed_count, 1u);
+}
+
 TEST_F(StoreFaultTest, AnyFlippedBitOfTheIndexNeverMakesAWrongByteOrACrash) {
   for (int i = 0; i < 20; ++i) {
     const Ref<Cookie> cookie = store_->lookup("f" + std::to_string(i), bytes_.size());
