@@ -7,10 +7,9 @@
 //
 //   if (kill_process(worker, SIGKILL) == ESRCH) ...
 
+#include <cerrno>
 #include <signal.h>
 #include <sys/types.h>
-
-#include <cerrno>
 
 #include "base/assert.h"
 
