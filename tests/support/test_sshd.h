@@ -26,6 +26,7 @@ class TestSshd {
   [[nodiscard]] std::vector<std::string> mount_options() const;
 
   [[nodiscard]] unsigned port() const { return port_; }
+  [[nodiscard]] pid_t pid() const { return process_->pid(); }
   [[nodiscard]] std::string key_file() const { return dir_ + "/key"; }
   [[nodiscard]] std::string known_hosts_file() const { return dir_ + "/known_hosts"; }
 

@@ -90,6 +90,7 @@ class Connection : public RefCounted<Connection> {
   void submit_close(std::string_view handle);
 
   [[nodiscard]] uint32_t serial() const { return serial_; }
+  [[nodiscard]] MonoTime now() const { return clock_.now(); }
   [[nodiscard]] bool up() const { return state_.load(std::memory_order_acquire) == State::kUp; }
   [[nodiscard]] bool ended() const {
     return state_.load(std::memory_order_acquire) == State::kEnded;

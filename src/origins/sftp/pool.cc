@@ -67,15 +67,15 @@ void Pool::count_new_locked(const Connection& connection) {
   wanted_ = options_.connections_max > 0 ? options_.connections_max : connections_for(round_trip_);
 }
 
-void Pool::count_ended_locked(const Connection& connection) {
+void Pool::count_ended_locked(const Connection& connection, Step& step) {
   const Error reason = connection.end_reason();
   if (connection.was_up()) {
     ++lost_;
-    telemetry::log_warn("sftp", "connection {} to {} was lost: {}", connection.serial(),
-                        options_.target.name(), reason.message());
+    step.log.push_back(fmt::format("connection {} to {} was lost: {}", connection.serial(),
+                                   options_.target.name(), reason.message()));
   } else {
     // One line a series of failures: who is down stays down for a while.
-    if (backoff_ == Duration{}) telemetry::log_warn("sftp", "{}", reason.message());
+    if (backoff_ == Duration{}) step.log.push_back(reason.message());
     const Duration most = up_.empty() ? kBackoffMax : kBackoffMaxWhileUp;
     backoff_ = std::clamp(backoff_ * 2, kBackoffMin, most);
     next_try_ = clock_.now() + backoff_;
@@ -84,7 +84,7 @@ void Pool::count_ended_locked(const Connection& connection) {
 }
 
 // Puts each connection where its state belongs.
-void Pool::sort_out_locked() {
+void Pool::sort_out_locked(Step& step) {
   const bool had_one = !up_.empty();
   for (std::vector<Ref<Connection>>* list : {&connecting_, &up_}) {
     for (size_t i = 0; i < list->size();) {
@@ -96,7 +96,7 @@ void Pool::sort_out_locked() {
       }
       list->erase(list->begin() + static_cast<ptrdiff_t>(i));
       if (connection->ended()) {
-        count_ended_locked(*connection);
+        count_ended_locked(*connection, step);
         ended_.push_back(std::move(connection));
       } else {
         count_new_locked(*connection);
@@ -122,7 +122,7 @@ Pool::Step Pool::next_step() {
   sync::MutexLock lock(mutex_);
   for (;;) {
     news_ = false;
-    sort_out_locked();
+    sort_out_locked(step);
     if (!was_up_ && !ended_.empty()) given_up_ = true;  // the mount fails; create() says why
     changed_.notify_all();
     step.stop = stopping_ || given_up_;
@@ -136,7 +136,7 @@ Pool::Step Pool::next_step() {
         ++i;
       }
     }
-    if (step.stop || step.start > 0 || !step.dead.empty()) return step;
+    if (step.stop || step.start > 0 || !step.dead.empty() || !step.log.empty()) return step;
     MonoTime until = clock_.now() + (ended_.empty() ? kIdle : kLook);
     if (connecting_.size() + up_.size() < wanted_ && next_try_ > clock_.now()) {
       until = std::min(until, next_try_);
@@ -170,6 +170,7 @@ void Pool::manage() {
   const std::vector<std::string> tuned = tuned_options(options_.target);
   for (;;) {
     const Step step = next_step();
+    for (const std::string& line : step.log) telemetry::log_warn("sftp", "{}", line);
     if (step.stop) break;
     for (unsigned i = 0; i < step.start; ++i) start_one(tuned);
   }

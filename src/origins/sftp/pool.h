@@ -70,13 +70,14 @@ class Pool final : private ConnectionOwner {
   // What manage() does next.
   struct Step {
     std::vector<Ref<Connection>> dead;  // to be destroyed without the lock
+    std::vector<std::string> log;       // to be said without it
     unsigned start = 0;
     bool stop = false;
   };
   Step next_step() EXCLUDES(mutex_);
-  void sort_out_locked() REQUIRES(mutex_);
+  void sort_out_locked(Step& step) REQUIRES(mutex_);
   void count_new_locked(const Connection& connection) REQUIRES(mutex_);
-  void count_ended_locked(const Connection& connection) REQUIRES(mutex_);
+  void count_ended_locked(const Connection& connection, Step& step) REQUIRES(mutex_);
   [[nodiscard]] unsigned to_start_locked() const REQUIRES(mutex_);
   void start_one(const std::vector<std::string>& tuned) EXCLUDES(mutex_);
   void close_all() EXCLUDES(mutex_);

@@ -123,7 +123,11 @@ void ReadJob::ask_stat() {
 }
 
 void ReadJob::piece_ended(Piece& piece) {
-  if (!piece.complete()) {
+  if (!piece.complete() && subrequest_.deadline().passed(connection_->now())) {
+    // Short answers came again and again; each was in time, all together are not.
+    sync::MutexLock lock(mutex_);
+    if (!error_) error_ = Error(ETIMEDOUT, "sftp.read");
+  } else if (!piece.complete()) {
     ask(piece);
     // An FSTAT already asked comes before these bytes.  Said after asking: ask_stat(), which takes
     // it back, may run beside us and would else come first with its request and last with this.

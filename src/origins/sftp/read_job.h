@@ -4,7 +4,8 @@
 // The server works in order, so the FSTAT shows the file as it was after the last byte was read:
 // the subrequest's validator_after, with no round trip of its own.  A piece that came back short is
 // asked on from where it ended; a piece that ended at the end of file cuts what follows it.  When
-// the connection ends the subrequest terminates with that error, and the library asks again.
+// the connection ends the subrequest terminates with that error, and the library asks again; so it
+// does with ETIMEDOUT when short answers go on past its deadline.
 //
 // Thread-safety: started by one thread; the rest on the connection's.
 

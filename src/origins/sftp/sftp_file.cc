@@ -1,5 +1,6 @@
 #include "origins/sftp/sftp_file.h"
 
+#include <optional>
 #include <utility>
 
 #include "origins/sftp/read_job.h"
@@ -45,7 +46,7 @@ void Handles::start(Ref<Connection> connection, Ref<ReadJob> job) {
   // Counted from now on, so that what comes next goes elsewhere even while the handle is on its
   // way.
   connection->bytes_wanted += job->length_bytes();
-  std::string handle;
+  std::optional<std::string> handle;
   bool open = false;
   {
     sync::MutexLock lock(mutex_);
@@ -57,7 +58,7 @@ void Handles::start(Ref<Connection> connection, Ref<ReadJob> job) {
       open = is_new;
     }
   }
-  if (!handle.empty()) return job->run(std::move(connection), std::move(handle));
+  if (handle) return job->run(std::move(connection), *std::move(handle));
   if (!open) return;
   auto* operation = new OpenForRead(Ref<Handles>(this), connection);
   const bool asked = connection->submit(
@@ -74,7 +75,7 @@ void Handles::opened(Connection& connection, Result<std::string> handle) {
     closed = closed_;
     if (found != by_serial_.end()) {
       waiting.swap(found->second.waiting);
-      if (handle.ok() && !closed && !handle.value().empty()) {
+      if (handle.ok() && !closed) {
         found->second.state = State::kOpen;
         found->second.handle = handle.value();
       } else {
@@ -82,7 +83,6 @@ void Handles::opened(Connection& connection, Result<std::string> handle) {
       }
     }
   }
-  if (handle.ok() && handle.value().empty()) handle = Error(EIO, "sftp.open");
   for (Ref<ReadJob>& job : waiting) {
     if (handle.ok()) {
       job->run(Ref<Connection>(&connection), handle.value());

@@ -205,7 +205,9 @@ Result<ServerVersion> decode_version(Reader reader) {
 }
 
 Result<std::string> decode_handle(Reader reader) {
-  return std::string(TRY(reader.string(kHandleBytesMax)));
+  const std::string_view handle = TRY(reader.string(kHandleBytesMax));
+  if (handle.empty()) return malformed("sftp.empty_handle");
+  return std::string(handle);
 }
 
 Result<std::vector<NameEntry>> decode_names(Reader reader) {

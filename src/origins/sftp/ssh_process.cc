@@ -243,7 +243,7 @@ Error explain_ssh_failure(const SshTarget& target, const std::string& said) {
   struct Case {
     const char* sign;
     int code;
-    const char* sentence;  // {} is the target
+    const char* sentence;  // the first {} is the target, a second one ssh's program
   };
   static const Case kCases[] = {
       {"REMOTE HOST IDENTIFICATION HAS CHANGED", EKEYREJECTED,
@@ -271,11 +271,12 @@ Error explain_ssh_failure(const SshTarget& target, const std::string& said) {
       {"Identity file", EACCES, "{}: the identity file cannot be used"},
       {"Connection reset", ECONNRESET, "{}: the connection was reset"},
       {"Connection closed", ECONNRESET, "{}: the server closed the connection"},
-      {"No such file or directory", ENOENT, "{}: the ssh program cannot be run"},
+      {"No such file or directory", ENOENT, "{}: the program {} cannot be run"},
   };
   for (const Case& c : kCases) {
     if (said.find(c.sign) != std::string::npos) {
-      return Error(c.code, "sftp.connect", fmt::format(fmt::runtime(c.sentence), target.name()));
+      return Error(c.code, "sftp.connect",
+                   fmt::format(fmt::runtime(c.sentence), target.name(), target.program));
     }
   }
   // ssh's last line, made printable.
