@@ -144,7 +144,8 @@ Result<void> MountInstance::serve(std::vector<UniqueFd> fds,
                                   Deadline deadline) {
   channel_ = TRY(fuse::DeviceChannel::create(std::move(fds)));
   backing_ = std::make_unique<fuse::BackingIds>(*channel_);
-  file_system_->attach(backing_.get());
+  notifier_ = std::make_unique<fuse::Notifier>(*channel_);
+  file_system_->attach(backing_.get(), notifier_.get());
   const Clock& clock = Clock::system();
   session_ = TRY(
       before ? fuse::Session::resume(*channel_, *file_system_, session_options(), clock, *before)
@@ -181,10 +182,15 @@ void MountInstance::stop_serving() {
 bool MountInstance::close(Deadline deadline) {
   if (closed_.exchange(true)) return true;
   const Clock& clock = Clock::system();
+  if (notifier_) notifier_->stop();  // while the kernel is still answered, which it may wait for
   if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
   return true;
+}
+
+void MountInstance::drop(const std::string& path) {
+  if (serving_ && !closed_) file_system_->drop(path);
 }
 
 std::optional<std::string> MountInstance::origin_path(const std::string& path) const {

@@ -29,6 +29,7 @@
 #include "fuse/backing.h"
 #include "fuse/device_channel.h"
 #include "fuse/mount.h"
+#include "fuse/notifier.h"
 #include "fuse/session.h"
 #include "netfs/library.h"
 #include "netfs/origin.h"
@@ -66,6 +67,9 @@ class MountInstance : public RefCounted<MountInstance> {
   // The path at the origin of a path below the mount point; nullopt: not below.
   [[nodiscard]] std::optional<std::string> origin_path(const std::string& path) const;
 
+  // Believes nothing of a path at the origin ("" is the root) and of what is below it.
+  void drop(const std::string& path);
+
   // One element of "mounts" in `netfs status --json`.
   [[nodiscard]] nlohmann::json status() const;
 
@@ -88,6 +92,7 @@ class MountInstance : public RefCounted<MountInstance> {
   std::unique_ptr<vfs::FileSystem> file_system_;
   std::unique_ptr<fuse::DeviceChannel> channel_;
   std::unique_ptr<fuse::BackingIds> backing_;
+  std::unique_ptr<fuse::Notifier> notifier_;
   std::unique_ptr<fuse::Session> session_;
   std::atomic<bool> serving_{false};  // set once all of the above stand
   std::atomic<bool> closed_{false};

@@ -248,7 +248,11 @@ Response Worker::drop(const Request& request) {
   if (!store_.offload()->drain(within(kTalkTimeout))) {
     telemetry::log_warn(kRoom, "cache drop: stores are still under way");
   }
-  return with_body(cache_drop(*store_.cache(), volume, path));
+  Response response = with_body(cache_drop(*store_.cache(), volume, path));
+  for (const Ref<MountInstance>& mount : mounts_.find("")) {
+    if (volume.empty() || mount->volume_key() == volume) mount->drop(path);
+  }
+  return response;
 }
 
 void Worker::attach(uint64_t id, UniqueFd socket) {

@@ -196,6 +196,30 @@ TEST_F(Command, CacheIsListedAndDroppedThroughTheDaemonAndWithoutIt) {
   EXPECT_EQ(cache({"drop"}).status, 1);
 }
 
+// The hand brake: whatever was believed for ever is asked again.
+TEST_F(Command, DroppedPathIsAskedOfTheOriginAgain) {
+  ASSERT_EQ(mount({"--hot", "0s", "--metadata-ttl", "forever"}).status, 0);
+  EXPECT_EQ(read_whole(mount_point_ + "/folder/file").value(), pattern(1, 0, 300'000));
+  write_file(source_ + "/folder/file", pattern(2, 0, 200'000), std::chrono::minutes(10));
+  EXPECT_EQ(read_whole(mount_point_ + "/folder/file").value(), pattern(1, 0, 300'000))
+      << "believed for ever";
+  EXPECT_EQ(netfs({"cache", "drop", mount_point_ + "/folder", "--cache-dir", cache_}).status, 0);
+  EXPECT_TRUE(wait_until(
+      [&] { return read_whole(mount_point_ + "/folder/file").value() == pattern(2, 0, 200'000); },
+      kBound));
+  EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
+}
+
+// An origin of one's own is mounted as a module, as examples/ shows.
+TEST_F(Command, OriginOfTheExamplesIsMountedByItsScheme) {
+  url_ = "hello://world";
+  const Finished mounted = mount();
+  ASSERT_EQ(mounted.status, 0) << mounted.output;
+  EXPECT_EQ(entry()->source, "hello://world");
+  EXPECT_EQ(read_whole(mount_point_ + "/squares").value().substr(0, 15), "1 squared is 1\n");
+  EXPECT_EQ(netfs({"umount", "hello://world"}).status, 0);
+}
+
 // Type=notify: READY when it is mounted, STOPPING at SIGTERM; then it is unmounted and ends well.
 TEST_F(Command, InFrontItTellsSystemdAndEndsByTermination) {
   const std::string path = temp_ / "notify";
