@@ -42,8 +42,8 @@ enum class FetchState : uint8_t { kQueued, kInFlight, kBackingOff, kConfirming, 
 
 class Fetch : public RefCounted<Fetch> {
  public:
-  Fetch(ByteRange range_bytes, Ref<Buffer> to, uint64_t request, MonoTime until)
-      : range(range_bytes), buffer(std::move(to)), request_id(request), deadline(until) {}
+  Fetch(ByteRange range_bytes, Ref<Buffer> to, uint64_t request, MonoTime until);
+  ~Fetch();
 
   const ByteRange range;  // whole blocks, cut at the end of the file
   const Ref<Buffer> buffer;

@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "sync/thread.h"
-#include "tests/support/fault_reader.h"
 #include "tests/support/loop_image.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"

@@ -12,7 +12,6 @@
 #include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "sync/thread.h"
-#include "tests/support/fault_reader.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/temp_dir.h"

@@ -29,6 +29,10 @@ std::string netfs_binary() {
   return NETFS_TEST_BINARY;
 }
 
+std::string fault_reader() {
+  return NETFS_TEST_FAULT_READER;
+}
+
 NetfsMount::NetfsMount(Options options, const TempDir& temp)
     : path_(temp / options.name), log_file_(temp / (options.name + ".log")) {
   ::mkdir(path_.c_str(), 0755);

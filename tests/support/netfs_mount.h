@@ -64,5 +64,7 @@ class NetfsMount {
 
 // The `netfs` of this build.
 std::string netfs_binary();
+// The program that faults a mapping in: fault_reader.cc.
+std::string fault_reader();
 
 }  // namespace netfs::test

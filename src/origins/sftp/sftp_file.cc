@@ -30,6 +30,10 @@ class OpenForRead final : public Operation {
   const Ref<Connection> connection_;
 };
 
+// Here, where the reads that wait for a handle are a complete type.
+Handles::Handles(std::string path) : path_(std::move(path)) {}
+Handles::~Handles() = default;
+
 void Handles::add(uint32_t serial, std::string handle) {
   sync::MutexLock lock(mutex_);
   by_serial_[serial] = {.state = State::kOpen, .handle = std::move(handle), .waiting = {}};

@@ -23,7 +23,8 @@ class ReadJob;
 // The handles of one file; held by the file and by the reads under way.
 class Handles : public RefCounted<Handles> {
  public:
-  explicit Handles(std::string path) : path_(std::move(path)) {}
+  explicit Handles(std::string path);
+  ~Handles();
 
   [[nodiscard]] const std::string& path() const { return path_; }
   // A handle got by open().

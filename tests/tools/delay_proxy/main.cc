@@ -16,7 +16,7 @@
 #include <string_view>
 #include <sys/prctl.h>
 
-#include "delay_proxy/proxy.h"
+#include "tests/tools/delay_proxy/proxy.h"
 
 namespace netfs::delay_proxy {
 namespace {

@@ -1,4 +1,4 @@
-#include "delay_proxy/proxy.h"
+#include "tests/tools/delay_proxy/proxy.h"
 
 #include <arpa/inet.h>
 #include <cerrno>

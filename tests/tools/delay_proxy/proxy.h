@@ -20,7 +20,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "delay_proxy/shaper.h"
+#include "tests/tools/delay_proxy/shaper.h"
 
 namespace netfs::delay_proxy {
 

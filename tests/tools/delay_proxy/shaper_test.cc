@@ -1,4 +1,4 @@
-#include "delay_proxy/shaper.h"
+#include "tests/tools/delay_proxy/shaper.h"
 
 #include <gtest/gtest.h>
 
