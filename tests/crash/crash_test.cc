@@ -145,7 +145,7 @@ class Crash : public testing::TestWithParam<const char*> {
 };
 
 TEST_P(Crash, KilledAtRandomUnderLoadNoByteIsWrongAndOldBlocksStay) {
-  const Watchdog watchdog(std::chrono::seconds(150), [&] { mount_->abort(); });
+  const Watchdog watchdog(std::chrono::seconds(150), [&] { abort_mount(temp_ / "mnt"); });
   store_old_files();
   for (unsigned round = 0; round < 4 && !HasFailure(); ++round) {
     write_new_files();
@@ -161,16 +161,18 @@ TEST_P(Crash, KilledAtRandomUnderLoadNoByteIsWrongAndOldBlocksStay) {
 }
 
 TEST_P(Crash, AfterAPowerCutNoByteIsWrongAndOldBlocksStay) {
-  const Watchdog watchdog(std::chrono::seconds(150), [&] { mount_->abort(); });
+  const Watchdog watchdog(std::chrono::seconds(150), [&] { abort_mount(temp_ / "mnt"); });
   store_old_files();
   for (unsigned round = 0; round < 4 && !HasFailure(); ++round) {
     write_new_files();
     mount_it();
     under_load([&] {
       wait_a_random_while();
+      // The disk is dead, the worker lives on for a while, then it dies as well.
       ASSERT_TRUE(disk_->cut_power());
-      end_mount_after_accident();
+      wait_a_random_while();
     });
+    end_mount_after_accident();
     ASSERT_TRUE(disk_->mount_again());
     expect_all_is_well();
   }
@@ -179,7 +181,7 @@ TEST_P(Crash, AfterAPowerCutNoByteIsWrongAndOldBlocksStay) {
 // Each kind of call by which a store changes its disk, the first few of each.
 TEST_P(Crash, KilledAtAnInjectedPointNoByteIsWrongAndOldBlocksStay) {
   NETFS_TEST_NEEDS(program("strace"));
-  const Watchdog watchdog(std::chrono::seconds(280), [&] { mount_->abort(); });
+  const Watchdog watchdog(std::chrono::seconds(280), [&] { abort_mount(temp_ / "mnt"); });
   store_old_files();
   unsigned kills = 0;
   for (const char* call : {"pwrite64", "pwritev2", "fdatasync", "ftruncate", "openat", "unlink",

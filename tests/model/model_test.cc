@@ -31,6 +31,7 @@ namespace netfs::test {
 namespace {
 
 constexpr std::chrono::seconds kBound{150};
+constexpr std::chrono::seconds kRun{60};  // a slow machine does fewer steps
 constexpr unsigned kHandlesMax = 8;
 
 struct Parameters {
@@ -92,7 +93,11 @@ class Model : public testing::TestWithParam<Parameters> {
     accident_ = false;
   }
 
-  void note(const std::string& what) { history_.push_back(what); }
+  // Begins a step; the history of a failed run is shown with the seconds it took.
+  void note(const std::string& what) {
+    const std::chrono::duration<double> at = Clock::system().now() - began_;
+    history_.push_back(std::to_string(at.count()) + " " + what);
+  }
 
   void step() {
     const unsigned kind = random_() % 100;
@@ -288,15 +293,17 @@ class Model : public testing::TestWithParam<Parameters> {
   std::unique_ptr<NetfsMount> mount_;
   std::vector<Held> held_;
   std::vector<std::string> history_;
+  MonoTime began_ = Clock::system().now();
   bool accident_ = false;  // calls may fail just now
 };
 
 TEST_P(Model, EveryByteNameAndSizeIsTheSourcesWhateverHappens) {
-  const Watchdog watchdog(kBound, [&] { mount_->abort(); });
+  const Watchdog watchdog(kBound, [&] { abort_mount(temp_ / "mnt"); });
   const char* given = std::getenv("NETFS_TEST_STEPS");
   const unsigned steps =
       given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : GetParam().steps;
-  for (unsigned i = 0; i < steps && !HasFailure(); ++i) step();
+  const MonoTime until = Clock::system().now() + kRun;
+  for (unsigned i = 0; i < steps && !HasFailure() && Clock::system().now() < until; ++i) step();
   for (const std::string& name : source_->files()) {
     if (HasFailure()) break;
     EXPECT_TRUE(same_bytes(mount_->path() + "/" + name, source_->path() + "/" + name));

@@ -1,6 +1,7 @@
 #include "tests/support/netfs_mount.h"
 
 #include <csignal>
+#include <fstream>
 #include <sstream>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -105,13 +106,23 @@ int64_t NetfsMount::status_number(const std::string& key) const {
 bool NetfsMount::unmount(Duration timeout) {
   if (process_->wait(Duration::zero())) return !mounted();
   const MonoTime until = Clock::system().now() + timeout;
-  if (mounted()) run({netfs_binary(), "umount", path_}, timeout);
+  if (mounted()) {
+    const Finished finished = run({netfs_binary(), "umount", path_}, timeout);
+    if (finished.status != 0) {
+      std::ofstream(log_file_, std::ios::app)
+          << "netfs umount: exit code " << finished.status << ": " << finished.output << "\n";
+    }
+  }
   const Duration left = std::max(Duration(until - Clock::system().now()), Duration::zero());
   return process_->wait(left).has_value() && !mounted();
 }
 
 void NetfsMount::abort() const {
-  ::umount2(path_.c_str(), MNT_FORCE | MNT_DETACH);
+  abort_mount(path_);
+}
+
+void abort_mount(const std::string& path) {
+  ::umount2(path.c_str(), MNT_FORCE | MNT_DETACH);
 }
 
 }  // namespace netfs::test

@@ -52,7 +52,7 @@ class NetfsMount {
 
   // `netfs umount`; whether it was gone, and the processes ended, before the time was over.
   [[nodiscard]] bool unmount(Duration timeout = std::chrono::seconds(30));
-  // Ends the connection: every call on the mount fails from now on.  From any thread.
+  // Ends the connection: every call on the mount fails from now on.
   void abort() const;
 
  private:
@@ -61,6 +61,9 @@ class NetfsMount {
   std::unique_ptr<Process> process_;
   bool ready_ = false;
 };
+
+// Ends the connection of a mount by its path; for a Watchdog, beside whom mounts come and go.
+void abort_mount(const std::string& path);
 
 // The `netfs` of this build.
 std::string netfs_binary();

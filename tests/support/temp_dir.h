@@ -1,6 +1,8 @@
 #pragma once
 // TempDir: a folder of a test's own (0700, below TMPDIR or /tmp), removed with all below it; never
-// across a mount.
+// across a mount.  Its name holds the number of this process, by which the first TempDir of the
+// next program finds, and takes down, what a killed test left behind: mounts and loop devices as
+// well.
 
 #include <string>
 
