@@ -3,6 +3,7 @@
 #include "cachefiles/cache_files.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include "cachefiles/test_store.h"
 
@@ -103,6 +104,85 @@ TEST(CacheFiles, ReadOfADiscardedObjectIsStale) {
   EXPECT_EQ(fresh->state(), ObjectState::kAbsent);
   ASSERT_TRUE(store.put(*fresh, 0, bytes).ok());
   EXPECT_EQ(store.read_all(*fresh), bytes);
+}
+
+size_t files_in(const std::string& directory) {
+  size_t count = 0;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(directory)) {
+    count += file.is_regular_file() ? 1 : 0;
+  }
+  return count;
+}
+
+TEST(CacheFiles, DiscardedObjectThatNobodyMapsIsGoneAtOnce) {
+  TestDirectory directory;
+  TestStore store(directory.path());
+  const std::string bytes = test_bytes(6, 1 << 20);
+  const Ref<Cookie> cookie = store.lookup("a", bytes.size());
+  store.seal(*cookie, bytes);
+  EXPECT_EQ(store.read_all(*cookie), bytes);
+  ASSERT_TRUE(cookie->hand_out().ok());  // and closed again
+  EXPECT_GE(store.cache().usage().used_bytes, bytes.size());
+  store.writer().discard(*cookie);
+  EXPECT_EQ(files_in(directory.path() + "/objects"), 0u);
+  EXPECT_EQ(files_in(directory.path() + "/dead"), 0u);
+  EXPECT_LT(store.cache().usage().used_bytes, bytes.size());
+}
+
+TEST(CacheFiles, MappedFileOfADiscardedObjectKeepsItsBytesAndCountsUntilItIsUnmapped) {
+  TestDirectory directory;
+  const std::string bytes = test_bytes(7, 1 << 20);
+  void* map = nullptr;
+  {
+    TestStore store(directory.path());
+    const Ref<Cookie> cookie = store.lookup("a", bytes.size());
+    store.seal(*cookie, bytes);
+    UniqueFd fd = cookie->hand_out().value();
+    map = ::mmap(nullptr, bytes.size(), PROT_READ, MAP_SHARED, fd.get(), 0);
+    ASSERT_NE(map, MAP_FAILED);
+    fd.reset();  // the last close is not the last use
+    store.writer().discard(*cookie);
+    ASSERT_TRUE(store.writer().commit().ok());
+    store.writer().maintain();
+    EXPECT_EQ(std::string_view(static_cast<char*>(map), bytes.size()), bytes);
+    EXPECT_EQ(files_in(directory.path() + "/objects"), 0u);
+    EXPECT_EQ(files_in(directory.path() + "/dead"), 1u);
+    EXPECT_GE(store.cache().usage().used_bytes, bytes.size());
+  }
+  TestStore store(directory.path());
+  EXPECT_GE(store.cache().usage().used_bytes, bytes.size());
+  EXPECT_EQ(store.lookup("a", bytes.size())->state(), ObjectState::kAbsent);
+  ASSERT_EQ(::munmap(map, bytes.size()), 0);
+  store.writer().maintain();
+  EXPECT_EQ(files_in(directory.path() + "/dead"), 0u);
+  EXPECT_LT(store.cache().usage().used_bytes, bytes.size());
+}
+
+TEST(CacheFiles, HolesAndZeroesAreReadBackWhateverTheFileSystemSaysOfThem) {
+  // Blocks of zeroes are stored, then punched out of the file behind our back: presence is what the
+  // index says, and zeroes are what a hole reads as.
+  TestDirectory directory;
+  std::string bytes = test_bytes(8, 6 * kBlockBytes);
+  bytes.replace(kBlockBytes, 2 * kBlockBytes, 2 * kBlockBytes, '\0');
+  {
+    TestStore store(directory.path());
+    store.seal(*store.lookup("a", bytes.size()), bytes);
+  }
+  for (const auto& file :
+       std::filesystem::recursive_directory_iterator(directory.path() + "/objects")) {
+    if (!file.is_regular_file()) continue;
+    const UniqueFd fd(::open(file.path().c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, kBlockBytes,
+                          2 * kBlockBytes),
+              0);
+  }
+  TestStore store(directory.path());
+  const Ref<Cookie> cookie = store.lookup("a", bytes.size());
+  EXPECT_EQ(cookie->run_length(BlockIndex(0), 100), 6u);
+  EXPECT_EQ(store.read_all(*cookie), bytes);
+  const Ref<Cookie> other = store.lookup("b", bytes.size());
+  ASSERT_TRUE(store.put(*other, 5, bytes.substr(5 * kBlockBytes)).ok());
+  EXPECT_EQ(store.read(*other, 0, 10).code(), ENODATA);  // a hole that was never stored
 }
 
 TEST(CacheFiles, EmptyFileCanBeSealed) {

@@ -10,7 +10,8 @@ namespace netfs::cachefiles {
 
 namespace {
 
-// Files that are in use while they leave the cache: the threads that read and store.
+// What may be cached: the budget less the files that are in use while they leave the cache, one or
+// two for each thread that reads or stores.
 uint32_t cached_max_of(uint32_t budget) {
   const uint32_t whole = std::max(budget, kDescriptorBudgetMin);
   return whole - std::min(whole / 2, 16u);
@@ -32,16 +33,19 @@ OpenFile::~OpenFile() {
   cache_.close(object_, std::move(file_));
 }
 
-FileCache::FileCache(Disk& disk, Space& space, uint32_t budget)
-    : disk_(disk), space_(space), cached_max_(cached_max_of(budget)) {}
+FileCache::FileCache(Disk& disk, Space& space, uint32_t budget) : disk_(disk), space_(space) {
+  const uint32_t cached_max = cached_max_of(budget);
+  sync::MutexLock lock(mutex_);
+  shares_[kForWriter].cached_max = cached_max / 4;
+  shares_[kForReader].cached_max = cached_max - cached_max / 4;
+}
 
 FileCache::~FileCache() {
   std::vector<Ref<OpenFile>> dropped;
   {
     sync::MutexLock lock(mutex_);
     for (auto& [object, entry] : entries_) {
-      if (entry.reader) dropped.push_back(std::move(entry.reader));
-      if (entry.writer) dropped.push_back(std::move(entry.writer));
+      for (const Kind kind : {kForReader, kForWriter}) dropped.push_back(drop_locked(entry, kind));
     }
   }
   dropped.clear();
@@ -49,37 +53,37 @@ FileCache::~FileCache() {
 }
 
 Result<Ref<OpenFile>> FileCache::reader(ObjectId object, Waiting waiting) {
-  {
-    sync::MutexLock lock(mutex_);
-    const auto found = entries_.find(object);
-    if (found != entries_.end() && found->second.reader) {
-      use_locked(object, found->second);
-      return found->second.reader;
-    }
-  }
+  if (Ref<OpenFile> there = find(object, kForReader)) return there;
   if (waiting == Waiting::kNever) return Error(EAGAIN, "cachefiles.files");
-  return open(object, OpenMode::kRead, &Entry::reader);
+  return open(object, OpenMode::kRead, kForReader);
 }
 
 Result<Ref<OpenFile>> FileCache::writer(ObjectId object, OpenMode mode) {
-  {
-    sync::MutexLock lock(mutex_);
-    const auto found = entries_.find(object);
-    if (found != entries_.end() && found->second.writer) {
-      use_locked(object, found->second);
-      return found->second.writer;
-    }
-  }
-  return open(object, mode, &Entry::writer);
+  if (Ref<OpenFile> there = find(object, kForWriter)) return there;
+  return open(object, mode, kForWriter);
 }
 
-Result<Ref<OpenFile>> FileCache::open(ObjectId object, OpenMode mode, Slot slot) {
+Ref<OpenFile> FileCache::find(ObjectId object, Kind kind) {
+  sync::MutexLock lock(mutex_);
+  const auto found = entries_.find(object);
+  if (found == entries_.end()) return nullptr;
+  Slot& slot = found->second.slots[kind];
+  if (!slot.file) return nullptr;
+  std::list<ObjectId>& recency = shares_[kind].recency;
+  recency.splice(recency.begin(), recency, slot.recency);
+  return slot.file;
+}
+
+Result<Ref<OpenFile>> FileCache::open(ObjectId object, OpenMode mode, Kind kind) {
   std::vector<Ref<OpenFile>> dropped;
   {
     sync::MutexLock lock(mutex_);
     ++entries_[object].open;
     ++open_;
-    while (cached_ >= cached_max_ && !recency_.empty()) shrink_locked(dropped);
+    Share& share = shares_[kind];
+    while (share.recency.size() >= share.cached_max) {
+      dropped.push_back(drop_locked(entries_[share.recency.back()], kind));
+    }
   }
   dropped.clear();
   Result<std::unique_ptr<DiskFile>> file = disk_.open(data_path(object), mode);
@@ -93,34 +97,22 @@ Result<Ref<OpenFile>> FileCache::open(ObjectId object, OpenMode mode, Slot slot)
   Ref<OpenFile> opened = make_ref<OpenFile>(*this, object, std::move(file).value());
   sync::MutexLock lock(mutex_);
   Entry& entry = entries_[object];
+  Slot& slot = entry.slots[kind];
   // Another thread may have opened it meanwhile, or it may be on its way out: then ours is used
   // once.
-  if (!entry.retired && !(entry.*slot)) {
-    entry.*slot = opened;
-    ++cached_;
-    use_locked(object, entry);
+  if (!entry.retired && !slot.file) {
+    std::list<ObjectId>& recency = shares_[kind].recency;
+    slot.file = opened;
+    slot.recency = recency.insert(recency.begin(), object);
   }
   return opened;
 }
 
-void FileCache::use_locked(ObjectId object, Entry& entry) {
-  if (entry.in_recency) {
-    recency_.splice(recency_.begin(), recency_, entry.recency);
-  } else {
-    entry.recency = recency_.insert(recency_.begin(), object);
-    entry.in_recency = true;
-  }
-}
-
-void FileCache::shrink_locked(std::vector<Ref<OpenFile>>& dropped) {
-  Entry& entry = entries_[recency_.back()];
-  recency_.pop_back();
-  entry.in_recency = false;
-  for (const Slot slot : {&Entry::reader, &Entry::writer}) {
-    if (!(entry.*slot)) continue;
-    dropped.push_back(std::move(entry.*slot));
-    --cached_;
-  }
+Ref<OpenFile> FileCache::drop_locked(Entry& entry, Kind kind) {
+  Slot& slot = entry.slots[kind];
+  if (!slot.file) return nullptr;
+  shares_[kind].recency.erase(slot.recency);
+  return std::move(slot.file);
 }
 
 void FileCache::close(ObjectId object, std::unique_ptr<DiskFile> file) {
@@ -149,35 +141,31 @@ void FileCache::tidy_locked(ObjectId object) {
   Entry& entry = found->second;
   if (entry.retired && !entry.removed) return;
   if (entry.removed) space_.release(entry.charged_bytes);
-  if (entry.in_recency) recency_.erase(entry.recency);
-  entries_.erase(found);
+  entries_.erase(found);  // its slots are empty: each cached file counts as open
 }
 
 void FileCache::forget(ObjectId object) {
-  std::vector<Ref<OpenFile>> dropped;
+  Ref<OpenFile> dropped[2];
   sync::MutexLock lock(mutex_);
   const auto found = entries_.find(object);
-  if (found == entries_.end() || !found->second.in_recency) return;
-  recency_.splice(recency_.end(), recency_, found->second.recency);
-  shrink_locked(dropped);
+  if (found == entries_.end()) return;
+  for (const Kind kind : {kForReader, kForWriter}) dropped[kind] = drop_locked(found->second, kind);
   lock.unlock();
-  dropped.clear();
+  for (Ref<OpenFile>& file : dropped) file = nullptr;
   lock.lock();
 }
 
 void FileCache::retire(ObjectId object) {
-  std::vector<Ref<OpenFile>> dropped;
-  {
-    sync::MutexLock lock(mutex_);
-    Entry& entry = entries_[object];
-    entry.retired = true;
-    if (entry.in_recency) {
-      recency_.splice(recency_.end(), recency_, entry.recency);
-      shrink_locked(dropped);
-    }
-    // Closes begun before are of a linked file and end soon.
-    while (entries_[object].closing > 0) closed_.wait(mutex_);
-  }
+  Ref<OpenFile> dropped[2];  // closed after the lock is gone, and then by close_retired()
+  sync::MutexLock lock(mutex_);
+  Entry& entry = entries_[object];
+  entry.retired = true;
+  for (const Kind kind : {kForReader, kForWriter}) dropped[kind] = drop_locked(entry, kind);
+  // Closes begun before are of a linked file and end soon.
+  while (entries_[object].closing > 0) closed_.wait(mutex_);
+  lock.unlock();
+  for (Ref<OpenFile>& file : dropped) file = nullptr;
+  lock.lock();
 }
 
 void FileCache::removed(ObjectId object, uint64_t charged_bytes) {

@@ -74,33 +74,38 @@ class FileCache {
 
  private:
   friend class OpenFile;
+  // Files for readers and files for the writer's side have a share of the budget each: a reader
+  // must not be the one who closes a file that was written, which may wait for the disk.
+  struct Share {
+    uint32_t cached_max = 0;
+    std::list<ObjectId> recency;  // the most recent first
+  };
+  struct Slot {
+    Ref<OpenFile> file;
+    std::list<ObjectId>::iterator recency;  // valid while there is a file
+  };
   struct Entry {
-    Ref<OpenFile> reader;
-    Ref<OpenFile> writer;
+    Slot slots[2];         // by Kind
     uint32_t open = 0;     // opened or being opened, cached or not
     uint32_t closing = 0;  // being closed right now by who used it last
     bool retired = false;
     bool removed = false;
     uint64_t charged_bytes = 0;
-    bool in_recency = false;
-    std::list<ObjectId>::iterator recency;
   };
-  using Slot = Ref<OpenFile> Entry::*;
+  enum Kind : uint8_t { kForReader, kForWriter };
 
-  Result<Ref<OpenFile>> open(ObjectId object, OpenMode mode, Slot slot);
+  Ref<OpenFile> find(ObjectId object, Kind kind);
+  Result<Ref<OpenFile>> open(ObjectId object, OpenMode mode, Kind kind);
   void close(ObjectId object, std::unique_ptr<DiskFile> file);
-  void use_locked(ObjectId object, Entry& entry) REQUIRES(mutex_);
-  void shrink_locked(std::vector<Ref<OpenFile>>& dropped) REQUIRES(mutex_);
+  Ref<OpenFile> drop_locked(Entry& entry, Kind kind) REQUIRES(mutex_);
   void tidy_locked(ObjectId object) REQUIRES(mutex_);
 
   Disk& disk_;
   Space& space_;
-  const uint32_t cached_max_;
   mutable sync::Mutex mutex_{kFilesLock};
   sync::CondVar closed_;
   std::unordered_map<ObjectId, Entry> entries_ GUARDED_BY(mutex_);
-  std::list<ObjectId> recency_ GUARDED_BY(mutex_);  // the most recent first
-  size_t cached_ GUARDED_BY(mutex_) = 0;
+  Share shares_[2] GUARDED_BY(mutex_);
   size_t open_ GUARDED_BY(mutex_) = 0;
   std::vector<std::pair<ObjectId, std::unique_ptr<DiskFile>>> to_close_ GUARDED_BY(mutex_);
 };

@@ -137,6 +137,7 @@ Result<void> Store::sync_removed_names() {
 
 void Store::unlink_object(const Doomed& doomed) {
   files_.retire(doomed.object);
+  files_.close_retired();  // what we keep open ourselves is no user
   names_changed(data_directory(doomed.object));
   if (doomed.maybe_mapped && in_use(doomed.object)) {
     // Its space is not free before its last user is gone: it waits under another name for that.
