@@ -164,8 +164,12 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   if (known != nullptr) {
     if (known->attributes.type == FileType::kRegular) {
       counters_.versions_changed.add();
+      // Who has it open reads what the cache has of it; it goes with the last close.
       changed_while_open = records_[known->index].opens > 0;
-      if (known->open && known->open->file) graveyard.superseded.push_back(known->open->file);
+      known->superseded = true;
+      if (!changed_while_open && known->open && known->open->file) {
+        graveyard.superseded.push_back(known->open->file);
+      }
     }
     unlist(*known, graveyard);
   }
@@ -310,6 +314,9 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   if (--record.opens == 0) {
     record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
     record.backing_id = 0;
+    if (node.superseded && node.open && node.open->file) {
+      graveyard.superseded.push_back(node.open->file);
+    }
     touch_file(node, graveyard);
   }
   free_if_unused(&node, graveyard);

@@ -30,7 +30,7 @@ namespace netfs::vfs {
 // What is destroyed after the lock.
 struct Graveyard {
   std::vector<Ref<File>> files;
-  std::vector<Ref<File>> superseded;  // FileSystem tells them so first
+  std::vector<Ref<File>> superseded;  // FileSystem tells them so first; nobody reads them
   std::vector<Ref<SharedStream>> streams;
   std::vector<Ref<Listing>> listings;
   std::vector<fuse::NodeId> backed;  // nodes that are gone and were handed out

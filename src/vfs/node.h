@@ -120,6 +120,7 @@ struct Node {
   bool listed = false;                   // parent's children hold it: it is the current version
   bool referenced = false;               // used since the sweeper last came by
   bool doubted = false;                  // not believed until it was looked at again
+  bool superseded = false;               // the origin has another version: what is cached may go
   bool changed_while_open = false;       // took the place of a version that was open: it is hot
 
   [[nodiscard]] OpenState& open_state() {

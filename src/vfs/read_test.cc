@@ -32,15 +32,25 @@ TEST_F(Read, AnOldHandleReadsOneVersionThroughout) {
   EXPECT_EQ(get_attributes(old).as<proto::AttrOut>().attr.size, 3U);
 }
 
-TEST_F(Read, ANewVersionSupersedesTheOldOnesFile) {
+TEST_F(Read, WhatIsCachedOfAnOldVersionGoesWithItsLastClose) {
   write("file", "one");
   start();
   const NodeId old(look_up("file").nodeid);
-  EXPECT_EQ(read(old, opened(old).fh), "one");
+  const uint64_t handle = opened(old).fh;
+  EXPECT_EQ(read(old, handle), "one");
   rewrite("file", "and two");
   clock_.advance(std::chrono::seconds(6));
-  (void)look_up("file");
+  const NodeId node(look_up("file").nodeid);
+  EXPECT_EQ(library_.counts().superseded, 0U) << "somebody reads it";
+  close(old, handle);
   EXPECT_EQ(library_.counts().superseded, 1U);
+  const uint64_t other = opened(node).fh;
+  EXPECT_EQ(read(node, other), "and two");
+  close(node, other);
+  rewrite("file", "and three");
+  clock_.advance(std::chrono::seconds(6));
+  (void)look_up("file");
+  EXPECT_EQ(library_.counts().superseded, 2U) << "nobody had it open";
 }
 
 TEST_F(Read, AStaleReadMakesTheNextOpenAskTheOrigin) {

@@ -44,6 +44,9 @@ class MountFixture : public testing::Test {
 
   ~MountFixture() override { end(); }
 
+  // What files are read through.
+  virtual Library& library() { return library_; }
+
   // A file of the origin, whose versions the library can read.
   void write(const std::string& path, const std::string& bytes) {
     tree_.add_file(path, bytes);
@@ -59,7 +62,7 @@ class MountFixture : public testing::Test {
     options_ = std::move(options);
     if (options_.epoch == 0) options_.epoch = 7;
     Result<std::unique_ptr<FileSystem>> made = FileSystem::create(
-        {.origin = origin_, .library = library_, .options = options_, .clock = clock_});
+        {.origin = origin_, .library = library(), .options = options_, .clock = clock_});
     ASSERT_TRUE(made.ok()) << made.error().message();
     fs_ = std::move(made).value();
     kernel_ = fuse::FakeKernel::create(1);
