@@ -1,0 +1,71 @@
+#pragma once
+// What every origin must do, asked of each module in turn: a new module is one line in
+// conformance.cc.
+//
+// A fixture with a tree of its own, served by the module under test and changed locally; its tests
+// are in conformance_*_test.cc.
+
+#include <functional>
+#include <gtest/gtest.h>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "origins/module_loader.h"
+#include "tests/origin-conformance/reads.h"
+#include "tests/support/temp_dir.h"
+
+namespace netfs::test {
+
+struct OriginModuleUnderTest {
+  std::string name;
+  // How the module reaches a local folder.
+  std::function<Result<origins::OriginRequest>(const std::string& tree)> request;
+};
+
+const std::vector<OriginModuleUnderTest>& modules_under_test();
+
+class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
+ protected:
+  void SetUp() override { open_tree(temp_.make_dir("tree")); }
+
+  void open_tree(const std::string& tree) {
+    tree_ = tree;
+    Result<origins::OriginRequest> request = GetParam().request(tree);
+    ASSERT_TRUE(request.ok()) << request.error().message();
+    Result<std::unique_ptr<Origin>> origin = origins::open_origin(request.value());
+    ASSERT_TRUE(origin.ok()) << origin.error().message();
+    origin_ = std::move(origin).value();
+  }
+
+  [[nodiscard]] static Deadline soon() {
+    return Deadline::after(Clock::system(), std::chrono::seconds(30));
+  }
+  [[nodiscard]] std::string at(const std::string& name) const { return tree_ + "/" + name; }
+  NodeInfo stat(const std::string& path) {
+    Result<NodeInfo> info = origin_->stat(path, soon());
+    EXPECT_TRUE(info.ok()) << path << ": " << info.error().message();
+    return info.ok() ? std::move(info).value() : NodeInfo{};
+  }
+  std::unique_ptr<OriginFile> open(const std::string& path) {
+    Result<std::unique_ptr<OriginFile>> file = origin_->open(path, soon());
+    EXPECT_TRUE(file.ok()) << path << ": " << file.error().message();
+    return file.ok() ? std::move(file).value() : nullptr;
+  }
+  Result<std::map<std::string, NodeInfo>> list(const std::string& path) {
+    std::map<std::string, NodeInfo> entries;
+    TRY(origin_->list(path, soon(), [&](OriginEntry entry) -> Result<void> {
+      EXPECT_FALSE(entries.contains(entry.name)) << "twice: " << entry.name;
+      entries.emplace(std::move(entry.name), std::move(entry.info));
+      return {};
+    }));
+    return entries;
+  }
+
+  TempDir temp_;
+  std::string tree_;
+  std::unique_ptr<Origin> origin_;
+};
+
+}  // namespace netfs::test
