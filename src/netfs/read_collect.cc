@@ -50,7 +50,13 @@ void RemoteFile::collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadO
                                       FollowUp& follow) {
   NETFS_ASSERT(fetch.state == FetchState::kInFlight);
   if (!outcome.transferred_bytes.ok()) {
-    trouble_locked(fetch, outcome.transferred_bytes.error(), follow);
+    // What progress() said is in place stays so; some of it has been given out.
+    fetch.filled_bytes = std::max(fetch.filled_bytes, fetch.visible_bytes);
+    if (fetch.filled_bytes < fetch.range.length_bytes) {
+      trouble_locked(fetch, outcome.transferred_bytes.error(), follow);
+    } else {
+      filled_locked(fetch, follow);
+    }
     return;
   }
   const uint64_t bytes = outcome.transferred_bytes.value();
@@ -65,7 +71,8 @@ void RemoteFile::collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadO
     return;
   }
   if (!check_validator_locked(fetch, outcome, follow)) return;
-  fetch.filled_bytes += bytes;
+  const uint64_t piece_begin = piece.offset_bytes - fetch.range.offset_bytes;
+  fetch.filled_bytes = std::max(piece_begin + bytes, fetch.visible_bytes);
   fetch.no_progress = bytes == 0;
   if (bytes > 0) fetch.failures = 0;
   if (fetch.confirmed || handle_confirmed_ || !has_validator()) {

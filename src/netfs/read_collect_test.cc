@@ -157,5 +157,23 @@ TEST(ReadCollect, ProgressAnswersBeforeTheOutcomeWhereOutcomesCarryNoValidator) 
   EXPECT_GE(open_at_answer, 1U);
 }
 
+// What was given out is immutable: a second attempt writes behind it only.
+TEST(ReadCollect, RetryAfterProgressDoesNotWriteWhatWasGivenOut) {
+  LibraryFixture fixture({.origin = {.validator_after = false, .progress_bytes = 4096}});
+  fixture.origin.add_pattern("a", 8 * kBlock, 1);
+  const Ref<File> file = fixture.open("a");
+  ASSERT_TRUE(LibraryFixture::read(*file, {7 * kBlock, 10}).ok());  // the open file is confirmed
+  std::atomic<uint64_t> second_begin{0};
+  fixture.origin.set_fault([&](const SimulatedRead& read) -> std::optional<Fault> {
+    if (read.number == 1) return Fault{.kind = Fault::kError, .error = EIO};
+    if (read.number == 2) second_begin = read.range.offset_bytes;
+    return std::nullopt;
+  });
+  const Result<std::string> bytes = LibraryFixture::read(*file, {0, 4 * kBlock});
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_TRUE(bytes.value() == pattern(1, {0, 4 * kBlock}));
+  EXPECT_EQ(second_begin, 4 * kBlock - 4096);
+}
+
 }  // namespace
 }  // namespace netfs
