@@ -64,6 +64,16 @@ Result<void> take_key(const std::string& name, std::string_view written, const t
 }  // namespace
 
 Result<OptionMap> parse_config(std::string_view text, const std::string& name) {
+  // TOML has no control characters; the library's own check of them is an assertion.
+  uint64_t line = 1;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '\n') ++line;
+    if ((byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7f) {
+      return Error(EINVAL, "config",
+                   fmt::format("{}:{}: a control character (0x{:02x})", name, line, byte));
+    }
+  }
   const toml::parse_result parsed = toml::parse(text, name);
   if (!parsed) {
     return bad_at(name, parsed.error().source(), std::string(parsed.error().description()));

@@ -31,6 +31,13 @@ TEST(ConfigFile, MissingFileIsEmpty) {
   EXPECT_TRUE(read_config("/nonexistent/netfs.toml").value().empty());
 }
 
+// Found by the fuzzer: the TOML library asserts on it.
+TEST(ConfigFile, AControlCharacterIsRefusedWithItsLine) {
+  const Result<OptionMap> parsed = parse_config(std::string("uid = 1\n[\0)", 11), "f");
+  ASSERT_TRUE(parsed.is_error(EINVAL));
+  EXPECT_EQ(parsed.error().message(), "f:2: a control character (0x00)");
+}
+
 TEST(ConfigFile, FlagWinsOverFile) {
   const OptionMap file = parse_config("timeout = \"9s\"\nuid = 1\n", "f").value();
   EXPECT_EQ(merge(file, {{"timeout", "3s"}}), (OptionMap{{"timeout", "3s"}, {"uid", "1"}}));
