@@ -6,26 +6,10 @@
 #include "base/assert.h"
 #include "cachefiles/real_disk.h"
 #include "cachefiles/store.h"
-#include "sync/context.h"
 
 namespace netfs::cachefiles {
 
 namespace {
-
-// Each call of the writer's side: never for somebody who waits for an answer, and from here on
-// under the pseudo-lock of the cache's file system.
-class WriteScope {
- public:
-  WriteScope() : context_(sync::kCacheSbWriters), scope_(context_) {}
-
- private:
-  struct Check {
-    Check() { NETFS_ASSERT(!sync::current_context_holds(sync::kFuseFault)); }
-  };
-  Check check_;
-  sync::Context context_;
-  sync::ContextScope scope_;
-};
 
 class StoreVolume final : public Volume {
  public:
@@ -45,23 +29,23 @@ class StoreWriter final : public CacheWriter {
   explicit StoreWriter(Store& store) : store_(store) {}
 
   Result<void> store(Cookie& cookie, BlockIndex first, std::span<const std::byte> data) override {
-    const WriteScope scope;
+    const WriteSide side;
     return static_cast<Object&>(cookie).store(first, data);
   }
   Result<void> commit() override {
-    const WriteScope scope;
+    const WriteSide side;
     return store_.commit();
   }
   void may_seal(Cookie& cookie) override {
-    const WriteScope scope;
+    const WriteSide side;
     static_cast<Object&>(cookie).allow_seal();
   }
   void discard(Cookie& cookie) override {
-    const WriteScope scope;
+    const WriteSide side;
     store_.discard(static_cast<Object&>(cookie));
   }
   void maintain() override {
-    const WriteScope scope;
+    const WriteSide side;
     store_.maintain();
   }
 
@@ -75,7 +59,7 @@ class RealCacheFiles final : public CacheFiles {
       : disk_(std::move(disk)), store_(std::move(store)) {}
 
   Result<Ref<Volume>> open_volume(const std::string& volume_key) override {
-    const WriteScope scope;
+    const WriteSide side;
     const VolumeId id = TRY(store_->open_volume(volume_key));
     sync::MutexLock lock(mutex_);
     Ref<StoreVolume>& volume = volumes_[id];
@@ -90,12 +74,12 @@ class RealCacheFiles final : public CacheFiles {
   }
   [[nodiscard]] CacheUsage usage() const override { return store_->usage(); }
   Result<void> close() override {
-    const WriteScope scope;
+    const WriteSide side;
     return store_->close();
   }
   Result<void> list(const ObjectSink& sink) override { return store_->list(sink); }
   Result<uint64_t> drop(const std::string& volume_key, const std::string& path) override {
-    const WriteScope scope;
+    const WriteSide side;
     return store_->drop(volume_key, path);
   }
 
@@ -121,7 +105,7 @@ std::string resolve(const std::string& path) {
 }  // namespace
 
 Result<std::unique_ptr<CacheFiles>> CacheFiles::create(Options options) {
-  const WriteScope scope;
+  const WriteSide side;
   std::unique_ptr<Disk> own;
   Disk* disk = options.disk;
   if (!disk) {

@@ -7,7 +7,7 @@
 // write, never wait for a writer, and answer from memory or with a read of the object.  Everything
 // that changes the store goes through CacheWriter, of which a cache gives out one, to
 // netfs/offload, whose workers answer to no reader (design rule: a thread that answers a read never
-// enters the write side).  A call of the writer under a context that holds fuse.fault asserts.
+// enters the write side).  Each call of the writer begins with a WriteSide, which asserts so.
 //
 // The cache never fails the user: each error here means "read it from the origin", and is counted.
 //
@@ -21,12 +21,14 @@
 #include <string>
 #include <vector>
 
+#include "base/assert.h"
 #include "base/byte_range.h"
 #include "base/ref.h"
 #include "base/result.h"
 #include "base/strong_id.h"
 #include "base/unique_fd.h"
 #include "netfs/attributes.h"
+#include "sync/context.h"
 
 namespace netfs {
 
@@ -89,6 +91,19 @@ class Volume : public RefCounted<Volume> {
   // The same Ref for the same key while anybody holds it.  May wait for reads of the index, never
   // for a writer.  An object that is stored under another validator is left to the writer.
   virtual Result<Ref<Cookie>> lookup(CookieKey key) = 0;
+};
+
+// Where a thread enters the write side of a cache: under the pseudo-lock `cache.sb_writers` while
+// it lasts, and never for somebody who waits for an answer.  The validator, where there is one,
+// hears of it first and reports the circle; then it asserts.
+class WriteSide {
+ public:
+  WriteSide() : lock_(sync::kCacheSbWriters) {
+    NETFS_ASSERT(!sync::current_context_holds(sync::kFuseFault));
+  }
+
+ private:
+  sync::PseudoLock lock_;
 };
 
 // The writer's door.  Every call may wait for the disk as long as the disk likes.

@@ -18,10 +18,12 @@
 #include "base/result.h"
 #include "netfs/origin.h"
 #include "origins/url.h"
+#include "sync/probe.h"
 
 namespace netfs::origins {
 
-inline constexpr uint32_t kOriginAbi = 1;
+// Locks that report to the validator are larger: such builds have numbers of their own.
+inline constexpr uint32_t kOriginAbi = 2 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
 using OriginOptions = std::map<std::string, std::string>;

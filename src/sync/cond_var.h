@@ -19,13 +19,16 @@ class CondVar {
   CondVar(const CondVar&) = delete;
   CondVar& operator=(const CondVar&) = delete;
 
-  void wait(Mutex& mutex) REQUIRES(mutex) {
+  [[gnu::always_inline]] void wait(Mutex& mutex) REQUIRES(mutex) {
+    mutex.probe_.wait_begins();
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     cond_.wait(lock);
     lock.release();
+    mutex.probe_.wait_ends();
   }
   // False once `until` has passed.
-  bool wait_until(Mutex& mutex, MonoTime until) REQUIRES(mutex) {
+  [[gnu::always_inline]] bool wait_until(Mutex& mutex, MonoTime until) REQUIRES(mutex) {
+    mutex.probe_.wait_begins();
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
     bool in_time = true;
     if (until == MonoTime::max()) {
@@ -34,6 +37,7 @@ class CondVar {
       in_time = cond_.wait_until(lock, until) == std::cv_status::no_timeout;
     }
     lock.release();
+    mutex.probe_.wait_ends();
     return in_time;
   }
   void notify_one() { cond_.notify_one(); }

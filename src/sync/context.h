@@ -5,52 +5,44 @@
 // the request and goes with it from thread to thread.  Whoever works for an unanswered request
 // adopts its context for that time, completion threads included.  The cache's write side refuses to
 // be entered under a context that holds kFuseFault: this is how the founding rule is held at run
-// time.  The validator reads the same contexts.
+// time.  With NETFS_LOCKDEP the validator sees the same: what is taken meanwhile is taken under it.
 //
-// Thread-safety: a context is adopted by one thread at a time or by several that only read it;
-// hold() is called before the first adoption.
+// A context is a value of one pointer, copied freely and valid for ever.  Scopes nest: while an
+// inner one lasts, whoever waits for the outer one still waits for this thread.
 //
 //   ContextScope scope(request.context());   // this thread now works for the request
 
-#include <array>
-#include <cstddef>
-
-#include "base/assert.h"
 #include "sync/lock_class.h"
+
+#ifdef NETFS_LOCKDEP
+#include <optional>
+
+#include "lockdep/context.h"
+#endif
 
 namespace netfs::sync {
 
 // A kernel request that waits for its answer; the asker may hold a memory map or a page lock.
-inline constinit LockClass kFuseFault{"fuse.fault"};
+inline constinit LockClass kFuseFault{"fuse.fault", lockdep::kMapRules};
 // The write side of the cache's file system, as the kernel's sb_writers.
-inline constinit LockClass kCacheSbWriters{"cache.sb_writers"};
+inline constinit LockClass kCacheSbWriters{"cache.sb_writers", lockdep::kMapRules};
 
 class Context {
  public:
   Context() = default;
-  explicit Context(const LockClass& held) { hold(held); }
+  explicit Context(const LockClass& held) : held_(&held) {}
 
-  void hold(const LockClass& lock_class) {
-    NETFS_ASSERT(count_ < held_.size());
-    held_[count_++] = &lock_class;
-  }
-  [[nodiscard]] bool holds(const LockClass& lock_class) const {
-    for (size_t i = 0; i < count_; ++i) {
-      if (held_[i] == &lock_class) return true;
-    }
-    return false;
-  }
+  [[nodiscard]] bool holds(const LockClass& lock_class) const { return held_ == &lock_class; }
 
-  // The context this thread has adopted, or null.
+  // The context this thread has adopted last, or null.
   static const Context* current();
 
  private:
   friend class ContextScope;
-  std::array<const LockClass*, 4> held_{};
-  size_t count_ = 0;
+  const LockClass* held_ = nullptr;  // null: nobody waits
 };
 
-// Adopts a context for a scope; the one before comes back at its end.  Scopes nest.
+// Adopts a context for a scope; the context outlives it.
 class ContextScope {
  public:
   explicit ContextScope(const Context& context);
@@ -59,10 +51,29 @@ class ContextScope {
   ContextScope& operator=(const ContextScope&) = delete;
 
  private:
-  const Context* previous_;
+  friend class Context;
+  friend bool current_context_holds(const LockClass& lock_class);
+
+  const Context& context_;
+  const ContextScope* const outer_;
+#ifdef NETFS_LOCKDEP
+  std::optional<lockdep::Adopt> adopted_;
+#endif
 };
 
 // Whether this thread works for somebody who waits under `lock_class`.
 bool current_context_holds(const LockClass& lock_class);
+
+// Takes a pseudo-lock for a scope: nothing is locked, but the validator orders it among the locks.
+class PseudoLock {
+ public:
+  explicit PseudoLock(const LockClass& lock_class);
+  ~PseudoLock();
+  PseudoLock(const PseudoLock&) = delete;
+  PseudoLock& operator=(const PseudoLock&) = delete;
+
+ private:
+  [[maybe_unused]] const LockClass& class_;
+};
 
 }  // namespace netfs::sync

@@ -16,8 +16,11 @@ TEST(Context, IsAdoptedForAScopeAndNests) {
     EXPECT_TRUE(current_context_holds(kFuseFault));
     {
       ContextScope inner(plain);
-      EXPECT_FALSE(current_context_holds(kFuseFault));
+      EXPECT_EQ(Context::current(), &plain);
+      // Who waits for the outer one still waits for this thread.
+      EXPECT_TRUE(current_context_holds(kFuseFault));
     }
+    EXPECT_EQ(Context::current(), &fault);
     EXPECT_TRUE(current_context_holds(kFuseFault));
   }
   EXPECT_FALSE(current_context_holds(kFuseFault));

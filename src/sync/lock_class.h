@@ -3,22 +3,14 @@
 //
 // A lock is built with its class; classes are static and live for ever.  A room lists its own in
 // <room>/lock_classes.h, and docs/locks.md has a section for each: what it guards and what may be
-// taken under it.
+// taken under it.  What a class may say of itself beside its name: lockdep/class_key.h.
 //
 //   inline constinit sync::LockClass kInodeTableLock{"vfs.inode_table"};
 
+#include "lockdep/class_key.h"
+
 namespace netfs::sync {
 
-class LockClass {
- public:
-  explicit constexpr LockClass(const char* name) : name_(name) {}
-  LockClass(const LockClass&) = delete;
-  LockClass& operator=(const LockClass&) = delete;
-
-  [[nodiscard]] constexpr const char* name() const { return name_; }
-
- private:
-  const char* name_;  // "room.thing", static storage
-};
+using LockClass = lockdep::ClassKey;
 
 }  // namespace netfs::sync

@@ -6,33 +6,40 @@
 #include <shared_mutex>
 
 #include "sync/lock_class.h"
+#include "sync/probe.h"
 #include "sync/thread_annotations.h"
 
 namespace netfs::sync {
 
 class CAPABILITY("shared_mutex") SharedMutex {
  public:
-  explicit SharedMutex(const LockClass& lock_class) : class_(lock_class) {}
+  explicit SharedMutex(const LockClass& lock_class) : probe_(lock_class) {}
   SharedMutex(const SharedMutex&) = delete;
   SharedMutex& operator=(const SharedMutex&) = delete;
 
-  void lock() ACQUIRE() { mutex_.lock(); }
-  void unlock() RELEASE() { mutex_.unlock(); }
-  void lock_shared() ACQUIRE_SHARED() { mutex_.lock_shared(); }
-  void unlock_shared() RELEASE_SHARED() { mutex_.unlock_shared(); }
-  [[nodiscard]] const LockClass& lock_class() const { return class_; }
+  [[gnu::always_inline]] void lock() ACQUIRE() { probe_.lock(mutex_); }
+  [[gnu::always_inline]] void unlock() RELEASE() {
+    probe_.unlocking();
+    mutex_.unlock();
+  }
+  [[gnu::always_inline]] void lock_shared() ACQUIRE_SHARED() { probe_.lock_shared(mutex_); }
+  [[gnu::always_inline]] void unlock_shared() RELEASE_SHARED() {
+    probe_.unlocking();
+    mutex_.unlock_shared();
+  }
 
  private:
-  const LockClass& class_;
+  [[no_unique_address]] Probe probe_;
   std::shared_mutex mutex_;
 };
 
 class SCOPED_CAPABILITY ReaderLock {
  public:
-  explicit ReaderLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex) : mutex_(mutex) {
+  [[gnu::always_inline]] explicit ReaderLock(SharedMutex& mutex) ACQUIRE_SHARED(mutex)
+      : mutex_(mutex) {
     mutex_.lock_shared();
   }
-  ~ReaderLock() RELEASE_GENERIC() { mutex_.unlock_shared(); }
+  [[gnu::always_inline]] ~ReaderLock() RELEASE_GENERIC() { mutex_.unlock_shared(); }
   ReaderLock(const ReaderLock&) = delete;
   ReaderLock& operator=(const ReaderLock&) = delete;
 
@@ -42,8 +49,10 @@ class SCOPED_CAPABILITY ReaderLock {
 
 class SCOPED_CAPABILITY WriterLock {
  public:
-  explicit WriterLock(SharedMutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
-  ~WriterLock() RELEASE() { mutex_.unlock(); }
+  [[gnu::always_inline]] explicit WriterLock(SharedMutex& mutex) ACQUIRE(mutex) : mutex_(mutex) {
+    mutex_.lock();
+  }
+  [[gnu::always_inline]] ~WriterLock() RELEASE() { mutex_.unlock(); }
   WriterLock(const WriterLock&) = delete;
   WriterLock& operator=(const WriterLock&) = delete;
 

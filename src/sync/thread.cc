@@ -12,10 +12,15 @@ Thread::Thread(std::string name, UniqueFunction<void()> body) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([name = std::move(name), body = std::move(body)]() mutable {
+  probe_ = std::make_unique<ThreadProbe>(name.c_str());
+  auto run = [probe = probe_.get(), name = std::move(name), body = std::move(body)]() mutable {
     pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+    probe->begins(name.c_str());
     body();
-  });
+    body = UniqueFunction<void()>();  // what it owned goes while this is still a thread of ours
+    probe->ends();
+  };
+  thread_ = std::thread(std::move(run));
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

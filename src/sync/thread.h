@@ -6,11 +6,13 @@
 //
 //   Thread reader("netfs-fuse-0", [this] { read_loop(); });
 
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "base/unique_function.h"
+#include "sync/thread_probe.h"
 
 namespace netfs::sync {
 
@@ -22,17 +24,22 @@ class Thread {
   // Joins what it was before.
   Thread& operator=(Thread&& other) noexcept {
     join();
+    probe_ = std::move(other.probe_);
     thread_ = std::move(other.thread_);
     return *this;
   }
   ~Thread() { join(); }
 
   void join() {
-    if (thread_.joinable()) thread_.join();
+    if (!thread_.joinable()) return;
+    probe_->joining();
+    thread_.join();
+    probe_->joined();
   }
   [[nodiscard]] bool joinable() const { return thread_.joinable(); }
 
  private:
+  std::unique_ptr<ThreadProbe> probe_;  // the running thread uses it too
   std::thread thread_;
 };
 

@@ -6,7 +6,8 @@
 
 namespace netfs::sync {
 
-WorkQueue::WorkQueue(Options options) : options_(std::move(options)), mutex_(kWorkQueueLock) {
+WorkQueue::WorkQueue(Options options)
+    : options_(std::move(options)), probe_(options_.name.c_str()), mutex_(kWorkQueueLock) {
   threads_.reserve(options_.threads);
   for (unsigned i = 0; i < options_.threads; ++i) {
     threads_.emplace_back(options_.name + "-" + std::to_string(i), [this] { run(); });
@@ -34,6 +35,7 @@ bool WorkQueue::post_at(MonoTime when, Work work) {
 }
 
 bool WorkQueue::drain(MonoTime until) {
+  probe_.waiting();
   MutexLock lock(mutex_);
   while (!queue_.empty() || running_ > 0) {
     if (!idle_.wait_until(mutex_, until)) return queue_.empty() && running_ == 0;
@@ -81,8 +83,10 @@ void WorkQueue::run() {
     queue_.pop_front();
     ++running_;
     lock.unlock();
+    probe_.begins();
     work();
     work = Work();  // what it owned goes before we count as idle
+    probe_.ends();
     lock.lock();
     --running_;
     if (queue_.empty() && running_ == 0) idle_.notify_all();

@@ -23,6 +23,7 @@
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
 #include "sync/thread.h"
+#include "sync/thread_probe.h"
 
 namespace netfs::sync {
 
@@ -59,6 +60,7 @@ class WorkQueue {
   MonoTime promote_due_locked() REQUIRES(mutex_);
 
   const Options options_;
+  WorkProbe probe_;
   mutable Mutex mutex_;
   CondVar changed_;  // queued work, delayed work or stopping
   CondVar idle_;

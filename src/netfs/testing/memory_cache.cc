@@ -87,7 +87,7 @@ class MemoryWriter final : public CacheWriter {
   Result<void> commit() override;
   void may_seal(Cookie& cookie) override;
   void discard(Cookie& cookie) override;
-  void maintain() override { cache_.enter_write_side(); }
+  void maintain() override { const WriteSide side; }
 
  private:
   MemoryCache& cache_;
@@ -153,7 +153,7 @@ Result<UniqueFd> MemoryCookie::hand_out() {
 
 Result<void> MemoryWriter::store(Cookie& cookie, BlockIndex first,
                                  std::span<const std::byte> data) {
-  cache_.enter_write_side();
+  const WriteSide side;
   sync::MutexLock lock(cache_.mutex_);
   while (cache_.stores_blocked_) {
     ++cache_.stores_waiting_;
@@ -181,7 +181,7 @@ Result<void> MemoryWriter::store(Cookie& cookie, BlockIndex first,
 }
 
 Result<void> MemoryWriter::commit() {
-  cache_.enter_write_side();
+  const WriteSide side;
   sync::MutexLock lock(cache_.mutex_);
   ++cache_.counts_.commits;
   for (const auto& [name, object] : cache_.objects_) {
@@ -197,14 +197,14 @@ Result<void> MemoryWriter::commit() {
 }
 
 void MemoryWriter::may_seal(Cookie& cookie) {
-  cache_.enter_write_side();
+  const WriteSide side;
   sync::MutexLock lock(cache_.mutex_);
   ++cache_.counts_.may_seals;
   static_cast<MemoryCookie&>(cookie).object_->may_seal = true;
 }
 
 void MemoryWriter::discard(Cookie& cookie) {
-  cache_.enter_write_side();
+  const WriteSide side;
   sync::MutexLock lock(cache_.mutex_);
   ++cache_.counts_.discards;
   MemoryCache::Object& object = *static_cast<MemoryCookie&>(cookie).object_;
@@ -220,10 +220,6 @@ MemoryCache::~MemoryCache() = default;
 
 std::string MemoryCache::key_of(const CookieKey& key) {
   return key.identity + "\n" + key.validator.bytes + "\n" + std::to_string(key.size_bytes);
-}
-
-void MemoryCache::enter_write_side() const {
-  NETFS_ASSERT(!sync::current_context_holds(sync::kFuseFault));
 }
 
 Result<Ref<Volume>> MemoryCache::open_volume(const std::string& volume_key) {

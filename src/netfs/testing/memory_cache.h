@@ -65,8 +65,6 @@ class MemoryCache final : public Cache {
   friend class MemoryWriter;
   struct Object;
 
-  // Entered by every call of the writer's door.
-  void enter_write_side() const;
   [[nodiscard]] static std::string key_of(const CookieKey& key);
 
   const uint32_t block_bytes_;

@@ -1,0 +1,93 @@
+#include "sync/lock_reports.h"
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <errno.h>
+#include <fcntl.h>
+#include <map>
+#include <span>
+#include <string>
+#include <unistd.h>
+
+#include "base/unique_fd.h"
+#include "lockdep/dwarf_symbolizer.h"
+#include "lockdep/lockdep.h"
+#include "lockdep/report_text.h"
+#include "lockdep/stack_capture.h"
+#include "sync/context.h"
+
+namespace netfs::sync {
+
+namespace {
+
+std::string& folder() {
+  static auto* value = new std::string(NETFS_LOCKDEP_FOLDER);
+  return *value;
+}
+
+std::string file_name(const char* kind, const std::string& rest) {
+  return folder() + "/" + kind + "-" + program_invocation_short_name + "-" +
+         std::to_string(::getpid()) + rest + ".txt";
+}
+
+void write_all(int fd, const std::string& text) {
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno != EINTR) return;
+    if (wrote > 0) done += static_cast<size_t>(wrote);
+  }
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  if (file) write_all(file.get(), text);
+}
+
+void show(void*, const lockdep::Report& report) {
+  if (report.verdict == lockdep::Verdict::kOrderOnly) return;
+  static std::atomic<unsigned> count{0};
+  lockdep::DwarfSymbolizer symbolizer;
+  const std::string text = lockdep::report_text(report, symbolizer);
+  write_all(STDERR_FILENO, text);
+  write_file(file_name("report", "-" + std::to_string(count.fetch_add(1))), text);
+}
+
+size_t capture(void*, uintptr_t* frames, size_t max) {
+  return lockdep::capture_stack(std::span(frames, max));
+}
+
+// The founding rule as an order: the write side of the cache may come before a fault (who writes
+// may fault on what he writes from), so a fault may never come before the write side.
+[[gnu::constructor]] void begin() {
+  lockdep::Validator& validator = lockdep::process();
+  validator.configure({.sink = show, .stacks = capture});
+  validator.declare_order(kCacheSbWriters, lockdep::Mode::kRead, kFuseFault, lockdep::Mode::kRead);
+}
+
+[[gnu::destructor]] void end() {
+  write_lock_graph();
+}
+
+}  // namespace
+
+// Named to the linker (CMakeLists.txt), so that every program has this file.
+extern "C" void netfs_lock_reports() {}
+
+void set_lock_report_folder(const std::string& to) {
+  folder() = to;
+}
+
+void write_lock_graph() {
+  std::map<uint32_t, std::string> names;
+  for (const lockdep::ClassInfo& one : lockdep::process().classes()) names[one.id] = one.name;
+  std::string text;
+  for (const lockdep::EdgeInfo& edge : lockdep::process().edges()) {
+    if (edge.observed) text += names[edge.from] + "\t" + names[edge.to] + "\n";
+  }
+  if (!text.empty()) write_file(file_name("graph", ""), text);
+}
+
+}  // namespace netfs::sync
