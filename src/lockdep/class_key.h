@@ -18,6 +18,8 @@
 
 namespace netfs::lockdep {
 
+struct State;
+
 enum class Wait : uint8_t {
   kUnchecked = 0,
   kFree = 1,      // never waits
@@ -64,6 +66,7 @@ class ClassKey {
 
  private:
   friend class Validator;
+  friend struct State;
   const char* name_;
   Rules rules_;
   // Class numbers by subclass, each with the epoch of the validator that gave it.  A cache only:

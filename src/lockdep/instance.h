@@ -26,6 +26,7 @@ class Instance {
 
  private:
   friend class Validator;
+  friend struct State;
   const ClassKey* key_;
   // Which of all locks that ever were; given when a new dependency first needs it, 0 before.
   mutable std::atomic<uint64_t> number_{0};

@@ -20,8 +20,13 @@ namespace netfs::lockdep {
 // Never destroyed.
 Validator& process();
 
+extern __thread Context* t_context __attribute__((tls_model("initial-exec")));
+Context* begin_this_context();
+
 // Null once the thread has ended.
-Context* this_context();
+inline Context* this_context() {
+  return t_context != nullptr ? t_context : begin_this_context();
+}
 
 // Gives this thread's context a name (its first 23 bytes) and the segment that its creator
 // published; for a new thread, before its first lock.
