@@ -117,20 +117,31 @@ NETFS_NOINLINE size_t walk_tables(std::span<uintptr_t> frames, uintptr_t first) 
   return walk.count;
 }
 
-}  // namespace
-
-NETFS_NOINLINE size_t capture_stack(std::span<uintptr_t> frames) noexcept {
+// `frame` is that of the function this is written in, which returns to `first`, the first frame to
+// be written: inlined, since a tail call would give that frame up.
+__attribute__((always_inline)) inline size_t capture(std::span<uintptr_t> frames, uintptr_t frame,
+                                                     uintptr_t first) {
   const int saved_errno = errno;
-  const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  const Walk walk = walk_frame_pointers(here, frames);
+  const Walk walk = walk_frame_pointers(frame, frames);
   size_t count = walk.count;
   const bool whole =
       walk.at_end || count == frames.size() || (count > 0 && stack_base.has(frames[count - 1]));
-  if (!whole) {
-    count = walk_tables(frames, reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
-  }
+  if (!whole) count = walk_tables(frames, first);
   errno = saved_errno;
   return count;
+}
+
+}  // namespace
+
+NETFS_NOINLINE size_t capture_stack(std::span<uintptr_t> frames) noexcept {
+  return capture(frames, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)),
+                 reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
+}
+
+NETFS_NOINLINE size_t capture_stack_source(void* /*user*/, uintptr_t* frames,
+                                           size_t frames_max) noexcept {
+  return capture({frames, frames_max}, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)),
+                 reinterpret_cast<uintptr_t>(__builtin_return_address(0)));
 }
 
 NETFS_NOINLINE size_t capture_frame_pointers(std::span<uintptr_t> frames) noexcept {

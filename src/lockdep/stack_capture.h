@@ -31,6 +31,9 @@ namespace netfs::lockdep {
 // Returns how many frames were written; 0 only for an empty span.
 [[nodiscard]] size_t capture_stack(std::span<uintptr_t> frames) noexcept;
 
+// The same in the form of a function pointer with a user's argument, which is not looked at.
+size_t capture_stack_source(void* user, uintptr_t* frames, size_t frames_max) noexcept;
+
 // The two ways alone, for tests and figures.  The first may break off early, even at nothing.
 [[nodiscard]] size_t capture_frame_pointers(std::span<uintptr_t> frames) noexcept;
 [[nodiscard]] size_t capture_unwind_tables(std::span<uintptr_t> frames) noexcept;

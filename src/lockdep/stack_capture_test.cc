@@ -59,12 +59,17 @@ void in_thread(void (*work)()) {
 }
 
 TEST(StackCapture, BothWaysSeeTheSameRecursion) {
-  for (const Capture capture : {&capture_frame_pointers, &capture_unwind_tables, &capture_stack}) {
+  const Capture as_source = [](std::span<uintptr_t> frames) {
+    return capture_stack_source(nullptr, frames.data(), frames.size());
+  };
+  for (const Capture capture :
+       {Capture{capture_frame_pointers}, Capture{capture_unwind_tables}, Capture{capture_stack}}) {
     const Frames frames = captured_below(20, capture);
     ASSERT_GT(frames.size(), 21U);
     EXPECT_TRUE(lies_in(frames[0], captured_by));
     EXPECT_GE(longest_run(frames), 19U);
   }
+  EXPECT_GE(longest_run(captured_below(20, as_source)), 19U);
 }
 
 TEST(StackCapture, FramePointersSeeWhatTheTablesSee) {
