@@ -1,8 +1,11 @@
 #include "lockdep/dwarf_symbolizer.h"
 
+#include <array>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <string>
+
+#include "lockdep/stack_capture.h"
 
 namespace netfs::lockdep {
 namespace {
@@ -138,6 +141,26 @@ TEST(DwarfSymbolizer, AnAddressInNoModuleIsItself) {
     EXPECT_TRUE(frames[0].function.empty());
   }
   EXPECT_EQ(frame_text(symbolizer.resolve(0x1234)[0]), "0x0000000000001234");
+}
+
+__attribute__((noinline)) std::vector<uintptr_t> captured_here() {
+  std::array<uintptr_t, 32> frames;
+  const size_t count = capture_stack(frames);
+  return {frames.begin(), frames.begin() + count};
+}
+
+// The two together, as reports use them: from a real stack to the names of who called.
+TEST(DwarfSymbolizer, ACapturedStackNamesItsCallers) {
+  DwarfSymbolizer symbolizer;
+  const int line = __LINE__ + 1;
+  const std::vector<uintptr_t> stack = captured_here();
+  ASSERT_GE(stack.size(), 3U);
+  const auto innermost = symbolizer.resolve(stack[0]);
+  EXPECT_EQ(innermost.back().function, "netfs::lockdep::(anonymous namespace)::captured_here");
+  const Frame caller = symbolizer.resolve(stack[1]).back();
+  EXPECT_NE(caller.function.find("ACapturedStackNamesItsCallers_Test::TestBody"),
+            std::string::npos);
+  EXPECT_EQ(caller.line, line);
 }
 
 TEST(DwarfSymbolizer, LibcIsASharedObject) {
