@@ -4,8 +4,8 @@
 #include <array>
 #include <benchmark/benchmark.h>
 
-#include "lockdep/stack_capture.h"
 #include "lockdep/arena.h"
+#include "lockdep/stack_capture.h"
 #include "lockdep/stack_depot.h"
 
 namespace netfs::lockdep {

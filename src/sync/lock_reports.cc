@@ -14,6 +14,7 @@
 #include "base/unique_fd.h"
 #include "lockdep/dwarf_symbolizer.h"
 #include "lockdep/lockdep.h"
+#include "lockdep/report_identity.h"
 #include "lockdep/report_text.h"
 #include "lockdep/stack_capture.h"
 #include "sync/context.h"
@@ -50,7 +51,8 @@ void show(void*, const lockdep::Report& report) {
   if (report.verdict == lockdep::Verdict::kOrderOnly) return;
   static std::atomic<unsigned> count{0};
   lockdep::DwarfSymbolizer symbolizer;
-  const std::string text = lockdep::report_text(report, symbolizer);
+  const std::string text =
+      lockdep::report_text(report, symbolizer, {.identity = lockdep::own_identity("")});
   write_all(STDERR_FILENO, text);
   write_file(file_name("report", "-" + std::to_string(count.fetch_add(1))), text);
 }
