@@ -1,10 +1,10 @@
 #pragma once
 // Pending: a request that could not be answered at once; PendingTable: those, by unique.
 //
-// It is answered once: by the work it waits for, with EINTR when the kernel no longer wants it, or by
-// close(), whichever comes first.  The work goes on either way; its answer then falls on the floor.
-// The table holds each until it is answered.  Once closed it holds none: what is added after that is
-// answered at once, since nobody may be left to do its work.
+// It is answered once: by the work it waits for, with EINTR when the kernel no longer wants it, or
+// by close(), whichever comes first.  The work goes on either way; its answer then falls on the
+// floor.  The table holds each until it is answered.  Once closed it holds none: what is added
+// after that is answered at once, since nobody may be left to do its work.
 //
 // Thread-safe.
 //
