@@ -34,9 +34,12 @@ function(netfs_compiler_settings)
     add_link_options(-fsanitize=${NETFS_SANITIZE})
   endif()
   if(NETFS_FUZZ)
-    # With ASan, whose library also has the coverage hooks that programs which are no fuzzers need.
-    add_compile_options(-fsanitize=fuzzer-no-link,address)
-    add_link_options(-fsanitize=address)
+    # Wants ASan in NETFS_SANITIZE: its library also has the coverage hooks that programs which are
+    # no fuzzers need.
+    if(NOT NETFS_SANITIZE MATCHES address)
+      message(FATAL_ERROR "NETFS_FUZZ wants NETFS_SANITIZE=address or address,undefined")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link)
   endif()
   find_program(NETFS_CCACHE ccache)
   if(NETFS_CCACHE)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "harness/content.h"
 #include "harness/cpu.h"
@@ -147,7 +148,7 @@ TEST_F(Harness, CpuOfAProcessTreeIsSeenWhileItRuns) {
   EXPECT_GT(cpu_seconds_between(before, cpu_seconds_of({shell.pid()})), 0.01);
   EXPECT_EQ(process_tree({shell.pid()}).size(), 2U);
   EXPECT_GT(memory_of({shell.pid()}, "sh").rss_bytes, 100'000U);
-  for (pid_t pid : process_tree({shell.pid()})) ::kill(pid, SIGKILL);
+  for (pid_t pid : process_tree({shell.pid()})) kill_process(pid, SIGKILL);
 }
 
 TEST_F(Harness, AProgramThatEndsInsteadOfMountingIsAnErrorThatNamesIt) {

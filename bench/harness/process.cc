@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 
 namespace netfs::bench {
@@ -82,9 +83,9 @@ Result<int> Process::wait(std::chrono::milliseconds timeout) {
 
 void Process::stop() {
   if (pid_ < 0) return;
-  ::kill(pid_, SIGTERM);
+  kill_process(pid_, SIGTERM);
   if (wait(kStopTimeout).ok() || pid_ < 0) return;
-  ::kill(-pid_, SIGKILL);
+  kill_group(pid_, SIGKILL);
   int status = 0;
   ::waitpid(pid_, &status, 0);
   pid_ = -1;
@@ -118,7 +119,7 @@ Result<std::string> output_of(const Command& command, std::chrono::milliseconds 
     if (got <= 0) break;
     text.append(buffer, static_cast<size_t>(got));
   }
-  if (std::chrono::steady_clock::now() >= until) ::kill(pid, SIGKILL);
+  if (std::chrono::steady_clock::now() >= until) kill_process(pid, SIGKILL);
   int status = 0;
   ::waitpid(pid, &status, 0);
   if (status != 0) {

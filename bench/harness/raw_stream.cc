@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <vector>
 
+#include "base/kill_process.h"
+
 namespace netfs::bench {
 
 namespace {
@@ -64,7 +66,7 @@ Result<RawServer> RawServer::start() {
 
 RawServer::~RawServer() {
   if (pid_ < 0) return;
-  ::kill(pid_, SIGKILL);
+  kill_process(pid_, SIGKILL);
   ::waitpid(pid_, nullptr, 0);
 }
 

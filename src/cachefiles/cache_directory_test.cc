@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "base/kill_process.h"
 #include "cachefiles/sim_disk.h"
 #include "cachefiles/test_store.h"
 
@@ -202,7 +203,7 @@ TEST(CacheDirectory, KilledProcessLosesNothingThatItHadCommitted) {
     const uint32_t enough = 3 + static_cast<uint32_t>(round) * 5;
     while (::read(pipe_fds[0], &last, sizeof last) == sizeof last && last < enough) {
     }
-    ::kill(child, SIGKILL);
+    kill_process(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
     EXPECT_TRUE(WIFSIGNALED(status));

@@ -90,7 +90,7 @@ void read_for_ever(TestStore& store, Shared& shared) {
 // Waits, boundedly, for a condition.
 template <class Condition>
 bool wait_for(Condition condition) {
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 6000; ++i) {
     if (condition()) return true;
     ::poll(nullptr, 0, 10);
   }
@@ -127,12 +127,8 @@ TEST_F(FrozenStoreTest, LookupsAndReadsGoOnWhileTheWritersSideIsStuck) {
   ASSERT_TRUE(wait_for([&] { return shared->writes > 5; }));
   const UniqueFd fd(::open(mount_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   ASSERT_EQ(::ioctl(fd.get(), FIFREEZE, 0), 0);
-  // From here to the thaw nothing may return.
-  uint64_t writes = 0;
-  const bool stuck = wait_for([&] {
-    const uint64_t before = std::exchange(writes, shared->writes.load());
-    return before == writes && before > 0;
-  });
+  // From here to the thaw the writer ends one step at most: that whose last write was done before.
+  const uint64_t writes = shared->writes;
   shared->ready = true;  // the first look-up of each name happens on the frozen disk
   const bool went_on = wait_for([&] { return shared->reads > 2u * kKnown; });
   const uint64_t writes_at_end = shared->writes;
@@ -140,9 +136,8 @@ TEST_F(FrozenStoreTest, LookupsAndReadsGoOnWhileTheWritersSideIsStuck) {
   shared->stop = true;
   int status = 0;
   ::waitpid(child, &status, 0);
-  EXPECT_TRUE(stuck);
   EXPECT_TRUE(went_on) << shared->reads << " reads on the frozen disk";
-  EXPECT_EQ(writes_at_end, writes);
+  EXPECT_LE(writes_at_end, writes + 1);
   EXPECT_EQ(shared->failures, 0u);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   ::munmap(shared, sizeof(Shared));

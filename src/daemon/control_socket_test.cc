@@ -18,7 +18,7 @@ using std::chrono_literals::operator""s;
 namespace {
 
 Deadline soon() {
-  return Deadline::after(Clock::system(), 10s);
+  return Deadline::after(Clock::system(), 60s);
 }
 
 std::string temporary_directory() {

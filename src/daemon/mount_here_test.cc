@@ -49,7 +49,7 @@ TEST_F(MountHere, OwnOriginIsReadThroughTheKernel) {
   ASSERT_TRUE(mount.ok()) << mount.error().message();
   EXPECT_EQ(output_of("cat " + mount_point_ + "/greeting"), "hello\n");
   EXPECT_EQ(output_of("umount " + mount_point_), "");
-  EXPECT_TRUE(mount.value()->wait(Deadline::after(Clock::system(), std::chrono::seconds(20))));
+  EXPECT_TRUE(mount.value()->wait(Deadline::after(Clock::system(), std::chrono::seconds(60))));
 }
 
 TEST_F(MountHere, EndOfTheObjectUnmounts) {

@@ -28,7 +28,7 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr std::chrono::seconds kBound{30};
+constexpr std::chrono::seconds kBound{60};
 
 Deadline bound() {
   return Deadline::after(Clock::system(), kBound);

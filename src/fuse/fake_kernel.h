@@ -41,7 +41,7 @@ namespace netfs::fuse {
 class FakeKernel {
  public:
   static constexpr size_t kMessageMax = 200 << 10;  // what sockets carry without privilege
-  static constexpr Duration kPatience = std::chrono::seconds(20);
+  static constexpr Duration kPatience = std::chrono::seconds(60);
 
   struct Answer {
     int error = 0;  // positive errno

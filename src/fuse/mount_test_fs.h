@@ -34,7 +34,7 @@
 namespace netfs::fuse {
 
 inline constinit sync::LockClass kTestFsLock{"test.fuse_fs"};
-inline constexpr Duration kPatience = std::chrono::seconds(20);
+inline constexpr Duration kPatience = std::chrono::seconds(60);
 inline constexpr uint64_t kFileIno = 100;
 
 inline Deadline soon() {

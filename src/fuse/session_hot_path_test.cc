@@ -7,17 +7,12 @@
 #include <gtest/gtest.h>
 #include <new>
 
+#include "base/sanitizer.h"
 #include "fuse/fake_kernel.h"
 #include "fuse/session.h"
 
 // The thread sanitizer brings operators of its own, which cannot be replaced.
-#if defined(__SANITIZE_THREAD__)
-#define NETFS_OWN_NEW 0
-#elif defined(__has_feature)
-#define NETFS_OWN_NEW !__has_feature(thread_sanitizer)
-#else
-#define NETFS_OWN_NEW 1
-#endif
+#define NETFS_OWN_NEW !NETFS_THREAD_SANITIZER
 
 static thread_local uint64_t allocations = 0;
 

@@ -14,7 +14,7 @@ constexpr uint64_t kBlock = 64 << 10;
 constexpr uint64_t kMiB = 1 << 20;
 
 Deadline soon() {
-  return Deadline::after(Clock::system(), seconds(20));
+  return Deadline::after(Clock::system(), seconds(60));
 }
 
 // Hard behaviour 2, for a change at the origin.

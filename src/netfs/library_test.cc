@@ -60,7 +60,7 @@ TEST(Library, IdleFilesAreClosedAtTheOriginAndOpenedAgainWhenNeeded) {
     files.push_back(fixture.open(name));
     ASSERT_TRUE(LibraryFixture::read(*files.back(), {0, 100}).ok());
   }
-  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(20));
+  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(60));
   while (fixture.origin.open_files() > 140 && !deadline.passed(Clock::system().now())) {
   }
   EXPECT_LE(fixture.origin.open_files(), 140U);
@@ -101,7 +101,7 @@ TEST(Library, CloseEndsWaitingReadsAndRefusesNewOnes) {
   fixture.origin.hold_reads();
   const PendingRead pending = LibraryFixture::begin_read(*file, {0, 100});
   ASSERT_TRUE(
-      fixture.origin.wait_for_held(1, Deadline::after(Clock::system(), std::chrono::seconds(20))));
+      fixture.origin.wait_for_held(1, Deadline::after(Clock::system(), std::chrono::seconds(60))));
   sync::Thread closer("closer", [&] { fixture.library->close(); });
   EXPECT_TRUE(pending.take().is_error(ECANCELED));
   EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ECANCELED));
@@ -121,7 +121,7 @@ TEST(Library, CloseIsBoundedWhenTheOriginNeverTerminates) {
     EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ETIMEDOUT));
   }
   fixture.library->close();
-  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(10));
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(60));
   EXPECT_GT(fixture.pool.used_bytes(), 0U);
   fixture.library.reset();
   fixture.origin.release_hung();  // what it writes into is still there

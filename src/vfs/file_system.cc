@@ -59,14 +59,15 @@ void FileSystem::started(const fuse::Negotiated& negotiated) {
 
 void FileSystem::stop() {
   stopping_ = true;
-  pending_.fail_all(ECONNABORTED);
+  // Closed, not just emptied: a request that is being handled now may find that it has to wait only
+  // after this.
+  pending_.close(ECONNABORTED);
   metadata_.stop();
-  pending_.fail_all(ECONNABORTED);
 }
 
 void FileSystem::on_worker(sync::WorkQueue::Work work) {
   if (!metadata_.post(std::move(work))) {
-    // Stopping: the request is listed as pending, and stop() answers it.
+    // Stopping: the table of pending requests is closed, so the request was answered.
     telemetry::log_debug("vfs", "a request came while the file system stops");
   }
 }

@@ -67,7 +67,8 @@ class FileSystem final : public fuse::Handler {
   // origin was asked again, and tells the kernel so.  What is open goes on as it was.
   void drop(std::string_view path);
 
-  // Answers what still waits and ends the workers.  Bounded by the origin's timeout.
+  // Answers what still waits, and from now on what would have to wait, with ECONNABORTED; ends the
+  // workers.  Bounded by the origin's timeout.
   void stop();
 
   [[nodiscard]] const Counters& counters() const { return counters_; }

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <set>
 
+#include "base/sanitizer.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -158,7 +159,7 @@ TEST_F(TableTest, AbsentNamesAreBounded) {
 // What a mount of SFTP or a local folder knows of each name: a validator and an identity of some 24
 // bytes, and its place in a listing.
 TEST_F(TableTest, AKnownNameTakesLessThanSixHundredBytes) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if NETFS_ADDRESS_SANITIZER || NETFS_THREAD_SANITIZER
   GTEST_SKIP() << "the sanitizer's allocator does not count as the C library's does";
 #endif
   constexpr size_t kNames = 100'000;

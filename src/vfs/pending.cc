@@ -10,15 +10,15 @@ void Pending::leave() {
 
 Ref<Pending> PendingTable::add(fuse::Reply reply) {
   Ref<Pending> pending = make_ref<Pending>(*this, std::move(reply));
-  bool interrupted = false;
+  int code = 0;
   {
-    // An interrupt that came before is found here; one that comes now waits for the lock, and then
-    // finds the request listed.
+    // An interrupt, or close(), that came before is found here; one that comes now waits for the
+    // lock, and then finds the request listed.
     sync::MutexLock lock(mutex_);
     waiting_[pending->unique_] = pending;
-    interrupted = pending->reply_.interrupted();
+    code = pending->reply_.interrupted() ? EINTR : closed_;
   }
-  if (interrupted) pending->error(EINTR);
+  if (code != 0) pending->error(code);
   return pending;
 }
 
@@ -33,10 +33,11 @@ void PendingTable::interrupt(uint64_t unique) {
   pending->error(EINTR);
 }
 
-void PendingTable::fail_all(int code) {
+void PendingTable::close(int code) {
   std::vector<Ref<Pending>> all;
   {
     sync::MutexLock lock(mutex_);
+    closed_ = code;
     for (const auto& [unique, pending] : waiting_) all.push_back(pending);
   }
   for (const Ref<Pending>& pending : all) pending->error(code);

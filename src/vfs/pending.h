@@ -1,9 +1,10 @@
 #pragma once
 // Pending: a request that could not be answered at once; PendingTable: those, by unique.
 //
-// It is answered once: by the work it waits for, or with EINTR when the kernel no longer wants it,
-// whichever comes first.  The work goes on either way; its answer then falls on the floor.  The
-// table holds each until it is answered; what is never answered otherwise, fail_all() answers.
+// It is answered once: by the work it waits for, with EINTR when the kernel no longer wants it, or
+// by close(), whichever comes first.  The work goes on either way; its answer then falls on the
+// floor.  The table holds each until it is answered.  Once closed it holds none: what is added
+// after that is answered at once, since nobody may be left to do its work.
 //
 // Thread-safe.
 //
@@ -57,12 +58,13 @@ class Pending : public RefCounted<Pending> {
 
 class PendingTable {
  public:
-  // Lists a request that waits; one that was interrupted meanwhile is answered EINTR here.
+  // Lists a request that waits; one that was interrupted meanwhile is answered EINTR here, and when
+  // the table is closed any is answered as close() says.
   Ref<Pending> add(fuse::Reply reply) EXCLUDES(mutex_);
   // Answers EINTR if the request is listed.
   void interrupt(uint64_t unique) EXCLUDES(mutex_);
-  // Answers everything with `code`.
-  void fail_all(int code) EXCLUDES(mutex_);
+  // Answers everything with `code`: what is listed, and what is still to come.  For ever.
+  void close(int code) EXCLUDES(mutex_);
   [[nodiscard]] size_t count() const EXCLUDES(mutex_);
 
  private:
@@ -71,6 +73,7 @@ class PendingTable {
 
   mutable sync::Mutex mutex_{kPendingLock};
   std::unordered_map<uint64_t, Ref<Pending>> waiting_ GUARDED_BY(mutex_);
+  int closed_ GUARDED_BY(mutex_) = 0;  // what close() said
 };
 
 }  // namespace netfs::vfs

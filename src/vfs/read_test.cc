@@ -125,5 +125,33 @@ TEST_F(Read, StopAnswersWhatStillWaits) {
   EXPECT_EQ(await(unique).error, ECONNABORTED);
 }
 
+// The library has the read and its asker is on the way to listing it as one that waits.
+TEST_F(Read, StopAnswersWhatIsAboutToWait) {
+  write("file", "text");
+  start();
+  const NodeId node(look_up("file").nodeid);
+  const uint64_t handle = opened(node).fh;
+  EXPECT_EQ(read(node, handle), "text") << "ready, so that the next is read where it is asked";
+  library_.hold_callers();
+  const uint64_t unique = send_read(node, handle);
+  ASSERT_TRUE(library_.wait_held_reads(1));
+  fs_->stop();
+  library_.let_return();
+  EXPECT_EQ(await(unique).error, ECONNABORTED);
+}
+
+TEST_F(Read, WhatWouldWaitAfterStopIsAnswered) {
+  write("file", "text");
+  start();
+  const NodeId node(look_up("file").nodeid);
+  const uint64_t handle = opened(node).fh;
+  EXPECT_EQ(read(node, handle), "text");
+  library_.hold_reads();
+  fs_->stop();
+  EXPECT_EQ(await(send_read(node, handle)).error, ECONNABORTED);
+  EXPECT_EQ(look_up_error("other"), ECONNABORTED) << "its workers have ended";
+  EXPECT_EQ(fs_->sizes().waiting, 0U);
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -17,7 +17,7 @@ bool built(const std::string& bug) {
 }
 
 Finished run_canary(const std::string& bug) {
-  return run({std::string(CANARY_DIR) + "/canary_" + bug}, std::chrono::seconds(30));
+  return run({std::string(CANARY_DIR) + "/canary_" + bug}, std::chrono::seconds(60));
 }
 
 void expect_report(const std::string& bug, const std::string& report) {

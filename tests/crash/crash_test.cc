@@ -78,7 +78,7 @@ class Crash : public testing::TestWithParam<const char*> {
       ASSERT_TRUE(same_bytes(mount_->path() + old_name(i), source_ + old_name(i)));
     }
     ASSERT_TRUE(wait_until([&] { return mount_->status_number("sealed_count") >= kOldFiles; },
-                           std::chrono::seconds(30)))
+                           std::chrono::seconds(60)))
         << "what was read was not sealed: " << mount_->status();
     ASSERT_TRUE(mount_->unmount()) << mount_->log();
   }

@@ -29,8 +29,9 @@ constexpr uint64_t kMappedBytes = 24 << 20;
 constexpr uint64_t kReadBytes = 4 << 20;
 constexpr unsigned kNames = 200;
 // Far more than reading takes at the origin's speed, far less than for ever.
-constexpr std::chrono::seconds kBound{40};
-constexpr std::chrono::seconds kFreezeBound{60};
+constexpr std::chrono::seconds kBound{120};
+constexpr std::chrono::seconds kWait{60};
+constexpr std::chrono::seconds kFreezeBound{180};
 
 struct Parameters {
   const char* disk;
@@ -59,7 +60,7 @@ class FrozenCache : public testing::TestWithParam<Parameters> {
     ASSERT_TRUE(mount_->ready()) << mount_->log();
     // The cache works before it is frozen, or the test would prove nothing.
     ASSERT_TRUE(same_bytes(mount_->path() + "/before", source_ + "/before"));
-    ASSERT_TRUE(wait_until([&] { return stored_blocks() > 0; }, std::chrono::seconds(20)))
+    ASSERT_TRUE(wait_until([&] { return stored_blocks() > 0; }, kWait))
         << "nothing was stored: " << mount_->status();
   }
 
@@ -147,7 +148,7 @@ TEST_P(FrozenCache, ReadsFaultsAndLookUpsGoOnAndTheCacheFillsAfterTheThaw) {
   }
   EXPECT_TRUE(frozen.thaw()) << "the freeze ended while the readers were still reading";
 
-  EXPECT_TRUE(wait_until([&] { return stored_blocks() > stored_before; }, std::chrono::seconds(30)))
+  EXPECT_TRUE(wait_until([&] { return stored_blocks() > stored_before; }, kWait))
       << "nothing was stored after the thaw: " << mount_->status();
   // What was dropped meanwhile is stored when it is read the next time.
   for (unsigned i = 0; i < kThreads; ++i) {
@@ -156,9 +157,8 @@ TEST_P(FrozenCache, ReadsFaultsAndLookUpsGoOnAndTheCacheFillsAfterTheThaw) {
     EXPECT_TRUE(same_bytes(mount_->path() + name, source_ + name));
   }
   const uint64_t blocks = kThreads * (kReadBytes / 65536);
-  EXPECT_TRUE(
-      wait_until([&] { return stored_blocks() - stored_before >= static_cast<int64_t>(blocks); },
-                 std::chrono::seconds(30)))
+  EXPECT_TRUE(wait_until(
+      [&] { return stored_blocks() - stored_before >= static_cast<int64_t>(blocks); }, kWait))
       << "the cache did not fill after the thaw: " << mount_->status();
 }
 
@@ -190,12 +190,11 @@ TEST_P(FrozenCache, UnmountEndsWithinABoundWhileStoresAreStuck) {
     EXPECT_TRUE(same_bytes(mount_->path() + "/read0", source_ + "/read0"));
     // Its processes may have to stay until the thaw; the mount point may not.
     const Process umount({netfs_binary(), "umount", mount_->path()}, temp_ / "umount.log");
-    EXPECT_TRUE(wait_until([&] { return !mount_->mounted(); }, std::chrono::seconds(30)))
-        << umount.output();
+    EXPECT_TRUE(wait_until([&] { return !mount_->mounted(); }, kWait)) << umount.output();
     EXPECT_TRUE(frozen.frozen());
   }
   EXPECT_TRUE(frozen.thaw());
-  EXPECT_TRUE(mount_->unmount(std::chrono::seconds(30))) << "it did not end after the thaw";
+  EXPECT_TRUE(mount_->unmount(kWait)) << "it did not end after the thaw";
 }
 
 INSTANTIATE_TEST_SUITE_P(Disks, FrozenCache,

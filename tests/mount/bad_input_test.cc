@@ -28,7 +28,7 @@
 namespace netfs::test {
 namespace {
 
-constexpr std::chrono::seconds kBound{60};
+constexpr std::chrono::seconds kBound{150};
 constexpr int kUsage = 1;
 constexpr int kFailed = 32;
 
@@ -136,7 +136,7 @@ TEST_F(BadInput, HostThatIsDown) {
   const MonoTime began = Clock::system().now();
   // Nobody listens on port 1.
   expect_refused(mount({"--timeout", "5s"}, "sftp://127.0.0.1:1/d"), kFailed, {"127.0.0.1"});
-  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(30));
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(60));
 }
 
 class BadLogin : public BadInput {

@@ -28,7 +28,7 @@
 namespace netfs::test {
 namespace {
 
-constexpr std::chrono::seconds kBound{60};
+constexpr std::chrono::seconds kBound{150};
 
 class Command : public testing::Test {
  protected:

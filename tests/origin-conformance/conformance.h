@@ -40,7 +40,7 @@ class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
   }
 
   [[nodiscard]] static Deadline soon() {
-    return Deadline::after(Clock::system(), std::chrono::seconds(30));
+    return Deadline::after(Clock::system(), std::chrono::seconds(60));
   }
   [[nodiscard]] std::string at(const std::string& name) const { return tree_ + "/" + name; }
   NodeInfo stat(const std::string& path) {

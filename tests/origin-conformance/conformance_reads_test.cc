@@ -78,7 +78,7 @@ TEST_P(OriginConformance, ManyReadsOfOneFileAtOnceEachGetTheirOwnBytes) {
     origin_->issue_read(*reads.back());
   }
   for (uint64_t i = 0; i < 64; ++i) {
-    const std::optional<ReadOutcome> outcome = reads[i]->wait(std::chrono::seconds(30));
+    const std::optional<ReadOutcome> outcome = reads[i]->wait(std::chrono::seconds(60));
     ASSERT_TRUE(outcome.has_value()) << i;
     ASSERT_TRUE(outcome->transferred_bytes.ok()) << outcome->transferred_bytes.error().message();
     EXPECT_EQ(outcome->transferred_bytes.value(), piece);
@@ -124,7 +124,7 @@ TEST_P(OriginConformance, OfAFileReplacedWhileOpenEachReadIsOneVersionAndNamesIt
     origin_->issue_read(*reads.back());
   }
   for (const auto& read : reads) {
-    const std::optional<ReadOutcome> outcome = read->wait(std::chrono::seconds(30));
+    const std::optional<ReadOutcome> outcome = read->wait(std::chrono::seconds(60));
     ASSERT_TRUE(outcome.has_value());
     ASSERT_TRUE(outcome->validator_after.has_value());
     const bool is_old = read->bytes() == pattern(6, 0, size);

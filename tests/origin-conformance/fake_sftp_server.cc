@@ -12,10 +12,13 @@
 #include <dirent.h>
 #include <fstream>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include "tests/support/tree.h"
 
@@ -104,6 +107,10 @@ class Server {
   void answer(const std::string& request) {
     const auto type = static_cast<uint8_t>(request[0]);
     const uint32_t id = get_u32(request, 1);
+    // Once there is somebody who waits: before that, nobody can be told.
+    if (const auto again = std::exchange(again_, std::nullopt)) {
+      send_data(again->id, again->offset, again->length);
+    }
     switch (type) {
       case 1:
         return greet();
@@ -244,7 +251,7 @@ class Server {
     if (lies("zero-data")) length = 0;
     if (lies("data-too-long")) length = wanted + 1;
     send_data(id, offset, length);
-    if (lies("twice")) send_data(id, offset, length);
+    if (lies("twice")) again_ = {{id, offset, length}};
   }
 
   void send_data(uint32_t id, uint64_t offset, uint64_t length) const {
@@ -267,6 +274,12 @@ class Server {
   unsigned reads_ = 0;
   unsigned names_sent_ = 0;
   bool directory_read_ = false;
+  struct Sent {
+    uint32_t id;
+    uint64_t offset;
+    uint64_t length;
+  };
+  std::optional<Sent> again_;
 };
 
 }  // namespace

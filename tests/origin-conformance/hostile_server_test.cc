@@ -8,6 +8,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 
+#include "base/kill_process.h"
 #include "origins/module_loader.h"
 #include "tests/origin-conformance/fake_sftp_server.h"
 #include "tests/origin-conformance/reads.h"
@@ -20,21 +21,25 @@
 namespace netfs::test {
 namespace {
 
+// Of servers whose silence is waited out, and of those of which nothing is expected but an end.
 constexpr std::chrono::seconds kTimeout{2};
-// A silence is found after the timeout, a request left out after twice of it, looked for twice a
-// second; the rest is for a busy machine.
-constexpr std::chrono::seconds kPatience{12};
+// Of servers that answer, each on a machine that has other things to do.
+constexpr std::chrono::seconds kLongTimeout{30};
+// Of servers that answer all but reads.
+constexpr std::chrono::seconds kSilence{4};
+constexpr std::chrono::seconds kPatience{90};
 
-Result<std::unique_ptr<Origin>> open_liar(const std::string& lie, const std::string& more = "1") {
+Result<std::unique_ptr<Origin>> open_liar(const std::string& lie, Duration timeout = kLongTimeout,
+                                          const std::string& more = "1") {
   origins::OriginRequest request{.url = TRY(origins::Url::parse("sftp://" + lie + "/"))};
   request.options["ssh"] = NETFS_TEST_FAKE_SFTP_SERVER;
   request.options["connections"] = more;
-  request.timeout = kTimeout;
+  request.timeout = timeout;
   return origins::open_origin(request);
 }
 
-Deadline soon() {
-  return Deadline::after(Clock::system(), kTimeout);
+Deadline soon(Duration timeout = kLongTimeout) {
+  return Deadline::after(Clock::system(), timeout);
 }
 
 // Asks for the whole file in eight reads at once.
@@ -44,13 +49,13 @@ struct Outcomes {
   std::vector<int> errors;
 };
 
-void read_at_once(Origin& origin, OriginFile& file, Outcomes& outcomes) {
+void read_at_once(Origin& origin, OriginFile& file, Outcomes& outcomes,
+                  Duration timeout = kLongTimeout) {
   const uint64_t piece = (kFakeFileBytes + 7) / 8;
   std::vector<std::unique_ptr<TestRead>> reads;
   for (uint64_t at = 0; at < kFakeFileBytes; at += piece) {
     const ByteRange range{at, std::min(piece, kFakeFileBytes - at)};
-    reads.push_back(
-        std::make_unique<TestRead>(file, range, Deadline::after(Clock::system(), kTimeout)));
+    reads.push_back(std::make_unique<TestRead>(file, range, soon(timeout)));
     origin.issue_read(*reads.back());
   }
   for (auto& read : reads) {
@@ -119,18 +124,17 @@ INSTANTIATE_TEST_SUITE_P(Lies, HostileServer, testing::ValuesIn(kLies), [](const
 });
 
 TEST_P(HostileServer, GetsNoWrongByteInAndStopsNothing) {
-  const Watchdog watchdog(std::chrono::seconds(90), [] { std::abort(); });
-  const MonoTime began = Clock::system().now();
-  Result<std::unique_ptr<Origin>> origin = open_liar(GetParam());
+  const Watchdog watchdog(kPatience, [] { std::abort(); });
+  Result<std::unique_ptr<Origin>> origin = open_liar(GetParam(), kTimeout);
   if (origin.ok()) {
-    (void)origin.value()->stat("file", soon()).ok();
+    (void)origin.value()->stat("file", soon(kTimeout)).ok();
     (void)origin.value()
-        ->list("", soon(), [](const OriginEntry&) -> Result<void> { return {}; })
+        ->list("", soon(kTimeout), [](const OriginEntry&) -> Result<void> { return {}; })
         .ok();
-    const Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon());
+    const Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon(kTimeout));
     Outcomes outcomes;
     if (file.ok()) {
-      read_at_once(*origin.value(), *file.value(), outcomes);
+      read_at_once(*origin.value(), *file.value(), outcomes, kTimeout);
       EXPECT_EQ(outcomes.ended, 8U);
     }
   } else {
@@ -138,7 +142,6 @@ TEST_P(HostileServer, GetsNoWrongByteInAndStopsNothing) {
     EXPECT_EQ(origin.error().message().find('\n'), std::string::npos);
   }
   if (origin.ok()) origin.value().reset();
-  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(60));
 }
 
 TEST(HostileServerVerdict, AHealthyOneIsBelieved) {
@@ -175,7 +178,7 @@ TEST(HostileServerVerdict, MoreThanAskedIsEioAndNoByteOutsideTheReadChanges) {
 
 TEST(HostileServerVerdict, ASilentOneEndsReadsWithEnotconnAfterTheTimeout) {
   for (const char* lie : {"stall", "stall-in-data", "stall-one"}) {
-    const Result<std::unique_ptr<Origin>> origin = open_liar(lie);
+    const Result<std::unique_ptr<Origin>> origin = open_liar(lie, kSilence);
     ASSERT_TRUE(origin.ok());
     const Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon());
     ASSERT_TRUE(file.ok());
@@ -184,7 +187,7 @@ TEST(HostileServerVerdict, ASilentOneEndsReadsWithEnotconnAfterTheTimeout) {
     read_at_once(*origin.value(), *file.value(), outcomes);
     ASSERT_FALSE(outcomes.errors.empty()) << lie;
     for (const int code : outcomes.errors) EXPECT_EQ(code, ENOTCONN) << lie;
-    EXPECT_GE(Clock::system().now() - began, kTimeout) << lie;
+    EXPECT_GE(Clock::system().now() - began, kSilence) << lie;
   }
 }
 
@@ -227,7 +230,9 @@ TEST(HostileServerVerdict, NonsenseInMetadataIsEio) {
     ASSERT_TRUE(origin.ok()) << c.lie << ": " << origin.error().message();
     EXPECT_EQ(origin.value()->stat("file", soon()).code(), c.stat) << c.lie;
     const auto take = [](const OriginEntry&) -> Result<void> { return {}; };
-    EXPECT_EQ(origin.value()->list("", soon(), take).code(), c.list) << c.lie;
+    // A list that never ends is waited out.
+    const Duration list_timeout = c.list == ETIMEDOUT ? kTimeout : kLongTimeout;
+    EXPECT_EQ(origin.value()->list("", soon(list_timeout), take).code(), c.list) << c.lie;
     EXPECT_EQ(origin.value()->open("file", soon()).code(), c.open) << c.lie;
   }
 }
@@ -253,12 +258,13 @@ TEST(HostileServerVerdict, AServerThatCannotBeOpenedIsExplainedInOneLine) {
     const char* lie;
     int code;
     const char* words;
+    Duration timeout = kLongTimeout;
   } cases[] = {{"banner", EPROTO, "not SFTP"},
                {"old-version", EPROTO, "older than version 3"},
                {"silent-exit", ENOTCONN, "without a word"},
-               {"stall-connect", ETIMEDOUT, "did not answer in time"}};
+               {"stall-connect", ETIMEDOUT, "did not answer in time", kTimeout}};
   for (const auto& c : cases) {
-    const Result<std::unique_ptr<Origin>> origin = open_liar(c.lie);
+    const Result<std::unique_ptr<Origin>> origin = open_liar(c.lie, c.timeout);
     ASSERT_TRUE(origin.is_error(c.code)) << c.lie << " " << origin.code();
     EXPECT_NE(origin.error().message().find(c.words), std::string::npos)
         << origin.error().message();
@@ -307,14 +313,15 @@ std::vector<pid_t> pids_in(const std::string& path) {
 }
 
 bool all_gone(const std::vector<pid_t>& pids) {
-  return std::all_of(pids.begin(), pids.end(), [](pid_t pid) { return ::kill(pid, 0) != 0; });
+  return std::all_of(pids.begin(), pids.end(),
+                     [](pid_t pid) { return kill_process(pid, 0) == ESRCH; });
 }
 
 TEST(SshProcess, NoneIsLeftWhenTheOriginIsClosed) {
   const TempDir temp;
   ASSERT_EQ(::setenv("NETFS_FAKE_SFTP_PIDS", (temp / "pids").c_str(), 1), 0);
   {
-    const Result<std::unique_ptr<Origin>> origin = open_liar("healthy", "4");
+    const Result<std::unique_ptr<Origin>> origin = open_liar("healthy", kLongTimeout, "4");
     ASSERT_TRUE(origin.ok());
     EXPECT_TRUE(wait_until([&] { return pids_in(temp / "pids").size() == 4; }, kPatience));
   }

@@ -94,7 +94,7 @@ Result<ReadBytes> read_range(Origin& origin, OriginFile& file, ByteRange range, 
 }
 
 Result<std::string> read_file(Origin& origin, const std::string& path) {
-  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(30));
+  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(60));
   const NodeInfo info = TRY(origin.stat(path, deadline));
   const std::unique_ptr<OriginFile> file = TRY(origin.open(path, deadline));
   return TRY(read_range(origin, *file, {0, info.attributes.size_bytes})).bytes;

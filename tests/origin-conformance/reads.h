@@ -56,7 +56,7 @@ struct ReadBytes {
 // Reads a range to its end or the end of the file, asking on after short answers as the library
 // does.  ETIMEDOUT when a subrequest is not terminated within `patience`.
 Result<ReadBytes> read_range(Origin& origin, OriginFile& file, ByteRange range,
-                             Duration patience = std::chrono::seconds(30));
+                             Duration patience = std::chrono::seconds(60));
 // Opens and reads a whole file of the size that stat says.
 Result<std::string> read_file(Origin& origin, const std::string& path);
 

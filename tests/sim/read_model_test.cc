@@ -212,7 +212,7 @@ class World {
     file_ = nullptr;
     fixture_->library->close();
     ASSERT_TRUE(
-        fixture_->offload->close(Deadline::after(Clock::system(), std::chrono::seconds(20))));
+        fixture_->offload->close(Deadline::after(Clock::system(), std::chrono::seconds(60))));
     EXPECT_EQ(fixture_->pool.used_bytes(), 0U);
   }
 

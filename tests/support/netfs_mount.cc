@@ -54,7 +54,7 @@ NetfsMount::NetfsMount(Options options, const TempDir& temp)
 NetfsMount::~NetfsMount() {
   // A mount that has ended may have a successor at the same place.
   if (process_->wait(Duration::zero())) return;
-  if (unmount(std::chrono::seconds(20))) return;
+  if (unmount(std::chrono::seconds(60))) return;
   abort();
   const std::vector<pid_t> workers = children_of(supervisor());
   process_->signal(SIGKILL);
@@ -85,13 +85,13 @@ pid_t NetfsMount::worker() const {
         children = children_of(supervisor());
         return !children.empty();
       },
-      std::chrono::seconds(20));
+      std::chrono::seconds(60));
   return children.empty() ? -1 : children.back();
 }
 
 nlohmann::json NetfsMount::status() const {
   const Finished finished =
-      run({netfs_binary(), "status", path_, "--json"}, std::chrono::seconds(10));
+      run({netfs_binary(), "status", path_, "--json"}, std::chrono::seconds(60));
   if (finished.status != 0) return nullptr;
   return nlohmann::json::parse(finished.output, nullptr, false);
 }

@@ -51,7 +51,7 @@ class NetfsMount {
   [[nodiscard]] int64_t status_number(const std::string& key) const;
 
   // `netfs umount`; whether it was gone, and the processes ended, before the time was over.
-  [[nodiscard]] bool unmount(Duration timeout = std::chrono::seconds(30));
+  [[nodiscard]] bool unmount(Duration timeout = std::chrono::seconds(60));
   // Ends the connection: every call on the mount fails from now on.
   void abort() const;
 

@@ -21,7 +21,7 @@ namespace {
 
 TEST(Process, AnExitCodeAndTheOutputAreSeen) {
   const Finished finished =
-      run({"sh", "-c", "echo out; echo err >&2; exit 7"}, std::chrono::seconds(10));
+      run({"sh", "-c", "echo out; echo err >&2; exit 7"}, std::chrono::seconds(60));
   EXPECT_EQ(finished.status, 7);
   EXPECT_EQ(finished.output, "out\nerr\n");
 }
@@ -67,7 +67,7 @@ TEST_P(Disk, AWriterStandsStillWhileItIsFrozen) {
   });
   EXPECT_FALSE(wait_until([&] { return written.load(); }, std::chrono::milliseconds(200)));
   EXPECT_TRUE(frozen.thaw());
-  EXPECT_TRUE(wait_until([&] { return written.load(); }, std::chrono::seconds(10)));
+  EXPECT_TRUE(wait_until([&] { return written.load(); }, std::chrono::seconds(60)));
 }
 
 TEST_P(Disk, AFreezeThatIsForgottenEndsByItself) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/assert.h"
+#include "base/kill_process.h"
 #include "tests/support/process.h"
 
 namespace netfs::test {
@@ -53,7 +54,7 @@ void scavenge(const std::string& base) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(kPrefix)) continue;
     const int owner = std::atoi(name.c_str() + std::string(kPrefix).size());
-    if (owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH) take_down(entry.path().string());
+    if (owner > 1 && kill_process(owner, 0) == ESRCH) take_down(entry.path().string());
   }
 }
 

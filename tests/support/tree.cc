@@ -105,7 +105,7 @@ testing::AssertionResult same_bytes(const std::string& path, const std::string& 
 }
 
 void drop_dentries() {
-  run({"sh", "-c", "echo 2 >/proc/sys/vm/drop_caches"}, std::chrono::seconds(20));
+  run({"sh", "-c", "echo 2 >/proc/sys/vm/drop_caches"}, std::chrono::seconds(60));
 }
 
 void drop_pages(const std::string& path) {

@@ -35,7 +35,7 @@ class PendingRead {
     sync::MutexLock lock(state_->mutex);
     return state_->result.has_value();
   }
-  [[nodiscard]] bool wait(Duration timeout = std::chrono::seconds(20)) const {
+  [[nodiscard]] bool wait(Duration timeout = std::chrono::seconds(60)) const {
     const MonoTime until = Clock::system().now() + timeout;
     sync::MutexLock lock(state_->mutex);
     while (!state_->result) {
@@ -70,7 +70,7 @@ struct LibraryFixture {
     SimulatedOrigin::Options origin;
     Offload::Options offload;
     size_t budget_bytes = size_t{32} << 20;
-    Duration timeout = std::chrono::seconds(20);
+    Duration timeout = std::chrono::seconds(60);
     bool readahead = false;
     bool cached = true;
   };
@@ -120,11 +120,11 @@ struct LibraryFixture {
   // Until all that was downloaded is stored: a read is answered before its store is queued, and
   // that before its subrequest counts as closed.
   bool drain() {
-    const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(20));
+    const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(60));
     while (library->stats().subrequests_open > 0) {
       if (deadline.passed(Clock::system().now())) return false;
     }
-    return offload->drain(Deadline::after(Clock::system(), std::chrono::seconds(20)));
+    return offload->drain(Deadline::after(Clock::system(), std::chrono::seconds(60)));
   }
 
   // Another library over the same cache: what was in memory is forgotten.

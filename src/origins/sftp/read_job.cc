@@ -147,7 +147,9 @@ void ReadJob::piece_ended(Piece& piece) {
 void ReadJob::part_failed(const Error& error) {
   {
     sync::MutexLock lock(mutex_);
-    if (!error_) error_ = error;
+    // The first, but for a part that came too late to be asked: what the server did to one that was
+    // asked says more, and who hears of it first depends on threads.
+    if (!error_ || error_->code() == ENOTCONN) error_ = error;
   }
   part_ended();
 }

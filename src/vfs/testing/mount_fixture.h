@@ -79,7 +79,7 @@ class MountFixture : public testing::Test {
     origin_.release();
     library_.release_reads();
     if (notifier_) notifier_->stop();
-    if (session_) session_->stop(Deadline::after(Clock::system(), std::chrono::seconds(20)));
+    if (session_) session_->stop(Deadline::after(Clock::system(), std::chrono::seconds(60)));
     if (fs_) fs_->stop();
     if (session_) {
       EXPECT_EQ(session_->counters().dropped_replies.get(), 0U);

@@ -34,6 +34,7 @@ class TestLibrary::TestFile final : public File {
       if (library_.holding_) {
         library_.held_.push_back({Ref<File>(this), range, std::move(done)});
         library_.changed_.notify_all();
+        while (library_.holding_callers_) library_.changed_.wait(library_.mutex_);
         return;
       }
     }
@@ -83,7 +84,20 @@ void TestLibrary::hold_reads() {
   holding_ = true;
 }
 
+void TestLibrary::hold_callers() {
+  sync::MutexLock lock(mutex_);
+  holding_ = true;
+  holding_callers_ = true;
+}
+
+void TestLibrary::let_return() {
+  sync::MutexLock lock(mutex_);
+  holding_callers_ = false;
+  changed_.notify_all();
+}
+
 void TestLibrary::release_reads() {
+  let_return();
   std::vector<HeldRead> held;
   {
     sync::MutexLock lock(mutex_);
@@ -94,7 +108,7 @@ void TestLibrary::release_reads() {
 }
 
 bool TestLibrary::wait_held_reads(size_t count) {
-  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(20));
+  const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(60));
   sync::MutexLock lock(mutex_);
   while (held_.size() < count) {
     if (!changed_.wait_until(mutex_, deadline.at)) return held_.size() >= count;

@@ -33,6 +33,9 @@ class TestLibrary final : public Library {
   void fail_reads(int error);
   // Reads wait from now on, answered by release_reads().
   void hold_reads();
+  // As hold_reads(), and File::read() does not return either before let_return().
+  void hold_callers();
+  void let_return();
   void release_reads();
   bool wait_held_reads(size_t count);
 
@@ -70,6 +73,7 @@ class TestLibrary final : public Library {
   Counts counts_ GUARDED_BY(mutex_);
   int read_error_ GUARDED_BY(mutex_) = 0;
   bool holding_ GUARDED_BY(mutex_) = false;
+  bool holding_callers_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace netfs::vfs

@@ -5,7 +5,7 @@
 namespace netfs::vfs {
 
 namespace {
-constexpr Duration kPatience = std::chrono::seconds(20);
+constexpr Duration kPatience = std::chrono::seconds(60);
 }  // namespace
 
 void TestOrigin::hold() {
