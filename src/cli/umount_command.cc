@@ -33,15 +33,16 @@ ExitCode unmount_ourselves(const std::string& target, bool lazy) {
 }  // namespace
 
 ExitCode run_umount(const std::string& target, bool lazy) {
-  const Result<std::vector<Owner>> owners = reach_owners();
+  const Result<std::vector<daemon::OwnerPaths>> owners = all_owners();
   if (!owners.ok()) return complain(kCommand, owners.error());
   const bool is_url = target.find(':') != std::string::npos;
   const std::string path = is_url ? target : mount_point_path(target);
-  for (const Owner& owner : owners.value()) {
-    if (!owner.connection.ok()) continue;
+  for (const daemon::OwnerPaths& paths : owners.value()) {
+    const std::optional<Result<daemon::Connection>> connection = reach(paths);
+    if (!connection || !connection->ok()) continue;
     const daemon::Request request{.verb = daemon::Verb::kUmount, .target = path, .lazy = lazy};
-    const Result<daemon::Response> response = daemon::ask(
-        owner.connection.value(), request, Deadline::after(Clock::system(), kUmountTimeout));
+    const Result<daemon::Response> response =
+        daemon::ask(connection->value(), request, Deadline::after(Clock::system(), kUmountTimeout));
     if (!response.ok() || response.value().code == ENOENT) continue;
     if (response.value().code != 0) return complain(kCommand, response.value());
     return ExitCode::kOk;
