@@ -17,6 +17,7 @@
 #include "daemon/mount_words.h"
 #include "daemon/packet.h"
 #include "daemon/sd_notify.h"
+#include "fuse/mount_table.h"
 #include "telemetry/log.h"
 
 namespace netfs::cli {
@@ -27,7 +28,9 @@ using daemon::OptionMap;
 
 constexpr const char* kCommand = "mount";
 constexpr Duration kReachTimeout = std::chrono::seconds(90);  // the daemon before may be draining
-constexpr Duration kMountExtra = std::chrono::seconds(150);   // past the mount's own --timeout
+constexpr Duration kSuccessorTimeout = std::chrono::seconds(20);
+constexpr int kRetryMs = 20;
+constexpr Duration kMountExtra = std::chrono::seconds(150);  // past the mount's own --timeout
 
 Deadline within(Duration duration) {
   return Deadline::after(Clock::system(), duration);
@@ -150,8 +153,36 @@ ExitCode stay(const daemon::Connection& connection) {
                   Error(EIO, "mount", "the daemon ended without unmounting; see its log"));
 }
 
-ExitCode mount_through(const daemon::Reached& reached, const MountArguments& arguments,
-                       const OptionMap& options, const daemon::MountOptions& parsed) {
+bool is_mounted(const std::string& mount_point, const std::string& url) {
+  const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(mount_point);
+  return there.ok() && there.value() && there.value()->source == url;
+}
+
+// The worker died before it answered.  What it had only begun is undone by the supervisor, and is
+// asked for again; what it had finished is served on by its successor.
+Result<daemon::Response> ask_successor(const daemon::OwnerPaths& paths, daemon::Reached& reached,
+                                       const daemon::Request& request, Duration timeout) {
+  const Deadline deadline = within(kSuccessorTimeout);
+  while (!deadline.passed(Clock::system().now())) {
+    daemon::Connection next = TRY(daemon::connect_owner(paths, deadline));
+    if (!is_mounted(request.target, request.url)) {
+      reached.connection = std::move(next);
+      Result<daemon::Response> response = daemon::ask(reached.connection, request, within(timeout));
+      if (response.ok()) return response;
+      continue;
+    }
+    const Result<daemon::Response> status =
+        daemon::ask(next, {.verb = daemon::Verb::kStatus, .target = request.target}, deadline);
+    // One that is to end with us must know of us, and does not.
+    if (status.ok() && status.value().code == 0 && !request.attached) return daemon::Response{};
+    ::poll(nullptr, 0, kRetryMs);
+  }
+  return Error(ETIMEDOUT, kCommand, "its successor did not either");
+}
+
+ExitCode mount_through(const daemon::OwnerPaths& paths, daemon::Reached reached,
+                       const MountArguments& arguments, const OptionMap& options,
+                       const daemon::MountOptions& parsed) {
   const bool attached = parsed.foreground && !reached.started_in_front;
   const daemon::Request request{.verb = daemon::Verb::kMount,
                                 .url = arguments.url,
@@ -159,8 +190,9 @@ ExitCode mount_through(const daemon::Reached& reached, const MountArguments& arg
                                 .options = options,
                                 .name_space = daemon::mount_namespace(),
                                 .attached = attached};
-  const Result<daemon::Response> response =
-      daemon::ask(reached.connection, request, within(parsed.timeout + kMountExtra));
+  const Duration timeout = parsed.timeout + kMountExtra;
+  Result<daemon::Response> response = daemon::ask(reached.connection, request, within(timeout));
+  if (response.is_error(ECONNRESET)) response = ask_successor(paths, reached, request, timeout);
   if (!response.ok()) {
     return complain(kCommand, Error(EIO, "mount",
                                     fmt::format("the daemon ended before it answered ({}); see "
@@ -186,13 +218,12 @@ ExitCode run_mount(const MountArguments& arguments) {
   if (!directory.ok()) return complain(kCommand, directory.error());
   const Result<daemon::MountOptions> parsed = daemon::parse_options(options);
   if (!parsed.ok()) return complain(kCommand, parsed.error());
-  const Result<daemon::Reached> reached =
-      daemon::reach_owner({.paths = daemon::owner_paths(directory.value(), name.value()),
-                           .options = options,
-                           .foreground = parsed.value().foreground},
-                          within(kReachTimeout));
+  const daemon::OwnerPaths paths = daemon::owner_paths(directory.value(), name.value());
+  Result<daemon::Reached> reached = daemon::reach_owner(
+      {.paths = paths, .options = options, .foreground = parsed.value().foreground},
+      within(kReachTimeout));
   if (!reached.ok()) return complain(kCommand, reached.error());
-  return mount_through(reached.value(), arguments, options, parsed.value());
+  return mount_through(paths, std::move(reached).value(), arguments, options, parsed.value());
 }
 
 }  // namespace netfs::cli

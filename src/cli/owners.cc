@@ -12,25 +12,26 @@ constexpr Duration kHelloTimeout = std::chrono::seconds(5);
 
 }  // namespace
 
-Result<std::vector<Owner>> reach_owners() {
+Result<std::vector<daemon::OwnerPaths>> all_owners() {
   const std::string directory = TRY(daemon::runtime_dir());
-  std::vector<Owner> owners;
+  std::vector<daemon::OwnerPaths> owners;
   for (const std::string& name : daemon::list_owners(directory)) {
-    const daemon::OwnerPaths paths = daemon::owner_paths(directory, name);
-    Result<daemon::Connection> connection =
-        daemon::connect_owner(paths, Deadline::after(Clock::system(), kHelloTimeout));
-    const int code = connection.code();
-    if (code == ENOENT || code == ECONNRESET) continue;  // it ended while we looked
-    if (code == ECONNREFUSED) {
-      const Result<std::optional<UniqueFd>> lock = daemon::try_lock_owner(paths);
-      if (!lock.ok() || !lock.value()) continue;  // just starting
-      ::unlink(paths.socket.c_str());
-      ::unlink(paths.lock.c_str());
-      continue;
-    }
-    owners.push_back({name, std::move(connection)});
+    owners.push_back(daemon::owner_paths(directory, name));
   }
   return owners;
+}
+
+std::optional<Result<daemon::Connection>> reach(const daemon::OwnerPaths& paths) {
+  Result<daemon::Connection> connection =
+      daemon::connect_owner(paths, Deadline::after(Clock::system(), kHelloTimeout));
+  const int code = connection.code();
+  if (code == ENOENT || code == ECONNRESET) return std::nullopt;  // it ended while we looked
+  if (code != ECONNREFUSED) return connection;
+  const Result<std::optional<UniqueFd>> lock = daemon::try_lock_owner(paths);
+  if (!lock.ok() || !lock.value()) return std::nullopt;  // just starting
+  ::unlink(paths.socket.c_str());
+  ::unlink(paths.lock.c_str());
+  return std::nullopt;
 }
 
 }  // namespace netfs::cli

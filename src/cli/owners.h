@@ -1,7 +1,12 @@
 #pragma once
 // owners: all daemons of this user, for commands that look for a mount or ask each of them.
+//
+//   for (const daemon::OwnerPaths& paths : TRY(all_owners())) {
+//     const std::optional<Result<daemon::Connection>> connection = reach(paths);
+//     ...
+//   }
 
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -9,12 +14,12 @@
 
 namespace netfs::cli {
 
-struct Owner {
-  std::string name;
-  Result<daemon::Connection> connection;  // why not, where it does not answer
-};
+// Where each of them is to be found; some may have ended.
+Result<std::vector<daemon::OwnerPaths>> all_owners();
 
-// Those that live; what dead ones left behind is removed.
-Result<std::vector<Owner>> reach_owners();
+// To be asked at once and let go before the next is reached: a daemon does not end while somebody
+// stands at its door.  An error: why it does not answer.  Nullopt: it is just starting, or has
+// ended, and then what it left behind is removed.
+std::optional<Result<daemon::Connection>> reach(const daemon::OwnerPaths& paths);
 
 }  // namespace netfs::cli

@@ -6,6 +6,7 @@
 #include "cli/owners.h"
 #include "cli/status_text.h"
 #include "daemon/json_fields.h"
+#include "fuse/mount_table.h"
 #include "telemetry/log.h"
 
 namespace netfs::cli {
@@ -18,10 +19,12 @@ constexpr const char* kCommand = "status";
 constexpr Duration kStatusTimeout = std::chrono::seconds(15);
 
 // What one daemon says; null when the target is not its own.
-Result<json> ask_owner(const Owner& owner, const std::string& target) {
-  if (!owner.connection.ok()) return owner.connection.error();
+Result<json> ask_owner(const daemon::OwnerPaths& paths, const std::string& target) {
+  const std::optional<Result<daemon::Connection>> connection = reach(paths);
+  if (!connection) return json();
+  if (!connection->ok()) return connection->error();
   const daemon::Response response =
-      TRY(daemon::ask(owner.connection.value(), {.verb = daemon::Verb::kStatus, .target = target},
+      TRY(daemon::ask(connection->value(), {.verb = daemon::Verb::kStatus, .target = target},
                       Deadline::after(Clock::system(), kStatusTimeout)));
   if (response.code == ENOENT) return json();
   if (response.code != 0) return Error(response.code, kCommand, response.line);
@@ -41,14 +44,14 @@ void print(const json& answers, bool as_json, bool single) {
 }  // namespace
 
 ExitCode run_status(const std::string& target, bool as_json) {
-  const Result<std::vector<Owner>> owners = reach_owners();
+  const Result<std::vector<daemon::OwnerPaths>> owners = all_owners();
   if (!owners.ok()) return complain(kCommand, owners.error());
   const bool is_url = target.find(':') != std::string::npos;
   const std::string wanted = target.empty() || is_url ? target : mount_point_path(target);
   json answers = json::array();
   std::vector<Error> silent;
-  for (const Owner& owner : owners.value()) {
-    Result<json> answer = ask_owner(owner, wanted);
+  for (const daemon::OwnerPaths& paths : owners.value()) {
+    Result<json> answer = ask_owner(paths, wanted);
     if (!answer.ok()) {
       silent.push_back(std::move(answer).error());
     } else if (!answer.value().is_null()) {
@@ -63,6 +66,13 @@ ExitCode run_status(const std::string& target, bool as_json) {
   }
   if (!target.empty() && answers.empty()) {
     if (exit != ExitCode::kOk) return exit;
+    const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(wanted);
+    if (there.ok() && there.value() && there.value()->type == "fuse.netfs") {
+      return complain(kCommand, Error(ENOTCONN, kCommand,
+                                      fmt::format("{} is mounted, but no daemon answers for it; "
+                                                  "netfs umount takes it away",
+                                                  target)));
+    }
     return complain(kCommand, Error(ENOENT, kCommand,
                                     fmt::format("{} is no netfs mount of this user", target)));
   }

@@ -30,22 +30,33 @@ ExitCode unmount_ourselves(const std::string& target, bool lazy) {
   return done.ok() ? ExitCode::kOk : complain(kCommand, done.error());
 }
 
+bool is_mounted(const std::string& path) {
+  const Result<std::optional<fuse::MountEntry>> entry = fuse::find_mount(path);
+  return entry.ok() && entry.value();
+}
+
 }  // namespace
 
 ExitCode run_umount(const std::string& target, bool lazy) {
-  const Result<std::vector<Owner>> owners = reach_owners();
+  const Result<std::vector<daemon::OwnerPaths>> owners = all_owners();
   if (!owners.ok()) return complain(kCommand, owners.error());
   const bool is_url = target.find(':') != std::string::npos;
   const std::string path = is_url ? target : mount_point_path(target);
-  for (const Owner& owner : owners.value()) {
-    if (!owner.connection.ok()) continue;
+  const bool was_mounted = is_mounted(path);
+  bool answer_lost = false;
+  for (const daemon::OwnerPaths& paths : owners.value()) {
+    const std::optional<Result<daemon::Connection>> connection = reach(paths);
+    if (!connection || !connection->ok()) continue;
     const daemon::Request request{.verb = daemon::Verb::kUmount, .target = path, .lazy = lazy};
-    const Result<daemon::Response> response = daemon::ask(
-        owner.connection.value(), request, Deadline::after(Clock::system(), kUmountTimeout));
+    const Result<daemon::Response> response =
+        daemon::ask(connection->value(), request, Deadline::after(Clock::system(), kUmountTimeout));
+    answer_lost = answer_lost || !response.ok();
     if (!response.ok() || response.value().code == ENOENT) continue;
     if (response.value().code != 0) return complain(kCommand, response.value());
     return ExitCode::kOk;
   }
+  // A worker that died over it may have done it all the same.
+  if (answer_lost && was_mounted && !is_mounted(path)) return ExitCode::kOk;
   return unmount_ourselves(path, lazy);
 }
 

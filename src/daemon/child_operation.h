@@ -30,6 +30,9 @@ class ChildOperation {
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] const WorkerMessage& message() const { return message_; }
   [[nodiscard]] Deadline deadline() const { return deadline_; }
+  // Whether the worker that asked for it has died: nobody waits for its answer.
+  [[nodiscard]] bool orphaned() const { return orphaned_; }
+  void orphan() { orphaned_ = true; }
 
   // The answer, once the socket is readable; an error of ours when the child died.
   Packet finish();
@@ -44,6 +47,7 @@ class ChildOperation {
   Deadline deadline_;
   UniqueFd socket_;
   pid_t pid_;
+  bool orphaned_ = false;
 };
 
 }  // namespace netfs::daemon

@@ -31,19 +31,8 @@ vfs::Options file_system_options(const MountOptions& options) {
   made.negative_ttl = std::min(options.negative_ttl, options.metadata_ttl);
   made.immutable = options.immutable;
   made.hot = options.hot;
-  switch (options.on_error) {
-    case OnError::kError:
-      made.on_error = vfs::OnError::kError;
-      break;
-    case OnError::kWait:
-      made.on_error = vfs::OnError::kWait;
-      break;
-    case OnError::kStale:
-      made.on_error = vfs::OnError::kStale;
-      break;
-  }
-  made.symlinks =
-      options.symlinks == Symlinks::kContain ? vfs::Symlinks::kContain : vfs::Symlinks::kAsIs;
+  made.on_error = options.on_error;
+  made.symlinks = options.symlinks;
   made.uid = options.uid;
   made.gid = options.gid;
   made.umask = options.umask;

@@ -210,6 +210,8 @@ Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec
     if (instance.ok()) return instance;
     telemetry::log_warn(kRoom, "{} cannot be taken over yet: {}", spec.mount_point,
                         instance.error().message());
+    // Unmounted meanwhile, and nobody needs it any more.
+    if (!is_mounted(spec.mount_point, spec.url)) return instance;
     const MonoTime now = Clock::system().now();
     const sync::MutexLock lock(mutex_);
     if (deadline.passed(now) || stopping_) return instance;
@@ -231,7 +233,7 @@ void Mounts::adopt(Adopted adopted) {
   {
     const sync::MutexLock lock(mutex_);
     entries_[adopted.id] =
-        Entry{.url = state.value().url, .mount_point = state.value().mount_point};
+        Entry{.url = state.value().url, .mount_point = state.value().mount_point, .adopted = true};
   }
   const Result<void> opened = store_.open();
   if (!opened.ok()) {
@@ -258,7 +260,7 @@ Result<void> Mounts::unmount(const std::string& target, bool lazy) {
   {
     const sync::MutexLock lock(mutex_);
     for (const auto& [number, entry] : entries_) {  // the newest has the highest number
-      if (entry.state == State::kPreparing) continue;
+      if (entry.state == State::kPreparing && !entry.adopted) continue;
       if (entry.mount_point != target && entry.url != target) continue;
       id = number;
       mount_point = entry.mount_point;

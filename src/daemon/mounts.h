@@ -66,6 +66,7 @@ class Mounts {
     std::string mount_point;
     State state = State::kPreparing;
     bool detached = false;  // unmounted lazily: its end may be far
+    bool adopted = false;   // mounted already while it is being prepared
     Ref<MountInstance> instance;
     std::unique_ptr<sync::Thread> keeper;
   };

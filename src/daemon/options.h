@@ -22,6 +22,7 @@
 #include "base/result.h"
 #include "daemon/quantity.h"
 #include "telemetry/log.h"
+#include "vfs/options.h"
 
 namespace netfs::daemon {
 
@@ -29,8 +30,8 @@ using OptionMap = std::map<std::string, std::string>;
 
 inline constexpr std::string_view kOriginPrefix = "origin.";
 
-enum class OnError { kError, kWait, kStale };
-enum class Symlinks { kContain, kAsIs };
+using vfs::OnError;
+using vfs::Symlinks;
 
 struct MountOptions {
   // The cache; of the first mount on a cache directory, the rest share it.

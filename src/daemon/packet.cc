@@ -4,6 +4,7 @@
 #include <cstring>
 #include <poll.h>
 #include <sys/socket.h>
+#include <utility>
 
 namespace netfs::daemon {
 
@@ -89,6 +90,7 @@ Result<Packet> receive_packet(int socket, Deadline deadline) {
   Packet packet;
   packet.text.resize(kPacketBytesMax);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kPacketFdsMax)];
+  bool reset_seen = false;
   while (true) {
     iovec data{packet.text.data(), packet.text.size()};
     msghdr header{};
@@ -102,6 +104,11 @@ Result<Packet> receive_packet(int socket, Deadline deadline) {
       continue;
     }
     if (length < 0 && errno == EINTR) continue;
+    if (length < 0 && errno == ECONNRESET && !std::exchange(reset_seen, true)) {
+      // The peer died with packets of ours unread.  The kernel says so once, and before it gives
+      // what the peer had sent: that lies behind it.
+      continue;
+    }
     if (length < 0) return Error::from_errno("packet.receive");
     packet.fds = take_fds(header);
     if (length == 0) return Error(ECONNRESET, "packet.receive");

@@ -8,9 +8,11 @@
 #include <sys/wait.h>
 #include <syslog.h>
 #include <unistd.h>
+#include <utility>
 
 #include "base/kill_process.h"
 #include "daemon/sd_notify.h"
+#include "daemon/stuck_worker.h"
 #include "daemon/worker_process.h"
 #include "telemetry/log.h"
 
@@ -19,6 +21,7 @@ namespace netfs::daemon {
 namespace {
 
 constexpr Duration kSendTimeout = std::chrono::seconds(5);
+constexpr Duration kLook = std::chrono::seconds(1);
 
 Deadline soon() {
   return Deadline::after(Clock::system(), kSendTimeout);
@@ -69,6 +72,7 @@ bool Supervisor::start() {
     return false;
   }
   worker_pid_ = pid.value();
+  look_at_ = Clock::system().now() + kLook;
   worker_socket_ = std::move(ours);
   ++workers_started_;
   // A worker that dies while it is told is seen as dead a moment later.
@@ -111,7 +115,9 @@ void Supervisor::carry_out(WorkerMessage message) {
   const auto held = held_.find(message.id);
   switch (message.verb) {
     case WorkerVerb::kKeep:
-      if (held != held_.end()) held->second.state = std::move(message.state);
+      if (held == held_.end()) return;
+      held->second.state = std::move(message.state);
+      held->second.kept = true;
       return;
     case WorkerVerb::kRelease:
       if (held != held_.end()) held_.erase(held);
@@ -135,22 +141,21 @@ void Supervisor::carry_out(WorkerMessage message) {
 
 void Supervisor::operation_ended(size_t index, Packet packet) {
   const WorkerMessage request = operations_[index].message();
+  const bool orphaned = operations_[index].orphaned();
   operations_.erase(operations_.begin() + static_cast<ptrdiff_t>(index));
   const Result<SupervisorMessage> done = decode_supervisor_message(packet.text);
   if (!done.ok()) {
-    answer(request.id, EPROTO, done.error().message(), {});
+    if (!orphaned) answer(request.id, EPROTO, done.error().message(), {});
     return;
   }
   std::vector<int> fds;
   for (const UniqueFd& fd : packet.fds) fds.push_back(fd.get());
-  answer(request.id, done.value().code, done.value().text, fds);
+  if (!orphaned) answer(request.id, done.value().code, done.value().text, fds);
   if (request.verb != WorkerVerb::kMount || done.value().code != 0) return;
-  if (stopping_ || ended_) {
+  if (orphaned || stopping_ || ended_) {
     // Nobody will serve it: it goes as it came.
-    WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = fuse::UnmountMode::kLazy};
-    undo.mount.mount_point = request.mount.mount_point;
     packet.fds.clear();
-    carry_out(std::move(undo));
+    undo_mount(request.mount.mount_point);
     return;
   }
   held_[request.id] = Held{request.mount.mount_point, request.state, std::move(packet.fds)};
@@ -199,6 +204,12 @@ void Supervisor::worker_died(int wait_status) {
   while (worker_socket_) serve_worker();
   worker_pid_ = -1;
   kill_at_ = MonoTime::max();
+  look_at_ = MonoTime::max();
+  if (refusing_ > 0) {
+    kill_process(refusing_, SIGKILL);
+    abandoned_.push_back(std::exchange(refusing_, -1));
+  }
+  drop_unfinished();
   const bool ended_well = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   const bool ending = !options_.listener;
   if (stopping_ || ((ended_well || ending) && held_.empty())) {
@@ -227,12 +238,37 @@ void Supervisor::give_up(const std::string& why) {
   exit_code_ = 1;
 }
 
-void Supervisor::unmount_held() {
-  for (auto& [id, held] : held_) {
-    WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = fuse::UnmountMode::kLazy};
-    undo.mount.mount_point = held.mount_point;
-    carry_out(std::move(undo));
+// A mount is one only once its worker has said kKeep.  What was being mounted when its worker died
+// is undone: the asker was told of a failure, and the answer to the kernel's INIT, which comes once
+// a connection, may be gone with the worker.
+void Supervisor::drop_unfinished() {
+  for (ChildOperation& operation : operations_) operation.orphan();
+  for (auto it = held_.begin(); it != held_.end();) {
+    if (it->second.kept) {
+      ++it;
+      continue;
+    }
+    const std::string mount_point = it->second.mount_point;
+    it = held_.erase(it);  // the last descriptors: whoever is in it gets errors
+    undo_mount(mount_point);
   }
+}
+
+void Supervisor::undo_mount(const std::string& mount_point) {
+  WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = fuse::UnmountMode::kLazy};
+  undo.mount.mount_point = mount_point;
+  Result<ChildOperation> operation = ChildOperation::start(
+      std::move(undo), Deadline::after(Clock::system(), options_.operation_timeout));
+  if (!operation.ok()) {
+    shout(fmt::format("{} stays mounted and dead: {}", mount_point, operation.error().message()));
+    return;
+  }
+  operation.value().orphan();  // whatever worker is there did not ask for it
+  operations_.push_back(std::move(operation).value());
+}
+
+void Supervisor::unmount_held() {
+  for (const auto& [id, held] : held_) undo_mount(held.mount_point);
   held_.clear();
 }
 
@@ -251,8 +287,21 @@ void Supervisor::begin_stop() {
   (void)send_packet(worker_socket_.get(), encode(stop), {}, soon()).ok();
 }
 
+void Supervisor::check_worker() {
+  look_at_ = Clock::system().now() + kLook;
+  if (refusing_ > 0 || !is_stuck_in_a_notification(worker_pid_)) return;
+  std::vector<int> fds;
+  for (const auto& [id, held] : held_) fds.push_back(held.fds.front().get());
+  const Result<pid_t> started = start_refusing(fds);
+  if (started.ok()) refusing_ = started.value();
+  shout(
+      "the worker was killed while it told the kernel to forget something; what it left "
+      "unanswered fails");
+}
+
 void Supervisor::check_deadlines() {
   const MonoTime now = Clock::system().now();
+  if (now >= look_at_) check_worker();
   for (size_t i = operations_.size(); i-- > 0;) {
     if (!operations_[i].deadline().passed(now)) continue;
     abandoned_.push_back(operations_[i].pid());
@@ -263,15 +312,26 @@ void Supervisor::check_deadlines() {
     kill_process(worker_pid_, SIGKILL);
     kill_at_ = MonoTime::max();
   }
-  if (now >= restart_at_ && !ended_ && !start()) {
+  if (now >= restart_at_ && !ended_ && settled() && !start()) {
     const std::optional<Duration> wait = policy_.died(1 << 8, now);
     if (!wait) return give_up("the worker cannot be started");
     restart_at_ = now + *wait;
   }
 }
 
+// Whether nothing is being mounted, or undone, for a worker that is dead: the next one may be asked
+// for the same mount point.
+bool Supervisor::settled() const {
+  return std::none_of(operations_.begin(), operations_.end(), [](const ChildOperation& operation) {
+    const WorkerMessage& message = operation.message();
+    return operation.orphaned() &&
+           (message.verb == WorkerVerb::kMount || message.mode == fuse::UnmountMode::kLazy);
+  });
+}
+
 int Supervisor::next_wait_ms() const {
-  MonoTime next = std::min(restart_at_, kill_at_);
+  MonoTime next = std::min(kill_at_, look_at_);
+  if (settled()) next = std::min(next, restart_at_);
   for (const ChildOperation& operation : operations_)
     next = std::min(next, operation.deadline().at);
   if (next == MonoTime::max()) return -1;

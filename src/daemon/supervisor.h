@@ -49,6 +49,7 @@ class Supervisor {
     std::string mount_point;
     std::string state;
     std::vector<UniqueFd> fds;
+    bool kept = false;  // its worker has said that it serves
   };
 
   [[nodiscard]] bool start();
@@ -62,9 +63,13 @@ class Supervisor {
   void client_ended(int wait_status);
   void worker_died(int wait_status);
   void give_up(const std::string& why);
+  void drop_unfinished();
+  void undo_mount(const std::string& mount_point);
   void unmount_held();
   void begin_stop();
+  void check_worker();
   void check_deadlines();
+  [[nodiscard]] bool settled() const;
   [[nodiscard]] int next_wait_ms() const;
   void wait_once();
   void shout(const std::string& line) const;
@@ -82,7 +87,9 @@ class Supervisor {
   int exit_code_ = 0;
   std::map<uint64_t, Held> held_;
   std::vector<ChildOperation> operations_;
-  std::vector<pid_t> abandoned_;  // killed, and in a wait that even that does not end
+  MonoTime look_at_ = MonoTime::max();  // for a worker that was killed and does not end
+  pid_t refusing_ = -1;                 // the child that helps it, see stuck_worker.h
+  std::vector<pid_t> abandoned_;        // killed, and in a wait that even that does not end
 };
 
 }  // namespace netfs::daemon

@@ -71,9 +71,12 @@ int hold_a_mount(const Script& script, SupervisorLink& link, const Inheritance& 
   const std::string mount_point = script.directory + "/mnt";
   if (inheritance.workers_before == 0) {
     fuse::MountOptions options{.source = "test:held", .mount_point = mount_point, .queues = 2};
-    const auto fds = link.mount(link.new_id(), options, "first state", bound());
+    const uint64_t id = link.new_id();
+    const auto fds = link.mount(id, options, "not kept", bound());
     note(script,
          fds.ok() ? "mounted " + std::to_string(fds.value().size()) : fds.error().message());
+    if (script.behaviour == "begin") return ::raise(SIGKILL);
+    link.keep(id, "first state");
     return ::raise(SIGKILL);
   }
   for (const Adopted& adopted : inheritance.mounts) {
@@ -118,7 +121,12 @@ int worker_main_of_test() {
     note(script, "began");
     return inheritance.value().workers_before < 2 ? ::raise(SIGKILL) : 0;
   }
-  if (script.behaviour == "hold") return hold_a_mount(script, link, inheritance.value());
+  if (script.behaviour == "begin" && inheritance.value().workers_before > 0) {
+    note(script, std::to_string(inheritance.value().mounts.size()) + " inherited");
+    return 0;
+  }
+  if (script.behaviour == "hold" || script.behaviour == "begin")
+    return hold_a_mount(script, link, inheritance.value());
   return wait_for_stop(script, link);
 }
 
@@ -197,6 +205,18 @@ TEST_F(SupervisorTest, MountOutlivesTwoWorkersWithItsStateAndDescriptors) {
   start("hold");
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nadopted 2 second state\nunmounted\n");
+  EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
+}
+
+TEST_F(SupervisorTest, MountWhoseWorkerDiesBeforeItServesIsUndone) {
+  if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
+    std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
+    GTEST_SKIP();
+  }
+  ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+  start("begin");
+  EXPECT_EQ(wait(), 0);
+  EXPECT_EQ(notes(), "mounted 2\n0 inherited\n");
   EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
 }
 

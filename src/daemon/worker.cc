@@ -26,6 +26,8 @@ constexpr const char* kRoom = "worker";
 constexpr unsigned kControlThreads = 8;
 constexpr size_t kControlDepth = 256;
 constexpr Duration kTalkTimeout = std::chrono::seconds(30);
+// For a user who has connected to say what for: until then the worker does not end.
+constexpr Duration kAskTimeout = std::chrono::seconds(2);
 constexpr Duration kGoodbyeTimeout = std::chrono::seconds(1);
 constexpr Duration kStoreCloseTimeout = std::chrono::seconds(10);
 constexpr Duration kUnusedTimeout = std::chrono::seconds(30);
@@ -73,7 +75,9 @@ Worker::Worker(SupervisorLink& link, UniqueFd listener, const Inheritance& inher
 }
 
 int Worker::run(std::vector<Adopted> mounts) {
-  if (!mounts.empty()) used_ = true;
+  // One that follows others and finds no mount came after the end of the last: it takes in who
+  // knocks already, and then ends.
+  if (!mounts.empty() || workers_before_ > 0) used_ = true;
   for (Adopted& adopted : mounts) {
     ++busy_;
     auto work = [this, one = std::move(adopted)]() mutable {
@@ -83,11 +87,11 @@ int Worker::run(std::vector<Adopted> mounts) {
     };
     if (!control_->post(std::move(work))) --busy_;
   }
-  while (!may_end()) {
+  do {
     poll_once();
     settle_attached();
     mounts_.bury();
-  }
+  } while (!may_end());
   return end();
 }
 
@@ -149,7 +153,7 @@ void Worker::serve(UniqueFd socket) {
   const Hello hello{
       .version = kVersion, .pid = ::getpid(), .cache_dir = store_.options().cache_dir};
   if (!send_message(socket.get(), encode(hello), within(kTalkTimeout)).ok()) return;
-  const Result<std::string> text = receive_message(socket.get(), within(kTalkTimeout));
+  const Result<std::string> text = receive_message(socket.get(), within(kAskTimeout));
   if (!text.ok()) return;
   used_ = true;
   uint64_t mounted_id = 0;

@@ -3,34 +3,10 @@
 #include <cerrno>
 #include <sys/stat.h>
 
+#include "netfs/file_mode.h"
 #include "vfs/file_system.h"
 
 namespace netfs::vfs {
-
-namespace {
-
-uint32_t mode_bits(FileType type) {
-  switch (type) {
-    case FileType::kDirectory:
-      return S_IFDIR;
-    case FileType::kSymlink:
-      return S_IFLNK;
-    case FileType::kFifo:
-      return S_IFIFO;
-    case FileType::kSocket:
-      return S_IFSOCK;
-    case FileType::kCharDevice:
-      return S_IFCHR;
-    case FileType::kBlockDevice:
-      return S_IFBLK;
-    case FileType::kRegular:
-    case FileType::kUnknown:
-      return S_IFREG;
-  }
-  return S_IFREG;
-}
-
-}  // namespace
 
 fuse::Attr FileSystem::attr_of(const Node& node) {
   const Attributes& a = node.attributes;
@@ -43,7 +19,8 @@ fuse::Attr FileSystem::attr_of(const Node& node) {
   attr.ctime = a.ctime;
   // Links show 0777 everywhere; taking bits from them would only confuse.
   const uint32_t taken = a.type == FileType::kSymlink ? 0 : options_.umask.value_or(0);
-  attr.mode = mode_bits(a.type) | (a.permissions & ~taken & 07777);
+  const uint32_t type = a.type == FileType::kUnknown ? S_IFREG : type_bits_of(a.type);
+  attr.mode = type | (a.permissions & ~taken & 07777);
   attr.link_count = a.link_count;
   attr.uid = options_.uid.value_or(a.uid);
   attr.gid = options_.gid.value_or(a.gid);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <vector>
 
+#include "netfs/file_mode.h"
 #include "vfs/file_system.h"
 #include "vfs/limits.h"
 
@@ -17,28 +18,6 @@ namespace {
 
 constexpr uint64_t kAfterDot = 1;
 constexpr uint64_t kAfterDotDot = 2;
-
-uint32_t mode_of(FileType type) {
-  switch (type) {
-    case FileType::kDirectory:
-      return S_IFDIR;
-    case FileType::kSymlink:
-      return S_IFLNK;
-    case FileType::kFifo:
-      return S_IFIFO;
-    case FileType::kSocket:
-      return S_IFSOCK;
-    case FileType::kCharDevice:
-      return S_IFCHR;
-    case FileType::kBlockDevice:
-      return S_IFBLK;
-    case FileType::kRegular:
-      return S_IFREG;
-    case FileType::kUnknown:
-      break;
-  }
-  return 0;  // DT_UNKNOWN
-}
 
 }  // namespace
 
@@ -75,7 +54,7 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
     const std::string_view name = listing.name(listed);
     const uint64_t next = i + kAfterDotDot + 1;
     if (!wanted.plus) {
-      if (!packer.add(name, listed.ino, mode_of(listed.type), next)) break;
+      if (!packer.add(name, listed.ino, type_bits_of(listed.type), next)) break;
       continue;
     }
     Node* node = table_.child(*directory, name, listed.node);
@@ -88,7 +67,7 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
     }
     // The name only: the kernel looks it up if somebody wants more.
     entry.attr.ino = listed.ino;
-    entry.attr.mode = mode_of(listed.type);
+    entry.attr.mode = type_bits_of(listed.type);
     if (!packer.add_plus(name, entry, next)) break;
   }
   return packer.used();

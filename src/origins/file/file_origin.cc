@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <vector>
 
+#include "netfs/file_mode.h"
+
 namespace netfs::origins {
 
 namespace {
@@ -24,27 +26,6 @@ struct LocalFile final : OriginFile {
   explicit LocalFile(UniqueFd descriptor) : fd(std::move(descriptor)) {}
   const UniqueFd fd;
 };
-
-FileType type_of(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return FileType::kRegular;
-    case S_IFDIR:
-      return FileType::kDirectory;
-    case S_IFLNK:
-      return FileType::kSymlink;
-    case S_IFIFO:
-      return FileType::kFifo;
-    case S_IFSOCK:
-      return FileType::kSocket;
-    case S_IFCHR:
-      return FileType::kCharDevice;
-    case S_IFBLK:
-      return FileType::kBlockDevice;
-    default:
-      return FileType::kUnknown;
-  }
-}
 
 Timestamp time_of(const statx_timestamp& t) {
   return {t.tv_sec, t.tv_nsec};
@@ -70,7 +51,7 @@ Validator validator_of(const struct statx& st) {
 NodeInfo node_info_of(const struct statx& st) {
   NodeInfo info;
   Attributes& a = info.attributes;
-  a.type = type_of(st.stx_mode);
+  a.type = file_type_of(st.stx_mode);
   a.permissions = st.stx_mode & 07777;
   a.uid = st.stx_uid;
   a.gid = st.stx_gid;

@@ -2,7 +2,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <sys/stat.h>
+
+#include "netfs/file_mode.h"
 
 namespace netfs::origins::sftp {
 
@@ -59,27 +60,6 @@ class PacketScope {
   Packet& out_;
   const size_t start_;
 };
-
-FileType type_of(uint32_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFREG:
-      return FileType::kRegular;
-    case S_IFDIR:
-      return FileType::kDirectory;
-    case S_IFLNK:
-      return FileType::kSymlink;
-    case S_IFIFO:
-      return FileType::kFifo;
-    case S_IFSOCK:
-      return FileType::kSocket;
-    case S_IFCHR:
-      return FileType::kCharDevice;
-    case S_IFBLK:
-      return FileType::kBlockDevice;
-    default:
-      return FileType::kUnknown;
-  }
-}
 
 }  // namespace
 
@@ -161,7 +141,7 @@ Result<NodeInfo> Reader::attributes() {
   }
   if (flags & kAttrPermissions) {
     const uint32_t mode = TRY(u32());
-    a.type = type_of(mode);
+    a.type = file_type_of(mode);
     a.permissions = mode & 07777;
   }
   if (flags & kAttrTimes) {
