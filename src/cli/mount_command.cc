@@ -43,10 +43,8 @@ struct Gathered {
 void make_paths_absolute(OptionMap& options) {
   for (auto& [name, value] : options) {
     const daemon::OptionRow* row = daemon::find_option(name);
-    const bool is_path =
-        row != nullptr
-            ? row->kind == daemon::OptionKind::kPath
-            : name == "origin.identity" || name == "origin.known_hosts" || name == "origin.config";
+    const bool is_path = row != nullptr ? row->kind == daemon::OptionKind::kPath
+                                        : name == "origin.identity" || name == "origin.known_hosts";
     if (is_path && !value.empty()) value = absolute_path(value);
   }
 }
@@ -57,9 +55,8 @@ Result<Gathered> gather(const MountArguments& arguments) {
   if (!arguments.config_file.empty()) {
     files = {arguments.config_file};
     if (::access(arguments.config_file.c_str(), R_OK) != 0) {
-      const Error error = Error::from_errno("config");
       return Error(EINVAL, "config",
-                   fmt::format("cannot read {}: {}", arguments.config_file, error.message()));
+                   fmt::format("cannot read {}: {}", arguments.config_file, std::strerror(errno)));
     }
   }
   for (const std::string& file : files) {
@@ -96,10 +93,10 @@ Result<void> make_directory(const std::string& path) {
     const bool last = slash == std::string::npos;
     const std::string part = path.substr(0, slash);
     if (::mkdir(part.c_str(), last ? 0700 : 0755) != 0 && errno != EEXIST) {
-      const Error error = Error::from_errno("cache");
-      return Error(error.code(), "cache",
+      const int code = errno;
+      return Error(code, "cache",
                    fmt::format("cannot make the cache directory {}: {}; choose another --cache-dir",
-                               path, error.message()));
+                               path, std::strerror(code)));
     }
     if (last) return {};
   }
@@ -125,6 +122,20 @@ Result<std::string> settle_cache(OptionMap& options) {
   }
   options["cache-dir"] = directory;
   return daemon::owner_name(directory);
+}
+
+// Who is asked to end while the origin is awaited: the daemon sees that nobody waits for the mount
+// any more, and takes it down.
+extern "C" void give_up(int) {
+  constexpr std::string_view kLine = "netfs mount: interrupted\n";
+  (void)!::write(STDERR_FILENO, kLine.data(), kLine.size());
+  ::_exit(static_cast<int>(ExitCode::kInterrupted));
+}
+
+void give_up_on_signals() {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (::signal(number, give_up) == SIG_IGN) ::signal(number, SIG_IGN);
+  }
 }
 
 // Stays until the mount has ended, by whoever; a signal ends it.
@@ -186,6 +197,7 @@ ExitCode run_mount(const MountArguments& arguments) {
   if (!directory.ok()) return complain(kCommand, directory.error());
   const Result<daemon::MountOptions> parsed = daemon::parse_options(options);
   if (!parsed.ok()) return complain(kCommand, parsed.error());
+  give_up_on_signals();
   const Result<daemon::Reached> reached =
       daemon::reach_owner({.paths = daemon::owner_paths(directory.value(), name.value()),
                            .options = options,
