@@ -102,6 +102,16 @@ Result<void> make_directory(const std::string& path) {
   }
 }
 
+// The daemon could only say in its log that it has none.
+Result<void> check_log_file(const std::string& path) {
+  if (path.empty()) return {};
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (fd) return {};
+  const int code = errno;
+  return Error(code, "log",
+               fmt::format("cannot write the log file {}: {}", path, std::strerror(code)));
+}
+
 // The name of the daemon that owns what the options ask for, and the options with it.
 Result<std::string> settle_cache(OptionMap& options) {
   const daemon::MountOptions parsed = TRY(daemon::parse_options(options));
@@ -197,6 +207,8 @@ ExitCode run_mount(const MountArguments& arguments) {
   if (!directory.ok()) return complain(kCommand, directory.error());
   const Result<daemon::MountOptions> parsed = daemon::parse_options(options);
   if (!parsed.ok()) return complain(kCommand, parsed.error());
+  const Result<void> log = check_log_file(parsed.value().log_file);
+  if (!log.ok()) return complain(kCommand, log.error());
   give_up_on_signals();
   const Result<daemon::Reached> reached =
       daemon::reach_owner({.paths = daemon::owner_paths(directory.value(), name.value()),

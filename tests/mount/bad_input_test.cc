@@ -144,6 +144,11 @@ TEST_F(BadInput, ConfigurationWithAnUnknownKey) {
   expect_refused(mount({"--config", temp_ / "netfs.toml"}), kUsage, {"netfs.toml:2", "colour"});
 }
 
+TEST_F(BadInput, LogFileThatCannotBeWritten) {
+  expect_refused(mount({"--log-file", temp_ / "none/log"}), kFailed, {"none/log", "No such file"});
+  expect_refused(mount({"--log-file", temp_.path()}), kFailed, {"log file", "directory"});
+}
+
 TEST_F(BadInput, OriginThatIsMissing) {
   expect_refused(mount({}, "file://" + source_ + "/none"), kFailed, {"none"});
 }
