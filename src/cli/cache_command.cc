@@ -53,6 +53,7 @@ Result<json> work_directly(const CacheArguments& arguments, const std::string& d
                              "as netfs cache list shows it",
                              arguments.path, directory));
   }
+  // The limit belongs to a mount's options, and there is none: nothing is to be culled from here.
   const uint64_t limit = TRY(daemon::limit_bytes({.percent = 100}, directory));
   const std::unique_ptr<cachefiles::CacheFiles> cache =
       TRY(cachefiles::CacheFiles::create({.directory = directory, .size_limit_bytes = limit}));
@@ -66,6 +67,7 @@ Result<json> work_directly(const CacheArguments& arguments, const std::string& d
       break;
     default:
       answer = daemon::cache_usage(*cache);
+      answer.erase("limit_bytes");
   }
   TRY(cache->close());
   return answer;
@@ -98,14 +100,24 @@ Result<json> work(const CacheArguments& arguments, const std::string& directory)
   return Error(ETIMEDOUT, kCommand, fmt::format("the daemon of {} does not answer", directory));
 }
 
+// The path itself, which need not be UTF-8.
+std::string path_of(const json& object) {
+  const std::string hex = object.value("path_hex", std::string());
+  if (hex.empty()) return object.value("path", std::string());
+  std::string bytes;
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+    bytes += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
+  }
+  return bytes;
+}
+
 void print_list(const json& answer) {
   std::printf("%12s %12s  %-10s %s\n", "SIZE", "STORED", "STATE", "PATH");
   for (const json& object : answer.value("objects", json::array())) {
     std::printf("%12s %12s  %-10s %s\n",
                 format_bytes(object.value("size_bytes", uint64_t{0})).c_str(),
                 format_bytes(object.value("stored_bytes", uint64_t{0})).c_str(),
-                object.value("state", std::string()).c_str(),
-                printable(object.value("path", std::string())).c_str());
+                object.value("state", std::string()).c_str(), printable(path_of(object)).c_str());
   }
 }
 
@@ -119,8 +131,10 @@ void print(Verb verb, const json& answer) {
       std::printf("%s files dropped\n", std::to_string(number("dropped_objects")).c_str());
       return;
     default:
-      std::printf("%s of %s, %s files, %s complete\n", format_bytes(number("used_bytes")).c_str(),
-                  format_bytes(number("limit_bytes")).c_str(),
+      std::printf("%s%s, %s files, %s complete\n", format_bytes(number("used_bytes")).c_str(),
+                  answer.contains("limit_bytes")
+                      ? fmt::format(" of {}", format_bytes(number("limit_bytes"))).c_str()
+                      : "",
                   std::to_string(number("object_count")).c_str(),
                   std::to_string(number("sealed_count")).c_str());
   }

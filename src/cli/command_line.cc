@@ -1,10 +1,12 @@
 #include "cli/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "cli/cache_command.h"
 #include "cli/mount_command.h"
 #include "cli/status_command.h"
+#include "cli/status_text.h"
 #include "cli/umount_command.h"
 #include "daemon/options.h"
 #include "daemon/version.h"
@@ -18,8 +20,8 @@ constexpr const char* kFooter =
     "Example:\n"
     "  netfs mount ann@example.org:data ~/data && ls ~/data && netfs umount ~/data\n"
     "\n"
-    "Exit codes, as of mount(8): 0 done; 1 wrong usage or no permission; 2 system error;\n"
-    "4 a bug in netfs; 8 interrupted; 32 failed; 64 some of several failed.\n"
+    "Exit codes, as of mount(8): 0 done; 1 wrong usage or no permission; 2 out of memory or\n"
+    "descriptors; 8 interrupted; 32 failed.\n"
     "\n"
     "Defaults are read from /etc/netfs/netfs.toml and ~/.config/netfs/netfs.toml: keys are the\n"
     "long flags of netfs mount, the table [origin] holds options of the origin.";
@@ -109,6 +111,39 @@ void add_cache(CLI::App& app, CacheArguments& arguments) {
   drop->add_flag("--all", arguments.all, "forget everything");
 }
 
+// `--flag,--no-flag{false}` is the parser's own way to say it.
+class PlainNames final : public CLI::Formatter {
+ public:
+  std::string make_option_name(const CLI::Option* option, bool is_positional) const override {
+    std::string name = CLI::Formatter::make_option_name(option, is_positional);
+    const std::string noise = "{false}";
+    const size_t at = name.find(noise);
+    return at == std::string::npos ? name : name.erase(at, noise.size());
+  }
+};
+
+// One line that names the command, what is wrong with it, and where help is.
+ExitCode wrong_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  std::string command;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    command += " " + at->get_name();
+  }
+  std::string what = error.what();
+  if (command.empty() && argc > 1 && argv[1][0] != '-') {
+    what = fmt::format("there is no command '{}'", argv[1]);
+  } else if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) &&
+             what == "A subcommand is required") {
+    what = "a command is missing";
+  }
+  for (char& c : what) {
+    if (c == '\n') c = ' ';
+  }
+  std::fprintf(stderr, "netfs%s: %s; netfs%s --help says how\n", command.c_str(),
+               printable(what).c_str(), command.c_str());
+  return ExitCode::kUsage;
+}
+
 struct Arguments {
   MountArguments mount;
   CacheArguments cache;
@@ -136,6 +171,7 @@ ExitCode run_command_line(int argc, char** argv) {
   Arguments arguments;
   app.footer(kFooter);
   app.require_subcommand(1);
+  app.formatter(std::make_shared<PlainNames>());
   app.set_version_flag("-V,--version", std::string("netfs ") + daemon::kVersion);
   add_mount(app, arguments.mount, arguments.ignored);
   CLI::App* umount = app.add_subcommand("umount", "unmount, and wait for the daemon's end of it");
@@ -150,9 +186,11 @@ ExitCode run_command_line(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const bool help = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success);
+    if (error.get_exit_code() != static_cast<int>(CLI::ExitCodes::Success)) {
+      return wrong_usage(app, error, argc, argv);
+    }
     app.exit(error);
-    return help ? ExitCode::kOk : ExitCode::kUsage;
+    return ExitCode::kOk;
   }
   return run_parsed(app, arguments);
 }

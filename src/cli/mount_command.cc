@@ -46,10 +46,8 @@ struct Gathered {
 void make_paths_absolute(OptionMap& options) {
   for (auto& [name, value] : options) {
     const daemon::OptionRow* row = daemon::find_option(name);
-    const bool is_path =
-        row != nullptr
-            ? row->kind == daemon::OptionKind::kPath
-            : name == "origin.identity" || name == "origin.known_hosts" || name == "origin.config";
+    const bool is_path = row != nullptr ? row->kind == daemon::OptionKind::kPath
+                                        : name == "origin.identity" || name == "origin.known_hosts";
     if (is_path && !value.empty()) value = absolute_path(value);
   }
 }
@@ -60,9 +58,8 @@ Result<Gathered> gather(const MountArguments& arguments) {
   if (!arguments.config_file.empty()) {
     files = {arguments.config_file};
     if (::access(arguments.config_file.c_str(), R_OK) != 0) {
-      const Error error = Error::from_errno("config");
       return Error(EINVAL, "config",
-                   fmt::format("cannot read {}: {}", arguments.config_file, error.message()));
+                   fmt::format("cannot read {}: {}", arguments.config_file, std::strerror(errno)));
     }
   }
   for (const std::string& file : files) {
@@ -99,13 +96,23 @@ Result<void> make_directory(const std::string& path) {
     const bool last = slash == std::string::npos;
     const std::string part = path.substr(0, slash);
     if (::mkdir(part.c_str(), last ? 0700 : 0755) != 0 && errno != EEXIST) {
-      const Error error = Error::from_errno("cache");
-      return Error(error.code(), "cache",
+      const int code = errno;
+      return Error(code, "cache",
                    fmt::format("cannot make the cache directory {}: {}; choose another --cache-dir",
-                               path, error.message()));
+                               path, std::strerror(code)));
     }
     if (last) return {};
   }
+}
+
+// The daemon could only say in its log that it has none.
+Result<void> check_log_file(const std::string& path) {
+  if (path.empty()) return {};
+  const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (fd) return {};
+  const int code = errno;
+  return Error(code, "log",
+               fmt::format("cannot write the log file {}: {}", path, std::strerror(code)));
 }
 
 // The name of the daemon that owns what the options ask for, and the options with it.
@@ -128,6 +135,20 @@ Result<std::string> settle_cache(OptionMap& options) {
   }
   options["cache-dir"] = directory;
   return daemon::owner_name(directory);
+}
+
+// Who is asked to end while the origin is awaited: the daemon sees that nobody waits for the mount
+// any more, and takes it down.
+extern "C" void give_up(int) {
+  constexpr std::string_view kLine = "netfs mount: interrupted\n";
+  (void)!::write(STDERR_FILENO, kLine.data(), kLine.size());
+  ::_exit(static_cast<int>(ExitCode::kInterrupted));
+}
+
+void give_up_on_signals() {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    if (::signal(number, give_up) == SIG_IGN) ::signal(number, SIG_IGN);
+  }
 }
 
 // Stays until the mount has ended, by whoever; a signal ends it.
@@ -218,6 +239,9 @@ ExitCode run_mount(const MountArguments& arguments) {
   if (!directory.ok()) return complain(kCommand, directory.error());
   const Result<daemon::MountOptions> parsed = daemon::parse_options(options);
   if (!parsed.ok()) return complain(kCommand, parsed.error());
+  const Result<void> log = check_log_file(parsed.value().log_file);
+  if (!log.ok()) return complain(kCommand, log.error());
+  give_up_on_signals();
   const daemon::OwnerPaths paths = daemon::owner_paths(directory.value(), name.value());
   Result<daemon::Reached> reached = daemon::reach_owner(
       {.paths = paths, .options = options, .foreground = parsed.value().foreground},

@@ -86,9 +86,9 @@ void add_features(std::string& out, const json& mount) {
   for (const json& feature : at(mount, "features")) {
     const std::string name = text(feature, "name");
     if (at(feature, "on") == true) {
-      on += name + " ";
+      on += (on.empty() ? "" : ", ") + name;
     } else {
-      off += fmt::format("{} ({}) ", name, text(feature, "why_not"));
+      off += fmt::format("{}{} ({})", off.empty() ? "" : ", ", name, text(feature, "why_not"));
     }
   }
   line(out, "features", on);

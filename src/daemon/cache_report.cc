@@ -2,7 +2,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "daemon/json_fields.h"
 #include "daemon/status.h"
+#include "telemetry/log.h"
 
 namespace netfs::daemon {
 
@@ -28,14 +30,22 @@ const char* state_name(ObjectState state) {
   return "?";
 }
 
+std::string in_hex(const std::string& bytes) {
+  std::string hex;
+  for (const char c : bytes) hex += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return hex;
+}
+
 json object_json(const cachefiles::ObjectInfo& object) {
-  return {{"volume", object.volume_key},
-          {"path", object.path},
-          {"size_bytes", object.size_bytes},
-          {"stored_bytes", object.stored_bytes},
-          {"allocated_bytes", object.allocated_bytes},
-          {"state", state_name(object.state)},
-          {"last_use", object.last_use.seconds}};
+  json made = {{"volume", object.volume_key},
+               {"path", object.path},
+               {"size_bytes", object.size_bytes},
+               {"stored_bytes", object.stored_bytes},
+               {"allocated_bytes", object.allocated_bytes},
+               {"state", state_name(object.state)},
+               {"last_use", object.last_use.seconds}};
+  if (!is_utf8(object.path)) made["path_hex"] = in_hex(object.path);
+  return made;
 }
 
 }  // namespace

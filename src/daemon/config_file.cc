@@ -8,6 +8,7 @@
 #define TOML_HEADER_ONLY 1
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <toml++/toml.h>
 
 #include "base/unique_fd.h"
@@ -90,7 +91,8 @@ Result<OptionMap> read_config(const std::string& path) {
   if (!fd) {
     if (errno == ENOENT || errno == ENOTDIR) return OptionMap{};
     const Error error = Error::from_errno("config");
-    return Error(error.code(), "config", fmt::format("cannot read {}: {}", path, error.message()));
+    return Error(error.code(), "config",
+                 fmt::format("cannot read {}: {}", path, std::strerror(error.code())));
   }
   std::string text(kConfigBytesMax + 1, '\0');
   size_t length = 0;
@@ -100,7 +102,7 @@ Result<OptionMap> read_config(const std::string& path) {
     if (got < 0) {
       const Error error = Error::from_errno("config");
       return Error(error.code(), "config",
-                   fmt::format("cannot read {}: {}", path, error.message()));
+                   fmt::format("cannot read {}: {}", path, std::strerror(error.code())));
     }
     if (got == 0) break;
     length += static_cast<size_t>(got);

@@ -41,32 +41,32 @@ std::string verb_name(Verb verb) {
 }  // namespace
 
 std::string encode(const Hello& hello) {
-  return dump(json{{"netfs", hello.version},
-                   {"protocol", hello.protocol},
-                   {"pid", hello.pid},
-                   {"cache_dir", hello.cache_dir}});
+  return dump_message(json{{"netfs", hello.version},
+                           {"protocol", hello.protocol},
+                           {"pid", hello.pid},
+                           {"cache_dir", hello.cache_dir}});
 }
 
 std::string encode(const Request& request) {
-  return dump(json{{"verb", verb_name(request.verb)},
-                   {"url", request.url},
-                   {"target", request.target},
-                   {"options", request.options},
-                   {"name_space", request.name_space},
-                   {"attached", request.attached},
-                   {"lazy", request.lazy},
-                   {"all", request.all}});
+  return dump_message(json{{"verb", verb_name(request.verb)},
+                           {"url", request.url},
+                           {"target", request.target},
+                           {"options", request.options},
+                           {"name_space", request.name_space},
+                           {"attached", request.attached},
+                           {"lazy", request.lazy},
+                           {"all", request.all}});
 }
 
 std::string encode(const Response& response) {
-  return dump(json{{"code", response.code},
-                   {"exit", static_cast<int>(response.exit)},
-                   {"line", response.line},
-                   {"body", response.body}});
+  return dump_message(json{{"code", response.code},
+                           {"exit", static_cast<int>(response.exit)},
+                           {"line", response.line},
+                           {"body", response.body}});
 }
 
 Result<Hello> decode_hello(std::string_view text) {
-  const json object = TRY(parse_object(text));
+  const json object = TRY(parse_message(text));
   Hello hello;
   hello.version = TRY(string_field(object, "netfs", kPathBytesMax));
   hello.protocol = static_cast<int>(TRY(int_field(object, "protocol", 0, INT32_MAX)));
@@ -76,7 +76,7 @@ Result<Hello> decode_hello(std::string_view text) {
 }
 
 Result<Request> decode_request(std::string_view text) {
-  const json object = TRY(parse_object(text));
+  const json object = TRY(parse_message(text));
   Request request;
   const std::string verb = TRY(string_field(object, "verb", kPathBytesMax));
   request.verb = TRY(decode_verb(verb));
@@ -91,7 +91,7 @@ Result<Request> decode_request(std::string_view text) {
 }
 
 Result<Response> decode_response(std::string_view text) {
-  const json object = TRY(parse_object(text));
+  const json object = TRY(parse_message(text));
   Response response;
   response.code = static_cast<int>(TRY(int_field(object, "code", 0, kErrnoMax)));
   const int64_t exit = TRY(int_field(object, "exit", 0, 255));

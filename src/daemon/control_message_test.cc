@@ -22,6 +22,25 @@ TEST(ControlMessage, RequestComesBackAsSent) {
   EXPECT_TRUE(got.attached && got.lazy && got.all);
 }
 
+TEST(ControlMessage, NamesAreBytesOnTheWayToo) {
+  std::string every;
+  for (int byte = 1; byte < 256; ++byte) every += static_cast<char>(byte);
+  const Request sent{.verb = Verb::kMount,
+                     .url = "file:///" + every,
+                     .target = "/" + every,
+                     .options = {{"cache-dir", every}}};
+  const Request got = decode_request(encode(sent)).value();
+  EXPECT_EQ(got.url, sent.url);
+  EXPECT_EQ(got.target, sent.target);
+  EXPECT_EQ(got.options, sent.options);
+  const Response response = decode_response(encode(Response{.line = every, .body = every})).value();
+  EXPECT_EQ(response.line, every);
+  EXPECT_EQ(response.body, every);
+  std::string text = encode(Request{.verb = Verb::kStatus, .url = "URL"});
+  text.replace(text.find("URL"), 3, "\u20ac");
+  EXPECT_TRUE(decode_request(text).is_error(EPROTO)) << "a character that is no byte";
+}
+
 TEST(ControlMessage, ResponseAndHelloComeBackAsSent) {
   const Response response =
       decode_response(

@@ -24,7 +24,14 @@ Result<bool> bool_field(const nlohmann::json& object, const char* name);
 Result<std::map<std::string, std::string>> map_field(const nlohmann::json& object, const char* name,
                                                      size_t count_max, size_t bytes_max);
 
-// Names of files are bytes: what is not UTF-8 is written as U+FFFD, never an error.
+// For people and scripts: names of files are bytes, and what of them is not UTF-8 is written as
+// U+FFFD, never an error.
 std::string dump(const nlohmann::json& value);
+[[nodiscard]] bool is_utf8(const std::string& text);
+
+// Between processes of ours: each byte from 0x80 on travels as the character of its number, so that
+// any string comes back as it was.
+std::string dump_message(const nlohmann::json& value);
+Result<nlohmann::json> parse_message(std::string_view text);
 
 }  // namespace netfs::daemon

@@ -39,6 +39,14 @@ vfs::Options file_system_options(const MountOptions& options) {
   return made;
 }
 
+// Where the tree lies at the origin, if the URL says so: "sftp://h/srv/data" does; "h:data" begins
+// at a home that is not known here.
+std::string remote_root(const std::string& url) {
+  const Result<origins::Url> parsed = origins::Url::parse(url);
+  const bool known = parsed.ok() && !parsed.value().path.empty() && parsed.value().path[0] == '/';
+  return known ? parsed.value().path : std::string();
+}
+
 bool is_stacked(const std::string& directory) {
   struct statfs disk {};
   return ::statfs(directory.c_str(), &disk) == 0 && disk.f_type == kOverlayfsMagic;
@@ -85,8 +93,10 @@ Result<void> MountInstance::open_parts(Origin* origin) {
                                   .offload = volume ? store_.offload() : nullptr,
                                   .pool = store_.pool(),
                                   .timeout = options.timeout}));
+  vfs::Options view = file_system_options(options);
+  view.remote_root = remote_root(spec_.url);
   file_system_ = TRY(vfs::FileSystem::create(
-      {.origin = *origin_, .library = *library_, .options = file_system_options(options)}));
+      {.origin = *origin_, .library = *library_, .options = std::move(view)}));
   return {};
 }
 

@@ -55,11 +55,11 @@ Result<fuse::Negotiated> decode_negotiated(const json& object) {
 std::string encode(const MountState& state) {
   json object{{"url", state.url}, {"mount_point", state.mount_point}, {"options", state.options}};
   if (state.negotiated) object["negotiated"] = encode_negotiated(*state.negotiated);
-  return dump(object);
+  return dump_message(object);
 }
 
 Result<MountState> decode_mount_state(std::string_view text) {
-  const json object = TRY(parse_object(text));
+  const json object = TRY(parse_message(text));
   MountState state;
   state.url = TRY(string_field(object, "url", kPathBytesMax));
   state.mount_point = TRY(string_field(object, "mount_point", kPathBytesMax));

@@ -6,11 +6,11 @@
 namespace netfs::daemon {
 
 std::string encode_owner_settings(const OptionMap& options, const std::string& log_file) {
-  return dump(nlohmann::json{{"options", options}, {"log_file", log_file}});
+  return dump_message(nlohmann::json{{"options", options}, {"log_file", log_file}});
 }
 
 Result<OwnerSettings> decode_owner_settings(std::string_view text) {
-  const nlohmann::json object = TRY(parse_object(text));
+  const nlohmann::json object = TRY(parse_message(text));
   OwnerSettings settings;
   const OptionMap map = TRY(map_field(object, "options", kOptionsMax, kPathBytesMax));
   settings.options = TRY(parse_options(map));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <dirent.h>
 #include <fcntl.h>
 #include <memory>
@@ -23,7 +24,7 @@ Result<std::string> private_directory(const std::string& path) {
   if (::mkdir(path.c_str(), kPrivate) != 0 && errno != EEXIST) {
     const Error error = Error::from_errno("runtime_dir");
     return Error(error.code(), "runtime_dir",
-                 fmt::format("cannot make {}: {}", path, error.message()));
+                 fmt::format("cannot make {}: {}", path, std::strerror(error.code())));
   }
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) return Error::from_errno("runtime_dir");

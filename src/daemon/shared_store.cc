@@ -1,6 +1,7 @@
 #include "daemon/shared_store.h"
 
 #include <algorithm>
+#include <cstring>
 #include <sys/statvfs.h>
 
 #include "telemetry/log.h"
@@ -19,8 +20,9 @@ Result<uint64_t> limit_bytes(const DiskAmount& amount, const std::string& direct
   struct statvfs disk {};
   if (::statvfs(directory.c_str(), &disk) != 0) {
     const Error error = Error::from_errno("cache");
-    return Error(error.code(), "cache",
-                 fmt::format("cannot size the disk of {}: {}", directory, error.message()));
+    return Error(
+        error.code(), "cache",
+        fmt::format("cannot size the disk of {}: {}", directory, std::strerror(error.code())));
   }
   return std::max(disk.f_blocks * disk.f_frsize / 100 * amount.percent, kCacheBytesMin);
 }

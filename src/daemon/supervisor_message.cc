@@ -15,34 +15,34 @@ constexpr int64_t kIdMax = INT64_MAX;
 
 std::string encode(const WorkerMessage& message) {
   const fuse::MountOptions& mount = message.mount;
-  return dump(json{{"verb", static_cast<int>(message.verb)},
-                   {"id", message.id},
-                   {"mode", static_cast<int>(message.mode)},
-                   {"state", message.state},
-                   {"source", mount.source},
-                   {"mount_point", mount.mount_point},
-                   {"subtype", mount.subtype},
-                   {"queues", mount.queues},
-                   {"max_read", mount.max_read_bytes},
-                   {"read_only", mount.read_only},
-                   {"allow_other", mount.allow_other},
-                   {"default_permissions", mount.default_permissions},
-                   {"nosuid", mount.nosuid},
-                   {"nodev", mount.nodev},
-                   {"noexec", mount.noexec},
-                   {"noatime", mount.noatime}});
+  return dump_message(json{{"verb", static_cast<int>(message.verb)},
+                           {"id", message.id},
+                           {"mode", static_cast<int>(message.mode)},
+                           {"state", message.state},
+                           {"source", mount.source},
+                           {"mount_point", mount.mount_point},
+                           {"subtype", mount.subtype},
+                           {"queues", mount.queues},
+                           {"max_read", mount.max_read_bytes},
+                           {"read_only", mount.read_only},
+                           {"allow_other", mount.allow_other},
+                           {"default_permissions", mount.default_permissions},
+                           {"nosuid", mount.nosuid},
+                           {"nodev", mount.nodev},
+                           {"noexec", mount.noexec},
+                           {"noatime", mount.noatime}});
 }
 
 std::string encode(const SupervisorMessage& message) {
-  return dump(json{{"verb", static_cast<int>(message.verb)},
-                   {"id", message.id},
-                   {"held", message.held},
-                   {"code", message.code},
-                   {"text", message.text}});
+  return dump_message(json{{"verb", static_cast<int>(message.verb)},
+                           {"id", message.id},
+                           {"held", message.held},
+                           {"code", message.code},
+                           {"text", message.text}});
 }
 
 Result<WorkerMessage> decode_worker_message(std::string_view text) {
-  const json object = TRY(parse_object(text));
+  const json object = TRY(parse_message(text));
   WorkerMessage message;
   message.verb = static_cast<WorkerVerb>(
       TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kRelease))));
@@ -67,7 +67,7 @@ Result<WorkerMessage> decode_worker_message(std::string_view text) {
 }
 
 Result<SupervisorMessage> decode_supervisor_message(std::string_view text) {
-  const json object = TRY(parse_object(text));
+  const json object = TRY(parse_message(text));
   SupervisorMessage message;
   message.verb = static_cast<SupervisorVerb>(
       TRY(int_field(object, "verb", 0, static_cast<int>(SupervisorVerb::kStop))));

@@ -161,12 +161,14 @@ void Worker::serve(UniqueFd socket) {
   const Response response =
       request.ok() ? dispatch(request.value(), mounted_id) : failure(request.error());
   const Result<void> sent = send_message(socket.get(), encode(response), within(kTalkTimeout));
-  if (mounted_id == 0 || !request.value().attached) return;
+  if (mounted_id == 0) return;
   if (!sent.ok()) {
+    // Its command was interrupted or killed: who asked for the mount believes there is none.
+    telemetry::log_info(kRoom, "nobody waits for the mount on {}: it ends", request.value().target);
     mounts_.unmount_number(mounted_id);
     return;
   }
-  attach(mounted_id, std::move(socket));
+  if (request.value().attached) attach(mounted_id, std::move(socket));
 }
 
 Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {

@@ -63,13 +63,16 @@ Result<const NetfsOriginModule*> load_file(const std::string& path) {
 Result<void> check_options(const NetfsOriginModule& module, const OriginOptions& options) {
   for (const auto& [name, value] : options) {
     bool known = false;
+    std::string all;
     for (const char* const* entry = module.options; *entry != nullptr; entry += 2) {
       known = known || name == *entry;
+      all += fmt::format("{}{}", all.empty() ? "" : ", ", *entry);
     }
     if (!known) {
-      return Error(
-          EINVAL, "origin.options",
-          fmt::format("unknown option '{}' (neither netfs nor {}: has it)", name, module.scheme));
+      return Error(EINVAL, "origin.options",
+                   fmt::format("unknown option '{}': netfs mount --help lists those of netfs, and "
+                               "{}: has {}",
+                               name, module.scheme, all.empty() ? "none of its own" : all));
     }
   }
   return {};

@@ -21,7 +21,9 @@ uint16_t random_epoch() {
 
 Options completed(Options options) {
   if (options.epoch == 0) options.epoch = random_epoch();
-  while (options.remote_root.ends_with('/')) options.remote_root.pop_back();
+  while (options.remote_root.size() > 1 && options.remote_root.ends_with('/')) {
+    options.remote_root.pop_back();
+  }
   return options;
 }
 

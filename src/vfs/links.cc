@@ -40,10 +40,11 @@ std::optional<std::string> contained_target(std::string_view directory, std::str
   size_t climbed = 0;
   std::string shown;
   if (target.front() == '/') {
-    const bool beneath = !remote_root.empty() && target.starts_with(remote_root) &&
-                         (target.size() == remote_root.size() || target[remote_root.size()] == '/');
+    const std::string_view root = remote_root == "/" ? "" : remote_root;
+    const bool beneath = !remote_root.empty() && target.starts_with(root) &&
+                         (target.size() == root.size() || target[root.size()] == '/');
     if (!beneath) return {};
-    target.remove_prefix(remote_root.size());
+    target.remove_prefix(root.size());
     const size_t name = target.find_first_not_of('/');
     target.remove_prefix(name == std::string_view::npos ? target.size() : name);
     climbed = depth;

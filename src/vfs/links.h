@@ -20,8 +20,7 @@
 namespace netfs::vfs {
 
 // `directory`: the link's, relative to the mount, "" its root.  `remote_root`: where the mounted
-// tree lies at the origin, without a slash at its end; "" is unknown, unless the tree is the root
-// itself: then nothing is lost by refusing.
+// tree lies at the origin, without a slash at its end unless it is "/"; "" is unknown.
 std::optional<std::string> contained_target(std::string_view directory, std::string_view target,
                                             std::string_view remote_root);
 

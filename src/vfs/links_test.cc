@@ -30,6 +30,9 @@ TEST(ContainedTarget, AbsoluteTargetsAreShownRelativeWhereTheTreeIsKnown) {
   EXPECT_EQ(contained_target("a", "/srv/data/", "/srv/data"), "../");
   EXPECT_EQ(contained_target("a", "/srv/database/c", "/srv/data"), std::nullopt);
   EXPECT_EQ(contained_target("a", "/srv/data/../x", "/srv/data"), std::nullopt);
+  EXPECT_EQ(contained_target("a/b", "/etc/passwd", "/"), "../../etc/passwd");
+  EXPECT_EQ(contained_target("", "/", "/"), ".");
+  EXPECT_EQ(contained_target("a", "/../x", "/"), std::nullopt);
 }
 
 using ReadLink = MountFixture;

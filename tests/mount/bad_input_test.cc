@@ -2,7 +2,9 @@
 // exit code of mount(8), and leaves nothing mounted and no daemon behind.  One test a row.
 
 #include <atomic>
+#include <csignal>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sstream>
@@ -30,6 +32,7 @@ namespace {
 
 constexpr std::chrono::seconds kBound{150};
 constexpr int kUsage = 1;
+constexpr int kInterrupted = 8;
 constexpr int kFailed = 32;
 
 class BadInput : public testing::Test {
@@ -110,6 +113,24 @@ TEST_F(BadInput, ModuleThatIsMissingOrDamagedOrOfAnotherAbi) {
 
 TEST_F(BadInput, OptionThatNobodyKnows) {
   expect_refused(mount({"-o", "ro,colour=blue"}), kUsage, {"colour"});
+  expect_refused(mount({"-o", "colour=blue"}, "sftp://h/d"), kUsage, {"colour", "known_hosts"});
+  expect_refused(mount({"--colour", "blue"}), kUsage, {"colour", "netfs mount --help"});
+}
+
+TEST_F(BadInput, CommandLinesThatAreWrong) {
+  const auto refused = [&](std::vector<std::string> words, const std::string& names) {
+    words.insert(words.begin(), binary_);
+    expect_refused(run(words, kBound), kUsage, {names, "--help"});
+  };
+  refused({}, "command");
+  refused({"mnt"}, "mnt");
+  refused({"mount"}, "URL");
+  refused({"mount", "file:///"}, "DIR");
+  refused({"mount", "file:///", "a", "b"}, "b");
+  refused({"cache"}, "netfs cache");
+  refused({"cache", "frob"}, "netfs cache");
+  refused({"umount"}, "TARGET");
+  refused({"status", "--yaml"}, "yaml");
 }
 
 TEST_F(BadInput, OptionWithABadValue) {
@@ -121,6 +142,11 @@ TEST_F(BadInput, OptionWithABadValue) {
 TEST_F(BadInput, ConfigurationWithAnUnknownKey) {
   write_file(temp_ / "netfs.toml", "timeout = \"5s\"\ncolour = \"blue\"\n");
   expect_refused(mount({"--config", temp_ / "netfs.toml"}), kUsage, {"netfs.toml:2", "colour"});
+}
+
+TEST_F(BadInput, LogFileThatCannotBeWritten) {
+  expect_refused(mount({"--log-file", temp_ / "none/log"}), kFailed, {"none/log", "No such file"});
+  expect_refused(mount({"--log-file", temp_.path()}), kFailed, {"log file", "directory"});
 }
 
 TEST_F(BadInput, OriginThatIsMissing) {
@@ -168,6 +194,32 @@ TEST_F(BadLogin, UnknownHostKeyIsRefused) {
   expect_refused(mount({"-o", "identity=" + dir_ + "/key,known_hosts=" + (temp_ / "no_hosts")},
                        sshd_->url(source_)),
                  kFailed, {"host key"});
+}
+
+// Whether a program of that name runs with `argument`.
+bool runs(const std::string& program, const std::string& argument) {
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string words = read_text(entry.path().string() + "/cmdline");
+    if (words.rfind(program + '\0', 0) == 0 && words.find(argument) != std::string::npos)
+      return true;
+  }
+  return false;
+}
+
+// The server answers after the user has given up: the mount must not come then.
+TEST_F(BadLogin, UserWhoGivesUpLeavesNothingMounted) {
+  ASSERT_EQ(::kill(sshd_->pid(), SIGSTOP), 0);
+  std::vector<std::string> argv = {binary_,       "mount", sshd_->url(dir_), mount_point_,
+                                   "--cache-dir", cache_,  "--timeout",      "40s"};
+  for (const std::string& word : sshd_->mount_options()) argv.push_back(word);
+  Process command(argv, temp_ / "command.log");
+  EXPECT_TRUE(wait_until([&] { return runs("ssh", sshd_->key_file()); }, kBound));
+  command.signal(SIGINT);
+  EXPECT_EQ(command.wait(kBound), kInterrupted);
+  EXPECT_EQ(command.output(), "netfs mount: interrupted\n");
+  ASSERT_EQ(::kill(sshd_->pid(), SIGCONT), 0);
+  expect_nothing_left();  // waits for the daemon's end
+  expect_nothing_left();
 }
 
 TEST_F(BadLogin, RemoteFileIsNoDirectory) {

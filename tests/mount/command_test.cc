@@ -1,80 +1,20 @@
-// Goal: the netfs command as people and mount(8) use it: every way to mount and unmount, what
-// status and cache show, in front and behind, as root and as an ordinary user.
+// Goal: the netfs command as people and mount(8) use it: every way to mount and unmount, in front
+// and behind, as root and as an ordinary user.
 
+#include <cerrno>
 #include <csignal>
 #include <fcntl.h>
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 #include <poll.h>
-#include <string>
-#include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
-#include <vector>
 
 #include "base/unique_fd.h"
-#include "daemon/runtime_dir.h"
-#include "fuse/mount_table.h"
-#include "tests/support/needs.h"
-#include "tests/support/netfs_mount.h"
-#include "tests/support/process.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/tree.h"
-#include "tests/support/wait.h"
-#include "tests/support/watchdog.h"
+#include "tests/mount/command_fixture.h"
 
 namespace netfs::test {
 namespace {
 
-constexpr std::chrono::seconds kBound{150};
-
-class Command : public testing::Test {
- protected:
-  void SetUp() override {
-    NETFS_TEST_NEEDS(root());
-    NETFS_TEST_NEEDS(fuse());
-    source_ = temp_.make_dir("source");
-    ::mkdir((source_ + "/folder").c_str(), 0755);
-    write_file(source_ + "/folder/file", pattern(1, 0, 300'000));
-    mount_point_ = temp_.make_dir("mnt");
-    cache_ = temp_ / "cache";
-    url_ = "file://" + source_;
-    watchdog_ = std::make_unique<Watchdog>(
-        kBound, [this] { ::umount2(mount_point_.c_str(), MNT_FORCE | MNT_DETACH); });
-  }
-  void TearDown() override { ::umount2(mount_point_.c_str(), MNT_DETACH); }
-
-  Finished netfs(std::vector<std::string> words) {
-    words.insert(words.begin(), netfs_binary());
-    return run(words, kBound);
-  }
-  Finished mount(const std::vector<std::string>& more = {}) {
-    std::vector<std::string> words = {"mount", url_, mount_point_, "--cache-dir", cache_};
-    words.insert(words.end(), more.begin(), more.end());
-    return netfs(words);
-  }
-  [[nodiscard]] std::optional<fuse::MountEntry> entry() const {
-    return fuse::find_mount(mount_point_).value();
-  }
-  [[nodiscard]] nlohmann::json status() {
-    const Finished finished = netfs({"status", mount_point_, "--json"});
-    return nlohmann::json::parse(finished.output, nullptr, false);
-  }
-  void expect_daemon_ends() {
-    const daemon::OwnerPaths paths =
-        daemon::owner_paths(daemon::runtime_dir().value(), daemon::owner_name(cache_).value());
-    EXPECT_TRUE(wait_until([&] { return ::access(paths.lock.c_str(), F_OK) != 0; }, kBound));
-  }
-
-  TempDir temp_;
-  std::string source_;
-  std::string mount_point_;
-  std::string cache_;
-  std::string url_;
-  std::unique_ptr<Watchdog> watchdog_;
-};
+using Command = CommandTest;
 
 TEST_F(Command, MountIsThereWhenTheCommandEndsWithItsSourceAsGiven) {
   ASSERT_EQ(mount({"-o", "rw,noatime"}).status, 0);
@@ -123,90 +63,17 @@ TEST_F(Command, BusyMountIsRefusedAndLazilyDetached) {
   expect_daemon_ends();
 }
 
-TEST_F(Command, SecondMountReadsFromTheCache) {
-  ASSERT_EQ(mount({"--hot", "0s"}).status, 0);
-  EXPECT_TRUE(same_bytes(mount_point_ + "/folder/file", source_ + "/folder/file"));
-  EXPECT_TRUE(wait_until([&] { return status()["cache"]["sealed_count"] == 1; }, kBound));
-  ASSERT_EQ(netfs({"umount", mount_point_}).status, 0);
-  ASSERT_EQ(mount({"--hot", "0s"}).status, 0);
-  EXPECT_TRUE(same_bytes(mount_point_ + "/folder/file", source_ + "/folder/file"));
-  const nlohmann::json seen = status();
-  EXPECT_EQ(seen["mounts"][0]["bytes"]["origin_bytes"], 0) << seen;
-  EXPECT_EQ(seen["mounts"][0]["opens"]["passthrough"], 1) << seen;
-  EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
-}
-
-TEST_F(Command, StatusShowsWhatItPromises) {
-  ASSERT_EQ(mount({"--metadata-ttl", "7s", "--no-passthrough"}).status, 0);
-  EXPECT_TRUE(same_bytes(mount_point_ + "/folder/file", source_ + "/folder/file"));
-  const nlohmann::json seen = status();
-  for (const char* key : {"netfs", "pid", "supervisor_pid", "worker_restarts", "uptime_s",
-                          "cache_dir", "memory", "cache", "stores", "mounts"}) {
-    EXPECT_TRUE(seen.contains(key)) << key;
-  }
-  ASSERT_EQ(seen["mounts"].size(), 1u);
-  const nlohmann::json& one = seen["mounts"][0];
-  for (const char* key : {"url", "mount_point", "origin", "options", "transport", "features",
-                          "hits", "misses", "bytes", "reads", "errors", "latency", "operations",
-                          "names", "opens", "requests", "library_requests", "refused_names"}) {
-    EXPECT_TRUE(one.contains(key)) << key;
-  }
-  EXPECT_EQ(one["url"], url_);
-  EXPECT_EQ(one["options"]["metadata_ttl"], "7.0 s");
-  bool found = false;
-  for (const nlohmann::json& feature : one["features"]) {
-    if (feature["name"] != "passthrough") continue;
-    found = true;
-    EXPECT_EQ(feature["on"], false);
-    EXPECT_EQ(feature["why_not"], "--no-passthrough");
-  }
-  EXPECT_TRUE(found);
-  const Finished text = netfs({"status"});
-  EXPECT_EQ(text.status, 0);
-  EXPECT_NE(text.output.find(mount_point_), std::string::npos);
-  EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
-}
-
-TEST_F(Command, CacheIsListedAndDroppedThroughTheDaemonAndWithoutIt) {
-  ASSERT_EQ(mount({"--hot", "0s"}).status, 0);
-  EXPECT_TRUE(same_bytes(mount_point_ + "/folder/file", source_ + "/folder/file"));
-  EXPECT_TRUE(wait_until([&] { return status()["cache"]["sealed_count"] == 1; }, kBound));
-  const std::vector<std::string> dir = {"--cache-dir", cache_};
-  const auto cache = [&](std::vector<std::string> words) {
-    words.insert(words.begin(), "cache");
-    words.insert(words.end(), dir.begin(), dir.end());
-    return netfs(words);
-  };
-  EXPECT_NE(cache({"list"}).output.find("folder/file"), std::string::npos);
-  EXPECT_EQ(cache({"drop", mount_point_ + "/folder"}).output, "1 files dropped\n");
-  EXPECT_EQ(cache({"list"}).output.find("folder/file"), std::string::npos);
-  EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
-  expect_daemon_ends();
-  ASSERT_EQ(mount({"--hot", "0s"}).status, 0);
-  EXPECT_TRUE(same_bytes(mount_point_ + "/folder/file", source_ + "/folder/file"));
-  EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
-  expect_daemon_ends();
-  const nlohmann::json objects =
-      nlohmann::json::parse(cache({"list", "--json"}).output, nullptr, false)["objects"];
-  ASSERT_EQ(objects.size(), 1u) << objects;
-  EXPECT_EQ(objects[0]["path"], "folder/file");
-  EXPECT_EQ(objects[0]["stored_bytes"], 300'000);
-  EXPECT_EQ(cache({"usage", "--json"}).status, 0);
-  EXPECT_EQ(cache({"drop", "--all"}).output, "1 files dropped\n");
-  EXPECT_EQ(cache({"drop"}).status, 1);
-}
-
-// The hand brake: whatever was believed for ever is asked again.
-TEST_F(Command, DroppedPathIsAskedOfTheOriginAgain) {
-  ASSERT_EQ(mount({"--hot", "0s", "--metadata-ttl", "forever"}).status, 0);
-  EXPECT_EQ(read_whole(mount_point_ + "/folder/file").value(), pattern(1, 0, 300'000));
-  write_file(source_ + "/folder/file", pattern(2, 0, 200'000), std::chrono::minutes(10));
-  EXPECT_EQ(read_whole(mount_point_ + "/folder/file").value(), pattern(1, 0, 300'000))
-      << "believed for ever";
-  EXPECT_EQ(netfs({"cache", "drop", mount_point_ + "/folder", "--cache-dir", cache_}).status, 0);
-  EXPECT_TRUE(wait_until(
-      [&] { return read_whole(mount_point_ + "/folder/file").value() == pattern(2, 0, 200'000); },
-      kBound));
+// Of an absolute link into the tree a relative one is shown, since a URL says where the tree lies.
+TEST_F(Command, AbsoluteLinksIntoTheTreeStayInTheMount) {
+  ASSERT_EQ(::symlink((source_ + "/folder/file").c_str(), (source_ + "/folder/in").c_str()), 0);
+  ASSERT_EQ(::symlink("/etc/passwd", (source_ + "/folder/out").c_str()), 0);
+  ASSERT_EQ(mount().status, 0);
+  char target[64] = {};
+  EXPECT_GT(::readlink((mount_point_ + "/folder/in").c_str(), target, sizeof target - 1), 0);
+  EXPECT_STREQ(target, "../folder/file");
+  EXPECT_TRUE(same_bytes(mount_point_ + "/folder/in", source_ + "/folder/file"));
+  EXPECT_EQ(::readlink((mount_point_ + "/folder/out").c_str(), target, sizeof target), -1);
+  EXPECT_EQ(errno, EACCES);
   EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
 }
 
@@ -218,6 +85,17 @@ TEST_F(Command, OriginOfTheExamplesIsMountedByItsScheme) {
   EXPECT_EQ(entry()->source, "hello://world");
   EXPECT_EQ(read_whole(mount_point_ + "/squares").value().substr(0, 15), "1 squared is 1\n");
   EXPECT_EQ(netfs({"umount", "hello://world"}).status, 0);
+}
+
+// And by a program of its own, which ends when somebody unmounts it.
+TEST_F(Command, ProgramOfTheExamplesMountsItsOwnOrigin) {
+  const std::string program = netfs_binary().substr(0, netfs_binary().rfind('/')) + "/hello_mount";
+  Process hello({program, mount_point_}, temp_ / "hello.log");
+  ASSERT_TRUE(wait_until([&] { return entry().has_value(); }, kBound)) << hello.output();
+  EXPECT_EQ(entry()->source, "hello:");
+  EXPECT_EQ(read_whole(mount_point_ + "/squares").value().substr(0, 15), "1 squared is 1\n");
+  EXPECT_EQ(run({"umount", mount_point_}, kBound).status, 0);
+  EXPECT_EQ(hello.wait(kBound), 0) << hello.output();
 }
 
 // Type=notify: READY when it is mounted, STOPPING at SIGTERM; then it is unmounted and ends well.

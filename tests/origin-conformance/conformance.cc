@@ -1,6 +1,10 @@
 #include "tests/origin-conformance/conformance.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "tests/support/test_sshd.h"
+#include "tests/support/tree.h"
 
 namespace netfs::test {
 namespace {
@@ -20,6 +24,7 @@ class Servers {
     return *sshd_;
   }
   void stop() { sshd_.reset(); }
+  [[nodiscard]] const TempDir& temp() const { return temp_; }
 
  private:
   TempDir temp_;
@@ -45,12 +50,25 @@ Result<OriginRequest> sftp_request(const std::string& tree) {
   return request;
 }
 
+// Its server runs as nobody, if that takes a change.
+Result<OriginRequest> sftp_request_as_nobody(const std::string& tree) {
+  OriginRequest request = TRY(sftp_request(tree));
+  if (::geteuid() != 0) return request;
+  const std::string script = Servers::get().temp() / "nobody";
+  write_file(script,
+             "#!/bin/bash\n[[ $* != *-G* ]] || exit 1\nexec setpriv --reuid=65534 --regid=65534 "
+             "--clear-groups /usr/lib/openssh/sftp-server\n");
+  if (::chmod(script.c_str(), 0755) != 0) return Error::from_errno("chmod");
+  request.options["ssh"] = script;
+  return request;
+}
+
 }  // namespace
 
 const std::vector<OriginModuleUnderTest>& modules_under_test() {
   static const std::vector<OriginModuleUnderTest> modules = {
-      {"file", file_request},
-      {"sftp", sftp_request},
+      {"file", file_request, file_request},
+      {"sftp", sftp_request, sftp_request_as_nobody},
   };
   return modules;
 }

@@ -22,6 +22,8 @@ struct OriginModuleUnderTest {
   std::string name;
   // How the module reaches a local folder.
   std::function<Result<origins::OriginRequest>(const std::string& tree)> request;
+  // The same for a login that is not root, even when root runs the tests.
+  std::function<Result<origins::OriginRequest>(const std::string& tree)> ordinary_request;
 };
 
 const std::vector<OriginModuleUnderTest>& modules_under_test();
@@ -30,9 +32,9 @@ class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
  protected:
   void SetUp() override { open_tree(temp_.make_dir("tree")); }
 
-  void open_tree(const std::string& tree) {
+  void open_tree(const std::string& tree) { open_tree(tree, GetParam().request(tree)); }
+  void open_tree(const std::string& tree, const Result<origins::OriginRequest>& request) {
     tree_ = tree;
-    Result<origins::OriginRequest> request = GetParam().request(tree);
     ASSERT_TRUE(request.ok()) << request.error().message();
     Result<std::unique_ptr<Origin>> origin = origins::open_origin(request.value());
     ASSERT_TRUE(origin.ok()) << origin.error().message();

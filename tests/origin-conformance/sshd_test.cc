@@ -176,6 +176,25 @@ TEST_F(Sshd, TheUsersConfigurationHoldsAndARelativePathBeginsAtHome) {
   std::filesystem::remove_all(folder);
 }
 
+// That it is used is seen by one that is down: then nothing is reached, though the server answers.
+TEST_F(Sshd, AJumpHostOfTheConfigurationIsJumpedThrough) {
+  write_file(tree_ + "/file", "behind the jump");
+  write_file(temp_ / "config",
+             "Host behind*\n  HostName 127.0.0.1\nHost behind\n  ProxyJump jump\n"
+             "Host behind-nothing\n  ProxyJump down\nHost jump\n  HostName 127.0.0.1\n"
+             "Host down\n  HostName 127.0.0.1\n  Port 1\nHost *\n  Port " +
+                 std::to_string(sshd_.port()) + "\n  IdentityFile " + sshd_.key_file() +
+                 "\n  UserKnownHostsFile " + sshd_.known_hosts_file() + "\n");
+  origins::OriginRequest asked = request("behind:" + tree_);
+  asked.options["ssh"] = script("ssh", "exec ssh -F " + (temp_ / "config") + " \"$@\"");
+  const Result<std::unique_ptr<Origin>> origin = origins::open_origin(asked);
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  const Result<std::string> read = read_file(*origin.value(), "file");
+  EXPECT_TRUE(read.ok() && read.value() == "behind the jump");
+  asked.url = MUST(origins::Url::parse("behind-nothing:" + tree_));
+  EXPECT_NE(refusal(asked, "behind-nothing"), 0);
+}
+
 TEST_F(Sshd, WhatTheLoginMayNotReadIsEacces) {
   NETFS_TEST_NEEDS(root());
   const char* server = "/usr/lib/openssh/sftp-server";
