@@ -162,8 +162,10 @@ Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance
 }
 
 void Mounts::serve_from_now(uint64_t id, const Ref<MountInstance>& instance) {
+  bool late = false;
   {
     const sync::MutexLock lock(mutex_);
+    late = stopping_;
     Entry& entry = entries_[id];
     entry.instance = instance;
     entry.state = State::kServing;
@@ -172,6 +174,7 @@ void Mounts::serve_from_now(uint64_t id, const Ref<MountInstance>& instance) {
     moved_.notify_all();
   }
   changed_();
+  if (late) unmount_number(id);  // stop_all() could not see it
 }
 
 void Mounts::keep(uint64_t id, const Ref<MountInstance>& instance) {
@@ -272,10 +275,14 @@ Result<void> Mounts::unmount(const std::string& target, bool lazy) {
   return unmount_entry(id, mount_point, lazy);
 }
 
+Result<void> Mounts::unmount_path(const std::string& mount_point, fuse::UnmountMode mode) {
+  const Result<void> done = link_.unmount(mount_point, mode, within(kOperationTimeout));
+  return done.is_error(ECONNRESET) ? fuse::unmount(mount_point, mode) : done;
+}
+
 Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, bool lazy) {
   const Result<void> done =
-      link_.unmount(mount_point, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain,
-                    within(kOperationTimeout));
+      unmount_path(mount_point, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain);
   if (done.is_error(EBUSY)) {
     return Error(EBUSY, "umount",
                  fmt::format("{} is in use; netfs umount --lazy detaches it", mount_point));
@@ -305,8 +312,7 @@ bool Mounts::wait_removed(uint64_t id, Deadline deadline) {
 
 void Mounts::detach_busy(const std::string& mount_point, const Ref<MountInstance>& instance) {
   telemetry::log_warn(kRoom, "{} is in use; it is detached and its users get errors", mount_point);
-  const Result<void> done =
-      link_.unmount(mount_point, fuse::UnmountMode::kLazy, within(kOperationTimeout));
+  const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kLazy);
   if (!done.ok()) telemetry::log_error(kRoom, "{}", done.error().message());
   instance->stop_serving();  // the keeper does the rest
 }
@@ -320,8 +326,7 @@ void Mounts::unmount_number(uint64_t id) {
     instance = it->second.instance;
   }
   const std::string& mount_point = instance->spec().mount_point;
-  const Result<void> done =
-      link_.unmount(mount_point, fuse::UnmountMode::kPlain, within(kOperationTimeout));
+  const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kPlain);
   if (!done.ok() && !done.is_error(EINVAL)) detach_busy(mount_point, instance);
 }
 
@@ -336,14 +341,6 @@ void Mounts::stop_all() {
     }
   }
   for (const uint64_t id : serving) unmount_number(id);
-}
-
-void Mounts::abandon_all() {
-  for (const Ref<MountInstance>& instance : find("")) {
-    const Result<void> done = fuse::unmount(instance->spec().mount_point, fuse::UnmountMode::kLazy);
-    if (!done.ok()) telemetry::log_error(kRoom, "{}", done.error().message());
-    instance->stop_serving();
-  }
 }
 
 bool Mounts::empty() const {

@@ -45,10 +45,9 @@ class Mounts {
   Result<void> unmount(const std::string& target, bool lazy) EXCLUDES(mutex_);
   // By number, lazily if it is in use; of an asker that is gone.
   void unmount_number(uint64_t id) EXCLUDES(mutex_);
-  // Begins to unmount all; those in use are detached and their users get errors.
+  // Begins to unmount all, also what is still being mounted; those in use are detached and their
+  // users get errors.  When the supervisor is gone, this process unmounts by itself.
   void stop_all() EXCLUDES(mutex_);
-  // Without the supervisor, who is gone.
-  void abandon_all() EXCLUDES(mutex_);
 
   [[nodiscard]] bool empty() const EXCLUDES(mutex_);
   [[nodiscard]] bool ended(uint64_t id) const EXCLUDES(mutex_);
@@ -82,6 +81,7 @@ class Mounts {
   void keep(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void remove(uint64_t id) EXCLUDES(mutex_);
   Result<Ref<MountInstance>> prepare_again(const MountInstance::Spec& spec);
+  Result<void> unmount_path(const std::string& mount_point, fuse::UnmountMode mode);
   Result<void> unmount_entry(uint64_t id, const std::string& mount_point, bool lazy)
       EXCLUDES(mutex_);
   bool wait_removed(uint64_t id, Deadline deadline) EXCLUDES(mutex_);

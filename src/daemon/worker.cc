@@ -305,13 +305,7 @@ void Worker::do_later(UniqueFunction<void()> work) {
 void Worker::stop() {
   if (stopping_) return;
   stopping_ = true;
-  do_later([this] {
-    if (orphaned_) {
-      mounts_.abandon_all();
-    } else {
-      mounts_.stop_all();
-    }
-  });
+  do_later([this] { mounts_.stop_all(); });
 }
 
 int Worker::end() {

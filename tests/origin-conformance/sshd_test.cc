@@ -280,5 +280,75 @@ TEST_F(Sshd, AWholePoolOpensByItself) {
   EXPECT_TRUE(wait_until(all_up, kPatience));
 }
 
+// OpenSSH's own server, with few descriptors: it says how many handles that leaves, and refuses
+// more.
+class FewHandles : public Sshd {
+ protected:
+  static constexpr const char* kServer = "/usr/lib/openssh/sftp-server";
+  static constexpr unsigned kFiles = 100;
+  static constexpr unsigned kDescriptors = 48;
+
+  void SetUp() override {
+    Sshd::SetUp();
+    NETFS_TEST_NEEDS(::access(kServer, X_OK) == 0 ? "" : std::string("needs ") + kServer);
+    origins::OriginRequest asked = request();
+    asked.options["connections"] = "1";
+    asked.options["ssh"] = script("few", "[[ $* != *-G* ]] || exit 1\nulimit -n " +
+                                             std::to_string(kDescriptors) + "\nexec " + kServer);
+    for (unsigned i = 0; i < kFiles; ++i) {
+      write_file(tree_ + "/file" + std::to_string(i), pattern(i, 0, 5000 + i));
+    }
+    origin_ = MUST(origins::open_origin(asked));
+  }
+
+  void open_all() {
+    for (unsigned i = 0; i < kFiles; ++i) {
+      Result<std::unique_ptr<OriginFile>> file = origin_->open("file" + std::to_string(i), soon());
+      ASSERT_TRUE(file.ok()) << i << ": " << file.error().message();
+      files_.push_back(std::move(file).value());
+    }
+  }
+
+  [[nodiscard]] unsigned open_handles() const {
+    for (const auto& [name, value] : origin_->status()) {
+      if (name == "open files") return static_cast<unsigned>(std::stoul(value));
+    }
+    return 0;
+  }
+
+  std::unique_ptr<Origin> origin_;
+  std::vector<std::unique_ptr<OriginFile>> files_;
+};
+
+TEST_F(FewHandles, MoreFilesThanTheServerAllowsAreOpenAtOnceAndAllAreRead) {
+  open_all();
+  for (unsigned pass = 0; pass < 2; ++pass) {
+    for (unsigned i = 0; i < kFiles; ++i) {
+      const Result<ReadBytes> read = read_range(*origin_, *files_[i], {0, 6000}, kPatience);
+      ASSERT_TRUE(read.ok()) << i << ": " << read.error().message();
+      EXPECT_EQ(read.value().bytes, pattern(i, 0, 5000 + i)) << i;
+    }
+    EXPECT_GT(open_handles(), 1u);
+    EXPECT_LT(open_handles(), kDescriptors);
+  }
+  files_.clear();
+  EXPECT_EQ(open_handles(), 0u);
+}
+
+// The handle of file0 is given up; when it is opened again its name is a link to elsewhere, which
+// OPEN follows.  What tells is the validator that comes with the bytes.
+TEST_F(FewHandles, AFileThatBecameALinkWhileOpenIsReadWithAnotherValidator) {
+  const Result<NodeInfo> before = origin_->stat("file0", soon());
+  ASSERT_TRUE(before.ok());
+  open_all();
+  write_file(temp_ / "elsewhere", pattern(7, 0, 4000));
+  std::filesystem::remove(tree_ + "/file0");
+  std::filesystem::create_symlink(temp_ / "elsewhere", tree_ + "/file0");
+  const Result<ReadBytes> read = read_range(*origin_, *files_[0], {0, 1000}, kPatience);
+  ASSERT_TRUE(read.ok()) << read.error().message();
+  ASSERT_TRUE(read.value().validator.has_value());
+  EXPECT_FALSE(*read.value().validator == before.value().validator);
+}
+
 }  // namespace
 }  // namespace netfs::test

@@ -98,6 +98,7 @@ Result<void> Connection::connect() {
       shake_hands(process_.fd(), wake_.get(), target_.name(), deadline, clock_);
   if (greeting.is_error(EPIPE)) return process_.failure(target_);
   greeting_ = TRY(std::move(greeting));
+  handles_.set_server_limit(greeting_.open_handles_max);
   sync::MutexLock lock(mutex_);
   if (ended()) return Error(ECANCELED, "sftp.connect");
   last_received_ = clock_.now();

@@ -30,6 +30,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "origins/sftp/handle_ledger.h"
 #include "origins/sftp/handshake.h"
 #include "origins/sftp/lock_classes.h"
 #include "origins/sftp/sftp_wire.h"
@@ -101,6 +102,8 @@ class Connection : public RefCounted<Connection> {
   [[nodiscard]] bool was_up() const { return was_up_.load(std::memory_order_acquire); }
   // Constant from kUp on.
   [[nodiscard]] const Greeting& greeting() const { return greeting_; }
+  // The files open on it.
+  [[nodiscard]] HandleLedger& handles() { return handles_; }
   // File data asked for and not yet here; the pool spreads by it.
   std::atomic<int64_t> bytes_wanted{0};
 
@@ -137,6 +140,7 @@ class Connection : public RefCounted<Connection> {
   SshProcess process_;
   UniqueFd wake_;  // eventfd: there is something to write, or we end
   Greeting greeting_;
+  HandleLedger handles_;
   std::atomic<State> state_{State::kConnecting};  // written under mutex_
   std::atomic<bool> was_up_{false};
 

@@ -116,6 +116,7 @@ Result<Greeting> shake_hands(int fd, int cancel_fd, const std::string& name, Dea
   }
   if (greeting.version.limits && type == static_cast<uint8_t>(PacketType::kExtendedReply)) {
     const ServerLimits limits = TRY(decode_limits(limits_reader));
+    greeting.open_handles_max = limits.open_handles_max;
     if (limits.read_bytes_max > 0) {
       greeting.read_bytes_max = std::min(limits.read_bytes_max, kReadBytesMax);
     }

@@ -248,10 +248,15 @@ Ref<Connection> Pool::find(uint32_t serial) {
 Pool::State Pool::state() const {
   sync::MutexLock lock(mutex_);
   unsigned up = 0;
-  for (const Ref<Connection>& connection : up_) up += connection->up() ? 1 : 0;
+  size_t open_handles = 0;
+  for (const Ref<Connection>& connection : up_) {
+    up += connection->up() ? 1 : 0;
+    open_handles += connection->handles().open_count();
+  }
   return {.up = up,
           .wanted = wanted_,
           .lost = lost_,
+          .open_handles = open_handles,
           .round_trip = was_up_ ? round_trip_ : Duration{},
           .last_error = up == 0 ? last_error_.message() : std::string()};
 }

@@ -54,7 +54,8 @@ class Pool final : private ConnectionOwner {
   struct State {
     unsigned up = 0;
     unsigned wanted = 0;
-    uint64_t lost = 0;  // connections that were up and ended
+    uint64_t lost = 0;        // connections that were up and ended
+    size_t open_handles = 0;  // of files, on all that are up
     Duration round_trip{};
     std::string last_error;  // empty while one is up
   };

@@ -169,6 +169,7 @@ void ReadJob::part_ended() {
 
 void ReadJob::finish() {
   connection_->bytes_wanted -= length_bytes();
+  connection_->handles().unuse(handle_);
   ReadOutcome outcome;
   {
     sync::MutexLock lock(mutex_);

@@ -27,7 +27,7 @@ class ReadJob : public RefCounted<ReadJob> {
   explicit ReadJob(Subrequest& subrequest);
   ~ReadJob();
 
-  // Once, with a handle of this connection.
+  // Once, with a handle of this connection that is in use for it; it ends the use.
   void run(Ref<Connection> connection, std::string handle);
   // It could not be started.
   void fail(const Error& error);

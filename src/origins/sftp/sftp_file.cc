@@ -34,9 +34,27 @@ class OpenForRead final : public Operation {
 Handles::Handles(std::string path) : path_(std::move(path)) {}
 Handles::~Handles() = default;
 
-void Handles::add(uint32_t serial, std::string handle) {
+void Handles::make_room(Connection& connection) {
+  const std::optional<HandleLedger::Idle> idle = connection.handles().reserve();
+  if (!idle) return;
+  idle->owner->forget(connection.serial(), idle->handle);
+  connection.submit_close(idle->handle);
+}
+
+void Handles::forget(uint32_t serial, const std::string& handle) {
   sync::MutexLock lock(mutex_);
-  by_serial_[serial] = {.state = State::kOpen, .handle = std::move(handle), .waiting = {}};
+  const auto found = by_serial_.find(serial);
+  if (found == by_serial_.end() || found->second.state != State::kOpen) return;
+  if (found->second.handle == handle) by_serial_.erase(found);
+}
+
+void Handles::add(Connection& connection, const std::string& handle) {
+  connection.handles().opened(Ref<Handles>(this), handle);
+  {
+    sync::MutexLock lock(mutex_);
+    by_serial_[connection.serial()] = {.state = State::kOpen, .handle = handle, .waiting = {}};
+  }
+  connection.handles().unuse(handle);
 }
 
 std::vector<uint32_t> Handles::serials() const {
@@ -55,15 +73,19 @@ void Handles::start(Ref<Connection> connection, Ref<ReadJob> job) {
   {
     sync::MutexLock lock(mutex_);
     const auto [found, is_new] = by_serial_.try_emplace(connection->serial());
-    if (found->second.state == State::kOpen) {
-      handle = found->second.handle;
+    PerConnection& there = found->second;
+    if (there.state == State::kOpen && connection->handles().use(there.handle)) {
+      handle = there.handle;
     } else {
-      found->second.waiting.push_back(job);
-      open = is_new;
+      // New, or given up and not yet forgotten; else somebody has asked for it already.
+      open = is_new || there.state == State::kOpen;
+      there.state = State::kOpening;
+      there.waiting.push_back(job);
     }
   }
   if (handle) return job->run(std::move(connection), *std::move(handle));
   if (!open) return;
+  make_room(*connection);
   auto* operation = new OpenForRead(Ref<Handles>(this), connection);
   const bool asked = connection->submit(
       *operation, [this](Packet& out, uint32_t id) { append_open(out, id, path_); });
@@ -73,6 +95,12 @@ void Handles::start(Ref<Connection> connection, Ref<ReadJob> job) {
 void Handles::opened(Connection& connection, Result<std::string> handle) {
   std::vector<Ref<ReadJob>> waiting;
   bool closed = false;
+  HandleLedger& ledger = connection.handles();
+  if (handle.ok()) {
+    ledger.opened(Ref<Handles>(this), handle.value());
+  } else {
+    ledger.refused();
+  }
   {
     sync::MutexLock lock(mutex_);
     const auto found = by_serial_.find(connection.serial());
@@ -89,13 +117,16 @@ void Handles::opened(Connection& connection, Result<std::string> handle) {
   }
   for (Ref<ReadJob>& job : waiting) {
     if (handle.ok()) {
+      ledger.use(handle.value());
       job->run(Ref<Connection>(&connection), handle.value());
     } else {
       connection.bytes_wanted -= job->length_bytes();
       job->fail(handle.error());
     }
   }
-  if (handle.ok() && closed) connection.submit_close(handle.value());
+  if (!handle.ok()) return;
+  ledger.unuse(handle.value());
+  if (closed && ledger.remove(handle.value())) connection.submit_close(handle.value());
 }
 
 void Handles::close(Pool& pool) {
@@ -109,8 +140,10 @@ void Handles::close(Pool& pool) {
     for (const auto& [serial, entry] : all) by_serial_.erase(serial);
   }
   for (const auto& [serial, entry] : all) {
-    if (const Ref<Connection> connection = pool.find(serial))
+    const Ref<Connection> connection = pool.find(serial);
+    if (connection && connection->handles().remove(entry.handle)) {
       connection->submit_close(entry.handle);
+    }
   }
 }
 

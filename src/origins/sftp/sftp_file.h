@@ -2,7 +2,8 @@
 // SftpFile: one file open at the server, on as many connections as read it.
 //
 // A handle belongs to one connection; others are opened when work is first put on them, and reads
-// wait for that in order.  Thread-safe.
+// wait for that in order.  One that has been idle may have been closed to make room for another
+// file's (handle_ledger.h): the next read opens it again.  Thread-safe.
 
 #include <cstdint>
 #include <map>
@@ -27,8 +28,11 @@ class Handles : public RefCounted<Handles> {
   ~Handles();
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  // Counts one more handle on this connection, and closes the one there that has been idle longest
+  // if it is one too many.  Before each OPEN.
+  static void make_room(Connection& connection);
   // A handle got by open().
-  void add(uint32_t serial, std::string handle) EXCLUDES(mutex_);
+  void add(Connection& connection, const std::string& handle) EXCLUDES(mutex_);
   // Connections that have a handle or will.
   [[nodiscard]] std::vector<uint32_t> serials() const EXCLUDES(mutex_);
 
@@ -46,6 +50,7 @@ class Handles : public RefCounted<Handles> {
     std::vector<Ref<ReadJob>> waiting;
   };
   void opened(Connection& connection, Result<std::string> handle) EXCLUDES(mutex_);
+  void forget(uint32_t serial, const std::string& handle) EXCLUDES(mutex_);
 
   const std::string path_;
   mutable sync::Mutex mutex_{kFileLock};
