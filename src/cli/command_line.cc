@@ -125,16 +125,15 @@ class PlainNames final : public CLI::Formatter {
 // One line that names the command, what is wrong with it, and where help is.
 ExitCode wrong_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
   std::string command;
-  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+  int depth = 1;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty(); ++depth) {
     at = at->get_subcommands().front();
     command += " " + at->get_name();
   }
   std::string what = error.what();
-  if (command.empty() && argc > 1 && argv[1][0] != '-') {
-    what = fmt::format("there is no command '{}'", argv[1]);
-  } else if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError) &&
-             what == "A subcommand is required") {
-    what = "a command is missing";
+  if (what == "A subcommand is required") {
+    const bool wrong = argc > depth && argv[depth][0] != '-';
+    what = wrong ? fmt::format("there is no command '{}'", argv[depth]) : "a command is missing";
   }
   for (char& c : what) {
     if (c == '\n') c = ' ';

@@ -128,7 +128,7 @@ TEST_F(BadInput, CommandLinesThatAreWrong) {
   refused({"mount", "file:///"}, "DIR");
   refused({"mount", "file:///", "a", "b"}, "b");
   refused({"cache"}, "netfs cache");
-  refused({"cache", "frob"}, "netfs cache");
+  refused({"cache", "frob"}, "netfs cache: there is no command 'frob'");
   refused({"umount"}, "TARGET");
   refused({"status", "--yaml"}, "yaml");
 }

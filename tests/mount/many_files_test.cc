@@ -49,7 +49,7 @@ TEST(ManyFiles, AHundredThousandOpensStayUnderTheBudgetOfDescriptors) {
                     .more = {"--hot", "0s", "--metadata-ttl", "1h"}},
                    temp);
   ASSERT_TRUE(mount.ready()) << mount.log();
-  const Watchdog watchdog(std::chrono::seconds(500), [&] { mount.abort(); });
+  const Watchdog watchdog(std::chrono::seconds(1500), [&] { mount.abort(); });
   size_t most = 0;
   for (unsigned pass = 0; pass < 2; ++pass) {
     for (unsigned i = 0; i < kFiles; ++i) {
