@@ -77,7 +77,9 @@ uint64_t State::adopted_salt(const Context& context) {
   if (context.handlers_ != 0) return salt;
   for (const Adopt* adopt = context.adopted_; adopt != nullptr; adopt = adopt->next_) {
     const Context& adopted = adopt->context_;
-    if (adopted.key_ != kChainStart) salt = mix(salt, adopted.key_);
+    if (adopted.key_ != kChainStart) {
+      salt = mix(salt == 0 ? kAdoptedStart : salt, adopted.key_);
+    }
   }
   return salt;
 }
@@ -106,7 +108,7 @@ void State::prepare(Acquisition& a) {
   a.own = a.probe ^ a.context.seed_;
   if (a.watched) {
     // Which locks exactly: of a circle that is not LIKELY yet, all that is new matters.
-    uint64_t locks = reinterpret_cast<uintptr_t>(&a.instance);
+    uint64_t locks = mix(kLocksStart, reinterpret_cast<uintptr_t>(&a.instance));
     for_each_held(a.context, [&locks](const Context& owner, size_t index) {
       const Instance* held = owner.held_[index].instance.load(std::memory_order_relaxed);
       locks = mix(locks, reinterpret_cast<uintptr_t>(held));

@@ -21,7 +21,7 @@ uint64_t signal_bit(int signal) {
 void State::salt_signals(Context& context) {
   context.signals_salt_ = (context.blocked_ | context.handling_) == 0
                               ? 0
-                              : mix(mix(kChainStart, context.blocked_), context.handling_);
+                              : mix(mix(kSignalStart, context.blocked_), context.handling_);
 }
 
 void Validator::signal_enter(Context& context, int signal) {

@@ -73,7 +73,7 @@ void State::reset() {
 
 void State::enlist(Context& context) {
   context.serial_ = next_serial.fetch_add(1, std::memory_order_relaxed);
-  context.seed_ = mix(kChainStart, context.serial_);
+  context.seed_ = mix(kContextStart, context.serial_);
   const SpinGuard guard(registry);
   context.next_ = contexts;
   if (contexts != nullptr) contexts->previous_ = &context;
