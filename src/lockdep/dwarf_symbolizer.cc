@@ -127,8 +127,11 @@ class DwarfSymbolizer::Session {
     }
     set_module(module, frame);
     set_symbol(module, call, frame);
-    set_line(module, call, frame);
-    return with_inlined(module, call, frame);
+    Dwarf_Addr bias = 0;
+    Dwarf_Die* unit = unit_at(module, call, bias);
+    if (unit == nullptr) return {frame};
+    set_line(unit, call - bias, frame);
+    return with_inlined(unit, call - bias, frame);
   }
 
  private:
@@ -179,21 +182,31 @@ class DwarfSymbolizer::Session {
     frame.length = symbol.st_size;
   }
 
-  static void set_line(Dwfl_Module* module, Dwarf_Addr call, Frame& frame) {
-    Dwfl_Line* line = dwfl_module_getsrc(module, call);
+  // The compilation unit of an address.  clang writes no table of address ranges, so that units are
+  // asked one by one where the table has none.
+  static Dwarf_Die* unit_at(Dwfl_Module* module, Dwarf_Addr call, Dwarf_Addr& bias) {
+    if (Dwarf_Die* unit = dwfl_module_addrdie(module, call, &bias); unit != nullptr) return unit;
+    Dwarf_Die* unit = nullptr;
+    while ((unit = dwfl_module_nextcu(module, unit, &bias)) != nullptr) {
+      if (dwarf_haspc(unit, call - bias) == 1) return unit;
+    }
+    return nullptr;
+  }
+
+  static void set_line(Dwarf_Die* unit, Dwarf_Addr address, Frame& frame) {
+    Dwarf_Line* line = dwarf_getsrc_die(unit, address);
     if (line == nullptr) return;
-    const char* file = dwfl_lineinfo(line, nullptr, &frame.line, nullptr, nullptr, nullptr);
+    dwarf_lineno(line, &frame.line);
+    const char* file = dwarf_linesrc(line, nullptr, nullptr);
     if (file != nullptr) frame.file = tidy_path(file);
   }
 
   // What DWARF knows of functions inlined at the address.  `physical` has the innermost line: it
   // goes to the innermost function, and each outer one gets the line of the call in it.
-  static std::vector<Frame> with_inlined(Dwfl_Module* module, Dwarf_Addr call, Frame physical) {
+  static std::vector<Frame> with_inlined(Dwarf_Die* unit, Dwarf_Addr address, Frame physical) {
     std::vector<Frame> frames;
-    Dwarf_Addr bias = 0;
-    Dwarf_Die* unit = dwfl_module_addrdie(module, call, &bias);
     Dwarf_Die* innermost = nullptr;
-    if (unit == nullptr || dwarf_getscopes(unit, call - bias, &innermost) <= 0) return {physical};
+    if (dwarf_getscopes(unit, address, &innermost) <= 0) return {physical};
     // These scopes follow the source; those of the innermost follow the code.
     Dwarf_Die* scopes = nullptr;
     const int count = dwarf_getscopes_die(&innermost[0], &scopes);

@@ -105,14 +105,15 @@ TEST(ReportJson, LocksEdgesAndStacksAreThere) {
   const Report report = full_report(symbolizer);
   const json page = json::parse(report_json(report, symbolizer, sample_options().identity));
 
-  const json held_stack = {frame_json(page["held"][0]["stack"][0], "main", 0x10, 0x80)};
-  EXPECT_EQ(page["held"], json({lock_json(0, "0x7ffd00001000", held_stack)}));
+  const json held_stack =
+      json::array({frame_json(page["held"][0]["stack"][0], "main", 0x10, 0x80)});
+  EXPECT_EQ(page["held"], json::array({lock_json(0, "0x7ffd00001000", held_stack)}));
   EXPECT_EQ(page["holding"], page["held"][0]);
   EXPECT_EQ(page["taking"]["mode"], "recursive-read");
   EXPECT_EQ(page["taking"]["trylock"], true);
   EXPECT_EQ(page["stack"], page["taking"]["stack"]);
-  EXPECT_EQ(page["stack"], json({frame_json(page["stack"][0], "work", 0x20, 0x60),
-                                 frame_json(page["stack"][1], "main", 0x30, 0x80)}));
+  EXPECT_EQ(page["stack"], json::array({frame_json(page["stack"][0], "work", 0x20, 0x60),
+                                        frame_json(page["stack"][1], "main", 0x30, 0x80)}));
   EXPECT_EQ(page["old_state_stack"][0]["function"], "handler");
   EXPECT_EQ(page["unsafe_state_stack"][0]["function"], "plain");
 
@@ -123,7 +124,7 @@ TEST(ReportJson, LocksEdgesAndStacksAreThere) {
   EXPECT_EQ(edge["context"], json({{"name", "worker"}, {"id", 65518}, {"thread", true}}));
   EXPECT_EQ(edge["time_ns"], 1'638'884'395'000'123'000);
   EXPECT_EQ(edge["declared"], false);
-  EXPECT_EQ(edge["gates"], json({lock_json(2, "0x77", json::array())}));
+  EXPECT_EQ(edge["gates"], json::array({lock_json(2, "0x77", json::array())}));
   EXPECT_EQ(page["chain"][1]["declared"], true);
   EXPECT_EQ(page["chain"][1]["to"]["sync"], true);
 }

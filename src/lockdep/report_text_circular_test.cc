@@ -8,17 +8,8 @@
 namespace netfs::lockdep {
 namespace {
 
-TEST(ReportTextCircular, ACircleOfTwoHasNoChainLine) {
-  FakeSymbolizer symbolizer;
-  Report report = sample_report(ReportKind::kCircular, symbolizer);
-  report.verdict = Verdict::kOrderOnly;
-  report.reason = "gate `c` held on both sides";
-  report.chain = {sample_edge(0, 1, symbolizer), sample_edge(1, 0, symbolizer)};
-  report.chain[1].gates = {{.class_index = 2}};
-  report.chain[1].from.stack = report.chain[1].to.stack;
-  report.chain[0].to.sync = true;
-  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
-            R"(lockdep: ORDER-ONLY: possible circular locking dependency detected: b -> a -> b
+constexpr const char* kACircleOfTwoPage =
+    R"(lockdep: ORDER-ONLY: possible circular locking dependency detected: b -> a -> b
 
 ======================================================
 WARNING: possible circular locking dependency detected
@@ -74,22 +65,22 @@ Call Trace:
 
 verdict: ORDER-ONLY: gate `c` held on both sides
 to silence it: circular "a" -> "b"
-)");
-}
+)";
 
-TEST(ReportTextCircular, ACircleThroughADeclaredOrderSaysSo) {
+TEST(ReportTextCircular, ACircleOfTwoHasNoChainLine) {
   FakeSymbolizer symbolizer;
   Report report = sample_report(ReportKind::kCircular, symbolizer);
-  report.reason = "both contexts are in it now";
-  report.chain = {sample_edge(0, 1, symbolizer), sample_edge(1, 2, symbolizer),
-                  sample_edge(2, 0, symbolizer)};
-  report.chain[1].declared = true;
-  report.chain[1].to.stack.clear();
-  report.chain[0].from.mode = Mode::kRead;
-  report.waiting = {
-      report.context, report.chain[1].context, {.name = "read", .id = 42, .is_thread = false}};
-  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
-            R"(lockdep: PROVED: possible circular locking dependency detected: b -> c -> a -> b
+  report.verdict = Verdict::kOrderOnly;
+  report.reason = "gate `c` held on both sides";
+  report.chain = {sample_edge(0, 1, symbolizer), sample_edge(1, 0, symbolizer)};
+  report.chain[1].gates = {{.class_index = 2}};
+  report.chain[1].from.stack = report.chain[1].to.stack;
+  report.chain[0].to.sync = true;
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()), kACircleOfTwoPage);
+}
+
+constexpr const char* kACircleThroughADeclaredOrderPage =
+    R"(lockdep: PROVED: possible circular locking dependency detected: b -> c -> a -> b
 
 ======================================================
 WARNING: possible circular locking dependency detected
@@ -155,7 +146,20 @@ verdict: PROVED: both contexts are in it now
   worker/65518 holds (b){....}-{4:4} and waits for (c){....}-{2:2}
   read/42 holds (c){....}-{2:2} and waits for (a){....}-{4:4}
 to silence it: circular "a" -> "b" -> "c"
-)");
+)";
+
+TEST(ReportTextCircular, ACircleThroughADeclaredOrderSaysSo) {
+  FakeSymbolizer symbolizer;
+  Report report = sample_report(ReportKind::kCircular, symbolizer);
+  report.reason = "both contexts are in it now";
+  report.chain = {sample_edge(0, 1, symbolizer), sample_edge(1, 2, symbolizer),
+                  sample_edge(2, 0, symbolizer)};
+  report.chain[1].declared = true;
+  report.chain[1].to.stack.clear();
+  report.chain[0].from.mode = Mode::kRead;
+  report.waiting = {
+      report.context, report.chain[1].context, {.name = "read", .id = 42, .is_thread = false}};
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()), kACircleThroughADeclaredOrderPage);
 }
 
 }  // namespace

@@ -24,15 +24,7 @@ Report signal_report(ReportKind kind, FakeSymbolizer& symbolizer) {
   return report;
 }
 
-TEST(ReportTextSignal, AnInconsistentStatePageHasBothStates) {
-  FakeSymbolizer symbolizer;
-  Report report = sample_report(ReportKind::kInconsistentState, symbolizer);
-  report.signal = SIGUSR1;
-  report.old_state = "SIGUSR1-ON-W";
-  report.new_state = "IN-SIGUSR1-W";
-  report.old_state_stack = symbolizer.stack({"open_all+0x14/0x40", "main+0x30/0x80"});
-  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
-            R"(lockdep: PROVED: inconsistent lock state: b
+constexpr const char* kAnInconsistentStatePage = R"(lockdep: PROVED: inconsistent lock state: b
 
 ================================
 WARNING: inconsistent lock state
@@ -67,14 +59,20 @@ Call Trace:
 
 verdict: PROVED: needs nobody else
 to silence it: inconsistent-state "b"
-)");
+)";
+
+TEST(ReportTextSignal, AnInconsistentStatePageHasBothStates) {
+  FakeSymbolizer symbolizer;
+  Report report = sample_report(ReportKind::kInconsistentState, symbolizer);
+  report.signal = SIGUSR1;
+  report.old_state = "SIGUSR1-ON-W";
+  report.new_state = "IN-SIGUSR1-W";
+  report.old_state_stack = symbolizer.stack({"open_all+0x14/0x40", "main+0x30/0x80"});
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()), kAnInconsistentStatePage);
 }
 
-TEST(ReportTextSignal, AnUnsafeOrderPageHasBothWays) {
-  FakeSymbolizer symbolizer;
-  const Report report = signal_report(ReportKind::kUnsafeOrder, symbolizer);
-  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
-            R"(lockdep: PROVED: SIGUSR1-safe -> SIGUSR1-unsafe lock order detected: c -> a -> b -> d
+constexpr const char* kAnUnsafeOrderPage =
+    R"(lockdep: PROVED: SIGUSR1-safe -> SIGUSR1-unsafe lock order detected: c -> a -> b -> d
 
 =====================================================
 WARNING: SIGUSR1-safe -> SIGUSR1-unsafe lock order detected
@@ -154,15 +152,16 @@ Call Trace:
 
 verdict: PROVED: needs nobody else
 to silence it: unsafe-order "c" -> "a" -> "b" -> "d"
-)");
+)";
+
+TEST(ReportTextSignal, AnUnsafeOrderPageHasBothWays) {
+  FakeSymbolizer symbolizer;
+  const Report report = signal_report(ReportKind::kUnsafeOrder, symbolizer);
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()), kAnUnsafeOrderPage);
 }
 
-TEST(ReportTextSignal, AnInversionPageOfTheSafeLockLooksForwards) {
-  FakeSymbolizer symbolizer;
-  Report report = signal_report(ReportKind::kInversion, symbolizer);
-  report.taking.class_index = report.safe_class;
-  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
-            R"(lockdep: PROVED: possible irq lock inversion dependency detected: c -> a -> b -> d
+constexpr const char* kAnInversionPageOfTheSafeLockPage =
+    R"(lockdep: PROVED: possible irq lock inversion dependency detected: c -> a -> b -> d
 
 ========================================================
 WARNING: possible irq lock inversion dependency detected
@@ -235,15 +234,17 @@ Call Trace:
 
 verdict: PROVED: needs nobody else
 to silence it: inversion "c" -> "a" -> "b" -> "d"
-)");
-}
+)";
 
-TEST(ReportTextSignal, AnInversionPageOfTheUnsafeLockLooksBackwards) {
+TEST(ReportTextSignal, AnInversionPageOfTheSafeLockLooksForwards) {
   FakeSymbolizer symbolizer;
   Report report = signal_report(ReportKind::kInversion, symbolizer);
-  report.taking.class_index = report.unsafe_class;
-  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
-            R"(lockdep: PROVED: possible irq lock inversion dependency detected: c -> a -> b -> d
+  report.taking.class_index = report.safe_class;
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()), kAnInversionPageOfTheSafeLockPage);
+}
+
+constexpr const char* kAnInversionPageOfTheUnsafeLockPage =
+    R"(lockdep: PROVED: possible irq lock inversion dependency detected: c -> a -> b -> d
 
 ========================================================
 WARNING: possible irq lock inversion dependency detected
@@ -316,7 +317,13 @@ Call Trace:
 
 verdict: PROVED: needs nobody else
 to silence it: inversion "c" -> "a" -> "b" -> "d"
-)");
+)";
+
+TEST(ReportTextSignal, AnInversionPageOfTheUnsafeLockLooksBackwards) {
+  FakeSymbolizer symbolizer;
+  Report report = signal_report(ReportKind::kInversion, symbolizer);
+  report.taking.class_index = report.unsafe_class;
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()), kAnInversionPageOfTheUnsafeLockPage);
 }
 
 }  // namespace
