@@ -227,7 +227,7 @@ TEST_F(Handover, AWorkerKilledWhileItMountsIsReplacedAndTheMountComes) {
 // answered: a worker killed just then cannot end by itself, and would have no successor.
 TEST_F(Handover, AWorkerKilledWhileItTellsTheKernelToForgetIsReplaced) {
   NetfsMount::Options slow = options();
-  slow.more = {"--hot", "0s", "--metadata-ttl", "60s", "--simulate", "rtt=1500ms"};
+  slow.more = {"--hot", "0s", "--metadata-ttl", "60s", "--simulate", "rtt=3000ms"};
   NetfsMount mount(slow, temp_);
   ASSERT_TRUE(mount.ready()) << mount.log();
   const Watchdog watchdog(std::chrono::seconds(90), [&] { abort_mount(temp_ / "mnt"); });
