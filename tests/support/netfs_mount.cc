@@ -45,7 +45,9 @@ NetfsMount::NetfsMount(Options options, const TempDir& temp)
   process_ = std::make_unique<Process>(argv, log_file_);
   wait_until(
       [this] {
-        ready_ = mounted();
+        // In the table it stands before its worker has said that it serves, and until then it is
+        // undone if that one dies.
+        ready_ = mounted() && status().is_object();
         return ready_ || process_->wait(Duration::zero()).has_value();
       },
       kMountTimeout);

@@ -33,7 +33,7 @@ class NetfsMount {
   NetfsMount(const NetfsMount&) = delete;
   NetfsMount& operator=(const NetfsMount&) = delete;
 
-  // Whether it is mounted.
+  // Whether it is mounted and served.
   [[nodiscard]] bool ready() const { return ready_; }
   // Whether it still is, by the table of mounts: never hangs.
   [[nodiscard]] bool mounted() const;
