@@ -199,7 +199,9 @@ TEST_F(BadLogin, UnknownHostKeyIsRefused) {
 // Whether a program of that name runs with `argument`.
 bool runs(const std::string& program, const std::string& argument) {
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string words = read_text(entry.path().string() + "/cmdline");
+    std::ifstream file(entry.path().string() + "/cmdline");
+    std::string words;  // stays empty where there is no process, or it ends meanwhile
+    std::getline(file, words, '\n');
     if (words.rfind(program + '\0', 0) == 0 && words.find(argument) != std::string::npos)
       return true;
   }

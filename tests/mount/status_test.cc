@@ -55,6 +55,7 @@ TEST_F(Command, StatusShowsWhatItPromises) {
 }
 
 void collect_keys(const nlohmann::json& value, std::set<std::string>& keys) {
+  if (!value.is_structured()) return;  // a number is its own only item
   for (const auto& [key, item] : value.items()) {
     if (value.is_object()) keys.insert(key);
     collect_keys(item, keys);

@@ -132,11 +132,9 @@ TEST_P(OriginConformance, ErrorsAreThoseOfALocalFileSystem) {
 class AsOrdinaryUser {
  public:
   AsOrdinaryUser() {
-    if (was_root_) EXPECT_TRUE(::setegid(kNobody) == 0 && ::seteuid(kNobody) == 0);
+    EXPECT_TRUE(!was_root_ || (::setegid(kNobody) == 0 && ::seteuid(kNobody) == 0));
   }
-  ~AsOrdinaryUser() {
-    if (was_root_) EXPECT_TRUE(::seteuid(0) == 0 && ::setegid(0) == 0);
-  }
+  ~AsOrdinaryUser() { EXPECT_TRUE(!was_root_ || (::seteuid(0) == 0 && ::setegid(0) == 0)); }
   AsOrdinaryUser(const AsOrdinaryUser&) = delete;
   AsOrdinaryUser& operator=(const AsOrdinaryUser&) = delete;
 
