@@ -77,6 +77,30 @@ TEST(CacheFiles, SealedObjectIsHandedOutAndReadsEqualAfterReopen) {
   EXPECT_EQ(read_descriptor(cookie->hand_out().value().get()), bytes);
 }
 
+// Method: the kernel opens a handed-out file anew, on the same mount; so does /proc/self/fd.
+TEST(CacheFiles, ReadsOfAHandedOutFileWriteNoAccessTime) {
+  if (::geteuid() != 0) {
+    std::printf("SKIPPED: ReadsOfAHandedOutFileWriteNoAccessTime: needs root to make a mount\n");
+    GTEST_SKIP() << "needs root";
+  }
+  TestDirectory directory;
+  TestStore store(directory.path());
+  const std::string bytes = test_bytes(3, kBlockBytes);
+  const Ref<Cookie> cookie = store.lookup("a", bytes.size());
+  store.seal(*cookie, bytes);
+  const Result<UniqueFd> fd = cookie->hand_out();
+  ASSERT_TRUE(fd.ok());
+  const std::string itself = "/proc/self/fd/" + std::to_string(fd.value().get());
+  const timespec long_ago[2] = {{1000, 0}, {0, UTIME_OMIT}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, itself.c_str(), long_ago, 0), 0);
+  const UniqueFd again(::open(itself.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(read_descriptor(again.get()), bytes);
+  struct ::stat st {};
+  ASSERT_EQ(::fstat(again.get(), &st), 0);
+  EXPECT_EQ(st.st_atim.tv_sec, 1000);
+}
+
 TEST(CacheFiles, SameVersionIsTheSameCookieAndAnotherValidatorAnotherObject) {
   TestDirectory directory;
   TestStore store(directory.path());

@@ -19,9 +19,13 @@ struct Pages {
   size_t after_bytes = 0;
   std::span<std::byte> to;
 
-  [[nodiscard]] std::array<iovec, 3> pieces() {
-    return {iovec{before.data(), before_bytes}, iovec{to.data(), to.size()},
-            iovec{after.data(), after_bytes}};
+  // Only those that have bytes: the kernel reads fastest into one.
+  [[nodiscard]] std::span<const iovec> pieces(std::array<iovec, 3>& room) {
+    size_t count = 0;
+    if (before_bytes > 0) room[count++] = {before.data(), before_bytes};
+    room[count++] = {to.data(), to.size()};
+    if (after_bytes > 0) room[count++] = {after.data(), after_bytes};
+    return std::span(room).first(count);
   }
   [[nodiscard]] size_t total_bytes() const { return before_bytes + to.size() + after_bytes; }
 
@@ -85,8 +89,8 @@ Result<void> Object::read_piece(OpenFile& file, ByteRange range, std::span<std::
   const uint64_t end = std::min(round_up(range.end_bytes(), kPageBytes), key_.size_bytes);
   pages.before_bytes = range.offset_bytes - begin;
   pages.after_bytes = end - range.end_bytes();
-  const std::array<iovec, 3> pieces = pages.pieces();
-  const Result<size_t> got = file.disk_file().read(begin, pieces, waiting);
+  std::array<iovec, 3> room;
+  const Result<size_t> got = file.disk_file().read(begin, pages.pieces(room), waiting);
   if (got.is_error(EAGAIN)) return got.error();
   if (!got.ok()) return failed_read(got.error());
   // A file that somebody has cut short lacks the pages from there on.

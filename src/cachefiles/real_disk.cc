@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <spdlog/fmt/fmt.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
@@ -114,6 +115,20 @@ class RealFile final : public DiskFile {
   const UniqueFd fd_;
 };
 
+// The directory in a mount that nobody else sees and that keeps no access times.
+UniqueFd without_access_times(int root) {
+  UniqueFd tree(::open_tree(root, "",
+                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+  mount_attr changes{};
+  changes.attr_set = MOUNT_ATTR_NOATIME;
+  changes.attr_clr = MOUNT_ATTR__ATIME;
+  if (!tree || ::mount_setattr(tree.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &changes,
+                               sizeof changes) != 0) {
+    return {};
+  }
+  return tree;
+}
+
 Error directory_error(const std::string& directory, int code) {
   const char* advice = "choose another with --cache-dir";
   if (code == ENOSPC || code == EDQUOT) advice = "free some space or choose another --cache-dir";
@@ -150,7 +165,9 @@ Result<std::unique_ptr<RealDisk>> RealDisk::create(const std::string& directory)
   if (::faccessat(root.get(), ".", R_OK | W_OK | X_OK, AT_EACCESS) != 0) {
     return directory_error(directory, errno);
   }
-  return std::unique_ptr<RealDisk>(new RealDisk(directory, std::move(root)));
+  UniqueFd readers_root = without_access_times(root.get());
+  return std::unique_ptr<RealDisk>(
+      new RealDisk(directory, std::move(root), std::move(readers_root)));
 }
 
 Result<std::unique_ptr<DiskFile>> RealDisk::open(const std::string& path, OpenMode mode) {
@@ -169,7 +186,9 @@ Result<std::unique_ptr<DiskFile>> RealDisk::open(const std::string& path, OpenMo
       flags |= O_RDWR | O_CREAT | O_EXCL;
       break;
   }
-  UniqueFd fd(::openat(root_.get(), path.c_str(), flags, 0600));
+  const bool by_readers_root = mode == OpenMode::kRead && readers_root_;
+  const int root = (by_readers_root ? readers_root_ : root_).get();
+  UniqueFd fd(::openat(root, path.c_str(), flags, 0600));
   if (!fd) return Error::from_errno("cachefiles.open");
   return std::unique_ptr<DiskFile>(std::make_unique<RealFile>(std::move(fd)));
 }

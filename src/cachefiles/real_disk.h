@@ -3,6 +3,10 @@
 //
 // create() makes the directory (0700) if it is missing and checks that it is ours.  Errors: those
 // of CacheFiles::create() that speak of the directory.
+//
+// What is opened for reading is opened through a mount of our own without access times, where that
+// may be made (CAP_SYS_ADMIN): a file that is handed to the kernel is read by the flags of its
+// mount, not of our descriptor, and a read must not write an access time into the cache.
 
 #include <memory>
 #include <string>
@@ -27,11 +31,14 @@ class RealDisk final : public Disk {
   Result<std::unique_ptr<DiskFile>> lock(const std::string& path) override;
 
  private:
-  RealDisk(std::string directory, UniqueFd root)
-      : directory_(std::move(directory)), root_(std::move(root)) {}
+  RealDisk(std::string directory, UniqueFd root, UniqueFd readers_root)
+      : directory_(std::move(directory)),
+        root_(std::move(root)),
+        readers_root_(std::move(readers_root)) {}
 
   const std::string directory_;
   const UniqueFd root_;
+  const UniqueFd readers_root_;  // the same directory without access times; -1: could not be had
 };
 
 }  // namespace netfs::cachefiles

@@ -14,6 +14,8 @@
 // Example: examples/ reads a file of an origin of its own through this.
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -72,6 +74,12 @@ class File : public RefCounted<File> {
   // cached; ETIMEDOUT; ENOTCONN; EIO; ECANCELED after close or interrupt.
   virtual void read(ReadStream* stream, ByteRange range, const sync::Context& context,
                     ReadDone done) = 0;
+
+  // The short way of a small read: a range that is wholly in the cache and waits for nothing is read
+  // into `to`, which has room for it, without a buffer or a request.  How many bytes, fewer at the
+  // end of the file only; nothing: nobody was asked and read() is to be called.
+  virtual std::optional<size_t> read_at_once(ReadStream* stream, ByteRange range,
+                                             std::span<std::byte> to) = 0;
 
   // A read-only descriptor of the complete local file for the kernel, if the cache has it sealed:
   // else EBUSY.  May wait for the disk: for workers.

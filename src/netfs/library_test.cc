@@ -50,6 +50,36 @@ TEST(Library, SecondLibraryOverTheSameCacheReadsWithoutTheOrigin) {
   EXPECT_TRUE(file->hand_out().ok());
 }
 
+TEST(Library, ReadAtOnceGivesWhatTheCacheHasAndNothingElse) {
+  LibraryFixture fixture;
+  fixture.origin.add_pattern("a", 300 * kKiB, 1);
+  const Ref<File> file = fixture.open("a");
+  std::vector<std::byte> to(64 * kKiB);
+  EXPECT_FALSE(file->read_at_once(nullptr, {0, 100}, to)) << "it is at the origin";
+  ASSERT_TRUE(LibraryFixture::read(*file, {0, 64 * kKiB}).ok());
+  ASSERT_TRUE(LibraryFixture::read(*file, {256 * kKiB, 44 * kKiB}).ok());
+  ASSERT_TRUE(fixture.drain());
+  const uint64_t reads_before = fixture.library->stats().reads.issued.get();
+  EXPECT_FALSE(file->read_at_once(nullptr, {60 * kKiB, 8 * kKiB}, to)) << "the end is not cached";
+  EXPECT_EQ(fixture.library->stats().reads.issued.get(), reads_before) << "nobody was asked";
+  for (const ByteRange range : {ByteRange{5, 100}, ByteRange{0, 64 * kKiB},
+                                ByteRange{299 * kKiB, 64 * kKiB}}) {
+    const std::optional<size_t> length = file->read_at_once(nullptr, range, to);
+    ASSERT_TRUE(length);
+    const ByteRange there = range.intersect({0, 300 * kKiB});
+    EXPECT_EQ(*length, there.length_bytes);
+    EXPECT_TRUE(std::string(reinterpret_cast<const char*>(to.data()), *length) ==
+                pattern(1, there));
+  }
+  EXPECT_EQ(fixture.library->stats().reads.issued.get(), reads_before + 3);
+  EXPECT_EQ(fixture.library->stats().reads.done.get(), reads_before + 3);
+  fixture.cache.fail_reads(EAGAIN);
+  EXPECT_FALSE(file->read_at_once(nullptr, {0, 100}, to)) << "it would wait for the disk";
+  fixture.cache.fail_reads(0);
+  fixture.library->close();
+  EXPECT_FALSE(file->read_at_once(nullptr, {0, 100}, to)) << "closed";
+}
+
 // Servers bound the number of open files; a file that is kept open here need not be open there.
 TEST(Library, IdleFilesAreClosedAtTheOriginAndOpenedAgainWhenNeeded) {
   LibraryFixture fixture;

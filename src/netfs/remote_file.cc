@@ -56,13 +56,7 @@ void RemoteFile::read(ReadStream* stream, ByteRange range, const sync::Context& 
     return;
   }
   const MonoTime began = core_->now();
-  ReadaheadPlan plan;
-  const bool whole = cookie_ && cookie_->state() >= ObjectState::kComplete;
-  if (stream != nullptr && core_->options.readahead && !whole) {
-    plan = stream->note(range, {.file_bytes = version_.size_bytes,
-                                .window_bytes_max = core_->options.pool.budget_bytes() / 2,
-                                .link_bytes = core_->link.link_bytes()});
-  }
+  const ReadaheadPlan plan = note(stream, range);
   if (!read_hit(range, done, began)) {
     const uint64_t id = core_->next_request_id.fetch_add(1, std::memory_order_relaxed);
     Ref<RemoteFile> self(this);
@@ -72,27 +66,53 @@ void RemoteFile::read(ReadStream* stream, ByteRange range, const sync::Context& 
   if (!plan.ranges.empty()) read_ahead(*stream, plan);
 }
 
-// The short way: all of it is in the cache and can be read without waiting for the disk.
+// What to fetch beyond a read that is being answered.
+ReadaheadPlan RemoteFile::note(ReadStream* stream, ByteRange range) const {
+  const bool whole = cookie_ && cookie_->state() >= ObjectState::kComplete;
+  if (stream == nullptr || !core_->options.readahead || whole) return {};
+  return stream->note(range, {.file_bytes = version_.size_bytes,
+                              .window_bytes_max = core_->options.pool.budget_bytes() / 2,
+                              .link_bytes = core_->link.link_bytes()});
+}
+
+std::optional<size_t> RemoteFile::read_at_once(ReadStream* stream, ByteRange range,
+                                               std::span<std::byte> to) {
+  range = cut_at_end(range, version_.size_bytes);
+  if (!cookie_ || range.empty() || core_->closing || !all_present(range)) return std::nullopt;
+  if (!read_present(range, to.first(range.length_bytes), core_->now())) return std::nullopt;
+  core_->stats.reads.issued.add();
+  const ReadaheadPlan plan = note(stream, range);
+  if (!plan.ranges.empty()) read_ahead(*stream, plan);
+  return range.length_bytes;
+}
+
+// All of it is in the cache and can be read without waiting for the disk.
 bool RemoteFile::read_hit(ByteRange range, ReadDone& done, MonoTime began) {
   if (!cookie_ || range.length_bytes > kBufferBytesMax || core_->closing) return false;
   if (!all_present(range)) return false;
   Ref<Buffer> buffer = core_->options.pool.allocate_for_reader(range.length_bytes);
-  const std::span<std::byte> to = buffer->writable().first(range.length_bytes);
-  core_->stats.cache_reads.issued.add();
-  const Result<void> read = cookie_->read(range.offset_bytes, to, Waiting::kNever);
-  if (!read.ok()) {
-    // EAGAIN is no failure: the request is made and its turn comes in the read pool.
-    (read.is_error(EAGAIN) ? core_->stats.cache_reads.done : core_->stats.cache_reads.failed).add();
-    return false;
-  }
-  core_->stats.cache_reads.done.add();
-  core_->stats.reads.done.add();
-  core_->stats.hits.add();
-  core_->stats.bytes_cache.add(range.length_bytes);
-  core_->stats.hit_latency.record(core_->now() - began);
+  if (!read_present(range, buffer->writable().first(range.length_bytes), began)) return false;
   ReadResult result;
   result.slices.push_back({std::move(buffer), 0, range.length_bytes});
   done(std::move(result));
+  return true;
+}
+
+// Reads and counts a hit; false when it would wait or the cache is in trouble.
+bool RemoteFile::read_present(ByteRange range, std::span<std::byte> to, MonoTime began) {
+  LibraryStats& stats = core_->stats;
+  stats.cache_reads.issued.add();
+  const Result<void> read = cookie_->read(range.offset_bytes, to, Waiting::kNever);
+  if (!read.ok()) {
+    // EAGAIN is no failure: a request is made and its turn comes in the read pool.
+    (read.is_error(EAGAIN) ? stats.cache_reads.done : stats.cache_reads.failed).add();
+    return false;
+  }
+  stats.cache_reads.done.add();
+  stats.reads.done.add();
+  stats.hits.add();
+  stats.bytes_cache.add(range.length_bytes);
+  stats.hit_latency.record(core_->now() - began);
   return true;
 }
 

@@ -43,6 +43,8 @@ class RemoteFile final : public File {
   [[nodiscard]] std::unique_ptr<ReadStream> open_stream() override;
   void read(ReadStream* stream, ByteRange range, const sync::Context& context,
             ReadDone done) override;
+  std::optional<size_t> read_at_once(ReadStream* stream, ByteRange range,
+                                     std::span<std::byte> to) override;
   Result<UniqueFd> hand_out() override;
   [[nodiscard]] bool sealed() const override;
   void supersede() override;
@@ -67,7 +69,9 @@ class RemoteFile final : public File {
   }
 
   // remote_file.cc
+  ReadaheadPlan note(ReadStream* stream, ByteRange range) const;
   bool read_hit(ByteRange range, ReadDone& done, MonoTime began);
+  bool read_present(ByteRange range, std::span<std::byte> to, MonoTime began);
   [[nodiscard]] bool all_present(ByteRange range) const;
   void perform(FollowUp& follow);
   void store(Fetch& fetch);

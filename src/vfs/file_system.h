@@ -200,6 +200,7 @@ class FileSystem final : public fuse::Handler {
   };
   Result<ReadPlace> find_place(const fuse::Request& request);
   void give_stream(ReadPlace& place);
+  static bool read_at_once(const ReadPlace& place, ByteRange range, fuse::Reply& reply);
   void read_file(ReadPlace place, ByteRange range, fuse::Reply reply);
   void read_later(ReadPlace place, ByteRange range, Ref<Pending> pending);
   void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);

@@ -1,12 +1,16 @@
 // READ: of a file that this process serves.
 //
-// The answer is gathered from the library's buffers without a copy.  A read that the library
-// answers at once never becomes pending; one that waits does, and outlives its asker: when he is
+// A small read that the cache has is answered from the channel thread's own memory, any other is
+// gathered from the library's buffers without a copy.  A read that the library answers at once never
+// becomes pending; one that waits does, and outlives its asker: when he is
 // interrupted the read goes on, and what it brings is stored.
 
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <optional>
 #include <sys/uio.h>
 
 #include "vfs/file_system.h"
@@ -14,6 +18,22 @@
 namespace netfs::vfs {
 
 namespace {
+
+// Up to here the cost of a read is more than that of its bytes.
+constexpr size_t kAtOnceBytesMax = 64 << 10;
+constexpr size_t kPageBytes = 4096;
+
+struct FreeMemory {
+  void operator()(std::byte* memory) const { std::free(memory); }
+};
+
+// Where a channel thread puts the bytes of the read that it answers.
+std::span<std::byte> thread_memory() {
+  thread_local const std::unique_ptr<std::byte, FreeMemory> memory(
+      static_cast<std::byte*>(std::aligned_alloc(kPageBytes, kAtOnceBytesMax)));
+  NETFS_ASSERT(memory != nullptr);  // as for any allocation: no memory ends the process
+  return {memory.get(), kAtOnceBytesMax};
+}
 
 void gather(fuse::Reply& reply, const std::vector<BufferSlice>& slices) {
   // A megabyte in blocks of 4 KiB and more, cut at both ends.
@@ -51,8 +71,21 @@ struct FileSystem::Reading : RefCounted<Reading> {
   Result<ReadResult> result = ReadResult{};
 };
 
+// Answers a small read that the cache has, from memory of this thread: nothing is allocated and
+// nothing is shared with other threads.  False: not answered.
+bool FileSystem::read_at_once(const ReadPlace& place, ByteRange range, fuse::Reply& reply) {
+  if (range.length_bytes > kAtOnceBytesMax) return false;
+  const std::span<std::byte> memory = thread_memory();
+  const std::optional<size_t> length =
+      place.file->read_at_once(place.stream->stream.get(), range, memory);
+  if (!length) return false;
+  reply.data(memory.first(*length));
+  return true;
+}
+
 void FileSystem::read_file(ReadPlace place, ByteRange range, fuse::Reply reply) {
   give_stream(place);
+  if (read_at_once(place, range, reply)) return;
   const Ref<Reading> reading = make_ref<Reading>(std::move(reply));
   const sync::Context& context = reading->reply.context();
   const fuse::NodeId id = place.node;

@@ -17,6 +17,20 @@ TEST_F(Read, BytesAreGatheredInOrderUpToTheEnd) {
   EXPECT_TRUE(library_.counts().context_held) << "each read carries its asker's context";
 }
 
+TEST_F(Read, WhatTheCacheHasIsAnsweredAtOnceUpToTheEnd) {
+  write("file", "the bytes of a file");
+  start();
+  const NodeId node(look_up("file").nodeid);
+  const uint64_t handle = opened(node).fh;
+  EXPECT_EQ(read(node, handle), "the bytes of a file");
+  library_.cache("file");
+  EXPECT_EQ(read(node, handle), "the bytes of a file");
+  EXPECT_EQ(read(node, handle, 4, 5), "bytes");
+  EXPECT_EQ(read(node, handle, 14, 100), " file");
+  EXPECT_EQ(library_.counts().reads_at_once, 3U);
+  EXPECT_EQ(library_.counts().reads, 1U) << "no request was made for them";
+}
+
 TEST_F(Read, AnOldHandleReadsOneVersionThroughout) {
   write("file", "one");
   start();

@@ -176,6 +176,17 @@ void Connection::end(const Error& error) {
   }
 }
 
+void Connection::end_if_idle(const Error& error) {
+  {
+    sync::MutexLock lock(mutex_);
+    // Data that is half here is counted in bytes_wanted until its reader was told.
+    if (!up() || !waiting_.empty() || bytes_wanted.load() > 0) return;
+    end_reason_ = error;
+    state_.store(State::kEnded, std::memory_order_release);
+  }
+  wake();
+}
+
 bool Connection::is_stalled() {
   sync::MutexLock lock(mutex_);
   const MonoTime now = clock_.now();

@@ -106,6 +106,8 @@ class Connection : public RefCounted<Connection> {
 
   // Ends it: everybody waiting gets failed().
   void end(const Error& error) EXCLUDES(mutex_);
+  // The same if nobody waits for an answer; who asks from now on is told ENOTCONN.
+  void end_if_idle(const Error& error) EXCLUDES(mutex_);
 
  private:
   enum class State : uint8_t { kConnecting, kUp, kEnded };

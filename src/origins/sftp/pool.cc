@@ -15,6 +15,12 @@ constexpr Duration kBackoffMax = std::chrono::seconds(5);
 constexpr Duration kBackoffMaxWhileUp = std::chrono::minutes(1);
 constexpr Duration kLook = std::chrono::milliseconds(100);  // for the last user of an ended one
 constexpr Duration kIdle = std::chrono::seconds(5);
+// A near server lets us in within this, even a busy one mostly; a login that takes longer tells of
+// a far link.
+constexpr Duration kFarSign = std::chrono::milliseconds(250);
+// Opened then, before the delay is known.  No more: should the first be refused, some of these have
+// shown their key as well, and servers count that.
+constexpr unsigned kOpenedAhead = 3;
 // sshd's MaxStartups begins to turn away at ten.
 constexpr size_t kConnectingMax = 8;
 
@@ -69,6 +75,9 @@ void Pool::count_new_locked(const Connection& connection) {
 
 void Pool::count_ended_locked(const Connection& connection, Step& step) {
   const Error reason = connection.end_reason();
+  // The mount fails; create() says why.  What was opened ahead of the first may fail.
+  if (!was_up_ && connection.serial() == kFirstSerial) given_up_ = true;
+  if (reason.code() == ECANCELED) return;  // it was one too many
   if (connection.was_up()) {
     ++lost_;
     step.log.push_back(fmt::format("connection {} to {} was lost: {}", connection.serial(),
@@ -107,13 +116,31 @@ void Pool::sort_out_locked(Step& step) {
   if (had_one && up_.empty()) down_since_ = clock_.now();
 }
 
+// The link is nearer than was thought: what is too much leaves once it is idle.
+void Pool::drop_surplus_locked() {
+  if (!was_up_ || !connecting_.empty()) return;
+  for (size_t i = up_.size(); i > wanted_; --i) {
+    up_[i - 1]->end_if_idle(Error(ECANCELED, "sftp.surplus"));
+  }
+}
+
+// How many connections there should be now, as far as is known.
+unsigned Pool::aimed_at_locked() const {
+  if (was_up_ || next_serial_ == kFirstSerial || clock_.now() < first_begun_ + kFarSign) {
+    return wanted_;
+  }
+  const unsigned most = options_.connections_max > 0 ? options_.connections_max : kOpenedAhead + 1;
+  return std::min(most, kOpenedAhead + 1);
+}
+
 unsigned Pool::to_start_locked() const {
+  const unsigned wanted = aimed_at_locked();
   const size_t have = connecting_.size() + up_.size();
-  if (have >= wanted_ || clock_.now() < next_try_) return 0;
+  if (have >= wanted || clock_.now() < next_try_) return 0;
   // After a failure one at a time, until one gets in again.
   const size_t most = backoff_ == Duration{} ? kConnectingMax : 1;
   if (connecting_.size() >= most) return 0;
-  return static_cast<unsigned>(std::min(wanted_ - have, most - connecting_.size()));
+  return static_cast<unsigned>(std::min(wanted - have, most - connecting_.size()));
 }
 
 // Waits until there is something to do.
@@ -123,7 +150,7 @@ Pool::Step Pool::next_step() {
   for (;;) {
     news_ = false;
     sort_out_locked(step);
-    if (!was_up_ && !ended_.empty()) given_up_ = true;  // the mount fails; create() says why
+    drop_surplus_locked();
     changed_.notify_all();
     step.stop = stopping_ || given_up_;
     step.start = step.stop ? 0 : to_start_locked();
@@ -141,6 +168,8 @@ Pool::Step Pool::next_step() {
     if (connecting_.size() + up_.size() < wanted_ && next_try_ > clock_.now()) {
       until = std::min(until, next_try_);
     }
+    const MonoTime far_at = first_begun_ + kFarSign;
+    if (!was_up_ && far_at > clock_.now()) until = std::min(until, far_at);
     while (!news_ && !stopping_ && changed_.wait_until(mutex_, until)) {
     }
   }
@@ -151,6 +180,7 @@ void Pool::start_one(const std::vector<std::string>& tuned) {
   {
     sync::MutexLock lock(mutex_);
     serial = next_serial_++;
+    if (serial == kFirstSerial) first_begun_ = clock_.now();
   }
   Result<Ref<Connection>> started =
       Connection::start(options_.target, tuned, clock_, serial, *this);
@@ -163,7 +193,7 @@ void Pool::start_one(const std::vector<std::string>& tuned) {
   last_error_ = std::move(started).error();
   backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
   next_try_ = clock_.now() + backoff_;
-  given_up_ = given_up_ || !was_up_;
+  given_up_ = given_up_ || (!was_up_ && serial == kFirstSerial);
 }
 
 void Pool::manage() {

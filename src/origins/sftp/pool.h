@@ -3,7 +3,8 @@
 //
 // One ssh channel carries at most 2 MiB a round trip, so filling a far link takes several: the pool
 // opens the first at once and then more by itself, as many as the measured delay asks for, a few at
-// a time (sshd turns away more than MaxStartups that are not logged in yet).  A connection that
+// a time (sshd turns away more than MaxStartups that are not logged in yet).  A login is a dozen
+// round trips, so where the first takes long some more are begun beside it.  A connection that
 // ended is replaced, with a back-off from 100 ms to 5 s, and to a minute while others are up.  When
 // nothing has been up for `timeout`, callers fail at once instead of waiting their own deadlines
 // one after the other.
@@ -63,6 +64,7 @@ class Pool final : private ConnectionOwner {
 
  private:
   static constexpr int64_t kBusyBytes = 256 * 1024;
+  static constexpr uint32_t kFirstSerial = 1;
 
   Pool(PoolOptions options, const Clock& clock) : options_(std::move(options)), clock_(clock) {}
   void connection_changed() override EXCLUDES(mutex_);
@@ -78,6 +80,8 @@ class Pool final : private ConnectionOwner {
   void sort_out_locked(Step& step) REQUIRES(mutex_);
   void count_new_locked(const Connection& connection) REQUIRES(mutex_);
   void count_ended_locked(const Connection& connection, Step& step) REQUIRES(mutex_);
+  void drop_surplus_locked() REQUIRES(mutex_);
+  [[nodiscard]] unsigned aimed_at_locked() const REQUIRES(mutex_);
   [[nodiscard]] unsigned to_start_locked() const REQUIRES(mutex_);
   void start_one(const std::vector<std::string>& tuned) EXCLUDES(mutex_);
   void close_all() EXCLUDES(mutex_);
@@ -91,7 +95,8 @@ class Pool final : private ConnectionOwner {
   std::vector<Ref<Connection>> up_ GUARDED_BY(mutex_);
   std::vector<Ref<Connection>> ended_ GUARDED_BY(mutex_);  // until nobody uses them
   unsigned wanted_ GUARDED_BY(mutex_) = 1;
-  uint32_t next_serial_ GUARDED_BY(mutex_) = 1;
+  uint32_t next_serial_ GUARDED_BY(mutex_) = kFirstSerial;
+  MonoTime first_begun_ GUARDED_BY(mutex_){};
   uint64_t lost_ GUARDED_BY(mutex_) = 0;
   Duration round_trip_ GUARDED_BY(mutex_) = Duration::max();  // the least seen
   Duration backoff_ GUARDED_BY(mutex_){};

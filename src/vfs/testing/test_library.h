@@ -8,6 +8,7 @@
 //   library.seal("file");
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -29,6 +30,8 @@ class TestLibrary final : public Library {
   void put(const Validator& validator, std::string bytes);
   // Versions of that path are sealed from now on.
   void seal(const std::string& path);
+  // Versions of that path are read at once from now on.
+  void cache(const std::string& path);
   // What reads of anything answer from now on; 0: the bytes.
   void fail_reads(int error);
   // Reads wait from now on, answered by release_reads().
@@ -39,6 +42,7 @@ class TestLibrary final : public Library {
   struct Counts {
     uint64_t opens = 0;
     uint64_t reads = 0;
+    uint64_t reads_at_once = 0;
     uint64_t hand_outs = 0;
     uint64_t superseded = 0;
     uint64_t live_files = 0;
@@ -60,12 +64,16 @@ class TestLibrary final : public Library {
   };
   Result<ReadResult> result_of(const FileVersion& version, ByteRange range) EXCLUDES(mutex_);
 
+  std::optional<std::string> cached_text(const FileVersion& version, ByteRange range)
+      EXCLUDES(mutex_);
+
   BufferPool& pool_;
   LibraryStats stats_;
   mutable sync::Mutex mutex_{kTestLibraryLock};
   sync::CondVar changed_;
   std::map<std::string, std::string> contents_ GUARDED_BY(mutex_);  // by validator
   std::set<std::string> sealed_ GUARDED_BY(mutex_);
+  std::set<std::string> cached_ GUARDED_BY(mutex_);
   std::vector<HeldRead> held_ GUARDED_BY(mutex_);
   Counts counts_ GUARDED_BY(mutex_);
   int read_error_ GUARDED_BY(mutex_) = 0;
