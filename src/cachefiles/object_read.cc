@@ -61,7 +61,7 @@ Result<void> Object::read(uint64_t offset_bytes, std::span<std::byte> to, Waitin
   if (range.empty()) return {};
   const uint64_t first = offset_bytes / kBlockBytes;
   const uint64_t count = (range.end_bytes() - 1) / kBlockBytes - first + 1;
-  if (!map_.present(first) || map_.run_length(first, count) < count) {
+  if (!map_.present(first) || (count > 1 && map_.run_length(first, count) < count)) {
     return Error(ENODATA, "cachefiles.read");
   }
   Result<Ref<OpenFile>> file = store_.files().reader(id_, waiting);

@@ -59,10 +59,12 @@ int PlacementPolicy::decide(int found_cpu) {
 }
 
 Placement::Placement(unsigned thread_index)
-    : allowed_(allowed_processors()), policy_(home_of(allowed_, thread_index)) {}
+    : allowed_(allowed_processors()),
+      has_choice_(CPU_COUNT(&allowed_) > 1),
+      policy_(home_of(allowed_, thread_index)) {}
 
 void Placement::served(uint32_t pid) {
-  if (pid == 0 || CPU_COUNT(&allowed_) < 2 || !policy_.wants_look(pid)) return;
+  if (pid == 0 || !has_choice_ || !policy_.wants_look(pid)) return;
   const int found = processor_of(pid);
   if (found < 0 || found >= CPU_SETSIZE || !CPU_ISSET(found, &allowed_)) return;
   const int wanted = policy_.decide(found);

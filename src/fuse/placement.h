@@ -57,7 +57,8 @@ class Placement {
   void served(uint32_t pid);
 
  private:
-  cpu_set_t allowed_;
+  const cpu_set_t allowed_;
+  const bool has_choice_;
   PlacementPolicy policy_;
   int cpu_ = -1;  // bound to; -1: to none
 };

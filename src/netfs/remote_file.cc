@@ -43,7 +43,7 @@ bool RemoteFile::all_present(ByteRange range) const {
   const uint64_t first = range.offset_bytes / block_bytes_;
   const uint64_t count = (range.end_bytes() - 1) / block_bytes_ - first + 1;
   return cookie_->present(BlockIndex(first)) &&
-         cookie_->run_length(BlockIndex(first), count) >= count;
+         (count == 1 || cookie_->run_length(BlockIndex(first), count) >= count);
 }
 
 void RemoteFile::read(ReadStream* stream, ByteRange range, const sync::Context& context,

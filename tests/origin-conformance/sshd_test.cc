@@ -246,6 +246,45 @@ TEST_F(Sshd, ReadsOfAFrozenServerEndInTimeAndGoOnWhenItThaws) {
   EXPECT_TRUE(read_persistently(*origin.value(), *file.value(), failures) == pattern(2, 0, kBytes));
 }
 
+// Method: in place of ssh a program that waits before it becomes ssh, as a far server makes it.
+TEST_F(Sshd, AFirstLoginThatTakesLongIsNotAlone) {
+  origins::OriginRequest asked = request();
+  asked.options["ssh"] = script("slow_ssh", R"(
+    [[ $* == *" -s "* ]] && { echo >>)" + (temp_ / "started") + R"(; sleep 1; }
+    exec ssh "$@")");
+  const Result<std::unique_ptr<Origin>> origin = origins::open_origin(asked);
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  EXPECT_EQ(read_text(temp_ / "started").size(), 4U) << "three were begun before it was up";
+  // The server turns out to be near (how near, its load decides): what is too much goes.
+  const auto no_surplus = [&] {
+    for (const auto& [name, value] : origin.value()->status()) {
+      if (name == "connections") {
+        return value == std::to_string(children_of(sshd_.pid()).size()) + " of " +
+                            value.substr(value.rfind(' ') + 1) &&
+               value.substr(0, value.find(' ')) == value.substr(value.rfind(' ') + 1);
+      }
+    }
+    return false;
+  };
+  EXPECT_TRUE(wait_until(no_surplus, kPatience));
+  for (const auto& [name, value] : origin.value()->status()) {
+    if (name == "lost connections") EXPECT_EQ(value, "0");
+  }
+}
+
+TEST_F(Sshd, WhoIsRefusedKnowsItThoughMoreLoginsAreUnderWay) {
+  origins::OriginRequest asked = request();
+  asked.options["ssh"] = script("slow_refusal", R"(
+    [[ $* == *" -s "* ]] || exec ssh "$@"
+    if mkdir )" + (temp_ / "first") + R"( 2>/dev/null; then
+      sleep 1; echo "Permission denied (publickey)." >&2; exit 255
+    fi
+    exec sleep 60)");
+  const MonoTime began = Clock::system().now();
+  EXPECT_EQ(refusal(asked, "refused every credential"), EACCES);
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(20));
+}
+
 TEST_F(Sshd, AWholePoolOpensByItself) {
   origins::OriginRequest asked = request();
   asked.options["connections"] = "10";
