@@ -117,8 +117,8 @@ class RealFile final : public DiskFile {
 
 // The directory in a mount that nobody else sees and that keeps no access times.
 UniqueFd without_access_times(int root) {
-  UniqueFd tree(::open_tree(root, "",
-                            OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
+  UniqueFd tree(
+      ::open_tree(root, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE));
   mount_attr changes{};
   changes.attr_set = MOUNT_ATTR_NOATIME;
   changes.attr_clr = MOUNT_ATTR__ATIME;

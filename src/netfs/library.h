@@ -75,9 +75,9 @@ class File : public RefCounted<File> {
   virtual void read(ReadStream* stream, ByteRange range, const sync::Context& context,
                     ReadDone done) = 0;
 
-  // The short way of a small read: a range that is wholly in the cache and waits for nothing is read
-  // into `to`, which has room for it, without a buffer or a request.  How many bytes, fewer at the
-  // end of the file only; nothing: nobody was asked and read() is to be called.
+  // The short way of a small read: a range that is wholly in the cache and waits for nothing is
+  // read into `to`, which has room for it, without a buffer or a request.  How many bytes, fewer at
+  // the end of the file only; nothing: nobody was asked and read() is to be called.
   virtual std::optional<size_t> read_at_once(ReadStream* stream, ByteRange range,
                                              std::span<std::byte> to) = 0;
 

@@ -62,8 +62,8 @@ TEST(Library, ReadAtOnceGivesWhatTheCacheHasAndNothingElse) {
   const uint64_t reads_before = fixture.library->stats().reads.issued.get();
   EXPECT_FALSE(file->read_at_once(nullptr, {60 * kKiB, 8 * kKiB}, to)) << "the end is not cached";
   EXPECT_EQ(fixture.library->stats().reads.issued.get(), reads_before) << "nobody was asked";
-  for (const ByteRange range : {ByteRange{5, 100}, ByteRange{0, 64 * kKiB},
-                                ByteRange{299 * kKiB, 64 * kKiB}}) {
+  for (const ByteRange range :
+       {ByteRange{5, 100}, ByteRange{0, 64 * kKiB}, ByteRange{299 * kKiB, 64 * kKiB}}) {
     const std::optional<size_t> length = file->read_at_once(nullptr, range, to);
     ASSERT_TRUE(length);
     const ByteRange there = range.intersect({0, 300 * kKiB});

@@ -1,8 +1,8 @@
 // READ: of a file that this process serves.
 //
 // A small read that the cache has is answered from the channel thread's own memory, any other is
-// gathered from the library's buffers without a copy.  A read that the library answers at once never
-// becomes pending; one that waits does, and outlives its asker: when he is
+// gathered from the library's buffers without a copy.  A read that the library answers at once
+// never becomes pending; one that waits does, and outlives its asker: when he is
 // interrupted the read goes on, and what it brings is stored.
 
 #include <array>

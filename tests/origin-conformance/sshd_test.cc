@@ -270,7 +270,8 @@ TEST_F(Sshd, ReadsOfAFrozenServerEndInTimeAndGoOnWhenItThaws) {
 TEST_F(Sshd, AFirstLoginThatTakesLongIsNotAlone) {
   origins::OriginRequest asked = request();
   asked.options["ssh"] = script("slow_ssh", R"(
-    [[ $* == *" -s "* ]] && { echo >>)" + (temp_ / "started") + R"(; sleep 1; }
+    [[ $* == *" -s "* ]] && { echo >>)" + (temp_ / "started") +
+                                                R"(; sleep 1; }
     exec ssh "$@")");
   const Result<std::unique_ptr<Origin>> origin = origins::open_origin(asked);
   ASSERT_TRUE(origin.ok()) << origin.error().message();
