@@ -289,7 +289,9 @@ TEST_F(Sshd, AFirstLoginThatTakesLongIsNotAlone) {
   };
   EXPECT_TRUE(wait_until(no_surplus, kPatience));
   for (const auto& [name, value] : origin.value()->status()) {
-    if (name == "lost connections") EXPECT_EQ(value, "0");
+    if (name == "lost connections") {
+      EXPECT_EQ(value, "0");
+    }
   }
 }
 
