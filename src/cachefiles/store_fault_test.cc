@@ -1,11 +1,13 @@
 // Failing disks, damaged bytes, and invalidation in the middle of reads and stores.
 
+#include <atomic>
 #include <gtest/gtest.h>
 #include <optional>
 #include <set>
 
 #include "cachefiles/sim_disk.h"
 #include "cachefiles/test_store.h"
+#include "sync/thread.h"
 
 namespace netfs::cachefiles {
 namespace {
@@ -49,16 +51,28 @@ TEST_F(StoreFaultTest, ReadThatStraddlesADiscardIsStale) {
 
 TEST_F(StoreFaultTest, StoreThatStraddlesADiscardChangesNothingAfterwards) {
   const Ref<Cookie> cookie = store_->lookup("a", bytes_.size());
-  bool done = false;
+  // Another thread's, for one thread is on the write side once at a time.
+  std::atomic<bool> writing{false};
+  std::atomic<bool> discarded{false};
+  sync::Thread other("discards", [&] {
+    writing.wait(false);
+    store_->writer().discard(*cookie);
+    discarded = true;
+    discarded.notify_all();
+  });
   disk_.set_fault([&](SimDisk::Call call, const std::string& path) {
-    if (call == SimDisk::Call::kWrite && path.starts_with("objects/") &&
-        !std::exchange(done, true)) {
-      store_->writer().discard(*cookie);
+    if (call == SimDisk::Call::kWrite && path.starts_with("objects/") && !writing.exchange(true)) {
+      writing.notify_all();
+      discarded.wait(false);
     }
     return 0;
   });
   EXPECT_EQ(store_->put(*cookie, 0, bytes_).code(), ESTALE);
-  ASSERT_TRUE(done);
+  EXPECT_TRUE(writing);
+  writing = true;  // the other ends in any case
+  writing.notify_all();
+  other.join();
+  ASSERT_TRUE(discarded);
   disk_.set_fault({});
   EXPECT_FALSE(cookie->present(BlockIndex(0)));
   ASSERT_TRUE(store_->writer().commit().ok());

@@ -28,11 +28,6 @@ std::string& folder() {
   return *value;
 }
 
-std::string file_name(const char* kind, const std::string& rest) {
-  return folder() + "/" + kind + "-" + program_invocation_short_name + "-" +
-         std::to_string(::getpid()) + rest + ".txt";
-}
-
 void write_all(int fd, const std::string& text) {
   size_t done = 0;
   while (done < text.size()) {
@@ -42,7 +37,10 @@ void write_all(int fd, const std::string& text) {
   }
 }
 
-void write_file(const std::string& path, const std::string& text) {
+void write_file(const char* kind, const std::string& rest, const std::string& text) {
+  if (folder().empty()) return;
+  const std::string path = folder() + "/" + kind + "-" + program_invocation_short_name + "-" +
+                           std::to_string(::getpid()) + rest + ".txt";
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
   if (file) write_all(file.get(), text);
 }
@@ -54,7 +52,7 @@ void show(void*, const lockdep::Report& report) {
   const std::string text =
       lockdep::report_text(report, symbolizer, {.identity = lockdep::own_identity("")});
   write_all(STDERR_FILENO, text);
-  write_file(file_name("report", "-" + std::to_string(count.fetch_add(1))), text);
+  write_file("report", "-" + std::to_string(count.fetch_add(1)), text);
 }
 
 size_t capture(void*, uintptr_t* frames, size_t max) {
@@ -89,7 +87,7 @@ void write_lock_graph() {
   for (const lockdep::EdgeInfo& edge : lockdep::process().edges()) {
     if (edge.observed) text += names[edge.from] + "\t" + names[edge.to] + "\n";
   }
-  if (!text.empty()) write_file(file_name("graph", ""), text);
+  if (!text.empty()) write_file("graph", "", text);
 }
 
 }  // namespace netfs::sync

@@ -10,14 +10,26 @@
 // The folder is `lockdep/` of the build tree, or what set_lock_report_folder() says.  Where it
 // cannot be written, stderr is all there is.
 
+// In a build without NETFS_LOCKDEP nothing is found and nothing written.
+
 #include <string>
 
 namespace netfs::sync {
 
-// Thread-safe with respect to nothing: call it first in main.
+#ifdef NETFS_LOCKDEP
+
+// Where reports and orders go from now on; empty: reports to stderr only, for what is provoked on
+// purpose.  Not thread-safe.
 void set_lock_report_folder(const std::string& folder);
 
 // Writes the learnt orders now; a process that ends by _exit calls it before.
 void write_lock_graph();
+
+#else
+
+inline void set_lock_report_folder(const std::string&) {}
+inline void write_lock_graph() {}
+
+#endif
 
 }  // namespace netfs::sync

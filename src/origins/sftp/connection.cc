@@ -295,6 +295,7 @@ Result<bool> Connection::take_data(std::span<const std::byte> start, uint32_t le
   const std::span<std::byte> to = operation->destination();
   if (to.empty() || count > to.size()) {
     const Error error(EPROTO, to.empty() ? "sftp.unwanted_data" : "sftp.data_too_long");
+    end(error);  // first, so that whoever is told does not ask here again
     operation->failed(for_operations(error));
     return error;
   }
