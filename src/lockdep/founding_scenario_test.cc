@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lockdep/graph_snapshot.h"
+#include "lockdep/report_text.h"
 #include "lockdep/test_support.h"
 
 namespace netfs::lockdep {
@@ -16,6 +18,11 @@ using ::testing::IsEmpty;
 constinit ClassKey kInvalidateLock{"mapping.invalidate_lock", {.inner = Wait::kAdaptive}};
 constinit ClassKey kSbWriters{"sb_writers", kMapRules};
 constinit ClassKey kMmapLock{"&mm->mmap_lock", {.inner = Wait::kAdaptive}};
+
+class NoNames final : public Symbolizer {
+ public:
+  std::vector<Frame> resolve(uintptr_t address) override { return {{.address = address}}; }
+};
 
 std::vector<std::string> names(const Report& report) {
   std::vector<std::string> found;
@@ -49,6 +56,64 @@ TEST(FoundingScenario, ThreeTasksGiveTheChainOfTheDocument) {
   const ReportedClass& writers_class = report.classes[report.chain[1].to.class_index];
   EXPECT_EQ(writers_class.wait_outer, 0U);  // {0:0}, as in the document
   EXPECT_EQ(writers_class.wait_inner, 0U);
+}
+
+// The same as a page: its parts in the order of the document.  All three are readers, which are
+// shown as such.
+TEST(FoundingScenario, ThreeTasksGiveThePageOfTheDocument) {
+  World world;
+  Instance invalidate(kInvalidateLock);
+  Instance writers(kSbWriters);
+  Instance mmap(kMmapLock);
+  Actor(world, "removexattr").read(writers).read(mmap).drop_all();
+  Actor(world, "readpage").read(invalidate).read(writers).drop_all();
+  Actor holetest(world, "holetest");
+  holetest.read(mmap).read(invalidate);
+  ASSERT_EQ(world.reports.size(), 1U);
+  NoNames symbolizer;
+  const std::string page = report_text(world.reports[0], symbolizer, {});
+  size_t at = 0;
+  for (const char* part :
+       {"WARNING: possible circular locking dependency detected\n",
+        "holetest/",
+        " is trying to acquire lock:\n",
+        "(mapping.invalidate_lock)",
+        "\n\nbut task is already ",
+        "holding lock:\n",
+        "(&mm->mmap_lock)",
+        "\n\nwhich lock already depends on the new lock.\n\n\n",
+        "the existing dependency chain (in reverse order) is:\n\n",
+        "-> #2 (&mm->mmap_lock)",
+        "\n-> #1 (sb_writers)",
+        "\n-> #0 (mapping.invalidate_lock)",
+        "\nother info that might help us debug this:\n\nChain exists of:\n",
+        "  mapping.invalidate_lock --> sb_writers --> &mm->mmap_lock\n\n",
+        " Possible unsafe locking scenario:\n\n",
+        "       CPU0                    CPU1\n       ----                    ----\n",
+        "lock(&mm->mmap_lock);\n",
+        "lock(sb_writers);\n",
+        "lock(&mm->mmap_lock);\n",
+        "lock(mapping.invalidate_lock);\n\n *** DEADLOCK ***\n\n",
+        "1 lock held by holetest/",
+        " #0: ",
+        "\nstack backtrace:\n"}) {
+    const size_t found = page.find(part, at);
+    ASSERT_NE(found, std::string::npos) << "no '" << part << "' in its place:\n" << page;
+    at = found + std::string(part).size();
+  }
+}
+
+TEST(FoundingScenario, TheGraphHoldsWhatWasDoneAndWhatWasDeclared) {
+  World world;
+  Instance invalidate(kInvalidateLock);
+  Instance writers(kSbWriters);
+  world.validator.declare_order(kSbWriters, kMmapLock);
+  Actor(world, "readpage").read(invalidate).read(writers).drop_all();
+  const GraphSnapshot graph = take_snapshot(world.validator);
+  ASSERT_EQ(graph.edges.size(), 2U);
+  for (const GraphEdge& edge : graph.edges) {
+    EXPECT_EQ(edge.declared, graph.classes[edge.from].identity.name == "sb_writers");
+  }
 }
 
 constinit ClassKey kFuseFault{"fuse.fault", kMapRules};

@@ -16,6 +16,8 @@
 
 namespace netfs::lockdep {
 
+class Validator;
+
 struct GraphClass {
   ReportedClass identity;
   uint64_t acquired_count = 0;  // how often it was taken; 0 where nobody counts
@@ -38,5 +40,8 @@ struct GraphSnapshot {
   std::vector<GraphClass> classes;
   std::vector<GraphEdge> edges;
 };
+
+// What a validator has learnt so far, declared orders included.  Nobody counts there.
+[[nodiscard]] GraphSnapshot take_snapshot(Validator& validator);
 
 }  // namespace netfs::lockdep

@@ -6,13 +6,13 @@
 #include <cstdio>
 #include <errno.h>
 #include <fcntl.h>
-#include <map>
 #include <span>
 #include <string>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
 #include "lockdep/dwarf_symbolizer.h"
+#include "lockdep/graph_snapshot.h"
 #include "lockdep/lockdep.h"
 #include "lockdep/report_identity.h"
 #include "lockdep/report_text.h"
@@ -81,11 +81,12 @@ void set_lock_report_folder(const std::string& to) {
 }
 
 void write_lock_graph() {
-  std::map<uint32_t, std::string> names;
-  for (const lockdep::ClassInfo& one : lockdep::process().classes()) names[one.id] = one.name;
+  const lockdep::GraphSnapshot graph = lockdep::take_snapshot(lockdep::process());
   std::string text;
-  for (const lockdep::EdgeInfo& edge : lockdep::process().edges()) {
-    if (edge.observed) text += names[edge.from] + "\t" + names[edge.to] + "\n";
+  for (const lockdep::GraphEdge& edge : graph.edges) {
+    if (edge.declared) continue;
+    text +=
+        graph.classes[edge.from].identity.name + "\t" + graph.classes[edge.to].identity.name + "\n";
   }
   if (!text.empty()) write_file("graph", "", text);
 }
