@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "base/kill_process.h"
 #include "daemon/control_message.h"
 #include "daemon/control_socket.h"
 #include "daemon/runtime_dir.h"
@@ -210,7 +211,7 @@ bool runs(const std::string& program, const std::string& argument) {
 
 // The server answers after the user has given up: the mount must not come then.
 TEST_F(BadLogin, UserWhoGivesUpLeavesNothingMounted) {
-  ASSERT_EQ(::kill(sshd_->pid(), SIGSTOP), 0);
+  ASSERT_EQ(kill_process(sshd_->pid(), SIGSTOP), 0);
   std::vector<std::string> argv = {binary_,       "mount", sshd_->url(dir_), mount_point_,
                                    "--cache-dir", cache_,  "--timeout",      "40s"};
   for (const std::string& word : sshd_->mount_options()) argv.push_back(word);
@@ -219,7 +220,7 @@ TEST_F(BadLogin, UserWhoGivesUpLeavesNothingMounted) {
   command.signal(SIGINT);
   EXPECT_EQ(command.wait(kBound), kInterrupted);
   EXPECT_EQ(command.output(), "netfs mount: interrupted\n");
-  ASSERT_EQ(::kill(sshd_->pid(), SIGCONT), 0);
+  ASSERT_EQ(kill_process(sshd_->pid(), SIGCONT), 0);
   expect_nothing_left();  // waits for the daemon's end
   expect_nothing_left();
 }
