@@ -7,6 +7,7 @@
 #include "cachefiles/sim_disk.h"
 #include "cachefiles/test_store.h"
 #include "sync/context.h"
+#include "sync/lock_reports.h"
 #include "sync/thread.h"
 
 namespace netfs::cachefiles {

@@ -77,7 +77,7 @@ TEST_F(TableTest, NodeidsAreNeverUsedAgain) {
 TEST_F(TableTest, AnotherEpochKnowsNoneOfTheOldNodeids) {
   Counters other_counters;
   InodeTable other("volume", directory_of(), 10, MonoTime{}, other_counters);
-  NodeId id{};
+  fuse::NodeId id{};
   uint64_t ino = 0;
   {
     sync::MutexLock lock(table.mutex);
@@ -85,7 +85,7 @@ TEST_F(TableTest, AnotherEpochKnowsNoneOfTheOldNodeids) {
     id = table.id(node);
     ino = table.record(node).ino;
   }
-  NodeId same_id{};
+  fuse::NodeId same_id{};
   {
     sync::MutexLock lock(other.mutex);
     const Node& same = other.adopt(other.root(), "file", file_of("1"), MonoTime{}, graveyard);
