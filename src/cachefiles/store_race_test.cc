@@ -96,9 +96,9 @@ TEST(StoreRaceDeathTest, StoringForAReaderThatWaitsStopsTheProcess) {
 }
 
 TEST(StoreRace, CommitsThatWaitAreServedTogether) {
+  std::atomic<int> index_syncs{0};  // closing the store syncs too
   SimDisk disk;
   TestStore store("sim", {.disk = &disk});
-  std::atomic<int> index_syncs{0};
   disk.set_fault([&](SimDisk::Call call, const std::string& path) {
     if (call == SimDisk::Call::kSync && path == "index-wal") ++index_syncs;
     return 0;

@@ -201,31 +201,46 @@ class DwarfSymbolizer::Session {
     if (file != nullptr) frame.file = tidy_path(file);
   }
 
+  // The function at an address, and the blocks and inlined functions in it, outermost first.  Our
+  // own walk: libdw's ends at the first entry of clang's whose addresses it cannot read.
+  static void add_scopes(Dwarf_Die* parent, Dwarf_Addr address, std::vector<Dwarf_Die>& scopes) {
+    Dwarf_Die child{};
+    if (dwarf_child(parent, &child) != 0) return;
+    do {
+      const int tag = dwarf_tag(&child);
+      const size_t before = scopes.size();
+      if (tag == DW_TAG_namespace) {
+        add_scopes(&child, address, scopes);
+      } else if ((tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
+                  tag == DW_TAG_lexical_block) &&
+                 dwarf_haspc(&child, address) == 1) {
+        scopes.push_back(child);
+        add_scopes(&child, address, scopes);
+      }
+      if (scopes.size() > before) return;
+    } while (dwarf_siblingof(&child, &child) == 0);
+  }
+
   // What DWARF knows of functions inlined at the address.  `physical` has the innermost line: it
   // goes to the innermost function, and each outer one gets the line of the call in it.
   static std::vector<Frame> with_inlined(Dwarf_Die* unit, Dwarf_Addr address, Frame physical) {
     std::vector<Frame> frames;
-    Dwarf_Die* innermost = nullptr;
-    if (dwarf_getscopes(unit, address, &innermost) <= 0) return {physical};
-    // These scopes follow the source; those of the innermost follow the code.
-    Dwarf_Die* scopes = nullptr;
-    const int count = dwarf_getscopes_die(&innermost[0], &scopes);
-    for (int i = 0; i < count; ++i) {
-      const int tag = dwarf_tag(&scopes[i]);
+    std::vector<Dwarf_Die> scopes;
+    add_scopes(unit, address, scopes);
+    for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
+      const int tag = dwarf_tag(&*scope);
       if (tag == DW_TAG_subprogram) {
-        if (physical.function.empty()) physical.function = name_of(&scopes[i]);
+        if (physical.function.empty()) physical.function = name_of(&*scope);
         break;
       }
       if (tag != DW_TAG_inlined_subroutine) continue;
       Frame inlined = physical;
-      inlined.function = name_of(&scopes[i]);
+      inlined.function = name_of(&*scope);
       inlined.inlined = true;
       inlined.offset = inlined.length = 0;
       if (!inlined.function.empty()) frames.push_back(std::move(inlined));
-      set_call_place(unit, &scopes[i], physical);
+      set_call_place(unit, &*scope, physical);
     }
-    std::free(scopes);
-    std::free(innermost);
     frames.push_back(std::move(physical));
     return frames;
   }
