@@ -9,7 +9,7 @@
 //   if (kill_process(worker, SIGKILL) == ESRCH) ...
 
 #include <cerrno>
-#include <signal.h>
+#include <csignal>
 #include <sys/types.h>
 
 #include "base/assert.h"

@@ -310,7 +310,7 @@ Result<uint64_t> Store::drop(const std::string& volume_key, const std::string& p
   table_.for_each([&](Object& object) {
     if (volume && object.volume() != *volume) return;
     if (object.state() != ObjectState::kAbsent && covered(object.key().path)) {
-      live.push_back(Ref<Object>(&object));
+      live.emplace_back(&object);
     }
   });
   uint64_t dropped = live.size();

@@ -226,7 +226,7 @@ Result<void> Store::remove_orphans(const std::vector<ObjectId>& known,
       if (object && std::binary_search(known.begin(), known.end(), *object)) {
         seen.push_back(*object);
       } else {
-        orphans.push_back(directory + "/" + name);
+        orphans.push_back(fmt::format("{}/{}", directory, name));
       }
     }));
     for (const std::string& orphan : orphans) {

@@ -1,7 +1,7 @@
 #include "daemon/mount_checks.h"
 
+#include <climits>
 #include <cstdlib>
-#include <limits.h>
 #include <unistd.h>
 
 #include "telemetry/log.h"
