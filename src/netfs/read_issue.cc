@@ -184,11 +184,12 @@ void RemoteFile::open_origin() {
     opened = core_->options.origin.open(version_.path, core_->deadline());
     (opened.ok() ? core_->stats.origin_opens.done : core_->stats.origin_opens.failed).add();
   }
+  const bool is_open = opened.ok();
   FollowUp follow{Ref<RemoteFile>(this)};
   {
     sync::MutexLock lock(mutex_);
     opening_ = false;
-    if (opened.ok()) {
+    if (is_open) {
       handle_ = std::move(opened).value();
       handle_confirmed_ = false;
       pump_locked(follow);
@@ -207,7 +208,7 @@ void RemoteFile::open_origin() {
     }
   }
   std::move(follow).run();
-  if (opened.ok()) core_->handle_opened(*this);
+  if (is_open) core_->handle_opened(*this);
 }
 
 void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
