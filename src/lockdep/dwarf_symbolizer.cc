@@ -227,19 +227,20 @@ class DwarfSymbolizer::Session {
     std::vector<Frame> frames;
     std::vector<Dwarf_Die> scopes;
     add_scopes(unit, address, scopes);
-    for (auto scope = scopes.rbegin(); scope != scopes.rend(); ++scope) {
-      const int tag = dwarf_tag(&*scope);
+    for (size_t i = scopes.size(); i-- > 0;) {  // innermost first
+      Dwarf_Die* scope = &scopes[i];
+      const int tag = dwarf_tag(scope);
       if (tag == DW_TAG_subprogram) {
-        if (physical.function.empty()) physical.function = name_of(&*scope);
+        if (physical.function.empty()) physical.function = name_of(scope);
         break;
       }
       if (tag != DW_TAG_inlined_subroutine) continue;
       Frame inlined = physical;
-      inlined.function = name_of(&*scope);
+      inlined.function = name_of(scope);
       inlined.inlined = true;
       inlined.offset = inlined.length = 0;
       if (!inlined.function.empty()) frames.push_back(std::move(inlined));
-      set_call_place(unit, &*scope, physical);
+      set_call_place(unit, scope, physical);
     }
     frames.push_back(std::move(physical));
     return frames;

@@ -1,8 +1,8 @@
 #include "lockdep/report_identity.h"
 
+#include <cerrno>
 #include <cstring>
 #include <elf.h>
-#include <errno.h>
 #include <link.h>
 #include <span>
 #include <sys/auxv.h>

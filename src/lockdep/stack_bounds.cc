@@ -1,8 +1,8 @@
 #include "lockdep/stack_bounds.h"
 
 #include <array>
+#include <csignal>
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
 
 // Where the kernel put the main thread's stack; the dynamic loader's word for it.

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <csignal>
 #include <dlfcn.h>
-#include <errno.h>
-#include <signal.h>
 #include <unwind.h>
 
 #include "lockdep/stack_bounds.h"

@@ -1,10 +1,10 @@
 #include "lockdep/text_format.h"
 
 #include <array>
+#include <csignal>
 #include <cstdio>
-#include <signal.h>
-#include <string.h>
-#include <time.h>
+#include <cstring>
+#include <ctime>
 
 namespace netfs::lockdep {
 

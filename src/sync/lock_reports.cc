@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
-#include <errno.h>
 #include <fcntl.h>
 #include <span>
 #include <string>
