@@ -87,6 +87,11 @@ class File : public RefCounted<File> {
   // Whether hand_out() would succeed; from memory.
   [[nodiscard]] virtual bool sealed() const = 0;
 
+  // Fetches and stores what little is missing of a file that is nearly all in the cache, so that
+  // it can be sealed: a store may have been dropped while the disk was slower than the origin, and
+  // nobody reads those blocks again as long as the kernel has them.  Returns at once.
+  virtual void fill_holes() = 0;
+
   // The origin has another version of this file: what is cached of it goes, on a worker.
   virtual void supersede() = 0;
 };

@@ -43,10 +43,15 @@ class StoreTicket : public RefCounted<StoreTicket> {
   enum class State : uint8_t {
     kQueued,
     kStored,   // present in the cookie: the copy in memory may go
-    kDropped,  // never will be
+    kDropped,  // never will be, unless it is tried again
   };
   // Acquire: who sees kStored sees the block present in its cookie.
   [[nodiscard]] State state() const { return state_.load(std::memory_order_acquire); }
+  // For who stores the same once more: of several one gets true.
+  [[nodiscard]] bool try_again() {
+    State dropped = State::kDropped;
+    return state_.compare_exchange_strong(dropped, State::kQueued);
+  }
 
  private:
   friend class Offload;
