@@ -100,7 +100,7 @@ void FileSystem::attributes(const fuse::Request& request, fuse::Reply reply) {
   if (know_attributes(id, /*believe=*/false, known, error)) return send(reply, error, known);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_node(id, [this, id, pending](const Result<void>& seen) {
+  refresh_node(id, Look::kCheapest, [this, id, pending](const Result<void>& seen) {
     Out out{};
     int code = 0;
     // Gone or replaced: it is not current any more, and who has it open still may see it.

@@ -125,11 +125,18 @@ class FileSystem final : public fuse::Handler {
     std::string path;
   };
   void refresh_name(Name name, Then then);
-  void refresh_node(fuse::NodeId node, Then then);
+  enum class Look : uint8_t { kAtTheName, kCheapest };  // kCheapest: refresh_cheaply
+  void refresh_node(fuse::NodeId node, Look look, Then then);
   void stat_now(const Name& name, Deadline until);
   Result<void> look(const Name& name, Deadline until);
-  Result<void> take_stat(const Name& name, Result<NodeInfo> info);
+  Result<void> take_stat(const Name& name, Result<NodeInfo> info, Duration took);
   [[nodiscard]] bool serve_stale(const Name& name);
+
+  // refresh_cheaply.cc: the same, by a listing where many names of one directory are asked for.
+  void refresh_cheaply(Name name, Then then);
+  [[nodiscard]] bool listing_is_cheaper(const Name& name);
+  [[nodiscard]] bool listing_would_help(const Node& directory) const REQUIRES(table_.mutex);
+  void count_look(Node& directory, Duration took) REQUIRES(table_.mutex);
 
   // refresh_listing.cc: the same for listings.
   using ThenListed = UniqueFunction<void(const Result<Ref<Listing>>&)>;

@@ -66,7 +66,11 @@ inline constexpr Duration kWaitPause = std::chrono::seconds(1);
 // How long the origin's free space is remembered.
 inline constexpr Duration kStatFileSystemTtl = std::chrono::seconds(1);
 
-// With a shorter TTL a directory that is being read is not listed again to keep its names fresh.
+// With a shorter TTL a directory that is being read, or whose names are asked for one after the
+// other, is not listed again to keep its names fresh.
 inline constexpr Duration kRelistTtlMin = std::chrono::seconds(1);
+
+// Names of one directory looked at within one TTL before a listing is thought of.
+inline constexpr uint32_t kLooksBeforeListing = 8;
 
 }  // namespace netfs::vfs

@@ -71,8 +71,8 @@ void FileSystem::lookup(const fuse::Request& request, fuse::Reply reply) {
   }
   name.name = wanted.name;
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_name(name, [this, parent = name.parent, wanted_name = name.name,
-                      pending](const Result<void>& seen) {
+  refresh_cheaply(name, [this, parent = name.parent, wanted_name = name.name,
+                         pending](const Result<void>& seen) {
     if (!seen.ok() && !seen.is_error(ENOENT)) return pending->error(seen.code());
     pending->answer([&](fuse::Reply& to) { answer_entry(parent, wanted_name, seen, to); });
   });

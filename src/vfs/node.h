@@ -89,6 +89,9 @@ struct Directory {
   Ref<Listing> listing;                                 // complete, or null
   MonoTime listed_at{};                                 // when that began
   Duration listing_took{};
+  uint32_t looks = 0;     // at names it has, since `looks_since`: refresh_cheaply.cc
+  Duration looks_took{};  // all of them together
+  MonoTime looks_since{};
   uint64_t kernel_has_listing = 0;    // serial of the listing the kernel was last given to keep
   uint64_t kernel_had_forgotten = 0;  // nodes forgotten when it was given that
 };

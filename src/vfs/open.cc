@@ -35,7 +35,7 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
     return prepare_open(id, pending_.add(std::move(reply)));
   }
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_node(id, [this, id, pending](const Result<void>& seen) {
+  refresh_node(id, Look::kAtTheName, [this, id, pending](const Result<void>& seen) {
     if (!seen.ok()) return pending->error(seen.code());
     answer_open(id, Prepared::kNothing, *pending);
     // What could not be answered yet is still pending: a worker prepares it.
@@ -117,6 +117,7 @@ FileSystem::OpenAnswer FileSystem::try_open(fuse::NodeId id, Prepared prepared) 
     if (const Node* node = table_.find(id); node != nullptr && node->open) file = node->open->file;
   }
   const bool sealed = file && file->sealed();  // may take locks of the cache
+  if (file && !sealed) file->fill_holes();     // the next open may find it sealed
   Graveyard graveyard;
   OpenAnswer answer;
   {

@@ -19,7 +19,7 @@ void FileSystem::refresh_name(Name name, Then then) {
   on_worker([this, name = std::move(name), until = deadline()] { stat_now(name, until); });
 }
 
-void FileSystem::refresh_node(fuse::NodeId id, Then then) {
+void FileSystem::refresh_node(fuse::NodeId id, Look look, Then then) {
   Name name{.parent = id, .name = {}, .path = {}};
   bool known = false;
   {
@@ -35,6 +35,7 @@ void FileSystem::refresh_node(fuse::NodeId id, Then then) {
     }
   }
   if (!known) return then(Error(ESTALE, "vfs.stat"));
+  if (look == Look::kCheapest) return refresh_cheaply(std::move(name), std::move(then));
   refresh_name(std::move(name), std::move(then));
 }
 
@@ -55,16 +56,18 @@ Result<void> FileSystem::look(const Name& name, Deadline until) {
   if (believed_unreachable() && serve_stale(name)) return {};
   if (until.passed(clock_.now())) return Error(ETIMEDOUT, "vfs.stat");
   counters_.revalidations.add();
+  const MonoTime began = clock_.now();
   Result<NodeInfo> info = origin_.stat(name.path, until);
+  const Duration took = clock_.now() - began;
   note_outcome(info.code());
   if (believed_unreachable() && serve_stale(name)) return {};
   const bool sane = !info.ok() || (info_is_allowed(name.path, info.value()) &&
                                    info.value().attributes.type != FileType::kUnknown);
   if (!sane) return Error(EIO, "vfs.stat");
-  return take_stat(name, std::move(info));
+  return take_stat(name, std::move(info), took);
 }
 
-Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info) {
+Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Duration took) {
   const bool absent = info.is_error(ENOENT) || info.is_error(ENOTDIR);
   if (!info.ok() && !absent) return std::move(info).error();
   Graveyard graveyard;
@@ -84,6 +87,7 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info) {
         outcome = std::move(info).error();
       }
     } else if (info.ok()) {
+      count_look(*parent, took);
       table_.adopt(*parent, name.name, std::move(info).value(), now, graveyard);
       table_.sweep(kUnreferencedNodesMax, graveyard);
     } else {
