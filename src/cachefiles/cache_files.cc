@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/assert.h"
+#include "cachefiles/limits.h"
 #include "cachefiles/real_disk.h"
 #include "cachefiles/store.h"
 
@@ -47,6 +48,7 @@ class StoreWriter final : public CacheWriter {
   void maintain() override {
     const WriteSide side;
     store_.maintain();
+    store_.scrub(kScrubBytes);
   }
 
  private:

@@ -91,8 +91,9 @@ class Object final : public Cookie {
   // False when it died meanwhile: what was recorded is to be removed again.
   bool committed(const CommitItem& item);
   void uncommitted(const CommitItem& item);
-  // Reads it all back; false when something was wrong (and has been dropped).
-  bool verify();
+  // Reads a part of it back; false when something was wrong (and has been dropped).
+  bool verify(ByteRange part, Waiting waiting);
+  bool verify() { return verify({0, key_.size_bytes}, Waiting::kDisk); }
   void set_recorded_use(int64_t seconds);
 
   // From any side: memory only.  Once; a second call gives nothing.

@@ -43,15 +43,11 @@ json to_json(const telemetry::LatencyHistogram& histogram) {
 }
 
 json to_json(const CacheUsage& usage) {
-  return {{"limit_bytes", usage.limit_bytes},
-          {"used_bytes", usage.used_bytes},
-          {"object_count", usage.object_count},
-          {"sealed_count", usage.sealed_count},
-          {"stored_blocks", usage.stored_blocks},
-          {"culled_objects", usage.culled_objects},
-          {"damaged_blocks", usage.damaged_blocks},
-          {"disabled_objects", usage.disabled_objects},
-          {"no_space", usage.no_space}};
+  return {{"limit_bytes", usage.limit_bytes},           {"used_bytes", usage.used_bytes},
+          {"object_count", usage.object_count},         {"sealed_count", usage.sealed_count},
+          {"stored_blocks", usage.stored_blocks},       {"culled_objects", usage.culled_objects},
+          {"damaged_blocks", usage.damaged_blocks},     {"scrubbed_bytes", usage.scrubbed_bytes},
+          {"disabled_objects", usage.disabled_objects}, {"no_space", usage.no_space}};
 }
 
 json to_json(const OffloadStats& stats) {

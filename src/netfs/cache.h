@@ -51,8 +51,9 @@ enum class ObjectState : uint8_t {
 };
 
 enum class Waiting : uint8_t {
-  kNever,  // answer EAGAIN rather than wait for the disk
-  kDisk,   // may wait for a read of the disk
+  kNever,     // answer EAGAIN rather than wait for the disk
+  kDisk,      // may wait for a read of the disk
+  kDiskOnce,  // likewise, and what had to be read is not kept in memory
 };
 
 // One version of one file in the store: the reader's door.
@@ -127,7 +128,8 @@ class CacheWriter {
   // The cookie's file has another version or is gone: unlink the object, whoever still reads it.
   virtual void discard(Cookie& cookie) = 0;
 
-  // Brings the store under its limit and writes recency; called now and then.
+  // Brings the store under its limit, writes recency, reads back some of what is sealed; called
+  // now and then.
   virtual void maintain() = 0;
 };
 
@@ -139,6 +141,7 @@ struct CacheUsage {
   uint64_t stored_blocks = 0;   // since start
   uint64_t culled_objects = 0;  // since start
   uint64_t damaged_blocks = 0;  // since start
+  uint64_t scrubbed_bytes = 0;  // read back since start, to see whether they are still sound
   uint64_t disabled_objects = 0;
   uint64_t no_space = 0;  // stores refused
 };
