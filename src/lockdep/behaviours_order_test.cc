@@ -162,6 +162,20 @@ TEST(Order, ATryAddsNoEdgeToItselfButHoldsLikeAnyOther) {
   EXPECT_THAT(world.reports, IsEmpty());
 }
 
+TEST(Order, AFailedTryLeavesNoTrace) {
+  World world;
+  Locks l;
+  Actor t1(world, "t1");
+  t1.take(l.a);
+  world.validator.acquire(t1.context, l.b, {.attempt = Attempt::kTry}, 0x10);
+  world.validator.acquire_failed(t1.context, l.b, 0x10);
+  EXPECT_FALSE(t1.context.holds(kB));
+  t1.take(l.c).drop_all();
+  EXPECT_FALSE(world.has_edge("test.b", "test.c"));
+  EXPECT_EQ(world.validator.edges().size(), 1U);
+  EXPECT_THAT(world.reports, IsEmpty());
+}
+
 TEST(Order, ATimedLockThatWasNotGotIsNotHeldAndItsCirclesAreOrderOnly) {
   World world;
   Locks l;
