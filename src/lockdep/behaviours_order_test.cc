@@ -243,5 +243,41 @@ TEST(Order, LocksMayBeReleasedInAnyOrder) {
   EXPECT_THAT(world.reports, IsEmpty());
 }
 
+// 12. Hand over hand.
+TEST(Order, HandOverHandNeedsTwoContextsForItsTwoParts) {
+  World world;
+  Locks l;
+  Actor t1(world, "t1");
+  Actor t2(world, "t2");
+  const auto hand_over_hand = [&l](Actor& actor) {
+    actor.take(l.a).take(l.b).drop(l.a).take(l.c).drop_all();
+  };
+  hand_over_hand(t1);
+  t2.take(l.c).take(l.a).drop_all();
+  ASSERT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kOrderOnly));
+  Actor t3(world, "t3");
+  hand_over_hand(t3);
+  EXPECT_THAT(world.verdicts(ReportKind::kCircular),
+              ElementsAre(Verdict::kOrderOnly, Verdict::kLikely));
+}
+
+TEST(Order, HandOverHandByTwoContextsBeforeTheCircleClosesIsLikelyAtOnce) {
+  World world;
+  Locks l;
+  for (const char* name : {"t1", "t3"}) {
+    Actor(world, name).take(l.a).take(l.b).drop(l.a).take(l.c).drop_all();
+  }
+  Actor(world, "t2").take(l.c).take(l.a).drop_all();
+  EXPECT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
+}
+
+TEST(Order, ThreeNestedLocksNeedOneContextOnly) {
+  World world;
+  Locks l;
+  Actor(world, "t1").take(l.a).take(l.b).take(l.c).drop_all();
+  Actor(world, "t2").take(l.c).take(l.a).drop_all();
+  EXPECT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
+}
+
 }  // namespace
 }  // namespace netfs::lockdep

@@ -327,42 +327,6 @@ TEST(Verdict, TwoThatWaitForTheSameLockAreNoCircle) {
   for (Actor* actor : {&t1, &t2}) world.validator.acquired(actor->context, l.a);
 }
 
-// 12. Hand over hand.
-TEST(Verdict, HandOverHandNeedsTwoContextsForItsTwoParts) {
-  World world;
-  Locks l;
-  Actor t1(world, "t1");
-  Actor t2(world, "t2");
-  const auto hand_over_hand = [&l](Actor& actor) {
-    actor.take(l.a).take(l.b).drop(l.a).take(l.c).drop_all();
-  };
-  hand_over_hand(t1);
-  t2.take(l.c).take(l.a).drop_all();
-  ASSERT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kOrderOnly));
-  Actor t3(world, "t3");
-  hand_over_hand(t3);
-  EXPECT_THAT(world.verdicts(ReportKind::kCircular),
-              ElementsAre(Verdict::kOrderOnly, Verdict::kLikely));
-}
-
-TEST(Verdict, HandOverHandByTwoContextsBeforeTheCircleClosesIsLikelyAtOnce) {
-  World world;
-  Locks l;
-  for (const char* name : {"t1", "t3"}) {
-    Actor(world, name).take(l.a).take(l.b).drop(l.a).take(l.c).drop_all();
-  }
-  Actor(world, "t2").take(l.c).take(l.a).drop_all();
-  EXPECT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
-}
-
-TEST(Verdict, ThreeNestedLocksNeedOneContextOnly) {
-  World world;
-  Locks l;
-  Actor(world, "t1").take(l.a).take(l.b).take(l.c).drop_all();
-  Actor(world, "t2").take(l.c).take(l.a).drop_all();
-  EXPECT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
-}
-
 TEST(Verdict, ExactMatchingWantsTheVeryLocksOnBothSides) {
   for (const auto match : {Validator::Match::kByClass, Validator::Match::kExact}) {
     World world(match);

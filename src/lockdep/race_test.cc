@@ -10,7 +10,6 @@
 #include <memory>
 #include <mutex>
 #include <new>
-#include <pthread.h>
 #include <sys/time.h>
 #include <thread>
 #include <unistd.h>

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "sync/context.h"
 #include "sync/lock_reports.h"
@@ -113,7 +114,7 @@ TEST_F(ForkedProgram, AChildThatHangsOnALockOfAThreadThatIsNotThereSaysSo) {
   EXPECT_NE(said.find(kOrphaned), std::string::npos) << said;
   EXPECT_NE(said.find("which holder/"), std::string::npos) << said;
   EXPECT_NE(said.find("(test.fork_mine)"), std::string::npos) << "it still holds that: " << said;
-  ::kill(child.pid, SIGKILL);
+  EXPECT_EQ(kill_process(child.pid, SIGKILL), 0);
   EXPECT_EQ(end_of(child), SIGKILL) << "it hung";
 }
 
