@@ -109,7 +109,7 @@ TEST_F(ForkedProgram, AChildThatHangsOnALockOfAThreadThatIsNotThereSaysSo) {
   Mutex others{others_class};
   const Holder holder(others);
   MutexLock lock(mine);
-  const Child child = start([&others] { others.lock(); });
+  const Child child = start([&others]() NO_THREAD_SAFETY_ANALYSIS { others.lock(); });
   const std::string said = hear(child, "to silence it");
   EXPECT_NE(said.find(kOrphaned), std::string::npos) << said;
   EXPECT_NE(said.find("which holder/"), std::string::npos) << said;
@@ -125,7 +125,7 @@ TEST_F(ForkedProgram, AChildThatLeavesOrphanedLocksAloneIsSilent) {
   Mutex others{others_class};
   const Holder holder(others);
   MutexLock lock(mine);
-  const Child child = start([&] {
+  const Child child = start([&]() NO_THREAD_SAFETY_ANALYSIS {
     lock.unlock();
     { MutexLock again(mine); }
     if (others.try_lock()) ::_exit(1);
@@ -186,7 +186,7 @@ TEST_F(ForkedProgram, TakingAllLocksAroundAForkIsSilentAndLeavesThemFree) {
 
 // Grows what a context holds, learns chains, makes classes and standing locks: takes every lock of
 // the validator.
-void learn_something_new(size_t depth) {
+void learn_something_new(size_t depth) NO_THREAD_SAFETY_ANALYSIS {
   static constinit LockClass fault{"test.fork_fault", lockdep::kMapRules};
   const Context request(fault);
   const ContextScope scope(request);
