@@ -202,10 +202,15 @@ class Validator {
   [[nodiscard]] std::vector<EdgeInfo> edges();
   [[nodiscard]] Statistics statistics();
 
-  // Around fork: keeps the tables whole.  In the child the other threads' contexts are no more.
+  // --- Around fork, on the forking thread; not from a handler that may have interrupted an event.
+  // Nothing is learnt in between, so that the child gets whole tables: all that was learnt.
   void before_fork();
   void after_fork_in_parent();
-  void after_fork_in_child(Context* survivor);
+  // `survivor` is the forking thread's context (null: it has none) and holds what it held; `id` is
+  // the thread's new one (0: unchanged).  Contexts of kind kThread but for that are no more, and
+  // what they held is orphaned: whoever waits for such a lock (contended, sync) is reported, and
+  // nobody else.  Contexts of kind kWork live on.
+  void after_fork_in_child(Context* survivor, uint64_t id = 0);
 
  private:
   friend class Context;
