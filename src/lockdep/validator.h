@@ -40,6 +40,9 @@
 
 namespace netfs::lockdep {
 
+struct SavedGraph;
+struct SavedRun;
+
 // Whether the taker would wait.
 enum class Attempt : uint8_t {
   kBlocking,  // for ever
@@ -188,6 +191,10 @@ class Validator {
   Segment publish(Context& context);
   void observe(Context& context, Segment segment);
 
+  // The context is a thread that the code at `site` made: it has the role of all that are made
+  // there.  Before its first lock; the creator's address, not that of a library's thread wrapper.
+  void born(Context& context, uintptr_t site);
+
   // --- Keys that do not live for ever; no lock of theirs may be held.
   void forget(const ClassKey& key);
 
@@ -201,6 +208,16 @@ class Validator {
   [[nodiscard]] std::vector<ClassInfo> classes();
   [[nodiscard]] std::vector<EdgeInfo> edges();
   [[nodiscard]] Statistics statistics();
+
+  // --- Other runs (saved_graph.h).
+  // What this run did; what was seeded is left out.  Classes without an identity, whose name
+  // several keys share, are left out as well.
+  [[nodiscard]] SavedGraph save(const SavedRun& run);
+  // Takes in what other runs did: whatever this one does is checked together with it.  Once, before
+  // the first event.  Stacks of reports then refer to places of `graph`: SavedSymbolizer.
+  void seed(const SavedGraph& graph);
+  // Reports the circles of what was seeded, whether or not this run does any of it.
+  void check_seeded();
 
   // Around fork: keeps the tables whole.  In the child the other threads' contexts are no more.
   void before_fork();
