@@ -3,19 +3,12 @@
 
 #include "lockdep/saved_graph.h"
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <memory>
 
-#include "lockdep/module_of.h"
 #include "lockdep/report_text.h"
-#include "lockdep/saved_graph_file.h"
-#include "lockdep/saved_graph_text.h"
+#include "lockdep/saved_graph_sample.h"
 #include "lockdep/saved_symbolizer.h"
-#include "lockdep/test_support.h"
 
 namespace netfs::lockdep {
 namespace {
@@ -23,57 +16,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-// Two places of this program that make threads.
-uintptr_t site(int which) {
-  return reinterpret_cast<uintptr_t>(&site) + static_cast<uintptr_t>(which) + 1;
-}
-
-// One run of a program with three locks.
-struct Process {
-  explicit Process(int64_t process_id) : process(process_id) {}
-
-  // What came from other runs, as a file would bring it.
-  void seed(const std::string& text) {
-    before = MUST(decode_saved_graph(text));
-    world.validator.seed(before);
-  }
-  [[nodiscard]] std::string saved() {
-    return encode(world.validator.save({.program = "server", .process = process, .time_ns = 1}));
-  }
-  // A new context, of the code at `made_at` (0: unknown), that takes `first` and `second` under it.
-  Actor& does(const char* name, int made_at, const Instance& first, const Instance& second) {
-    Actor& actor = context(name, made_at);
-    actor.take(first).take(second).drop_all();
-    return actor;
-  }
-  Actor& context(const char* name, int made_at) {
-    actors.push_back(std::make_unique<Actor>(world, name));
-    if (made_at != 0) world.validator.born(actors.back()->context, site(made_at));
-    return *actors.back();
-  }
-  const Report& only_report() {
-    EXPECT_EQ(world.reports.size(), 1U);
-    static const Report kNone;
-    return world.reports.empty() ? kNone : world.reports.front();
-  }
-
-  ClassKey key_a{"a"}, key_b{"b"}, key_c{"c"};
-  Instance a{key_a}, b{key_b}, c{key_c};
-  int64_t process;
-  SavedGraph before;
-  World world;
-  std::vector<std::unique_ptr<Actor>> actors;
-};
-
-// A run in which a thread made at site 1 takes b under a, while another thread lives.
-std::string first_half() {
-  Process run(100);
-  run.context("idle", 0);
-  run.does("t1", 1, run.a, run.b);
-  EXPECT_THAT(run.world.reports, IsEmpty());
-  return run.saved();
-}
 
 TEST(SavedGraph, HalvesOfDifferentRunsAreJoinedAndSayWhichRunDidEach) {
   Process second(200);
@@ -288,165 +230,12 @@ TEST(SavedSymbolizer, StacksOfAnotherRunHaveNamesLinesAndWhoDidIt) {
   DwarfSymbolizer live;
   SavedSymbolizer symbolizer(second.before, live);
   const std::string text = report_text(second.only_report(), symbolizer, {});
-  EXPECT_THAT(text, HasSubstr("netfs::lockdep::(anonymous namespace)::site+0x5/0x"));
-  EXPECT_THAT(text, HasSubstr("saved_graph_test.cc:"));
+  EXPECT_THAT(text, HasSubstr("netfs::lockdep::site+0x5/0x"));
+  EXPECT_THAT(text, HasSubstr("saved_graph_sample.h:"));
   EXPECT_THAT(text, HasSubstr("... by t1/0 at 20"));
   EXPECT_THAT(text, HasSubstr(" in another run, server/100\n"));
   // All other addresses are this process's.
   EXPECT_EQ(symbolizer.resolve(ip).back().function, live.resolve(ip).back().function);
-}
-
-class SavedGraphFile : public testing::Test {
- protected:
-  void SetUp() override {
-    std::string name = testing::TempDir() + "saved_graph_XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    path_ = name + "/locks.graph";
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-  void write(const std::string& bytes) const { std::ofstream(path_, std::ios::binary) << bytes; }
-
-  std::string folder_;
-  std::string path_;
-};
-
-TEST_F(SavedGraphFile, EachRunAddsWhatItDidToTheFile) {
-  ASSERT_TRUE(add_to_saved_graph(path_, MUST(decode_saved_graph(first_half()))).ok());
-  Process second(200);
-  second.seed(encode(MUST(read_saved_graph(path_))));
-  second.does("t2", 2, second.b, second.c);
-  ASSERT_TRUE(add_to_saved_graph(path_, MUST(decode_saved_graph(second.saved()))).ok());
-  const SavedGraph all = MUST(read_saved_graph(path_));
-  EXPECT_EQ(all.edges.size(), 2U);
-  EXPECT_EQ(all.runs.size(), 2U);
-}
-
-TEST_F(SavedGraphFile, ADamagedFileIsNamedAndStaysAsItIs) {
-  write("lockdep-graph 1\nhalf");
-  const Result<SavedGraph> graph = read_saved_graph(path_);
-  ASSERT_TRUE(graph.is_error(EBADMSG));
-  const std::string line = path_ + " is cut short or damaged: its checksum is not right";
-  EXPECT_EQ(graph.error().message(), line);
-  const Result<> added = add_to_saved_graph(path_, SavedGraph());
-  ASSERT_TRUE(added.is_error(EBADMSG));
-  EXPECT_EQ(added.error().message(), line);
-  EXPECT_EQ(std::filesystem::file_size(path_), 20U);
-}
-
-TEST_F(SavedGraphFile, WhatCannotBeReadOrWrittenIsToldWithItsName) {
-  EXPECT_TRUE(read_saved_graph(path_).is_error(ENOENT));
-  EXPECT_TRUE(read_saved_graph(folder_).is_error(EINVAL));
-  const std::string nowhere = folder_ + "/none/locks.graph";
-  const Result<> wrote = write_saved_graph(nowhere, SavedGraph());
-  ASSERT_TRUE(wrote.is_error(ENOENT));
-  EXPECT_THAT(wrote.error().message(), HasSubstr(nowhere));
-  EXPECT_TRUE(add_to_saved_graph(nowhere, SavedGraph()).is_error(ENOENT));
-}
-
-TEST(SavedGraphMerger, FilesOfTwoProcessesHaveTheWholeCircle) {
-  Process second(200);
-  second.context("idle", 0);
-  second.does("t2", 2, second.b, second.a);
-  SavedGraphMerger merger;
-  merger.add(MUST(decode_saved_graph(first_half())));
-  merger.add(MUST(decode_saved_graph(second.saved())));
-  const SavedGraph all = MUST(decode_saved_graph(encode(merger.take())));
-  EXPECT_EQ(all.runs.size(), 2U);
-  EXPECT_EQ(all.classes.size(), 2U);
-  World reader;
-  reader.validator.seed(all);
-  reader.validator.check_seeded();
-  ASSERT_THAT(reader.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
-  const Report& report = reader.reports[0];
-  EXPECT_TRUE(report.joined);
-  EXPECT_NE(report.chain[0].run, report.chain[1].run);
-  EXPECT_EQ(report.context.name, report.chain[0].context.name);
-}
-
-TEST(SavedGraphMerger, WhatManyRunsDoAlikeDoesNotGrow) {
-  SavedGraphMerger merger;
-  std::string once;
-  for (int64_t process = 1; process <= 50; ++process) {
-    Process run(process);
-    run.context("idle", 0);
-    run.does("t1", 1, run.a, run.b);
-    run.does("t2", 2, run.b, run.c);
-    const SavedGraph graph = MUST(decode_saved_graph(run.saved()));
-    if (process == 1) once = encode(graph);
-    merger.add(graph);
-    merger.add(graph);
-  }
-  EXPECT_EQ(encode(merger.take()), once);
-}
-
-TEST(SavedGraphMerger, EveryStrengthOfADependencyIsKept) {
-  SavedGraphMerger merger;
-  for (int64_t process = 1; process <= 8; ++process) {
-    Process run(process);
-    run.context("idle", 0);
-    const How held{.mode = process % 2 == 0 ? Mode::kWrite : Mode::kRead};
-    const How taken{.mode = process > 6 ? Mode::kRecursiveRead : Mode::kWrite};
-    run.context("t", static_cast<int>(process)).take(run.a, held).take(run.b, taken).drop_all();
-    merger.add(MUST(decode_saved_graph(run.saved())));
-  }
-  const SavedGraph all = merger.take();
-  ASSERT_EQ(all.edges.size(), 1U);
-  EXPECT_EQ(all.edges[0].witnesses.size(), SavedGraph::kWitnessesMax);
-  World reader;
-  reader.validator.seed(all);
-  EXPECT_EQ(reader.validator.edges().at(0).kinds, kSN | kEN | kER | kSR);
-}
-
-TEST(SavedGraphText, AnyByteChangedOrMissingIsFoundBeforeAnyIsBelieved) {
-  const std::string text = first_half();
-  EXPECT_EQ(encode(MUST(decode_saved_graph(text))), text);
-  for (size_t i = 0; i < text.size(); ++i) {
-    std::string damaged = text;
-    damaged[i] = static_cast<char>(damaged[i] ^ 1);
-    EXPECT_FALSE(decode_saved_graph(damaged).ok()) << "byte " << i;
-    EXPECT_FALSE(decode_saved_graph(std::string_view(text).substr(0, i)).ok()) << "cut at " << i;
-  }
-  EXPECT_FALSE(decode_saved_graph(text + "k a a 0 0 0 0\n").ok());
-}
-
-TEST(SavedGraphText, WhatIsRefusedIsToldInOneClearLine) {
-  const auto message = [](std::string_view text) {
-    const Result<SavedGraph> graph = decode_saved_graph(text);
-    return graph.ok() ? std::string() : graph.error().message();
-  };
-  EXPECT_EQ(message(""), "is no saved lock graph");
-  EXPECT_EQ(message("#!/bin/sh\n"), "is no saved lock graph");
-  EXPECT_EQ(message("lockdep-graph 2\n"),
-            "is a saved lock graph of version 2; this lockdep reads version 1");
-  EXPECT_EQ(message("lockdep-graph 1\n"), "is cut short or damaged: its checksum is not right");
-  for (const char* line :
-       {"x 1", "k a", "k a a 8 0 0 0", "p 0 1", "e 0 1", "w 0", "g 0 -", "m %4 a", "m a  b",
-        "m a b ", "c 0 a 1 1 0 0", "r a 99999999999999999999 1", "m", ""}) {
-    const std::string body = std::string("lockdep-graph 1\n") + line + "\n";
-    EXPECT_EQ(message(body + saved_graph_end(body)), "is damaged: line 2 makes no sense") << line;
-  }
-}
-
-TEST(ModuleOf, CodeAndDataOfThisProgramHaveTheSameStablePlaceInEveryRun) {
-  static int data;
-  Module module;
-  ASSERT_TRUE(module_of(reinterpret_cast<uintptr_t>(&data), module));
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(&site) - module.bias < 1'000'000'000U, true);
-  char code[128];
-  char more[128];
-  ASSERT_NE(stable_place(site(1), code, sizeof code), 0U);
-  ASSERT_NE(stable_place(reinterpret_cast<uintptr_t>(&data), more, sizeof more), 0U);
-  const std::string of_code = code;
-  const std::string of_data = more;
-  EXPECT_EQ(of_code.substr(0, of_code.find('+')), of_data.substr(0, of_data.find('+')));
-  EXPECT_NE(of_code, of_data);
-  EXPECT_THAT(of_code, HasSubstr("+0x"));
-  // Neither heap nor stack lies in a module, and a short buffer is not run over.
-  EXPECT_EQ(stable_place(reinterpret_cast<uintptr_t>(code), more, sizeof more), 0U);
-  const std::string before(code + 4);
-  EXPECT_EQ(stable_place(site(1), code, 4), 3U);
-  EXPECT_EQ(code + 4, before);
 }
 
 }  // namespace

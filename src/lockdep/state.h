@@ -225,6 +225,7 @@ struct State {
   // After waits_in_circle, under the same hold of `registry`.
   FoundList<FoundContext> list_waiting(const Context& start);
   void emit_waits(Context& start);
+  Finding* describe_wait(Context& waiter);
 
   // describe.cc
   Finding* begin(ReportKind kind, Verdict verdict, const Context* context);

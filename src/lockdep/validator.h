@@ -201,6 +201,9 @@ class Validator {
   // --- Circular waits that are real now: for a watchdog.  Reports each once, as PROVED; returns
   // how many contexts are in one.
   size_t scan_waits();
+  // Who waits now, for what, and what each holds meanwhile: a report each, with `taking` the lock
+  // that is waited for and `waiting` those who hold it.  Not given to the sink.
+  [[nodiscard]] std::vector<Report> waits();
   // Gives the sink what signal handlers came upon.
   void deliver();
 
