@@ -72,16 +72,24 @@ void State::close_circles(uint32_t edge, Acquisition* a, Mode held, Mode taken) 
   }
 }
 
+Judge State::judge() {
+  return {.graph = learnt.graph,
+          .segments = learnt.segments,
+          .match = validator.options_.match,
+          .name_of =
+              [](const void* user, uint32_t class_id) {
+                return static_cast<const State*>(user)->learnt.classes[class_id].name;
+              },
+          .one_lock =
+              [](const void* user, uint32_t class_id) {
+                return static_cast<const State*>(user)->learnt.classes[class_id].one_lock;
+              },
+          .user = this};
+}
+
 // Takes the circle over: keeps it open, or frees it.
 Verdict State::report_circle(Circle& circle, uint32_t edge, Acquisition* a) {
-  const Judge judge{.graph = learnt.graph,
-                    .segments = learnt.segments,
-                    .match = validator.options_.match,
-                    .name_of =
-                        [](const void* user, uint32_t class_id) {
-                          return static_cast<const State*>(user)->learnt.classes[class_id].name;
-                        },
-                    .user = this};
+  const Judge judge = this->judge();
   Judgement judgement;
   judge.judge(circle.edges, circle.count, judgement);
   FoundList<FoundContext> waiting{};
@@ -120,14 +128,7 @@ void State::open_circle(Circle& circle) {
 }
 
 void State::judge_again(uint32_t edge, Acquisition& a) {
-  const Judge judge{.graph = learnt.graph,
-                    .segments = learnt.segments,
-                    .match = validator.options_.match,
-                    .name_of =
-                        [](const void* user, uint32_t class_id) {
-                          return static_cast<const State*>(user)->learnt.classes[class_id].name;
-                        },
-                    .user = this};
+  const Judge judge = this->judge();
   for (Circle** at = &learnt.open; *at != nullptr;) {
     Circle& circle = **at;
     Judgement judgement;
@@ -170,6 +171,8 @@ void State::emit_circle(Circle& circle, uint32_t edge, const Judgement& judgemen
   finding->waiting = waiting;
   finding->reason = judgement.reason;
   finding->chain = list<FoundEdge>(circle.count);
+  bool runs_differ = false;
+  uint32_t run = UINT32_MAX;
   uint32_t first = 0;
   while (circle.edges[first] != edge) ++first;
   for (uint32_t i = 0; i < finding->chain.count; ++i) {
@@ -179,11 +182,20 @@ void State::emit_circle(Circle& circle, uint32_t edge, const Judgement& judgemen
     if (which >= done.witnesses || (i == 0 && judgement.verdict != Verdict::kLikely)) {
       which = done.witnesses - 1U;
     }
-    describe_edge(done, *done.ring[which], finding->chain.items[i]);
+    const Witness& witness = *done.ring[which];
+    describe_edge(done, witness, finding->chain.items[i]);
+    if (witness.context == 0) continue;
+    runs_differ |= run != UINT32_MAX && run != witness.run;
+    run = witness.run;
   }
+  finding->joined = runs_differ && (judgement.unknown || judgement.verdict != Verdict::kOrderOnly);
   if (finding->chain.count != 0) {
     finding->holding = finding->chain.items[0].from;
     finding->taking = finding->chain.items[0].to;
+    if (a == nullptr && !finding->chain.items[0].declared) {
+      finding->context = finding->chain.items[0].context;
+      finding->stack = finding->taking.stack;
+    }
   }
   if (a != nullptr) {
     finding->stack = a->stack;

@@ -43,6 +43,9 @@ using Compare = int (*)(const void* first, const void* second);
 // Whether orders of the class are learnt and checked at all.
 enum class Validation : uint8_t { kFull, kNone };
 
+// Whether the class is known to be of one lock only, in any run: a static one.
+enum class Locks : uint8_t { kMany, kOne };
+
 class ClassKey {
  public:
   static constexpr unsigned kSubclasses = 8;
@@ -53,6 +56,10 @@ class ClassKey {
     Order order = Order::kNone;
     Compare compare = nullptr;  // for Order::kCompare
     Validation validation = Validation::kFull;
+    // What names the class in other runs and processes (saved_graph.h), such as its place in the
+    // program by build-id; null: its name.  As long-lived as the name.
+    const char* identity = nullptr;
+    Locks locks = Locks::kMany;
   };
 
   // `name`: "room.thing"; must outlive the key (the validator copies it at first use).

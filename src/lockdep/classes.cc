@@ -11,6 +11,12 @@
 
 namespace netfs::lockdep {
 
+uint64_t State::seed_hash(const char* identity, unsigned subclass) {
+  uint64_t hash = subclass + 1;
+  for (; *identity != '\0'; ++identity) hash = mix(hash, static_cast<unsigned char>(*identity));
+  return hash;
+}
+
 namespace {
 
 constexpr size_t kQuarantineMax = 64;
@@ -61,6 +67,7 @@ uint32_t State::class_of_locked(const ClassKey& key, unsigned subclass) {
     publish_class(known);
     return known;
   }
+  if (const uint32_t seeded = claim_seeded(key, subclass); seeded != 0) return seeded;
   const uint64_t none =
       uint64_t{validator.epoch_.load(std::memory_order_relaxed)} << 32 | held::kUnvalidated;
   key.cached_[subclass].store(none, std::memory_order_relaxed);
@@ -100,9 +107,33 @@ uint32_t State::class_of_locked(const ClassKey& key, unsigned subclass) {
                            .watched = false,
                            .in_signals = false,
                            .watch_left = kWatchBudget,
+                           .one_lock = rules.locks == Locks::kOne,
+                           .unclaimed = false,
+                           .identity = rules.identity == nullptr ? nullptr : intern(rules.identity),
                            .ip_stack = 0,
                            .usage = {}};
   ++learnt.live_classes;
+  publish_class(id);
+  return id;
+}
+
+// The class that a saved graph brought for this key; 0 if there is none.
+uint32_t State::claim_seeded(const ClassKey& key, unsigned subclass) {
+  if (learnt.seeds.size() == 0 || key.rules().validation == Validation::kNone) return 0;
+  const char* identity = key.rules().identity == nullptr ? key.name() : key.rules().identity;
+  const uint32_t id = learnt.seeds.find(seed_hash(identity, subclass));
+  if (id == 0 || !record(id).unclaimed || std::strcmp(record(id).identity, identity) != 0) return 0;
+  ClassRecord& found = record(id);
+  if (!learnt.class_by_key.set(arena, key_hash(key, subclass), id)) return 0;
+  learnt.class_by_key.erase(key_hash(*found.key, subclass));
+  const ClassKey::Rules& rules = key.rules();
+  found.key = &key;
+  found.name = intern(key.name());
+  found.wait_outer =
+      static_cast<uint8_t>(rules.outer == Wait::kUnchecked ? rules.inner : rules.outer);
+  found.wait_inner = static_cast<uint8_t>(rules.inner);
+  found.one_lock = rules.locks == Locks::kOne;
+  found.unclaimed = false;
   publish_class(id);
   return id;
 }

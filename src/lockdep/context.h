@@ -72,6 +72,7 @@ class Context {
   uint64_t mask_ = 0;          // of the classes that are held
   uint64_t seed_ = 0;          // of who it is: context and segment
   uint64_t signals_salt_ = 0;  // of the signal state
+  uint64_t role_ = 0;          // of all contexts that the same code makes; 0: not known yet
   const Adopt* adopted_ = nullptr;
   uint32_t segment_ = 0;
   uint32_t serial_ = 0;    // never given twice
@@ -79,6 +80,7 @@ class Context {
   uint64_t handling_ = 0;  // signals whose handlers run
   uint8_t handlers_ = 0;   // how many, one inside the other
   ContextKind kind_;
+  bool born_ = false;  // counted in State::births
   std::atomic<uint64_t> acquires_{0};
   std::atomic<const Instance*> waiting_{nullptr};  // for a real wait: see Validator::contended
   std::atomic<uint64_t> waits_{0};                 // how many waits began

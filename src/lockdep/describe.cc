@@ -84,6 +84,7 @@ void State::describe_edge(const Edge& edge, const Witness& witness, FoundEdge& o
   out.context = {.name = witness.name, .id = witness.id, .is_thread = witness.is_thread};
   out.time_ns = witness.time_ns;
   out.declared = witness.context == 0;
+  out.run = witness.run == 0 ? nullptr : learnt.runs[witness.run];
   if (witness.held == nullptr || witness.held->count < 2) return;
   out.gates = list<FoundLock>(witness.held->count - 1);
   uint32_t at = 0;

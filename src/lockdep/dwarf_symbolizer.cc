@@ -5,6 +5,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
+#include <map>
 #include <string_view>
 #include <unistd.h>
 
@@ -100,12 +101,18 @@ void set_call_place(Dwarf_Die* unit, Dwarf_Die* inlined, Frame& frame) {
 
 }  // namespace
 
-class DwarfSymbolizer::Session {
+class DwarfSession {
  public:
-  Session() : dwfl_(dwfl_begin(&kCallbacks)), program_(program_path()) { list_modules(); }
-  ~Session() { dwfl_end(dwfl_); }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
+  // Of this process, or of files that are named one by one.
+  enum class Of : uint8_t { kProcess, kFiles };
+  explicit DwarfSession(Of of)
+      : dwfl_(dwfl_begin(of == Of::kProcess ? &kCallbacks : &kFileCallbacks)),
+        program_(program_path()) {
+    if (of == Of::kProcess) list_modules();
+  }
+  ~DwarfSession() { dwfl_end(dwfl_); }
+  DwarfSession(const DwarfSession&) = delete;
+  DwarfSession& operator=(const DwarfSession&) = delete;
 
   void list_modules() {
     if (dwfl_ == nullptr) return;
@@ -125,6 +132,30 @@ class DwarfSymbolizer::Session {
       module = module_at(call);
       if (module == nullptr) return {frame};
     }
+    return frames_at(module, frame);
+  }
+
+  std::vector<Frame> resolve_in(const FileSymbolizer::File& file, uint64_t offset) {
+    Frame frame;
+    frame.module = file.path;
+    frame.module_offset = offset;
+    frame.in_program = false;
+    Dwfl_Module* module = module_of_file(file);
+    GElf_Addr bias = 0;
+    if (module == nullptr || dwfl_module_getelf(module, &bias) == nullptr) return {frame};
+    frame.address = offset + bias;
+    std::vector<Frame> frames = frames_at(module, frame);
+    for (Frame& found : frames) {
+      found.address = offset;  // where this session put the file says nothing to anybody
+      found.in_program = false;
+      found.module = file.path;
+    }
+    return frames;
+  }
+
+ private:
+  std::vector<Frame> frames_at(Dwfl_Module* module, Frame frame) {
+    const Dwarf_Addr call = frame.address - 1;
     set_module(module, frame);
     set_symbol(module, call, frame);
     Dwarf_Addr bias = 0;
@@ -134,7 +165,6 @@ class DwarfSymbolizer::Session {
     return with_inlined(unit, call - bias, frame);
   }
 
- private:
   // Of the two ways to debug files libdwfl offers, the one that asks no server.
   static constexpr Dwfl_Callbacks kCallbacks = {
       .find_elf = dwfl_linux_proc_find_elf,
@@ -142,6 +172,42 @@ class DwarfSymbolizer::Session {
       .section_address = nullptr,
       .debuginfo_path = nullptr,
   };
+
+  static constexpr Dwfl_Callbacks kFileCallbacks = {
+      .find_elf = dwfl_build_id_find_elf,
+      .find_debuginfo = dwfl_build_id_find_debuginfo,
+      .section_address = dwfl_offline_section_address,
+      .debuginfo_path = nullptr,
+  };
+
+  // Null where there is no such file, or only one with another build-id.
+  Dwfl_Module* module_of_file(const FileSymbolizer::File& file) {
+    if (dwfl_ == nullptr) return nullptr;
+    const std::string name = file.build_id + " " + file.path;
+    const auto known = files_.find(name);
+    if (known != files_.end()) return known->second;
+    dwfl_report_begin_add(dwfl_);
+    Dwfl_Module* module = dwfl_report_offline(dwfl_, name.c_str(), file.path.c_str(), -1);
+    dwfl_report_end(dwfl_, nullptr, nullptr);
+    GElf_Addr bias = 0;
+    if (module != nullptr && dwfl_module_getelf(module, &bias) == nullptr) module = nullptr;
+    if (module != nullptr && !file.build_id.empty() && build_id_of(module) != file.build_id) {
+      module = nullptr;
+    }
+    return files_[name] = module;
+  }
+
+  static std::string build_id_of(Dwfl_Module* module) {
+    const unsigned char* bits = nullptr;
+    GElf_Addr where = 0;
+    const int bytes = dwfl_module_build_id(module, &bits, &where);
+    std::string id;
+    for (int i = 0; i < bytes; ++i) {
+      id += "0123456789abcdef"[bits[i] >> 4];
+      id += "0123456789abcdef"[bits[i] & 15];
+    }
+    return id;
+  }
 
   // libdwfl gives the gap behind a module to that module; a new one may have been loaded there.
   Dwfl_Module* module_at(Dwarf_Addr address) {
@@ -248,14 +314,23 @@ class DwarfSymbolizer::Session {
 
   Dwfl* dwfl_;
   std::string program_;
+  std::map<std::string, Dwfl_Module*> files_;
 };
 
 DwarfSymbolizer::DwarfSymbolizer() = default;
 DwarfSymbolizer::~DwarfSymbolizer() = default;
 
 std::vector<Frame> DwarfSymbolizer::resolve(uintptr_t return_address) {
-  if (session_ == nullptr) session_ = std::make_unique<Session>();
+  if (session_ == nullptr) session_ = std::make_unique<DwarfSession>(DwarfSession::Of::kProcess);
   return session_->resolve(return_address);
+}
+
+FileSymbolizer::FileSymbolizer() = default;
+FileSymbolizer::~FileSymbolizer() = default;
+
+std::vector<Frame> FileSymbolizer::resolve(const File& file, uint64_t offset) {
+  if (session_ == nullptr) session_ = std::make_unique<DwarfSession>(DwarfSession::Of::kFiles);
+  return session_->resolve_in(file, offset);
 }
 
 void DwarfSymbolizer::refresh() {

@@ -22,6 +22,8 @@
 
 namespace netfs::lockdep {
 
+class DwarfSession;
+
 class DwarfSymbolizer final : public Symbolizer {
  public:
   DwarfSymbolizer();
@@ -33,8 +35,26 @@ class DwarfSymbolizer final : public Symbolizer {
   void refresh();
 
  private:
-  class Session;
-  std::unique_ptr<Session> session_;  // null until the first address
+  std::unique_ptr<DwarfSession> session_;  // null until the first address
+};
+
+// The same for places in files, which no process needs to have loaded.  A file is opened once.
+class FileSymbolizer {
+ public:
+  struct File {
+    std::string path;
+    std::string build_id;  // hexadecimal; empty: any
+  };
+
+  FileSymbolizer();
+  ~FileSymbolizer();
+
+  // `offset` of a return address as the file's own tables count.  A file that is not there, or has
+  // another build-id, gives a frame of module and offset.
+  [[nodiscard]] std::vector<Frame> resolve(const File& file, uint64_t offset);
+
+ private:
+  std::unique_ptr<DwarfSession> session_;  // null until the first place
 };
 
 }  // namespace netfs::lockdep

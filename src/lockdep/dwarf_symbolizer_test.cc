@@ -85,6 +85,37 @@ TEST(DwarfSymbolizer, AFunctionOfThisProgramHasNameOffsetFileAndLine) {
   EXPECT_FALSE(frame.inlined);
 }
 
+TEST(FileSymbolizer, APlaceInAFileHasTheNamesThatItHasInAProcess) {
+  DwarfSymbolizer live;
+  FileSymbolizer files;
+  const Here here = outer();
+  const auto loaded = live.resolve(here.address);
+  const auto frames =
+      files.resolve({.path = loaded.back().module, .build_id = ""}, loaded.back().module_offset);
+  ASSERT_EQ(frames.size(), loaded.size());
+  for (size_t i = 0; i < frames.size(); ++i) {
+    EXPECT_EQ(frames[i].function, loaded[i].function);
+    EXPECT_EQ(frames[i].line, loaded[i].line);
+    EXPECT_EQ(frames[i].offset, loaded[i].offset);
+    EXPECT_EQ(frames[i].inlined, loaded[i].inlined);
+  }
+  EXPECT_EQ(frames.back().module_offset, loaded.back().module_offset);
+}
+
+TEST(FileSymbolizer, AFileThatIsGoneOrAnotherGivesModuleAndOffset) {
+  FileSymbolizer files;
+  for (const FileSymbolizer::File& file :
+       {FileSymbolizer::File{.path = SAMPLE_PATH, .build_id = "00ff"},
+        FileSymbolizer::File{.path = "/nowhere/libgone.so", .build_id = "00ff"},
+        FileSymbolizer::File{.path = "/dev/null", .build_id = ""}}) {
+    const auto frames = files.resolve(file, 0x1234);
+    ASSERT_EQ(frames.size(), 1U) << file.path;
+    EXPECT_EQ(frames[0].function, "");
+    EXPECT_EQ(frames[0].module, file.path);
+    EXPECT_EQ(frames[0].module_offset, 0x1234U);
+  }
+}
+
 TEST(DwarfSymbolizer, InlinedFunctionsComeFirstEachWithItsLine) {
   DwarfSymbolizer symbolizer;
   const Here here = outer();

@@ -57,6 +57,7 @@ Report make_report(const Finding& finding, const StackDepot& stacks) {
   report.kind = finding.kind;
   report.verdict = finding.verdict;
   report.reason = finding.reason.c_str();
+  report.joined = finding.joined;
   report.context = Maker::context(finding.context);
   report.taking = maker.lock(finding.taking);
   if (finding.holding.lock_class.name != nullptr) report.holding = maker.lock(finding.holding);
@@ -68,6 +69,7 @@ Report make_report(const Finding& finding, const StackDepot& stacks) {
                       .context = Maker::context(found.context),
                       .time_ns = found.time_ns,
                       .declared = found.declared,
+                      .run = found.run == nullptr ? "" : found.run,
                       .gates = {}};
     for (uint32_t g = 0; g < found.gates.count; ++g) {
       edge.gates.push_back(maker.lock(found.gates.items[g]));

@@ -51,6 +51,7 @@ struct FoundEdge {
   FoundContext context;
   int64_t time_ns;
   bool declared;
+  const char* run;  // null: this one
   FoundList<FoundLock> gates;
 };
 
@@ -59,6 +60,7 @@ struct Finding {
   ReportKind kind = ReportKind::kCircular;
   Verdict verdict = Verdict::kOrderOnly;
   Reason reason;
+  bool joined = false;
   FoundContext context{};
   FoundLock taking{};
   FoundLock holding{};    // lock_class.name is null where there is none

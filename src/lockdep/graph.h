@@ -43,6 +43,7 @@ struct Edge {
   uint32_t next_in;   // of the same `to`
   uint32_t serial;    // never given twice
   uint8_t kinds;
+  uint8_t seeded;  // of `kinds`, those that only other runs did so far
   bool declared;
   bool in_circle;  // of a reported circle
   uint8_t witnesses;

@@ -96,7 +96,7 @@ void State::learn_edge(Acquisition& a, const Gate& from) {
   if (id == 0) id = learnt.graph.add(arena, from.class_id, a.class_id);
   if (id == 0) return;
   const Attempt from_attempt = from.trylock ? Attempt::kTry : Attempt::kBlocking;
-  const Witness witness{
+  Witness witness{
       .from = {.number = from.number,
                .address = from.address,
                .ip = from.ip,
@@ -118,12 +118,20 @@ void State::learn_edge(Acquisition& a, const Gate& from) {
       .id = a.context.id_,
       .time_ns = now_ns(),
       .is_thread = a.context.kind_ == ContextKind::kThread,
+      .alone = false,
+      .twins = false,
+      .run = 0,
+      .role = 0,
   };
+  describe_learner(a.context, witness);
   Edge& edge = learnt.graph.edge(id);
   const bool kept = add_witness(arena, edge, witness);
   if (edge.witnesses == 0) return;  // no memory
-  const bool stronger = !implied(edge.kinds, witness.kind());
+  // What only other runs did counts as new: its circles were not looked for.
+  const auto own = static_cast<uint8_t>(edge.kinds & ~edge.seeded);
+  const bool stronger = !implied(own, witness.kind());
   edge.kinds |= witness.kind();
+  edge.seeded &= static_cast<uint8_t>(~witness.kind());
   if (kept && edge.open_circles != 0) judge_again(id, a);
   if (!stronger) return;
   close_circles(id, &a, from.mode, a.how.mode);

@@ -18,7 +18,11 @@ void State::declare(uint32_t first, Mode held, uint32_t second, Mode taken) {
                         .name = "(declared)",
                         .id = 0,
                         .time_ns = 0,
-                        .is_thread = false};
+                        .is_thread = false,
+                        .alone = false,
+                        .twins = false,
+                        .run = 0,
+                        .role = 0};
   Edge& edge = learnt.graph.edge(id);
   (void)add_witness(arena, edge, witness);
   if (edge.witnesses == 0) return;  // no memory

@@ -76,6 +76,7 @@ struct ReportedEdge {
   ReportedContext context;
   int64_t time_ns = 0;              // CLOCK_REALTIME of the recording
   bool declared = false;            // nobody did it: the order was declared (declare_order)
+  std::string run;                  // another run did it: `program/pid`; empty: this one
   std::vector<ReportedLock> gates;  // what else was held at both acquisitions
 };
 
@@ -83,6 +84,9 @@ struct Report {
   ReportKind kind = ReportKind::kCircular;
   Verdict verdict = Verdict::kOrderOnly;
   std::string reason;  // of the verdict, one clause: "gate `vfs.table` held on both sides"
+  // Its parts were done in different runs, of which saved graphs told, and nothing is known that
+  // keeps them apart; if it is ORDER-ONLY, that is for want of knowledge.
+  bool joined = false;
 
   std::vector<ReportedClass> classes;
   ReportedContext context;                // who came upon it

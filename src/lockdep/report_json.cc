@@ -28,6 +28,7 @@ class Writer {
     json_.field("summary", summary_line(report_));
     json_.field("verdict", verdict_word(report_.verdict));
     json_.field("reason", report_.reason);
+    json_.field("joined", report_.joined);
     json_.field("suppression", suppression_line(report_));
     program();
     classes();
@@ -131,6 +132,7 @@ class Writer {
       context("context", edge.context);
       json_.field("time_ns", edge.time_ns);
       json_.field("declared", edge.declared);
+      json_.field("run", edge.run);
       locks("gates", edge.gates);
       json_.end_object();
     }

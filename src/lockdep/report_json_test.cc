@@ -24,6 +24,8 @@ Report full_report(FakeSymbolizer& symbolizer) {
   report.taking.trylock = true;
   report.chain = {sample_edge(0, 1, symbolizer), sample_edge(1, 2, symbolizer)};
   report.chain[1].declared = true;
+  report.chain[1].run = "server/100";
+  report.joined = true;
   report.chain[1].to.sync = true;
   report.chain[0].gates = {{.class_index = 2, .address = 0x77}};
   report.waiting = {{.name = "read", .id = 42, .is_thread = false}};
@@ -72,6 +74,7 @@ TEST(ReportJson, EveryMemberOfAReportIsThere) {
             "lockdep: LIKELY: SIGUSR1-safe -> SIGUSR1-unsafe lock order detected: a -> b#3/2 -> c");
   EXPECT_EQ(page.at("verdict"), "LIKELY");
   EXPECT_EQ(page.at("reason"), "needs nobody else");
+  EXPECT_EQ(page.at("joined"), true);
   EXPECT_EQ(page.at("suppression"), R"(unsafe-order "a" -> "b/2" -> "c")");
   EXPECT_EQ(page.at("program"), json({{"name", "holetest"},
                                       {"version", "0.1.0"},
@@ -126,6 +129,8 @@ TEST(ReportJson, LocksEdgesAndStacksAreThere) {
   EXPECT_EQ(edge["declared"], false);
   EXPECT_EQ(edge["gates"], json::array({lock_json(2, "0x77", json::array())}));
   EXPECT_EQ(page["chain"][1]["declared"], true);
+  EXPECT_EQ(edge["run"], "");
+  EXPECT_EQ(page["chain"][1]["run"], "server/100");
   EXPECT_EQ(page["chain"][1]["to"]["sync"], true);
 }
 

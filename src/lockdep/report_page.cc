@@ -135,6 +135,7 @@ void ReportPage::edge_stacks(const ReportedEdge& edge, size_t indent) {
   if (!gates.empty()) line(spaces + "... under" + gates);
   std::string who = spaces + "... by " + context_text(edge.context);
   if (edge.time_ns != 0) who += " at " + time_text(edge.time_ns);
+  if (!edge.run.empty()) who += " in another run, " + printable(edge.run);
   line(who);
 }
 

@@ -26,6 +26,18 @@ class Segments {
     uint32_t observed;
     uint32_t seen;
   };
+
+ public:
+  // All segments there are so far; may be read without the validator's lock, until reset.
+  struct View {
+    ChunkedArray<Node> nodes;
+    size_t end = 1;
+    [[nodiscard]] uint32_t before(uint32_t id) const { return nodes[id].before; }
+    [[nodiscard]] uint32_t observed(uint32_t id) const { return nodes[id].observed; }
+  };
+  [[nodiscard]] View view() const { return {.nodes = nodes_, .end = nodes_.end()}; }
+
+ private:
   bool reaches(uint32_t late, uint32_t early);
 
   ChunkedArray<Node> nodes_;

@@ -90,6 +90,10 @@ void State::delist(Context& context) {
   (context.previous_ != nullptr ? context.previous_->next_ : contexts) = context.next_;
   if (context.next_ != nullptr) context.next_->previous_ = context.previous_;
   --context_count;
+  if (!context.born_) return;
+  // At 1 it is kept, for 0 is no value; `born` counts from there.
+  const uint32_t living = births.find(context.role_);
+  if ((living & ~kTwins) > 1) (void)births.set(context_arena, context.role_, living - 1);
 }
 
 // Each finding is taken out under the lock, and made a report and freed without it.

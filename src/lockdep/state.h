@@ -15,6 +15,7 @@
 //   fork.cc      what a fork keeps, and locks whose holders it did not copy
 //   claims.cc    assertions, pins, freed memory, ends
 //   describe.cc  what a finding says
+//   saved_seed.cc, saved_take.cc  what other runs did, and what they are told
 //
 // `lock` guards all but the list of contexts, which `registry` guards (taken after `lock`).  A name
 // in brackets is where the kernel does the same.
@@ -52,8 +53,11 @@ struct ClassRecord {
   uint8_t subclass;
   uint8_t wait_outer, wait_inner;
   bool watched;
-  bool in_signals;      // listed in Learnt::signal_classes
-  uint32_t watch_left;  // how much more will be looked at while it is watched
+  bool in_signals;       // listed in Learnt::signal_classes
+  uint32_t watch_left;   // how much more will be looked at while it is watched
+  bool one_lock;         // see Locks
+  bool unclaimed;        // seeded; no key of this run has its identity yet
+  const char* identity;  // null: its name
   uint32_t ip_stack;
   Usage usage;
 };
@@ -126,9 +130,11 @@ struct State {
     Graph graph;
     Segments segments;
     StackDepot stacks;
-    KeyMap chains;    // probe -> contexts that did it (4 bits) and the stack of the first
-    KeyMap circles;   // hash -> verdict + 1
-    KeyMap reported;  // what else was reported, hash -> verdict + 1
+    KeyMap chains;  // probe -> contexts that did it (4 bits) and the stack of the first
+    KeyMap seeds;   // hash of identity and subclass -> class
+    ChunkedArray<const char*> runs;  // that were seeded: `program/pid`
+    KeyMap circles;                  // hash -> verdict + 1
+    KeyMap reported;                 // what else was reported, hash -> verdict + 1
     Circle* open = nullptr;
     Orphan* orphans = nullptr;
     Finding* first = nullptr;  // to be delivered
@@ -140,6 +146,7 @@ struct State {
   // state.cc
   void enlist(Context& context);
   void delist(Context& context);
+  static constexpr uint32_t kTwins = uint32_t{1} << 31;  // several of a role lived at once
   void reset();
   void deliver_all();
   void deliver_from(const Context& context);
@@ -148,6 +155,9 @@ struct State {
   // classes.cc
   uint32_t class_of(const ClassKey& key, unsigned subclass, uint64_t* word);
   uint32_t class_of_locked(const ClassKey& key, unsigned subclass);
+  static uint64_t role_of(const Context& context);
+  static uint64_t seed_hash(const char* identity, unsigned subclass);
+  uint32_t claim_seeded(const ClassKey& key, unsigned subclass);
   const char* intern(const char* name);
   void forget_class(uint32_t id);
   void publish_class(uint32_t id);
@@ -183,11 +193,13 @@ struct State {
   void fill_lock_set(Acquisition& a);
   uint32_t stack_of(uint64_t probe, uintptr_t ip) const;
   uint32_t segment_of(Context& context);
+  void describe_learner(const Context& context, Witness& witness);
   void declare(uint32_t first, Mode held, uint32_t second, Mode taken);
 
   // circles.cc
   void close_circles(uint32_t edge, Acquisition* a, Mode held, Mode taken);
   Circle* new_circle(uint32_t edge);
+  Judge judge();
   Verdict report_circle(Circle& circle, uint32_t edge, Acquisition* a);
   void judge_again(uint32_t edge, Acquisition& a);
   void emit_circle(Circle& circle, uint32_t edge, const Judgement& judgement,
@@ -256,6 +268,7 @@ struct State {
   // After waits_in_circle, under the same hold of `registry`.
   FoundList<FoundContext> list_waiting(const Context& start);
   void emit_waits(Context& start);
+  Finding* describe_wait(Context& waiter);
 
   // describe.cc
   Finding* begin(ReportKind kind, Verdict verdict, const Context* context);
@@ -290,6 +303,7 @@ struct State {
   SpinLock lock;
   SpinLock registry;
   Context* contexts = nullptr;
+  KeyMap births;  // role -> how many of it live, and kTwins; under `registry`, in context_arena
   size_t context_count = 0;
   uint32_t scan_generation = 0;
   std::atomic<uint32_t> next_serial{1};

@@ -22,7 +22,7 @@ std::string quoted(ReportedClass lock_class) {
 
 }  // namespace
 
-std::string suppression_line(const Report& report) {
+std::vector<std::string> suppression_names(const Report& report) {
   std::vector<std::string> names;
   for (const uint32_t index : class_path(report)) names.push_back(quoted(report.classes.at(index)));
   if (report.kind == ReportKind::kCircular && names.size() > 1) {
@@ -35,7 +35,12 @@ std::string suppression_line(const Report& report) {
     }
     names = least;
   }
+  return names;
+}
+
+std::string suppression_line(const Report& report) {
   std::string line(kind_word(report.kind));
+  const std::vector<std::string> names = suppression_names(report);
   for (size_t i = 0; i < names.size(); ++i) line += (i == 0 ? " " : " -> ") + names[i];
   return line;
 }

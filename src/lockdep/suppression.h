@@ -10,11 +10,15 @@
 // quoted, with \" and \\ for those bytes and \xNN for control bytes.  No line ever spans two.
 
 #include <string>
+#include <vector>
 
 #include "lockdep/report.h"
 
 namespace netfs::lockdep {
 
 [[nodiscard]] std::string suppression_line(const Report& report);
+
+// The names of that line, each in its quotes.
+[[nodiscard]] std::vector<std::string> suppression_names(const Report& report);
 
 }  // namespace netfs::lockdep

@@ -40,6 +40,9 @@
 
 namespace netfs::lockdep {
 
+struct SavedGraph;
+struct SavedRun;
+
 // Whether the taker would wait.
 enum class Attempt : uint8_t {
   kBlocking,  // for ever
@@ -189,6 +192,10 @@ class Validator {
   Segment publish(Context& context);
   void observe(Context& context, Segment segment);
 
+  // The context is a thread that the code at `site` made: it has the role of all that are made
+  // there.  Before its first lock; the creator's address, not that of a library's thread wrapper.
+  void born(Context& context, uintptr_t site);
+
   // --- For those who guess classes, and whose Instances do not lie in the locks.
   // What the context itself holds, innermost first; returns how many were written.
   static size_t held(const Context& context, const Instance** out, size_t max);
@@ -208,6 +215,9 @@ class Validator {
   // --- Circular waits that are real now: for a watchdog.  Reports each once, as PROVED; returns
   // how many contexts are in one.
   size_t scan_waits();
+  // Who waits now, for what, and what each holds meanwhile: a report each, with `taking` the lock
+  // that is waited for and `waiting` those who hold it.  Not given to the sink.
+  [[nodiscard]] std::vector<Report> waits();
   // Gives the sink what signal handlers came upon.
   void deliver();
 
@@ -215,6 +225,16 @@ class Validator {
   [[nodiscard]] std::vector<ClassInfo> classes();
   [[nodiscard]] std::vector<EdgeInfo> edges();
   [[nodiscard]] Statistics statistics();
+
+  // --- Other runs (saved_graph.h).
+  // What this run did; what was seeded is left out.  Classes without an identity, whose name
+  // several keys share, are left out as well.
+  [[nodiscard]] SavedGraph save(const SavedRun& run);
+  // Takes in what other runs did: whatever this one does is checked together with it.  Once, before
+  // the first event.  Stacks of reports then refer to places of `graph`: SavedSymbolizer.
+  void seed(const SavedGraph& graph);
+  // Reports the circles of what was seeded, whether or not this run does any of it.
+  void check_seeded();
 
   // --- Around fork, on the forking thread; not from a handler that may have interrupted an event.
   // Nothing is learnt in between, so that the child gets whole tables: all that was learnt.

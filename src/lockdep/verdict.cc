@@ -30,6 +30,31 @@ const Gate* common_gate(const Witness& a, const Witness& b) {
   return nullptr;
 }
 
+// The same for two runs, in which locks cannot be compared.
+const Gate* common_gate_class(const Witness& a, const Witness& b) {
+  if (a.held == nullptr || b.held == nullptr) return nullptr;
+  for (uint32_t i = 0; i < a.held->count; ++i) {
+    const Gate& one = a.held->gates[i];
+    for (uint32_t j = 0; j < b.held->count; ++j) {
+      const Gate& other = b.held->gates[j];
+      if (one.class_id == other.class_id &&
+          (one.mode == Mode::kWrite || other.mode == Mode::kWrite)) {
+        return &one;
+      }
+    }
+  }
+  return nullptr;
+}
+
+const Gate* gate_between(const Witness& a, const Witness& b) {
+  return a.run == b.run ? common_gate(a, b) : common_gate_class(a, b);
+}
+
+bool one_context(const Witness& a, const Witness& b) {
+  if (a.run == b.run) return a.context == b.context;
+  return a.role == b.role && !a.twins && !b.twins;
+}
+
 }  // namespace
 
 const Witness& Judge::at(const uint32_t* edges, size_t part, unsigned choice) const {
@@ -38,9 +63,11 @@ const Witness& Judge::at(const uint32_t* edges, size_t part, unsigned choice) co
 
 bool Judge::pair_fits(const Witness& a, const Witness& b, unsigned conditions) const {
   if (declared(a) || declared(b)) return true;
-  if (conditions > kDistinct && a.context == b.context) return false;
-  if (conditions > kConcurrent && segments.ordered(a.segment, b.segment)) return false;
-  return conditions <= kGates || common_gate(a, b) == nullptr;
+  if (conditions > kDistinct && one_context(a, b)) return false;
+  if (conditions > kConcurrent) {
+    if (a.run != b.run ? a.alone || b.alone : segments.ordered(a.segment, b.segment)) return false;
+  }
+  return conditions <= kGates || gate_between(a, b) == nullptr;
 }
 
 // Whether the choice for `part` goes with those before it.
@@ -48,13 +75,17 @@ bool Judge::fits(const uint32_t* edges, size_t count, unsigned conditions, const
                  size_t part) const {
   const Witness& self = at(edges, part, chosen[part]);
   if (conditions > kUntimed && self.to.attempt == Attempt::kTimed) return false;
-  const auto junction = [&](const Witness& taker, const Witness& holder) {
+  const auto junction = [&](const Witness& taker, const Witness& holder, size_t where) {
     if (!waits_for(taker, holder)) return false;
-    return conditions <= kInstances || match == Validator::Match::kByClass || declared(taker) ||
-           declared(holder) || taker.to.number == holder.from.number;
+    if (conditions <= kInstances || match == Validator::Match::kByClass || declared(taker) ||
+        declared(holder)) {
+      return true;
+    }
+    if (taker.run != holder.run) return one_lock(user, graph.edge(edges[where]).from);
+    return taker.to.number == holder.from.number;
   };
-  if (part > 0 && !junction(at(edges, part - 1, chosen[part - 1]), self)) return false;
-  if (part + 1 == count && !junction(self, at(edges, 0, chosen[0]))) return false;
+  if (part > 0 && !junction(at(edges, part - 1, chosen[part - 1]), self, part)) return false;
+  if (part + 1 == count && !junction(self, at(edges, 0, chosen[0]), 0)) return false;
   for (size_t other = 0; other < part; ++other) {
     if (!pair_fits(at(edges, other, chosen[other]), self, conditions)) return false;
   }
@@ -94,21 +125,33 @@ void Judge::explain(const uint32_t* edges, size_t count, Condition failed, Judge
       second = &b;
     }
   }
+  const bool of_two_runs = first != nullptr && first->run != second->run;
+  out.unknown = of_two_runs && (failed == kDistinct || failed == kConcurrent);
   switch (failed) {
     case kUntimed:
       out.reason << "a wait in it is timed and ends by itself";
       return;
     case kDistinct:
+      if (of_two_runs) {
+        out.reason << "different runs did the parts, perhaps in one thread: `" << first->name
+                   << "` and `" << second->name << "`";
+        return;
+      }
       out.reason << "one context, `" << (first != nullptr ? first->name : "?") << "`, did "
                  << (count == 2 ? "both parts" : "several parts");
       return;
     case kConcurrent:
+      if (of_two_runs) {
+        out.reason << "different runs did the parts, `" << (first->alone ? first : second)->name
+                   << "` while no other thread lived";
+        return;
+      }
       out.reason << "never concurrent: thread creation or joining orders `"
                  << (first != nullptr ? first->name : "?") << "` and `"
                  << (second != nullptr ? second->name : "?") << "`";
       return;
     case kGates: {
-      const Gate* gate = first != nullptr ? common_gate(*first, *second) : nullptr;
+      const Gate* gate = first != nullptr ? gate_between(*first, *second) : nullptr;
       out.reason << "gate `" << (gate != nullptr ? name_of(user, gate->class_id) : "?")
                  << "` held on both sides";
       return;
@@ -126,13 +169,20 @@ void Judge::explain(const uint32_t* edges, size_t count, Condition failed, Judge
 void Judge::judge(const uint32_t* edges, size_t count, Judgement& out) const {
   out.verdict = Verdict::kOrderOnly;
   out.reason.clear();
+  out.unknown = false;
   if (count > kPartsMax) {
     out.reason << "needs " << uint64_t{count} << " contexts at once";
     return;
   }
   if (choose(edges, count, kAll, out.chosen)) {
     out.verdict = Verdict::kLikely;
-    out.reason << "contexts that run at the same time did the parts, with no common gate";
+    bool joined = false;
+    for (size_t i = 1; i < count; ++i) {
+      joined |= at(edges, i, out.chosen[i]).run != at(edges, 0, out.chosen[0]).run;
+    }
+    out.reason << (joined
+                       ? "different threads of different runs did the parts, with no common gate"
+                       : "contexts that run at the same time did the parts, with no common gate");
     return;
   }
   for (unsigned met = kUntimed; met <= kAll; ++met) {

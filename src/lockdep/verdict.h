@@ -8,8 +8,11 @@
 //   4. none of them ended before another began (create and join),
 //   5. no lock, held at two of them by different owners, keeps them apart (a gate),
 //   6. with Match::kExact: each takes the very lock that the next holds.
-// Else it is ORDER-ONLY, and the first condition that cannot be met is the reason.  An order that
-// was declared is everybody's: it meets 2 to 6.
+// Of two witnesses of different runs less is known: 3 wants contexts of different roles, or a role
+// of which several lived at once; 4 that neither was the only context of its run; 5 is asked of
+// classes, not of locks; 6 wants a class of one lock. Else it is ORDER-ONLY, and the first
+// condition that cannot be met is the reason.  An order that was declared is everybody's: it meets
+// 2 to 6.
 //
 // The choice is searched with a bound on the steps; where it is reached, the circle counts as not
 // LIKELY yet.  A circle of more than kPartsMax edges needs as many contexts at once: ORDER-ONLY.
@@ -29,6 +32,8 @@ struct Judgement {
   Verdict verdict = Verdict::kOrderOnly;
   Reason reason;
   uint8_t chosen[kPartsMax] = {};  // the witness of each edge, index in its ring
+  // ORDER-ONLY only because of two witnesses of different runs of which too little is known.
+  bool unknown = false;
 };
 
 // `name_of(class id)` gives a class its name for the reason.
@@ -37,6 +42,7 @@ struct Judge {
   Segments& segments;
   Validator::Match match;
   const char* (*name_of)(const void* user, uint32_t class_id);
+  bool (*one_lock)(const void* user, uint32_t class_id);
   const void* user;
 
   // `edges`: each leads to where the next begins, the last to the first.

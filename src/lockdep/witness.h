@@ -48,6 +48,10 @@ struct Witness {
   uint64_t id;       // of the context, as it calls itself
   int64_t time_ns;   // CLOCK_REALTIME
   bool is_thread;
+  bool alone;     // no other context lived
+  bool twins;     // several contexts of the role lived at once
+  uint32_t run;   // 0: this one; else in Learnt::runs, of a saved graph
+  uint64_t role;  // of the context, the same in all runs
 
   [[nodiscard]] uint8_t kind() const { return edge_kind(from.mode, to.mode); }
 };
