@@ -130,8 +130,7 @@ class OriginWriter {
   virtual Result<std::vector<std::string>> list_xattrs(const FileAt& file, Deadline deadline);
   virtual Result<Seen> set_xattr(const FileAt& file, const std::string& name,
                                  const std::string& value, uint32_t flags, Deadline deadline);
-  virtual Result<Seen> remove_xattr(const FileAt& file, const std::string& name,
-                                    Deadline deadline);
+  virtual Result<Seen> remove_xattr(const FileAt& file, const std::string& name, Deadline deadline);
 };
 
 }  // namespace netfs
