@@ -26,8 +26,9 @@ WriteOutcome write_range(const LocalFile& file, ByteRange range, std::span<const
     if (n < 0 && errno == EINTR) continue;
     // What came before a full disk is written: the next attempt hears of the disk.
     if (n <= 0) {
-      if (done == 0) outcome.transferred_bytes = n == 0 ? Error(EIO, "file.write")
-                                                        : Error::from_errno("file.write");
+      if (done == 0)
+        outcome.transferred_bytes =
+            n == 0 ? Error(EIO, "file.write") : Error::from_errno("file.write");
       break;
     }
     done += static_cast<uint64_t>(n);

@@ -28,8 +28,8 @@ Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what) {
   const bool other_owner = what.owner && (what.owner->uid != info.attributes.uid ||
                                           what.owner->gid != info.attributes.gid);
   if (other_owner) {
-    const int given = ::fchownat(at, name, what.owner->uid, what.owner->gid,
-                                 AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+    const int given =
+        ::fchownat(at, name, what.owner->uid, what.owner->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
     if (given != 0 && errno != EPERM && errno != EINVAL) return Error::from_errno("file.chown");
     changed = given == 0;
   }
@@ -68,7 +68,6 @@ timespec spec_of(const std::optional<NewTime>& time) {
   if (time->now) return {0, UTIME_NOW};
   return {time->time.seconds, static_cast<long>(time->time.nanoseconds)};
 }
-
 
 // A descriptor that only names a file takes chmod and truncate by its path in /proc alone.
 Result<void> set_all(const Held& held, FileType type, const AttributeChange& change) {

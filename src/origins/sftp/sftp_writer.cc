@@ -24,8 +24,9 @@ SetAttributes to_wire(const AttributeChange& change, const Attributes& before) {
     wire.owner = {.uid = change.uid.value_or(before.uid), .gid = change.gid.value_or(before.gid)};
   }
   if (change.atime || change.mtime) {
-    wire.times = {.atime_seconds = seconds_of(change.atime.value_or(NewTime{.time = before.atime})),
-                  .mtime_seconds = seconds_of(change.mtime.value_or(NewTime{.time = before.mtime}))};
+    wire.times = {
+        .atime_seconds = seconds_of(change.atime.value_or(NewTime{.time = before.atime})),
+        .mtime_seconds = seconds_of(change.mtime.value_or(NewTime{.time = before.mtime}))};
   }
   return wire;
 }
@@ -46,7 +47,8 @@ bool SftpWriter::exists(const std::string& path, Deadline deadline) {
   return asker_.stat(path, deadline).ok();
 }
 
-// Of "failure": whether the disk is full or read-only; of a bad message, whether a name is too long.
+// Of "failure": whether the disk is full or read-only; of a bad message, whether a name is too
+// long.
 Error SftpWriter::explain(Error error, const std::string& path, Deadline deadline) {
   if (error.code() != EIO) return for_path(std::move(error), path);
   const Result<Ref<Connection>> connection = asker_.pool().acquire(deadline);
@@ -93,8 +95,7 @@ Result<NodeInfo> SftpWriter::finish_new(const std::string& path, const NewNode& 
   return asker_.stat(path, deadline);
 }
 
-Result<NodeInfo> SftpWriter::make(const std::string& path, const NewNode& what,
-                                  Deadline deadline) {
+Result<NodeInfo> SftpWriter::make(const std::string& path, const NewNode& what, Deadline deadline) {
   const std::string full = asker_.absolute(path);
   bool lost = false;
   Result<void> made;
@@ -152,8 +153,7 @@ Result<OpenedFile> SftpWriter::open_handle(const std::string& path, uint32_t fla
     connection.handles().opened(make_ref<Handles>(full), handle.value());
     OpenedFile opened;
     // From here on the handle is closed on every way out.
-    opened.file =
-        std::make_unique<SftpWriteFile>(asker_.pool(), connection, handle.value());
+    opened.file = std::make_unique<SftpWriteFile>(asker_.pool(), connection, handle.value());
     Call call;
     TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
       append_handle_request(out, PacketType::kFstat, id, handle.value());

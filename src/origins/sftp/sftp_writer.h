@@ -33,8 +33,7 @@ class SftpWriter final : public OriginWriter {
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       Deadline deadline) override;
-  Result<NodeInfo> link(const std::string& from, const std::string& to,
-                        Deadline deadline) override;
+  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline) override;
   Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                               Deadline deadline) override;
   void issue_write(WriteSubrequest& subrequest) override;
@@ -56,9 +55,8 @@ class SftpWriter final : public OriginWriter {
 
   Asker& asker_;
   // 128 KiB is half of what OpenSSH takes, so a subrequest is one WRITE there.
-  const WriteCapabilities capabilities_{.write_bytes_max = 128 * 1024,
-                                        .files_outlive_names = false,
-                                        .validator_can_be_set = true};
+  const WriteCapabilities capabilities_{
+      .write_bytes_max = 128 * 1024, .files_outlive_names = false, .validator_can_be_set = true};
   std::atomic<bool> may_give_away_{true};
 };
 

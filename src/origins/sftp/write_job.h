@@ -1,11 +1,11 @@
 #pragma once
 // WriteJob: one subrequest of the library as pipelined WRITEs on one connection, with an FSTAT in
-// front and behind where they are wanted: OpenSSH's server works in order, so they see the file as it
-// was before the first byte and after the last.
+// front and behind where they are wanted: OpenSSH's server works in order, so they see the file as
+// it was before the first byte and after the last.
 //
-// Version 3 says "failure" of a full disk: then STATVFS is asked, and ENOSPC or EROFS answered if it
-// says so.  When the connection ends the subrequest terminates with that error, and nobody knows what
-// of it was carried out.
+// Version 3 says "failure" of a full disk: then STATVFS is asked, and ENOSPC or EROFS answered if
+// it says so.  When the connection ends the subrequest terminates with that error, and nobody knows
+// what of it was carried out.
 //
 // Thread-safety: started by one thread; the rest on the connection's.
 
