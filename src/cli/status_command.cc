@@ -1,5 +1,6 @@
 #include "cli/status_command.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
