@@ -132,6 +132,7 @@ TEST(SavedGraph, GuessedClassesAreJoinedOnlyWhereTheyAreOfOneLock) {
       if (process == 100) continue;
       EXPECT_THAT(world.verdicts(ReportKind::kCircular),
                   ElementsAre(locks == Locks::kOne ? Verdict::kLikely : Verdict::kOrderOnly));
+      EXPECT_TRUE(world.reports.at(0).joined);
     }
   }
 }
