@@ -202,6 +202,9 @@ TEST(SavedGraph, ClassesThatShareANameWithoutIdentityAreNotSaved) {
   const Instance other(second_a);
   run.does("t1", 1, run.a, run.b);
   run.does("t1", 1, run.b, other);
+  const ClassKey nameless("one of many", {.identity = ""});
+  const Instance nobody(nameless);
+  run.does("t1", 1, run.b, nobody);
   const SavedGraph graph = MUST(decode_saved_graph(run.saved()));
   ASSERT_EQ(graph.classes.size(), 1U);
   EXPECT_EQ(graph.classes[0].name, "b");

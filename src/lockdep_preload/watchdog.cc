@@ -24,20 +24,33 @@ constexpr uint64_t kLibrarySignals = uint64_t{3} << 31;
 std::atomic<bool> running{false};
 Watchdog the_watchdog;  // written before the thread starts, once a process
 
+void put_into_words(lockdep::ReportedClass& one) {
+  if (the_watchdog.class_words == nullptr) return;
+  one.name = the_watchdog.class_words(one.name, the_watchdog.symbolizer());
+}
+
 // What is locked meanwhile is ours and nobody else's business.
 std::string answer(std::string_view word) {
   lockdep::Validator& validator = *the_watchdog.validator;
   if (word == "dump") {
-    const std::vector<lockdep::Report> waits = validator.waits();
+    std::vector<lockdep::Report> waits = validator.waits();
     const lockdep::Inside inside;
     the_watchdog.lock();
+    for (lockdep::Report& wait : waits) {
+      for (lockdep::ReportedClass& one : wait.classes) put_into_words(one);
+    }
     std::string text = waits_text(waits, the_watchdog.symbolizer());
     the_watchdog.unlock();
     return text;
   }
   if (word == "stat") {
     const std::string text = statistics_text(validator.statistics()) + "\n";
-    return text + classes_text(take_snapshot(validator));
+    lockdep::GraphSnapshot graph = take_snapshot(validator);
+    const lockdep::Inside inside;
+    the_watchdog.lock();
+    for (lockdep::GraphClass& one : graph.classes) put_into_words(one.identity);
+    the_watchdog.unlock();
+    return text + classes_text(graph);
   }
   return "lockdep: a word that is not known\n";
 }

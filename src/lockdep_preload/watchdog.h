@@ -9,6 +9,7 @@
 //   // in our pthread_create:
 //   start_watchdog({.interval_ms = 1000, .create = original_pthread_create, ...});
 
+#include <string>
 #include <string_view>
 
 #include "lockdep/symbolizer.h"
@@ -27,6 +28,8 @@ struct Watchdog {
   lockdep::Symbolizer& (*symbolizer)() = nullptr;
   void (*lock)() = nullptr;
   void (*unlock)() = nullptr;
+  // What a person would call a class; null: its name.
+  std::string (*class_words)(const std::string& name, lockdep::Symbolizer& symbolizer) = nullptr;
   // Once for each hang: who waits for whom, beside the report of the circle.
   void (*print)(std::string_view text) = nullptr;
 };
