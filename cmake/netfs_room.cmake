@@ -31,6 +31,14 @@ function(netfs_compiler_settings)
   if(NETFS_LOCKDEP)
     add_compile_definitions(NETFS_LOCKDEP)
   endif()
+  if(NETFS_PCH)
+    # So that ccache can tell one precompiled header from another (with scripts/build's settings).
+    if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+      add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
+    else()
+      add_compile_options(-fpch-preprocess)
+    endif()
+  endif()
   if(NETFS_SANITIZE)
     add_compile_options(-fsanitize=${NETFS_SANITIZE} -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${NETFS_SANITIZE})
@@ -50,6 +58,34 @@ function(netfs_compiler_settings)
   find_package(Threads REQUIRED)
 endfunction()
 
+# netfs_use_precompiled(TARGET KIND): KIND is room or test.
+#
+# With NETFS_PCH the headers of the standard library and of GoogleTest are compiled once for all
+# targets of a kind.  Builds that are made to be run once use it; the product's does not, so that a
+# file that forgets an include is found there.
+function(netfs_use_precompiled target kind)
+  if(NOT NETFS_PCH)
+    return()
+  endif()
+  set(owner netfs_precompiled_${kind})
+  if(NOT TARGET ${owner})
+    file(WRITE ${CMAKE_BINARY_DIR}/${owner}.cc "// Nothing but its precompiled headers.\n")
+    add_library(${owner} OBJECT ${CMAKE_BINARY_DIR}/${owner}.cc)
+    set(headers <algorithm> <array> <atomic> <chrono> <cstring> <deque> <functional> <list> <map>
+                <memory> <optional> <set> <span> <string> <string_view> <unordered_map> <utility>
+                <variant> <vector>)
+    if(kind STREQUAL "test")
+      target_link_libraries(${owner} PRIVATE GTest::gtest GTest::gmock)
+      list(APPEND headers <gtest/gtest.h> <gmock/gmock.h>)
+    else()
+      set_target_properties(${owner} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+    endif()
+    target_link_libraries(${owner} PRIVATE Threads::Threads)
+    target_precompile_headers(${owner} PRIVATE ${headers})
+  endif()
+  target_precompile_headers(${target} REUSE_FROM ${owner})
+endfunction()
+
 # netfs_room(NAME SOURCES a.cc ... [USES rooms...] [LIBS libraries...] [TESTS a_test.cc ...]
 #            [FUZZERS a_fuzz.cc ...] [BENCHES a_bench.cc ...])
 #
@@ -61,6 +97,7 @@ function(netfs_room name)
   target_include_directories(netfs_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(netfs_${name} PUBLIC Threads::Threads ${ROOM_LIBS})
   set_target_properties(netfs_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  netfs_use_precompiled(netfs_${name} room)
   foreach(used ${ROOM_USES})
     if(NOT NETFS_FLOOR_${used} LESS NETFS_FLOOR_${name})
       message(FATAL_ERROR "room ${name} (floor ${NETFS_FLOOR_${name}}) may not use ${used} "
@@ -88,6 +125,7 @@ function(netfs_test room file)
   set(target ${room}_${stem})
   add_executable(${target} ${file})
   target_link_libraries(${target} PRIVATE netfs_${room} GTest::gtest GTest::gmock GTest::gtest_main)
+  netfs_use_precompiled(${target} test)
   add_test(NAME ${target} COMMAND ${target})
   # Against a hang, not for a time: sanitizers make some of them ten times as slow.
   set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS unit)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/assert.h"
+#include "cachefiles/limits.h"
 #include "cachefiles/real_disk.h"
 #include "cachefiles/store.h"
 
@@ -18,6 +19,7 @@ class StoreVolume final : public Volume {
     const Ref<Object> object = TRY(store_.lookup(id_, std::move(key)));
     return Ref<Cookie>(object);
   }
+  [[nodiscard]] VolumeId id() const { return id_; }
 
  private:
   Store& store_;
@@ -44,9 +46,14 @@ class StoreWriter final : public CacheWriter {
     const WriteSide side;
     store_.discard(static_cast<Object&>(cookie));
   }
+  Result<void> forget(Volume& volume, const std::string& path, ForgetScope scope) override {
+    const WriteSide side;
+    return store_.forget(static_cast<StoreVolume&>(volume).id(), path, scope);
+  }
   void maintain() override {
     const WriteSide side;
     store_.maintain();
+    store_.scrub(kScrubBytes);
   }
 
  private:

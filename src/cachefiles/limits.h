@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/clock.h"
+
 namespace netfs::cachefiles {
 
 // Presence is kept per block, checksums per page.  Records carry both shifts.
@@ -39,6 +41,13 @@ inline constexpr size_t kFileSyncsMax = 8;
 // it, so that they do not hold up the others.
 inline constexpr uint64_t kInlineSealBytesMax = 64 << 20;
 inline constexpr size_t kVerifyBufferBytes = 256 << 10;
+// Read back by the scrubber each time the store is maintained, every 10 s: at most 1.6 MB/s, which
+// goes once through 100 GB in 17 hours and holds up a commit by a few hundredths of a second.
+inline constexpr uint64_t kScrubBytes = 16 << 20;
+// Records looked at meanwhile, some 20 us each.
+inline constexpr size_t kScrubSteps = 1024;
+// A round of the scrubber begins no sooner after the one before: disks are left to sleep.
+inline constexpr Duration kScrubRound = std::chrono::hours(24);
 // Culling frees down to the limit less this share, so that it is not done for each block.
 inline constexpr uint64_t kCullShare = 16;
 inline constexpr size_t kCullBatch = 256;

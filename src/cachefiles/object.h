@@ -91,8 +91,9 @@ class Object final : public Cookie {
   // False when it died meanwhile: what was recorded is to be removed again.
   bool committed(const CommitItem& item);
   void uncommitted(const CommitItem& item);
-  // Reads it all back; false when something was wrong (and has been dropped).
-  bool verify();
+  // Reads a part of it back; false when something was wrong (and has been dropped).
+  bool verify(ByteRange part, Waiting waiting);
+  bool verify() { return verify({0, key_.size_bytes}, Waiting::kDisk); }
   void set_recorded_use(int64_t seconds);
 
   // From any side: memory only.  Once; a second call gives nothing.
@@ -108,6 +109,8 @@ class Object final : public Cookie {
 
   // What the table finds an object by: identity and version.
   static std::string make_table_key(VolumeId volume, const CookieKey& key);
+  // With what the keys of all versions of one file begin.
+  static std::string make_table_prefix(VolumeId volume, const std::string& identity);
 
  private:
   // object_read.cc

@@ -18,6 +18,10 @@ FileStat stat_of(const struct ::stat& st) {
   return {static_cast<uint64_t>(st.st_size), static_cast<uint64_t>(st.st_blocks) * 512};
 }
 
+// RWF_DONTCACHE of Linux 6.14, which Debian 12's headers lack: what had to be read from the disk
+// does not stay in the page cache.
+constexpr int kDontCache = 0x80;
+
 class RealFile final : public DiskFile {
  public:
   explicit RealFile(UniqueFd fd) : fd_(std::move(fd)) {}
@@ -28,10 +32,15 @@ class RealFile final : public DiskFile {
     std::vector<iovec> rest(pieces.begin(), pieces.end());
     size_t done = 0;
     size_t first = 0;
+    int flags = waiting == Waiting::kDiskOnce ? kDontCache : 0;
     while (first < rest.size()) {
-      const ssize_t n = ::preadv(fd_.get(), &rest[first], static_cast<int>(rest.size() - first),
-                                 static_cast<off_t>(offset_bytes + done));
+      const ssize_t n = ::preadv2(fd_.get(), &rest[first], static_cast<int>(rest.size() - first),
+                                  static_cast<off_t>(offset_bytes + done), flags);
       if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && errno == EOPNOTSUPP && flags != 0) {  // an older kernel, or file system
+        flags = 0;
+        continue;
+      }
       if (n < 0) return Error::from_errno("cachefiles.read");
       if (n == 0) break;
       done += static_cast<size_t>(n);

@@ -41,6 +41,7 @@ CacheUsage Store::usage() const {
   usage.stored_blocks = counters_.stored_blocks.get();
   usage.culled_objects = counters_.culled_objects.get();
   usage.damaged_blocks = counters_.damaged_blocks.get();
+  usage.scrubbed_bytes = counters_.scrubbed_bytes.get();
   usage.disabled_objects = counters_.disabled_objects.get();
   usage.no_space = counters_.no_space.get();
   return usage;

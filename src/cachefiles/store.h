@@ -2,8 +2,9 @@
 // Store: the parts of the store on disk held together, and its writer's side.
 //
 // What each file has: store.cc what objects and readers need; store_commit.cc the grouped commit
-// and sealing; store_cull.cc limits, culling and what is removed; store_recover.cc open, recovery
-// and close.  CacheFiles (cache_files.h) is the face of it.
+// and sealing; store_scrub.cc reading back what is sealed; store_cull.cc limits, culling and what
+// is removed; store_recover.cc open, recovery and close.  CacheFiles (cache_files.h) is the face of
+// it.
 //
 // One at a time does what changes the index: whoever has the *turn*.  A commit that waits for its
 // turn is served by the one before it if that began late enough.  Nothing is locked meanwhile.
@@ -35,6 +36,7 @@ struct StoreCounters {
   telemetry::Counter culled_objects;
   telemetry::Counter damaged_blocks;
   telemetry::Counter damaged_records;
+  telemetry::Counter scrubbed_bytes;
   telemetry::Counter disabled_objects;
   telemetry::Counter no_space;
   telemetry::Counter rebuilt_indexes;
@@ -71,15 +73,26 @@ class Store {
   Result<void> commit();
   void discard(Object& object);
   void maintain();
+  // Reads back the next `bytes_max` of what is sealed; not in the turn.
+  void scrub(uint64_t bytes_max);
   Result<void> close();
   Result<void> list(const CacheFiles::ObjectSink& sink);
   Result<uint64_t> drop(const std::string& volume_key, const std::string& path);
+  Result<void> forget(VolumeId volume, const std::string& path, ForgetScope scope);
 
  private:
   class Turn;
   struct Buried {
     ObjectId object;
     uint64_t charged_bytes = 0;
+  };
+  // Where the scrubber is.
+  struct Scrub {
+    std::string place;          // a recency key; empty before the first round
+    uint64_t offset_bytes = 0;  // within the object of that key
+    MonoTime pause_until{};
+    MonoTime round_began{};
+    bool whole_round = false;  // it began with the first one
   };
   struct Found {
     ObjectId object;
@@ -108,6 +121,11 @@ class Store {
   void add_item(IndexBatch& batch, CommitItem& item);
   void add_meta(IndexBatch& batch, bool clean);
 
+  // store_scrub.cc
+  std::string scrub_start();
+  Ref<Object> next_to_scrub(std::string& place, size_t& steps);
+  Ref<Object> sealed_object(const std::string& object_key);
+
   // store_cull.cc
   [[nodiscard]] uint64_t checkpoint_bytes() const;
   void remove_doomed();
@@ -124,6 +142,8 @@ class Store {
   uint64_t cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds,
                     Mapped mapped);
   void remove_superseded();
+  Result<uint64_t> drop_tree_in_turn(const std::optional<VolumeId>& volume,
+                                     const std::string& path);
   void empty_graveyard();
 
   // store_recover.cc
@@ -170,6 +190,7 @@ class Store {
   std::set<std::string> changed_directories_ GUARDED_BY(mutex_);  // names went, not synced
   std::unordered_map<std::string, VolumeId> volumes_ GUARDED_BY(mutex_);
   uint32_t next_volume_ GUARDED_BY(mutex_) = 1;
+  Scrub scrub_ GUARDED_BY(mutex_);
 };
 
 }  // namespace netfs::cachefiles

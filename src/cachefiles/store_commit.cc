@@ -238,12 +238,12 @@ void Store::add_meta(IndexBatch& batch, bool clean) {
   batch.put(meta_key(), encode_meta(meta_key(), meta));
 }
 
-// Reads the whole object back; every page is compared with its checksum on the way.
-bool Object::verify() {
-  std::vector<std::byte> buffer(std::min<uint64_t>(kVerifyBufferBytes, key_.size_bytes));
-  for (uint64_t at = 0; at < key_.size_bytes; at += buffer.size()) {
-    const uint64_t length = std::min<uint64_t>(buffer.size(), key_.size_bytes - at);
-    if (!read(at, std::span(buffer).first(length), Waiting::kDisk).ok()) return false;
+// Every page is compared with its checksum on the way.
+bool Object::verify(ByteRange part, Waiting waiting) {
+  std::vector<std::byte> buffer(std::min<uint64_t>(kVerifyBufferBytes, part.length_bytes));
+  for (uint64_t at = part.offset_bytes; at < part.end_bytes(); at += buffer.size()) {
+    const uint64_t length = std::min<uint64_t>(buffer.size(), part.end_bytes() - at);
+    if (!read(at, std::span(buffer).first(length), waiting).ok()) return false;
   }
   return true;
 }

@@ -140,6 +140,58 @@ TEST_F(StoreFaultTest, DamageInAHandedOutFileEndsItsObject) {
   EXPECT_EQ(fresh->state(), ObjectState::kAbsent);
 }
 
+TEST_F(StoreFaultTest, ScrubberFindsWhatTheDiskLostThoughNobodyReadsIt) {
+  const std::string small = test_bytes(2, 100);
+  const Ref<Cookie> handed_out = store_->lookup("handed out", bytes_.size());
+  store_->seal(*handed_out, bytes_);
+  ASSERT_TRUE(handed_out->hand_out().ok());
+  disk_.flip(only_file(), (2 * kBlockBytes + 9) * 8);
+  std::set<std::string> known;
+  for (const std::string& file : disk_.files()) known.insert(file);
+  Ref<Cookie> sealed = store_->lookup("sealed", small.size());
+  store_->seal(*sealed, small);
+  for (const std::string& file : disk_.files()) {
+    if (file.starts_with("objects/") && !known.contains(file)) disk_.flip(file, 8);
+  }
+  sealed = nullptr;  // it need not be in use
+  // Twice: the first round begins somewhere in the middle.
+  for (int i = 0; i < 2; ++i) store_->writer().maintain();
+  EXPECT_EQ(handed_out->state(), ObjectState::kDead);
+  EXPECT_EQ(store_->lookup("sealed", small.size())->state(), ObjectState::kPartial);
+  EXPECT_EQ(store_->cache().usage().damaged_blocks, 2u);
+}
+
+TEST_F(StoreFaultTest, ScrubberReadsASoundObjectOnceADay) {
+  const Ref<Cookie> cookie = store_->lookup("a", bytes_.size());
+  store_->seal(*cookie, bytes_);
+  for (int i = 0; i < 5; ++i) store_->writer().maintain();
+  const uint64_t first = store_->cache().usage().scrubbed_bytes;
+  EXPECT_GE(first, bytes_.size());
+  EXPECT_LE(first, 2 * bytes_.size()) << "the round that began in the middle, and a whole one";
+  store_->clock().advance(std::chrono::hours(23));
+  store_->writer().maintain();
+  EXPECT_EQ(store_->cache().usage().scrubbed_bytes, first);
+  store_->clock().advance(std::chrono::hours(2));
+  store_->writer().maintain();
+  EXPECT_EQ(store_->cache().usage().scrubbed_bytes, first + bytes_.size());
+  EXPECT_EQ(cookie->state(), ObjectState::kSealed);
+}
+
+TEST_F(StoreFaultTest, ScrubberTakesALargeObjectInParts) {
+  const std::string large = test_bytes(3, kScrubBytes + 5 * kBlockBytes + 7);
+  const Ref<Cookie> cookie = store_->lookup("a", large.size());
+  store_->seal(*cookie, large);
+  disk_.flip(only_file(), (large.size() - 1) * 8);
+  store_->clock().advance(std::chrono::hours(1));
+  int turns = 0;
+  while (cookie->state() == ObjectState::kSealed && turns < 6) {
+    store_->writer().maintain();
+    ++turns;
+    EXPECT_LE(store_->cache().usage().scrubbed_bytes, turns * kScrubBytes);
+  }
+  EXPECT_EQ(cookie->state(), ObjectState::kPartial);
+}
+
 TEST_F(StoreFaultTest, ObjectThatDoesNotReadBackIsNotSealed) {
   const Ref<Cookie> cookie = store_->lookup("a", bytes_.size());
   ASSERT_TRUE(store_->put(*cookie, 0, bytes_).ok());

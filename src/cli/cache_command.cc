@@ -82,9 +82,11 @@ Result<json> work(const CacheArguments& arguments, const std::string& directory)
     const Result<daemon::Connection> connection =
         daemon::connect_owner(paths, within(kHelloTimeout));
     if (connection.ok()) {
-      const daemon::Response response = TRY(daemon::ask(
+      Result<daemon::Response> asked = daemon::ask(
           connection.value(),
-          {.verb = arguments.verb, .target = arguments.path, .all = arguments.all}, deadline));
+          {.verb = arguments.verb, .target = arguments.path, .all = arguments.all}, deadline);
+      if (asked.is_error(ECONNRESET)) continue;  // it ended at that moment
+      const daemon::Response response = TRY(std::move(asked));
       if (response.code != 0) return Error(response.code, kCommand, response.line);
       return daemon::parse_object(response.body);
     }

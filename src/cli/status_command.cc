@@ -1,5 +1,6 @@
 #include "cli/status_command.h"
 
+#include <cerrno>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -18,17 +19,24 @@ using nlohmann::json;
 constexpr const char* kCommand = "status";
 constexpr Duration kStatusTimeout = std::chrono::seconds(15);
 
+constexpr int kAskTimes = 3;
+
 // What one daemon says; null when the target is not its own.
 Result<json> ask_owner(const daemon::OwnerPaths& paths, const std::string& target) {
-  const std::optional<Result<daemon::Connection>> connection = reach(paths);
-  if (!connection) return json();
-  if (!connection->ok()) return connection->error();
-  const daemon::Response response =
-      TRY(daemon::ask(connection->value(), {.verb = daemon::Verb::kStatus, .target = target},
-                      Deadline::after(Clock::system(), kStatusTimeout)));
-  if (response.code == ENOENT) return json();
-  if (response.code != 0) return Error(response.code, kCommand, response.line);
-  return TRY(daemon::parse_object(response.body));
+  for (int attempt = 0; attempt < kAskTimes; ++attempt) {
+    const std::optional<Result<daemon::Connection>> connection = reach(paths);
+    if (!connection) return json();
+    if (!connection->ok()) return connection->error();
+    Result<daemon::Response> asked =
+        daemon::ask(connection->value(), {.verb = daemon::Verb::kStatus, .target = target},
+                    Deadline::after(Clock::system(), kStatusTimeout));
+    if (asked.is_error(ECONNRESET)) continue;  // it ended at that moment; its successor may answer
+    const daemon::Response response = TRY(std::move(asked));
+    if (response.code == ENOENT) return json();
+    if (response.code != 0) return Error(response.code, kCommand, response.line);
+    return TRY(daemon::parse_object(response.body));
+  }
+  return json();
 }
 
 void print(const json& answers, bool as_json, bool single) {

@@ -172,6 +172,9 @@ void Validator::sync(Context& context, const Instance& instance, const How& how,
   Acquisition a{.context = context, .instance = instance, .how = how, .ip = ip, .sync = true};
   state.prepare(a);
   if (!state.known(a)) state.learn(a);
+  if (state.orphaned.load(std::memory_order_relaxed)) {
+    state.check_orphan(context, instance, how, ip, Waiting::kForAll);
+  }
   state.deliver_from(context);
 }
 
@@ -180,12 +183,24 @@ void Validator::contended(Context& context, const Instance& instance) {
   if (!inside) return;
   context.waits_.store(context.waits_.load(std::memory_order_relaxed) + 1,
                        std::memory_order_relaxed);
+  State& state = this->state();
+  state.stands(context, context.adopted_);
   context.waiting_.store(&instance, std::memory_order_release);
+  if (!state.orphaned.load(std::memory_order_relaxed)) return;
+  const size_t at = State::find_held(context, instance);
+  if (at == 0) return;
+  const HeldLock& held = context.held_[at - 1];
+  const How how{.mode = held::mode(held.state.load(std::memory_order_relaxed))};
+  state.check_orphan(context, instance, how, held.ip, Waiting::kToTake);
+  state.deliver_from(context);
 }
 
 void Validator::acquired(Context& context, const Instance&) {
   const Inside inside;
-  if (inside) context.waiting_.store(nullptr, std::memory_order_release);
+  if (!inside) return;
+  // An exchange, so that nothing which it takes or gives up later is seen as if it still waited.
+  (void)context.waiting_.exchange(nullptr, std::memory_order_acq_rel);
+  state().stands(context, nullptr);
 }
 
 }  // namespace netfs::lockdep

@@ -26,6 +26,9 @@ class Arena {
   void release(void* block, size_t bytes);
   // All blocks at once.
   void free_all();
+  // Nobody allocates in between: around fork, so that the child's copy is whole.
+  void before_fork() { lock_.lock(); }
+  void after_fork() { lock_.unlock(); }
 
   [[nodiscard]] size_t mapped() const { return mapped_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool full() const { return full_.load(std::memory_order_relaxed); }

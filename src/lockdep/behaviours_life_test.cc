@@ -145,6 +145,26 @@ TEST(Life, AContextThatEndsWithLocksIsReportedWithTheirAcquisition) {
   EXPECT_TRUE(world.reports[0].context.is_thread);
 }
 
+TEST(Life, AContextThatEndsInAHandlerIsReportedForItsLocksOnly) {
+  World world;
+  Locks l;
+  {
+    Context nothing(world.validator, "nothing", ContextKind::kThread, 7);
+    world.validator.signal_enter(nothing, 10);
+  }
+  EXPECT_THAT(world.reports, IsEmpty());
+  {
+    Context below(world.validator, "below", ContextKind::kThread, 8);
+    world.validator.acquire(below, l.a, {}, 0x55);
+    world.validator.signal_enter(below, 10);
+  }
+  world.validator.deliver();  // what is found in a handler waits for an event outside of one
+  ASSERT_THAT(world.verdicts(ReportKind::kHeldAtExit), ElementsAre(Verdict::kProved));
+  const Report& report = world.reports[0];
+  EXPECT_EQ(report.classes[report.taking.class_index].name, "test.a");
+  EXPECT_THAT(report.taking.stack, ElementsAre(0x55));
+}
+
 TEST(Life, AClaimIsReportedOnlyWhenItIsNotTrue) {
   World world;
   Locks l;

@@ -162,6 +162,20 @@ TEST(Order, ATryAddsNoEdgeToItselfButHoldsLikeAnyOther) {
   EXPECT_THAT(world.reports, IsEmpty());
 }
 
+TEST(Order, AFailedTryLeavesNoTrace) {
+  World world;
+  Locks l;
+  Actor t1(world, "t1");
+  t1.take(l.a);
+  world.validator.acquire(t1.context, l.b, {.attempt = Attempt::kTry}, 0x10);
+  world.validator.acquire_failed(t1.context, l.b, 0x10);
+  EXPECT_FALSE(t1.context.holds(kB));
+  t1.take(l.c).drop_all();
+  EXPECT_FALSE(world.has_edge("test.b", "test.c"));
+  EXPECT_EQ(world.validator.edges().size(), 1U);
+  EXPECT_THAT(world.reports, IsEmpty());
+}
+
 TEST(Order, ATimedLockThatWasNotGotIsNotHeldAndItsCirclesAreOrderOnly) {
   World world;
   Locks l;
@@ -227,6 +241,42 @@ TEST(Order, LocksMayBeReleasedInAnyOrder) {
   EXPECT_TRUE(world.has_edge("test.c", "test.d"));
   EXPECT_FALSE(world.has_edge("test.a", "test.d"));
   EXPECT_THAT(world.reports, IsEmpty());
+}
+
+// 12. Hand over hand.
+TEST(Order, HandOverHandNeedsTwoContextsForItsTwoParts) {
+  World world;
+  Locks l;
+  Actor t1(world, "t1");
+  Actor t2(world, "t2");
+  const auto hand_over_hand = [&l](Actor& actor) {
+    actor.take(l.a).take(l.b).drop(l.a).take(l.c).drop_all();
+  };
+  hand_over_hand(t1);
+  t2.take(l.c).take(l.a).drop_all();
+  ASSERT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kOrderOnly));
+  Actor t3(world, "t3");
+  hand_over_hand(t3);
+  EXPECT_THAT(world.verdicts(ReportKind::kCircular),
+              ElementsAre(Verdict::kOrderOnly, Verdict::kLikely));
+}
+
+TEST(Order, HandOverHandByTwoContextsBeforeTheCircleClosesIsLikelyAtOnce) {
+  World world;
+  Locks l;
+  for (const char* name : {"t1", "t3"}) {
+    Actor(world, name).take(l.a).take(l.b).drop(l.a).take(l.c).drop_all();
+  }
+  Actor(world, "t2").take(l.c).take(l.a).drop_all();
+  EXPECT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
+}
+
+TEST(Order, ThreeNestedLocksNeedOneContextOnly) {
+  World world;
+  Locks l;
+  Actor(world, "t1").take(l.a).take(l.b).take(l.c).drop_all();
+  Actor(world, "t2").take(l.c).take(l.a).drop_all();
+  EXPECT_THAT(world.verdicts(ReportKind::kCircular), ElementsAre(Verdict::kLikely));
 }
 
 }  // namespace

@@ -116,6 +116,26 @@ TEST(Signals, TheMasksOfTwoSignalsDoNotMix) {
   EXPECT_THAT(world.reports, IsEmpty());
 }
 
+TEST(Signals, EachSignalOfALockIsReportedUnderItsOwnName) {
+  World world;
+  Locks l;
+  Actor t1(world, "t1");
+  t1.take(l.a).drop_all();
+  {
+    const Handler handler(world, t1, SIGUSR1);
+    t1.take(l.a).drop(l.a);
+  }
+  t1.take(l.a);
+  {
+    const Handler handler(world, t1, SIGUSR2);
+    t1.take(l.a).drop(l.a);
+  }
+  ASSERT_THAT(world.verdicts(ReportKind::kInconsistentState),
+              ElementsAre(Verdict::kLikely, Verdict::kProved));
+  EXPECT_EQ(world.reports[0].signal, SIGUSR1);
+  EXPECT_EQ(world.reports[1].signal, SIGUSR2) << "its handler interrupted the holder";
+}
+
 TEST(Signals, APathFromTheHandlersLockToAnUnblockedOneIsReportedInAnyOrderOfEvents) {
   int order[] = {0, 1, 2};
   do {

@@ -8,6 +8,7 @@
 // has the circle judged again.
 
 #include <algorithm>
+#include <utility>
 
 #include "lockdep/hash.h"
 #include "lockdep/state.h"
@@ -92,14 +93,16 @@ Verdict State::report_circle(Circle& circle, uint32_t edge, Acquisition* a) {
   Judgement judgement;
   judge.judge(circle.edges, circle.count, judgement);
   FoundList<FoundContext> waiting{};
-  if (a != nullptr) {
+  if (a != nullptr && a->how.attempt == Attempt::kBlocking) {
     const SpinGuard guard(registry);
+    const Adopt* const before = std::exchange(a->context.standing_, a->context.adopted_);
     if (waits_in_circle(a->context, a->instance, a->how.mode)) {
       waiting = list_waiting(a->context);
       judgement.verdict = Verdict::kProved;
       judgement.reason.clear();
       judgement.reason << "the contexts wait for each other now";
     }
+    a->context.standing_ = before;
   }
   const Verdict verdict = judgement.verdict;
   circle.verdict = verdict;

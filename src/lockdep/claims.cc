@@ -111,9 +111,11 @@ void State::report_freed(Context& context, size_t index, uintptr_t from, uintptr
 
 void Validator::memory_freed(Context& context, const void* from, const void* to, uintptr_t ip) {
   const Inside inside;
-  if (!inside || context.depth() == 0) return;
+  if (!inside) return;
   const auto begin = reinterpret_cast<uintptr_t>(from);
   const auto end = reinterpret_cast<uintptr_t>(to);
+  State::forget_orphans(state_.load(std::memory_order_acquire), begin, end);
+  if (context.depth() == 0) return;
   for (size_t i = context.depth(); i > 0; --i) {
     const auto address =
         reinterpret_cast<uintptr_t>(context.held_[i - 1].instance.load(std::memory_order_relaxed));
@@ -125,20 +127,24 @@ void Validator::memory_freed(Context& context, const void* from, const void* to,
 
 void Validator::destroy(Context& context, const Instance& instance, uintptr_t ip) {
   const Inside inside;
-  if (!inside || context.depth() == 0) return;
+  if (!inside) return;
+  const auto address = reinterpret_cast<uintptr_t>(&instance);
+  State::forget_orphans(state_.load(std::memory_order_acquire), address, address + sizeof instance);
+  if (context.depth() == 0) return;
   const size_t at = State::find_held(context, instance);
   if (at == 0) return;
-  const auto address = reinterpret_cast<uintptr_t>(&instance);
   state().report_freed(context, at - 1, address, address + sizeof instance, ip, "it is destroyed");
   state().deliver_from(context);
 }
 
 void Validator::init(Context& context, const Instance& instance, uintptr_t ip) {
   const Inside inside;
-  if (!inside || context.depth() == 0) return;
+  if (!inside) return;
+  const auto address = reinterpret_cast<uintptr_t>(&instance);
+  State::forget_orphans(state_.load(std::memory_order_acquire), address, address + sizeof instance);
+  if (context.depth() == 0) return;
   const size_t at = State::find_held(context, instance);
   if (at == 0) return;
-  const auto address = reinterpret_cast<uintptr_t>(&instance);
   state().report_freed(context, at - 1, address, address + sizeof instance, ip, "it is made anew");
   state().deliver_from(context);
 }
@@ -148,7 +154,13 @@ void State::report_ends(Context& context, const char* boundary, uintptr_t ip) {
   size_t count = 0;
   capture(ip, frames, &count);
   const SpinGuard guard(lock);
-  const size_t innermost = context.depth() - 1;
+  size_t innermost = context.depth();
+  const auto is_marker = [&context](size_t index) {  // of a handler
+    return (context.held_[index].state.load(std::memory_order_relaxed) & held::kHandler) != 0;
+  };
+  while (innermost > 0 && is_marker(innermost - 1)) --innermost;
+  if (innermost == 0) return;
+  --innermost;
   const uint32_t id =
       held::class_id(context.held_[innermost].state.load(std::memory_order_relaxed));
   uint64_t where = 0;

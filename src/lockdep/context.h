@@ -84,11 +84,14 @@ class Context {
   std::atomic<uint64_t> acquires_{0};
   std::atomic<const Instance*> waiting_{nullptr};  // for a real wait: see Validator::contended
   std::atomic<uint64_t> waits_{0};                 // how many waits began
-  uint32_t lost_ = 0;                              // held, but there was no memory to say so
-  Mode wait_mode_ = Mode::kWrite;                  // how the mutex of a condition wait was held
+  // adopted_ while it waits; under the validator's `registry`.
+  const Adopt* standing_ = nullptr;
+  uint32_t lost_ = 0;              // held, but there was no memory to say so
+  Mode wait_mode_ = Mode::kWrite;  // how the mutex of a condition wait was held
   uint8_t wait_subclass_ = 0;
   Validator& validator_;
   uint64_t id_;
+  bool listed_ = false;          // false once its thread was left behind by a fork
   Context* previous_ = nullptr;  // in the validator's list
   Context* next_ = nullptr;
   uint32_t scan_ = 0;  // the search for circular waits that last came here

@@ -61,6 +61,7 @@ Report make_report(const Finding& finding, const StackDepot& stacks) {
   report.context = Maker::context(finding.context);
   report.taking = maker.lock(finding.taking);
   if (finding.holding.lock_class.name != nullptr) report.holding = maker.lock(finding.holding);
+  if (finding.holder.name != nullptr) report.holder = Maker::context(finding.holder);
   for (uint32_t i = 0; i < finding.chain.count; ++i) {
     const FoundEdge& found = finding.chain.items[i];
     ReportedEdge edge{.from = maker.lock(found.from),

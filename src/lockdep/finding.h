@@ -63,7 +63,8 @@ struct Finding {
   bool joined = false;
   FoundContext context{};
   FoundLock taking{};
-  FoundLock holding{};  // lock_class.name is null where there is none
+  FoundLock holding{};    // lock_class.name is null where there is none
+  FoundContext holder{};  // of `holding`; name is null where it is not said
   FoundList<FoundEdge> chain{};
   FoundList<FoundLock> held{};
   FoundList<FoundContext> waiting{};

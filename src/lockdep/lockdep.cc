@@ -65,4 +65,16 @@ Segment thread_ends() {
   return t_context == nullptr ? 0 : process().publish(*t_context);
 }
 
+void before_fork() {
+  process().before_fork();
+}
+
+void after_fork_in_parent() {
+  process().after_fork_in_parent();
+}
+
+void after_fork_in_child() {
+  process().after_fork_in_child(t_context, static_cast<uint64_t>(::gettid()));
+}
+
 }  // namespace netfs::lockdep

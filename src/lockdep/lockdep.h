@@ -34,6 +34,11 @@ void thread_begins(const char* name, Segment created);
 // What the joiner observes; the thread's last event.
 Segment thread_ends();
 
+// For pthread_atfork: Validator::before_fork and so on, of the process-wide one and this thread.
+void before_fork();
+void after_fork_in_parent();
+void after_fork_in_child();
+
 inline void acquire(const Instance& instance, const How& how, uintptr_t ip) {
   if (Context* context = this_context()) process().acquire(*context, instance, how, ip);
 }

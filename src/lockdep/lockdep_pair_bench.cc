@@ -50,7 +50,7 @@ void pairs(benchmark::State& state) {
   }
   state.counters["pair"] =
       benchmark::Counter(static_cast<double>(depth) * static_cast<double>(state.iterations()),
-                         benchmark::Counter::kAvgThreadsRate | benchmark::Counter::kInvert);
+                         benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 BENCHMARK(pairs<Bare>)->Arg(1)->Arg(4)->Arg(16)->Threads(1)->Threads(2)->Threads(8);

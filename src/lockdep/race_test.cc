@@ -1,14 +1,18 @@
 // Many threads at one validator, real signal handlers, a million locks.
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <sys/time.h>
 #include <thread>
+#include <unistd.h>
 
 #include "lockdep/lockdep.h"
 #include "lockdep/spin_lock.h"
@@ -89,6 +93,54 @@ TEST(Race, ThreadsThatLearnReadForgetAndScanAtOnceAgreeOnTheOrders) {
   EXPECT_EQ(world.validator.statistics().contexts, 0U);
 }
 
+// A scan reads one context after the other while they go on: what it saw at different moments is
+// no circle.  One takes first and second together, the other each alone, so there is never one.
+TEST(Race, AScanTakesNoWaitsOfDifferentMomentsForACircle) {
+  struct Shared : SharedWorld {
+    std::mutex real[2];
+    std::atomic<bool> stop{false};
+    void take(Context& context, int which) {
+      validator.acquire(context, locks[which], {}, 1);
+      if (real[which].try_lock()) return;
+      validator.contended(context, locks[which]);
+      real[which].lock();
+      validator.acquired(context, locks[which]);
+    }
+    void drop(Context& context, int which) {
+      validator.release(context, locks[which], 1);
+      real[which].unlock();
+    }
+  } world;
+  Context both(world.validator, "both", ContextKind::kThread);
+  Context each(world.validator, "each", ContextKind::kThread);
+  // The scan passes these between the two, which gives them time.
+  std::vector<std::unique_ptr<Context>> idle;
+  for (int i = 0; i < 500; ++i) idle.push_back(std::make_unique<Context>(world.validator, "idle"));
+  std::thread one([&] {
+    while (!world.stop) {
+      world.take(both, 0);
+      world.take(both, 1);
+      world.drop(both, 1);
+      world.drop(both, 0);
+    }
+  });
+  std::thread other([&] {
+    while (!world.stop) {
+      for (const int which : {0, 1}) {
+        world.take(each, which);
+        world.drop(each, which);
+      }
+    }
+  });
+  size_t stuck = 0;
+  for (int i = 0; i < 20'000; ++i) stuck += world.validator.scan_waits();
+  world.stop = true;
+  one.join();
+  other.join();
+  EXPECT_EQ(stuck, 0U);
+  EXPECT_EQ(world.reports.size(), 0U);
+}
+
 TEST(Race, SixtyFourThreadsWithTheSameBugGiveOneReport) {
   SharedWorld world;
   run_threads(
@@ -156,6 +208,65 @@ TEST(Process, AThreadThatEndsWithALockIsReportedWithItsName) {
   EXPECT_EQ(process_reports()[0].kind, ReportKind::kHeldAtExit);
   EXPECT_EQ(process_reports()[0].context.name, "leaver");
   EXPECT_THAT(process_reports()[0].taking.stack, ElementsAre(0x42));
+}
+
+TEST(Process, AThreadThatExitsOrIsCancelledInItsMiddleIsReportedAsWell) {
+  watch_process();
+  process_reports().clear();
+  using Body = void* (*)(void*);
+  const Body exits = [](void*) -> void* {
+    acquire(locks[5], {}, 0x43);
+    ::pthread_exit(nullptr);
+  };
+  const Body is_cancelled = [](void*) -> void* {
+    acquire(locks[6], {}, 0x44);
+    ::pthread_cancel(::pthread_self());
+    ::pthread_testcancel();
+    return nullptr;
+  };
+  for (const Body body : {exits, is_cancelled}) {
+    pthread_t thread{};
+    ASSERT_EQ(::pthread_create(&thread, nullptr, body, nullptr), 0);
+    ASSERT_EQ(::pthread_join(thread, nullptr), 0);
+  }
+  ASSERT_EQ(process_reports().size(), 2U);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(process_reports()[i].kind, ReportKind::kHeldAtExit);
+    EXPECT_THAT(process_reports()[i].taking.stack, ElementsAre(0x43 + i));
+  }
+}
+
+// exit() ends the thread's context before it calls these.
+TEST(Process, LocksTakenWhenTheProgramHasEndedAreIgnored) {
+  const auto ends = [] {
+    watch_process();
+    process_reports().clear();
+    acquire(locks[0], {}, 1);
+    release(locks[0], 1);
+    std::atexit([] {
+      acquire(locks[1], {}, 1);
+      acquire(locks[0], {}, 1);
+      acquire(locks[0], {}, 1);
+      release(locks[3], 1);
+      ::_exit(this_context() == nullptr && process_reports().empty() ? 0 : 1);
+    });
+    std::exit(2);
+  };
+  EXPECT_EXIT(ends(), testing::ExitedWithCode(0), "");
+}
+
+TEST(Process, EventsLeaveErrnoAlone) {
+  watch_process();
+  DynamicKey outer_key(process(), "errno outer");
+  DynamicKey inner_key(process(), "errno inner");
+  const Instance outer(outer_key);
+  const Instance inner(inner_key);
+  errno = EXDEV;
+  acquire(outer, {}, 1);
+  acquire(inner, {}, 1);
+  release(inner, 1);
+  release(outer, 1);
+  EXPECT_EQ(errno, EXDEV);
 }
 
 std::atomic<int> handled{0};

@@ -18,7 +18,7 @@ size_t State::held_count(const Context& context) {
 size_t State::find_held(const Context& context, const Instance& instance) {
   const HeldLock* held = context.held_.load(std::memory_order_relaxed);
   for (size_t i = context.depth(); i > 0; --i) {
-    if (held[i - 1].instance.load(std::memory_order_relaxed) == &instance) return i;
+    if (held[i - 1].instance.load(std::memory_order_acquire) == &instance) return i;
   }
   return 0;
 }

@@ -38,6 +38,7 @@ enum class ReportKind : uint8_t {
   kInvalidWait,        // Invalid wait context
   kHeldAtExit,         // a context ended, or came to a boundary, with locks held
   kAssertion,          // an assertion held / not held / pinned failed
+  kOrphaned,           // lock held by thread that does not exist in child: fork did not copy it
 };
 
 // Return addresses, innermost first; empty where no stack was kept.
@@ -47,7 +48,7 @@ struct ReportedClass {
   std::string name;
   unsigned version = 1;   // `#2`, `#3` where several keys share a name; 1 is not printed
   unsigned subclass = 0;  // `/1` ..; 0 is not printed
-  std::string usage;      // the kernel's usage characters, such as ".+.."
+  std::string usage;      // the kernel's characters, one pair for all signals, such as "+."
   unsigned wait_outer = 0;
   unsigned wait_inner = 0;
 };
@@ -61,7 +62,7 @@ struct ReportedContext {
 
 struct ReportedLock {
   uint32_t class_index = 0;  // in Report::classes
-  uint64_t address = 0;      // the lock's; 0 for a pseudo-lock without one
+  uint64_t address = 0;      // the lock's, or the pseudo-lock's; 0 where an order was declared
   Mode mode = Mode::kWrite;
   bool trylock = false;
   bool sync = false;  // a wait on a lock-like map: nothing is held afterwards
@@ -88,13 +89,14 @@ struct Report {
   bool joined = false;
 
   std::vector<ReportedClass> classes;
-  ReportedContext context;              // who came upon it
-  ReportedLock taking;                  // the lock to be taken, released, freed or asserted
-  std::optional<ReportedLock> holding;  // the held one that conflicts
-  std::vector<ReportedEdge> chain;      // see above; for kUnsafeOrder and kInversion: from the safe
-                                        // lock to the unsafe one
-  std::vector<ReportedLock> held;       // all that the context holds, outermost first
-  Stack stack;                          // where it was found
+  ReportedContext context;                // who came upon it
+  ReportedLock taking;                    // the lock to be taken, released, freed or asserted
+  std::optional<ReportedLock> holding;    // the held one that conflicts
+  std::optional<ReportedContext> holder;  // kOrphaned: the thread that held `holding`, as it was
+  std::vector<ReportedEdge> chain;  // see above; for kUnsafeOrder and kInversion: from the safe
+                                    // lock to the unsafe one
+  std::vector<ReportedLock> held;   // all that the context holds, outermost first
+  Stack stack;                      // where it was found
   std::vector<ReportedContext> waiting;  // kProved circles: who waits, in the order of the chain
 
   // kInconsistentState, kUnsafeOrder, kInversion.

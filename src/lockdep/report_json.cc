@@ -44,6 +44,12 @@ class Writer {
       json_.key("holding");
       json_.null();
     }
+    if (report_.holder) {
+      context("holder", *report_.holder);
+    } else {
+      json_.key("holder");
+      json_.null();
+    }
     chain();
     locks("held", report_.held);
     stack("stack", report_.stack);

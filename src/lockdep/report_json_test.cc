@@ -139,7 +139,7 @@ TEST(ReportJson, WhatAKindLacksIsNull) {
   Report report = sample_report(ReportKind::kBadUnlock, symbolizer);
   report.holding.reset();
   const json page = json::parse(report_json(report, symbolizer, {}));
-  for (const char* key : {"holding", "safe_class", "unsafe_class", "compare_result"}) {
+  for (const char* key : {"holding", "holder", "safe_class", "unsafe_class", "compare_result"}) {
     EXPECT_TRUE(page.at(key).is_null()) << key;
   }
   EXPECT_EQ(page.at("chain"), json::array());

@@ -76,6 +76,23 @@ void write_assertion(ReportPage& page) {
   page.backtrace();
 }
 
+void write_orphaned(ReportPage& page) {
+  const Report& report = page.report();
+  page.header(57);
+  page.who(report.taking.sync ? "is waiting for all that hold:" : "is trying to acquire lock:");
+  page.lock(report.taking);
+  if (report.holding && report.holder) {
+    page.blank();
+    page.line("which " + context_text(*report.holder) + " held, a thread that fork did not copy:");
+    page.lock(*report.holding);
+    page.line(" taken at:");
+    page.stack(report.holding->stack, 3);
+  }
+  page.other_info();
+  page.held_locks();
+  page.backtrace();
+}
+
 void write_kind(ReportPage& page) {
   switch (page.report().kind) {
     case ReportKind::kCircular:
@@ -100,6 +117,8 @@ void write_kind(ReportPage& page) {
       return write_held_at_exit(page);
     case ReportKind::kAssertion:
       return write_assertion(page);
+    case ReportKind::kOrphaned:
+      return write_orphaned(page);
   }
 }
 

@@ -253,6 +253,43 @@ to silence it: assertion "b"
 )");
 }
 
+TEST(ReportText, AnOrphanedLockPageNamesTheThreadThatHeldIt) {
+  FakeSymbolizer symbolizer;
+  Report report = sample_report(ReportKind::kOrphaned, symbolizer);
+  report.holding = report.taking;
+  report.holding->stack = symbolizer.stack({"hold+0x8/0x20", "run+0x1/0x10"});
+  report.holder = {.name = "worker", .id = 65001};
+  EXPECT_EQ(report_text(report, symbolizer, sample_options()),
+            R"(lockdep: PROVED: lock held by thread that does not exist in child: b
+
+=========================================================
+WARNING: lock held by thread that does not exist in child
+holetest 0.1.0 build-id 4f1c8e02a9b3c5d7
+---------------------------------------------------------
+holetest/65517 is trying to acquire lock:
+00007ffd00002000 (b){....}-{4:4}, at: work+0x20/0x60
+
+which worker/65001 held, a thread that fork did not copy:
+00007ffd00002000 (b){....}-{4:4}, at: hold+0x8/0x20
+ taken at:
+   hold+0x8/0x20
+   run+0x1/0x10
+
+other info that might help us debug this:
+1 lock held by holetest/65517:
+ #0: 00007ffd00001000 (a){....}-{4:4}, at: main+0x10/0x80
+
+stack backtrace:
+PID: 65500 TID: 65517 Comm: holetest holetest 0.1.0 build-id 4f1c8e02a9b3c5d7
+Call Trace:
+ work+0x20/0x60
+ main+0x30/0x80
+
+verdict: PROVED: needs nobody else
+to silence it: orphaned "b"
+)");
+}
+
 TEST(ReportText, ColourIsForATerminalOnly) {
   FakeSymbolizer symbolizer;
   const Report report = sample_report(ReportKind::kBadUnlock, symbolizer);

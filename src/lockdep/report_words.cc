@@ -28,6 +28,8 @@ std::string_view kind_word(ReportKind kind) {
       return "held-at-exit";
     case ReportKind::kAssertion:
       return "assertion";
+    case ReportKind::kOrphaned:
+      return "orphaned";
   }
   return "unknown";
 }
@@ -59,6 +61,8 @@ std::string kind_title(const Report& report) {
       return "lock held at " + printable(report.message) + "!";
     case ReportKind::kAssertion:
       return "lock assertion failed";
+    case ReportKind::kOrphaned:
+      return "lock held by thread that does not exist in child";
   }
   return "unknown";
 }

@@ -62,6 +62,7 @@ void State::reset() {
   arena.free_all();
   learnt = Learnt();
   pending.store(false, std::memory_order_relaxed);
+  orphaned.store(false, std::memory_order_relaxed);
   validator.epoch_.store(next_epoch.fetch_add(1, std::memory_order_relaxed),
                          std::memory_order_relaxed);
   const SpinGuard contexts_guard(registry);
@@ -78,11 +79,14 @@ void State::enlist(Context& context) {
   context.next_ = contexts;
   if (contexts != nullptr) contexts->previous_ = &context;
   contexts = &context;
+  context.listed_ = true;
   ++context_count;
 }
 
 void State::delist(Context& context) {
   const SpinGuard guard(registry);
+  if (!context.listed_) return;
+  context.listed_ = false;
   (context.previous_ != nullptr ? context.previous_->next_ : contexts) = context.next_;
   if (context.next_ != nullptr) context.next_->previous_ = context.previous_;
   --context_count;
@@ -92,7 +96,7 @@ void State::delist(Context& context) {
   if ((living & ~kTwins) > 1) (void)births.set(context_arena, context.role_, living - 1);
 }
 
-// Each finding is taken out under the lock, made a report without it, and freed with it again.
+// Each finding is taken out under the lock, and made a report and freed without it.
 void State::deliver_all() {
   for (;;) {
     Finding* finding = nullptr;
@@ -122,29 +126,6 @@ void State::deliver_from(const Context& context) {
 void Validator::deliver() {
   const Inside inside;
   if (inside) state().deliver_all();
-}
-
-void Validator::before_fork() {
-  ++t_inside;
-  state().lock.lock();
-  state().registry.lock();
-}
-
-void Validator::after_fork_in_parent() {
-  state().registry.unlock();
-  state().lock.unlock();
-  --t_inside;
-}
-
-void Validator::after_fork_in_child(Context* survivor) {
-  State& state = this->state();
-  state.contexts = survivor;
-  state.context_count = survivor != nullptr ? 1 : 0;
-  if (survivor != nullptr) {
-    survivor->previous_ = nullptr;
-    survivor->next_ = nullptr;
-  }
-  after_fork_in_parent();
 }
 
 }  // namespace netfs::lockdep

@@ -12,6 +12,7 @@
 //   usage.cc     signals (check_irq_usage), wait types (check_wait_context)
 //   signals.cc   handlers begin and end, signals are blocked
 //   waits.cc     circular waits that are real
+//   fork.cc      what a fork keeps, and locks whose holders it did not copy
 //   claims.cc    assertions, pins, freed memory, ends
 //   describe.cc  what a finding says
 //   saved_seed.cc, saved_take.cc  what other runs did, and what they are told
@@ -70,6 +71,14 @@ struct Circle {
   uint32_t edges[];  // the closing one first
 };
 
+// A lock that was held by a thread which a fork did not copy.
+struct Orphan {
+  Orphan* next;
+  const Instance* instance;
+  FoundLock lock;
+  FoundContext holder;
+};
+
 // One acquisition on its way.
 struct Acquisition {
   Context& context;
@@ -99,6 +108,9 @@ struct UsageEvent {
 // Which of the two that conflict: taken in a handler, or held with its signal unblocked.
 enum class StateOf : uint8_t { kHandler, kHolder };
 
+// How somebody waits: for a lock, or for all that hold it (Validator::sync).
+enum class Waiting : uint8_t { kToTake, kForAll };
+
 enum class SameClass : uint8_t { kFine, kNested };
 
 struct State {
@@ -124,6 +136,7 @@ struct State {
     KeyMap circles;                  // hash -> verdict + 1
     KeyMap reported;                 // what else was reported, hash -> verdict + 1
     Circle* open = nullptr;
+    Orphan* orphans = nullptr;
     Finding* first = nullptr;  // to be delivered
     Finding* last = nullptr;
     uint64_t misses = 0;
@@ -216,12 +229,42 @@ struct State {
                     const char* how);
   void report_ends(Context& context, const char* boundary, uintptr_t ip);
 
+  // fork.cc
+  void orphan_locks(const Context& gone);
+  // The locks in [from, to) are no more, or new ones.
+  void drop_orphans(uintptr_t from, uintptr_t to);
+  // `context` is about to wait for `instance`: reports it if its holder is not there.
+  void check_orphan(Context& context, const Instance& instance, const How& how, uintptr_t ip,
+                    Waiting waiting);
+  static void forget_orphans(State* state, uintptr_t from, uintptr_t to) {
+    if (state == nullptr || !state->orphaned.load(std::memory_order_relaxed)) return;
+    state->drop_orphans(from, to);
+  }
+  bool has_new_holder(const Context& context, const Orphan& orphan);
+
   // waits.cc
+  // What `context` has adopted as long as it waits, for a scan to follow.
+  void stands(Context& context, const Adopt* adopted) {
+    if (context.standing_ == adopted) return;
+    const SpinGuard guard(registry);
+    context.standing_ = adopted;
+  }
+  // A lock that is held, and by whom; no owner: none is.
+  struct Hold {
+    const Context* owner = nullptr;
+    size_t index = 0;
+    uint64_t state = 0;
+  };
+  // Where `context`, or what it stands with, holds `instance`.
+  static Hold find_kept(const Context& context, const Instance& instance);
+  static Hold find_wanted(const Context& context);
   // Whether `start`, if it waits for `instance`, waits for itself.  Under `registry` as well.
   bool waits_in_circle(Context& start, const Instance& instance, Mode mode);
-  bool keeps_waiting(Context& other, const Context& start, const Context& first,
-                     const Instance& wanted, Mode mode);
+  bool keeps_waiting(const Context& other, const Context& start, const Context& first,
+                     const Instance& wanted, Mode mode) const;
   [[nodiscard]] static bool still_waits(const Context& start);
+  // Whether `context` has been in one wait since scan_waits_ was set.
+  [[nodiscard]] static bool in_that_wait(const Context& context);
   // After waits_in_circle, under the same hold of `registry`.
   FoundList<FoundContext> list_waiting(const Context& start);
   void emit_waits(Context& start);
@@ -264,7 +307,8 @@ struct State {
   size_t context_count = 0;
   uint32_t scan_generation = 0;
   std::atomic<uint32_t> next_serial{1};
-  std::atomic<bool> pending{false};  // findings are to be delivered
+  std::atomic<bool> pending{false};   // findings are to be delivered
+  std::atomic<bool> orphaned{false};  // Learnt::orphans is not empty
   uint64_t next_number = 1;
   Learnt learnt;
 };

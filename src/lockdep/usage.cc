@@ -96,45 +96,47 @@ void State::mark_handled(const UsageEvent& event, uint64_t signals) {
   check_signal_paths(ReportKind::kInversion, event);
 }
 
+// Each signal of a class is reported for itself.
 void State::check_state(const UsageEvent& event, StateOf newer) {
   ClassRecord& found = record(event.class_id);
   const Usage& usage = found.usage;
-  const uint64_t signals = conflict(usage);
-  if (signals == 0) return;
-  const int signal = first_signal(signals);
-  // Interrupted while it holds this very lock: it waits for itself.
-  const bool now = newer == StateOf::kHandler && event.instance != nullptr &&
-                   find_held(event.context, *event.instance) != 0;
-  const Verdict verdict = now ? Verdict::kProved : Verdict::kLikely;
-  if (!first_time(ReportKind::kInconsistentState, found.serial, static_cast<uint64_t>(signal),
-                  verdict)) {
-    return;
+  for (uint64_t left = conflict(usage); left != 0; left &= left - 1) {
+    const int signal = first_signal(left);
+    // Interrupted by this signal while it holds this very lock: it waits for itself.
+    const bool now = newer == StateOf::kHandler && event.instance != nullptr &&
+                     (event.context.handling_ >> (signal - 1) & 1) != 0 &&
+                     find_held(event.context, *event.instance) != 0;
+    const Verdict verdict = now ? Verdict::kProved : Verdict::kLikely;
+    if (!first_time(ReportKind::kInconsistentState, found.serial, static_cast<uint64_t>(signal),
+                    verdict)) {
+      continue;
+    }
+    Finding* finding = begin(ReportKind::kInconsistentState, verdict, &event.context);
+    if (finding == nullptr) return;
+    finding->reason << (now ? "the handler interrupted the holder of this lock"
+                            : "the handler may interrupt a holder");
+    finding->signal = signal;
+    const bool handler_is_new = newer == StateOf::kHandler;
+    const bool writes = (usage.held_write >> (signal - 1) & 1) != 0;
+    const bool in_write = (usage.in_write >> (signal - 1) & 1) != 0;
+    put_handler_state(handler_is_new ? finding->new_state : finding->old_state, signal,
+                      usage.in_write);
+    put_holder_state(handler_is_new ? finding->old_state : finding->new_state, signal,
+                     usage.held_write);
+    const uint32_t in_stack = in_write ? usage.in_write_stack : usage.in_read_stack;
+    const uint32_t held_stack = writes ? usage.held_write_stack : usage.held_read_stack;
+    finding->old_state_stack = handler_is_new ? held_stack : in_stack;
+    finding->unsafe_state_stack = held_stack;
+    finding->stack = event.stack;
+    finding->safe_class = view(event.class_id);
+    finding->unsafe_class = view(event.class_id);
+    finding->taking = {.lock_class = view(event.class_id),
+                       .address = reinterpret_cast<uintptr_t>(event.instance),
+                       .ip = event.ip,
+                       .stack = event.stack,
+                       .mode = event.mode};
+    add(finding);
   }
-  Finding* finding = begin(ReportKind::kInconsistentState, verdict, &event.context);
-  if (finding == nullptr) return;
-  finding->reason << (now ? "the handler interrupted the holder of this lock"
-                          : "the handler may interrupt a holder");
-  finding->signal = signal;
-  const bool handler_is_new = newer == StateOf::kHandler;
-  const bool writes = (usage.held_write >> (signal - 1) & 1) != 0;
-  const bool in_write = (usage.in_write >> (signal - 1) & 1) != 0;
-  put_handler_state(handler_is_new ? finding->new_state : finding->old_state, signal,
-                    usage.in_write);
-  put_holder_state(handler_is_new ? finding->old_state : finding->new_state, signal,
-                   usage.held_write);
-  const uint32_t in_stack = in_write ? usage.in_write_stack : usage.in_read_stack;
-  const uint32_t held_stack = writes ? usage.held_write_stack : usage.held_read_stack;
-  finding->old_state_stack = handler_is_new ? held_stack : in_stack;
-  finding->unsafe_state_stack = held_stack;
-  finding->stack = event.stack;
-  finding->safe_class = view(event.class_id);
-  finding->unsafe_class = view(event.class_id);
-  finding->taking = {.lock_class = view(event.class_id),
-                     .address = reinterpret_cast<uintptr_t>(event.instance),
-                     .ip = event.ip,
-                     .stack = event.stack,
-                     .mode = event.mode};
-  add(finding);
 }
 
 void State::check_signal_paths(ReportKind kind, const UsageEvent& event) {

@@ -195,6 +195,7 @@ class Validator {
   // The context is a thread that the code at `site` made: it has the role of all that are made
   // there.  Before its first lock; the creator's address, not that of a library's thread wrapper.
   void born(Context& context, uintptr_t site);
+
   // --- For those who guess classes, and whose Instances do not lie in the locks.
   // What the context itself holds, innermost first; returns how many were written.
   static size_t held(const Context& context, const Instance** out, size_t max);
@@ -235,10 +236,15 @@ class Validator {
   // Reports the circles of what was seeded, whether or not this run does any of it.
   void check_seeded();
 
-  // Around fork: keeps the tables whole.  In the child the other threads' contexts are no more.
+  // --- Around fork, on the forking thread; not from a handler that may have interrupted an event.
+  // Nothing is learnt in between, so that the child gets whole tables: all that was learnt.
   void before_fork();
   void after_fork_in_parent();
-  void after_fork_in_child(Context* survivor);
+  // `survivor` is the forking thread's context (null: it has none) and holds what it held; `id` is
+  // the thread's new one (0: unchanged).  Contexts of kind kThread but for that are no more, and
+  // what they held is orphaned: whoever waits for such a lock (contended, sync) is reported, and
+  // nobody else.  Contexts of kind kWork live on.
+  void after_fork_in_child(Context* survivor, uint64_t id = 0);
 
  private:
   friend class Context;

@@ -51,8 +51,9 @@ enum class ObjectState : uint8_t {
 };
 
 enum class Waiting : uint8_t {
-  kNever,  // answer EAGAIN rather than wait for the disk
-  kDisk,   // may wait for a read of the disk
+  kNever,     // answer EAGAIN rather than wait for the disk
+  kDisk,      // may wait for a read of the disk
+  kDiskOnce,  // likewise, and what had to be read is not kept in memory
 };
 
 // One version of one file in the store: the reader's door.
@@ -106,6 +107,8 @@ class WriteSide {
   sync::PseudoLock lock_;
 };
 
+enum class ForgetScope : uint8_t { kFile, kTree };
+
 // The writer's door.  Every call may wait for the disk as long as the disk likes.
 class CacheWriter {
  public:
@@ -127,7 +130,12 @@ class CacheWriter {
   // The cookie's file has another version or is gone: unlink the object, whoever still reads it.
   virtual void discard(Cookie& cookie) = 0;
 
-  // Brings the store under its limit and writes recency; called now and then.
+  // Removes what is stored of a path in any version, and with kTree of what is beneath it, whoever
+  // still reads it.
+  virtual Result<void> forget(Volume& volume, const std::string& path, ForgetScope scope) = 0;
+
+  // Brings the store under its limit, writes recency, reads back some of what is sealed; called
+  // now and then.
   virtual void maintain() = 0;
 };
 
@@ -139,6 +147,7 @@ struct CacheUsage {
   uint64_t stored_blocks = 0;   // since start
   uint64_t culled_objects = 0;  // since start
   uint64_t damaged_blocks = 0;  // since start
+  uint64_t scrubbed_bytes = 0;  // read back since start, to see whether they are still sound
   uint64_t disabled_objects = 0;
   uint64_t no_space = 0;  // stores refused
 };

@@ -35,6 +35,7 @@ namespace netfs {
 
 class Offload;
 class ReadStream;
+class TreeWriter;
 struct LibraryStats;
 
 // One version of one file, as the caller wants to read it.
@@ -87,6 +88,11 @@ class File : public RefCounted<File> {
   // Whether hand_out() would succeed; from memory.
   [[nodiscard]] virtual bool sealed() const = 0;
 
+  // Fetches and stores what little is missing of a file that is nearly all in the cache, so that
+  // it can be sealed: a store may have been dropped while the disk was slower than the origin, and
+  // nobody reads those blocks again as long as the kernel has them.  Returns at once.
+  virtual void fill_holes() = 0;
+
   // The origin has another version of this file: what is cached of it goes, on a worker.
   virtual void supersede() = 0;
 };
@@ -118,6 +124,10 @@ class Library {
   // A file version ready to be read.  May wait for reads of the cache's index, not for the origin:
   // the origin's handle is opened with the first miss.  For workers.
   virtual Result<Ref<File>> open(FileVersion version) = 0;
+
+  // What changes the origin, and belongs to the library (netfs/tree_writer.h); null where nothing
+  // can be changed.
+  [[nodiscard]] virtual TreeWriter* writer() { return nullptr; }
 
   virtual void close() = 0;
 

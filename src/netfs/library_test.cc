@@ -167,5 +167,49 @@ TEST(Library, OriginWithoutRangeReadsIsRefusedWithAReason) {
   EXPECT_TRUE(library.is_error(ENOTSUP));
 }
 
+TEST(FillHoles, AFileThatIsNearlyAllHereIsCompletedAndSealed) {
+  LibraryFixture fixture({.readahead = true});
+  fixture.origin.add_pattern("a", 3 * kMiB, 1);
+  const Ref<File> file = fixture.open("a");
+  ASSERT_TRUE(LibraryFixture::read(*file, {0, kMiB}).ok());
+  ASSERT_TRUE(LibraryFixture::read(*file, {kMiB + 64 * kKiB, 2 * kMiB - 64 * kKiB}).ok());
+  ASSERT_TRUE(fixture.drain());
+  ASSERT_FALSE(file->sealed());
+  file->fill_holes();
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_TRUE(file->sealed());
+  EXPECT_EQ(fixture.cache.stored_blocks("a"), 48U);
+}
+
+TEST(FillHoles, WhatIsInMemoryIsStoredOnceMoreAndNotFetchedAgain) {
+  LibraryFixture fixture({.readahead = true});
+  fixture.origin.add_pattern("a", 3 * kMiB, 1);
+  const Ref<File> file = fixture.open("a");
+  ASSERT_TRUE(LibraryFixture::read(*file, {64 * kKiB, 3 * kMiB - 64 * kKiB}).ok());
+  ASSERT_TRUE(fixture.drain());
+  fixture.cache.fail_stores(ENOSPC);
+  ASSERT_TRUE(LibraryFixture::read(*file, {0, 64 * kKiB}).ok());
+  ASSERT_TRUE(fixture.drain());
+  fixture.cache.fail_stores(0);
+  const uint64_t reads_before = fixture.origin.counts().reads;
+  file->fill_holes();
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_TRUE(file->sealed());
+  EXPECT_EQ(fixture.origin.counts().reads, reads_before);
+}
+
+TEST(FillHoles, WhatLacksMoreThanLittleIsLeftAlone) {
+  LibraryFixture fixture({.readahead = true});
+  fixture.origin.add_pattern("a", 3 * kMiB, 1);
+  const Ref<File> file = fixture.open("a");
+  ASSERT_TRUE(LibraryFixture::read(*file, {0, 2 * kMiB}).ok());
+  ASSERT_TRUE(fixture.drain());
+  const uint64_t reads_before = fixture.origin.counts().reads;
+  file->fill_holes();
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_EQ(fixture.origin.counts().reads, reads_before);
+  EXPECT_EQ(fixture.cache.stored_blocks("a"), 32U);
+}
+
 }  // namespace
 }  // namespace netfs

@@ -218,20 +218,28 @@ void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
     stream.cut_plan(plan.ranges.front().offset_bytes);
     return;
   }
+  for (const ByteRange& range : plan.ranges) {
+    const uint64_t reached = fetch_all_ahead(range);
+    if (reached >= cut_at_end(range, version_.size_bytes).end_bytes()) continue;
+    stream.cut_plan(reached);
+    return;
+  }
+}
+
+// As fetch_ahead, and makes room in memory where that can be had.
+uint64_t RemoteFile::fetch_all_ahead(ByteRange range) {
   const uint64_t most = std::min(kPieceBytesMax, core_->capabilities.read_bytes_max);
   const uint64_t piece =
       core_->link.piece_bytes(block_bytes_, std::max<uint64_t>(most, block_bytes_));
-  for (const ByteRange& range : plan.ranges) {
-    ByteRange rest = fetch_range(range, block_bytes_, version_.size_bytes);
-    while (!rest.empty()) {
-      const uint64_t reached = fetch_ahead(rest, round_down(piece, block_bytes_));
-      rest = {reached, rest.end_bytes() - reached};
-      if (rest.empty() || core_->make_room(piece)) continue;
-      core_->stats.readahead_no_memory.add();
-      stream.cut_plan(reached);
-      return;
-    }
+  ByteRange rest = fetch_range(range, block_bytes_, version_.size_bytes);
+  while (!rest.empty()) {
+    const uint64_t reached = fetch_ahead(rest, round_down(piece, block_bytes_));
+    rest = {reached, rest.end_bytes() - reached};
+    if (rest.empty() || core_->make_room(piece)) continue;
+    core_->stats.readahead_no_memory.add();
+    return reached;
   }
+  return rest.offset_bytes;
 }
 
 // Fetches what of the blocks nobody has, until memory is short; returns how far it came.

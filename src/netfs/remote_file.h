@@ -5,6 +5,7 @@
 // cookie.  The verbs stand in files of their own:
 //   remote_file.cc   life, hits, hand-out, superseding
 //   read_issue.cc    a request is sliced, its fetches made and issued; readahead
+//   fill_holes.cc    a file that is nearly all here is completed
 //   read_collect.cc  a subrequest's outcome fills its fetch; requests are collected and finished
 //   read_retry.cc    what failed is tried again, handed on or given up
 //   read_confirm.cc  outcomes without a validator: the origin is asked, many at a time
@@ -48,6 +49,7 @@ class RemoteFile final : public File {
   Result<UniqueFd> hand_out() override;
   [[nodiscard]] bool sealed() const override;
   void supersede() override;
+  void fill_holes() override;
 
   // For the library: ends a request that is not finished.
   void end_request(ReadRequest& request, Error error) EXCLUDES(mutex_);
@@ -79,6 +81,7 @@ class RemoteFile final : public File {
   // read_issue.cc
   void start(const Ref<ReadRequest>& request) EXCLUDES(mutex_);
   void read_ahead(ReadStream& stream, const ReadaheadPlan& plan) EXCLUDES(mutex_);
+  uint64_t fetch_all_ahead(ByteRange range) EXCLUDES(mutex_);
   uint64_t fetch_ahead(ByteRange blocks, uint64_t piece_bytes) EXCLUDES(mutex_);
   Run occupancy_locked(BlockIndex block, uint64_t count_max, bool skip_cache) REQUIRES(mutex_);
   void plan_part_locked(const Ref<ReadRequest>& request, size_t at, const ReadPart& part,
@@ -93,6 +96,10 @@ class RemoteFile final : public File {
   void read_cache(const FollowUp::CacheRead& read, Waiting waiting) EXCLUDES(mutex_);
   void cache_read_ended(const FollowUp::CacheRead& read, Ref<Buffer> buffer,
                         const Result<void>& result) EXCLUDES(mutex_);
+
+  // fill_holes.cc
+  [[nodiscard]] std::vector<ByteRange> small_holes() const;
+  void store_again(ByteRange hole) EXCLUDES(mutex_);
 
   // read_collect.cc
   void piece_progressed(Fetch& fetch, uint64_t end_bytes) EXCLUDES(mutex_);

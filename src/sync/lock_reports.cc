@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fcntl.h>
+#include <pthread.h>
 #include <span>
 #include <string>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "lockdep/report_text.h"
 #include "lockdep/stack_capture.h"
 #include "sync/context.h"
+#include "sync/standing_lock.h"
 
 namespace netfs::sync {
 
@@ -58,11 +60,31 @@ size_t capture(void*, uintptr_t* frames, size_t max) {
   return lockdep::capture_stack(std::span(frames, max));
 }
 
+// Registered before any other, so that a program's own handlers, which may take its locks, come
+// before ours at the fork and after ours in parent and child.
+void watch_forks() {
+  const auto prepare = [] {
+    stop_making_standing_locks();
+    lockdep::before_fork();
+  };
+  const auto parent = [] {
+    lockdep::after_fork_in_parent();
+    go_on_making_standing_locks();
+  };
+  const auto child = [] {
+    lockdep::after_fork_in_child();
+    go_on_making_standing_locks();
+  };
+  // Without memory for it (nothing else can fail here) forks are as they were.
+  (void)::pthread_atfork(prepare, parent, child);
+}
+
 // The founding rule as an order: the write side of the cache may come before a fault (who writes
 // may fault on what he writes from), so a fault may never come before the write side.
 [[gnu::constructor]] void begin() {
   lockdep::Validator& validator = lockdep::process();
   validator.configure({.sink = show, .stacks = capture});
+  watch_forks();
   validator.declare_order(kCacheSbWriters, lockdep::Mode::kRead, kFuseFault, lockdep::Mode::kRead);
 }
 

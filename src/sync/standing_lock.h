@@ -25,6 +25,10 @@ struct StandingLock {
 
 StandingLock& standing_lock(const LockClass& lock_class);
 
+// Around fork: nobody is in the middle of making one.
+void stop_making_standing_locks();
+void go_on_making_standing_locks();
+
 // The class of all threads (or queues) whose names are alike up to the digits at their end.
 const LockClass& class_of_name(const char* what, const char* name);
 

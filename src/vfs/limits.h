@@ -60,13 +60,27 @@ inline constexpr Duration kUnreachableFor = std::chrono::seconds(10);
 // How long something served stale counts as seen.
 inline constexpr Duration kStaleGrace = std::chrono::seconds(1);
 
+// Looks at the origin that changes of ours overtake, before what the changes left is answered.
+inline constexpr int kOvertakenLooksMax = 3;
+
+// A write of the kernel: a megabyte at most, as negotiated; and what one request may hold in
+// memory.
+inline constexpr size_t kWriteBytesMax = size_t{4} << 20;
+
+// A value of an extended attribute, as Linux has it.
+inline constexpr size_t kXattrBytesMax = 65536;
+
 // Pause between attempts under the policy `wait`.
 inline constexpr Duration kWaitPause = std::chrono::seconds(1);
 
 // How long the origin's free space is remembered.
 inline constexpr Duration kStatFileSystemTtl = std::chrono::seconds(1);
 
-// With a shorter TTL a directory that is being read is not listed again to keep its names fresh.
+// With a shorter TTL a directory that is being read, or whose names are asked for one after the
+// other, is not listed again to keep its names fresh.
 inline constexpr Duration kRelistTtlMin = std::chrono::seconds(1);
+
+// Names of one directory looked at within one TTL before a listing is thought of.
+inline constexpr uint32_t kLooksBeforeListing = 8;
 
 }  // namespace netfs::vfs

@@ -13,7 +13,7 @@ fuse::Entry FileSystem::entry_of(Node& node) {
   return {.node = table_.id(node),
           .generation = 0,  // nodeids are never used again
           .entry_valid = valid,
-          .attr_valid = valid,
+          .attr_valid = has_other_nodes(node) ? Duration(0) : valid,
           .attr = attr_of(node)};
 }
 
@@ -71,8 +71,8 @@ void FileSystem::lookup(const fuse::Request& request, fuse::Reply reply) {
   }
   name.name = wanted.name;
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_name(name, [this, parent = name.parent, wanted_name = name.name,
-                      pending](const Result<void>& seen) {
+  refresh_cheaply(name, [this, parent = name.parent, wanted_name = name.name,
+                         pending](const Result<void>& seen) {
     if (!seen.ok() && !seen.is_error(ENOENT)) return pending->error(seen.code());
     pending->answer([&](fuse::Reply& to) { answer_entry(parent, wanted_name, seen, to); });
   });

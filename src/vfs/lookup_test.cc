@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "vfs/testing/mount_fixture.h"
 
 namespace netfs::vfs {
@@ -140,6 +142,60 @@ TEST_F(Lookup, ImmutableMountsBelieveForEver) {
   EXPECT_EQ(look_up("file").nodeid, first.nodeid);
   EXPECT_EQ(look_up_error("none"), ENOENT);
   EXPECT_EQ(origin_.counts().stats, 3U);
+}
+
+// Looks and listed entries take time here: as much as `cost` says, each.
+class OldNames : public MountFixture {
+ protected:
+  void start_with_names(int count) {
+    for (int i = 0; i < count; ++i) tree_.add_file("name-" + std::to_string(i), "x");
+    start();
+    origin_.set_change([this](const std::string&, NodeInfo&) { clock_.advance(cost_.load()); });
+    (void)list();
+  }
+
+  std::atomic<Duration> cost_{std::chrono::milliseconds(1)};
+};
+
+TEST_F(OldNames, ManyAskedForOneAfterTheOtherAreListedOnceLooksHaveCostAsMuch) {
+  start_with_names(100);
+  clock_.advance(std::chrono::seconds(6));
+  cost_ = std::chrono::milliseconds(10);
+  for (int i = 0; i < 100; ++i) EXPECT_NE(look_up("name-" + std::to_string(i)).nodeid, 0U);
+  EXPECT_EQ(origin_.counts().stats, 1U + 10) << "ten looks cost what the listing did";
+  EXPECT_EQ(origin_.counts().lists, 2U);
+}
+
+TEST_F(OldNames, AttributesAreFoundByTheSameListing) {
+  start_with_names(100);
+  std::vector<uint64_t> nodes;
+  for (int i = 0; i < 100; ++i) nodes.push_back(look_up("name-" + std::to_string(i)).nodeid);
+  clock_.advance(std::chrono::seconds(6));
+  cost_ = std::chrono::milliseconds(10);
+  for (const uint64_t node : nodes)
+    EXPECT_EQ(get_attributes(fuse::NodeId(node)).as<proto::AttrOut>().attr.size, 1U);
+  EXPECT_EQ(origin_.counts().stats, 1U + 10);
+  EXPECT_EQ(origin_.counts().lists, 2U);
+}
+
+TEST_F(OldNames, ANameThatTheListingLacksIsGone) {
+  start_with_names(100);
+  tree_.remove("name-50");
+  clock_.advance(std::chrono::seconds(6));
+  cost_ = std::chrono::milliseconds(10);
+  for (int i = 0; i < 10; ++i) (void)look_up("name-" + std::to_string(i));
+  EXPECT_EQ(look_up_error("name-50"), ENOENT);
+  EXPECT_EQ(origin_.counts().lists, 2U);
+}
+
+TEST_F(OldNames, FewAskedForNowAndThenAreLookedAt) {
+  start_with_names(100);
+  for (int i = 0; i < 40; ++i) {
+    clock_.advance(std::chrono::seconds(6));
+    (void)look_up("name-1");
+  }
+  EXPECT_EQ(origin_.counts().stats, 1U + 40);
+  EXPECT_EQ(origin_.counts().lists, 1U);
 }
 
 }  // namespace

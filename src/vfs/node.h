@@ -23,6 +23,7 @@
 #include "fuse/wire.h"
 #include "netfs/library.h"
 #include "netfs/read_stream.h"
+#include "netfs/writable_file.h"
 
 namespace netfs::vfs {
 
@@ -55,6 +56,7 @@ struct Listing : RefCounted<Listing> {
   std::string names;
   std::vector<Entry> entries;
   uint64_t serial = 0;       // another listing, another number
+  uint64_t began_in = 0;     // the table's serial number when it began
   bool has_unknown = false;  // some entries have no node: a name without one may exist
 
   [[nodiscard]] std::string_view name(const Entry& entry) const {
@@ -89,6 +91,9 @@ struct Directory {
   Ref<Listing> listing;                                 // complete, or null
   MonoTime listed_at{};                                 // when that began
   Duration listing_took{};
+  uint32_t looks = 0;     // at names it has, since `looks_since`: refresh_cheaply.cc
+  Duration looks_took{};  // all of them together
+  MonoTime looks_since{};
   uint64_t kernel_has_listing = 0;    // serial of the listing the kernel was last given to keep
   uint64_t kernel_had_forgotten = 0;  // nodes forgotten when it was given that
 };
@@ -96,6 +101,8 @@ struct Directory {
 // What a regular file has besides, from its first open or read on.
 struct OpenState {
   Ref<File> file;            // ready to be read
+  Ref<WritableFile> live;    // while it is open for writing, or open without a name
+  uint32_t writers = 0;      // handles open for writing
   Ref<SharedStream> stream;  // of reads without a handle (immutable mounts)
   std::list<Node*>::iterator idle;
   bool is_idle = false;          // on the table's list of files nobody has open
@@ -122,6 +129,16 @@ struct Node {
   bool doubted = false;                  // not believed until it was looked at again
   bool superseded = false;               // the origin has another version: what is cached may go
   bool changed_while_open = false;       // took the place of a version that was open: it is hot
+  bool number_moved = false;             // its number is of a path that it does not have any more
+  bool hidden = false;                   // removed here, and kept at the origin under a hidden name
+  uint64_t changed_in = 0;               // serial of the last change made here of it, or in it
+  // One more name of a file, on a writable mount: it stands among the children of its directory
+  // and for the node that it names; it has that one's record.
+  Node* alias_of = nullptr;
+  std::vector<std::unique_ptr<Node>> aliases;  // of this node, in no order
+
+  // Whether reads go to the origin, and what it shows is the same version however it changes.
+  [[nodiscard]] bool is_live() const { return open && open->live; }
 
   [[nodiscard]] OpenState& open_state() {
     if (!open) open = std::make_unique<OpenState>();

@@ -49,7 +49,7 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
     const Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
     if (node->attributes.type != FileType::kRegular) return Error(EINVAL, "vfs.open");
-    if (node->open && node->open->file) return node->open->file;
+    if (Ref<File> there = file_to_read(*node)) return there;
     version.path = InodeTable::path_of(*node);
     version.identity = node->identity.empty() ? version.path : node->identity;
     version.validator = node->validator;
@@ -83,7 +83,10 @@ Result<FileSystem::Prepared> FileSystem::prepare(fuse::NodeId id) {
     if (is_hot(*node)) return serve(NotHandedOut::kHot);
     if (node->open_state().hand_out_failed) return serve(NotHandedOut::kRefused);
   }
-  if (!file->sealed()) return serve(NotHandedOut::kNotSealed);
+  if (!file->sealed()) {
+    file->fill_holes();  // the next open may find it sealed
+    return serve(NotHandedOut::kNotSealed);
+  }
   const Result<Prepared> handed = hand_out(id, file);
   if (handed.ok()) return handed;
   // The kernel will not have this file, or no file at all: it is served from here.

@@ -39,6 +39,10 @@ TEST_F(Open, AnUnsealedFileIsServedAndKeepsItsPages) {
   EXPECT_TRUE(has(out, proto::kFopenKeepCache));
   EXPECT_TRUE(has(out, proto::kFopenNoflush));
   EXPECT_EQ(not_handed_out(fs_->counters(), NotHandedOut::kNotSealed), 1U);
+  EXPECT_EQ(library_.counts().holes_filled, 1U) << "so that a later open may find it sealed";
+  close(node, out.fh);
+  (void)opened(node);
+  EXPECT_EQ(library_.counts().holes_filled, 2U);
 }
 
 TEST_F(Open, AnInodeOpenThroughUsIsNotHandedOutBeforeItsLastClose) {

@@ -83,12 +83,10 @@ void FileSystem::answer_listing(fuse::NodeId id, const Listing& listing,
 }
 
 // Whether the names of a directory that is being read have grown old meanwhile: one more listing
-// costs less than a look at each of them.  But not if a listing takes about as long as it is
-// believed.
+// costs less than a look at each of them.
 bool FileSystem::wants_relisting(const Node& node, const fuse::ReaddirRequest& wanted) const {
   const Directory& directory = *node.directory;
-  return wanted.plus && InodeTable::is_current(node) && options_.metadata_ttl >= kRelistTtlMin &&
-         directory.listing_took * 2 < options_.metadata_ttl &&
+  return wanted.plus && listing_would_help(node) &&
          (node.doubted || !is_fresh(directory.listed_at, options_.metadata_ttl));
 }
 

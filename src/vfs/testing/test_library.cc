@@ -67,6 +67,10 @@ class TestLibrary::TestFile final : public File {
     sync::MutexLock lock(library_.mutex_);
     ++library_.counts_.superseded;
   }
+  void fill_holes() override {
+    sync::MutexLock lock(library_.mutex_);
+    ++library_.counts_.holes_filled;
+  }
 
  private:
   TestLibrary& library_;

@@ -48,6 +48,7 @@ class TestLibrary final : public Library {
     uint64_t reads_at_once = 0;
     uint64_t hand_outs = 0;
     uint64_t superseded = 0;
+    uint64_t holes_filled = 0;  // how often that was asked for
     uint64_t live_files = 0;
     bool context_held = true;  // every read's context holds fuse.fault
   };
