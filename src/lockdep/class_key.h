@@ -57,7 +57,7 @@ class ClassKey {
     Compare compare = nullptr;  // for Order::kCompare
     Validation validation = Validation::kFull;
     // What names the class in other runs and processes (saved_graph.h), such as its place in the
-    // program by build-id; null: its name.  As long-lived as the name.
+    // program by build-id; null: its name; empty: nothing does.  As long-lived as the name.
     const char* identity = nullptr;
     Locks locks = Locks::kMany;
   };

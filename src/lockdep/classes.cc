@@ -121,6 +121,7 @@ uint32_t State::class_of_locked(const ClassKey& key, unsigned subclass) {
 uint32_t State::claim_seeded(const ClassKey& key, unsigned subclass) {
   if (learnt.seeds.size() == 0 || key.rules().validation == Validation::kNone) return 0;
   const char* identity = key.rules().identity == nullptr ? key.name() : key.rules().identity;
+  if (*identity == '\0') return 0;
   const uint32_t id = learnt.seeds.find(seed_hash(identity, subclass));
   if (id == 0 || !record(id).unclaimed || std::strcmp(record(id).identity, identity) != 0) return 0;
   ClassRecord& found = record(id);

@@ -87,7 +87,10 @@ Result<> add_to_saved_graph(const std::string& path, const SavedGraph& graph) {
   if (locked != 0) return from_errno(lock_path, "lock");
   SavedGraphMerger merger;
   merger.add(graph);
-  Result<SavedGraph> before = read_saved_graph(path);
+  // Who is to write the file may have made it, to know that it can be written.
+  struct stat status {};
+  const bool empty = ::stat(path.c_str(), &status) == 0 && status.st_size == 0;
+  Result<SavedGraph> before = empty ? SavedGraph() : read_saved_graph(path);
   if (before.ok()) {
     merger.add(before.value());
   } else if (!before.is_error(ENOENT)) {

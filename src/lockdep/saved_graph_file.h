@@ -18,8 +18,8 @@ namespace netfs::lockdep {
 [[nodiscard]] Result<SavedGraph> read_saved_graph(const std::string& path);
 [[nodiscard]] Result<> write_saved_graph(const std::string& path, const SavedGraph& graph);
 
-// The file then has what it had and `graph`; one that is not there is made.  One that is damaged
-// stays as it is: the error says so.
+// The file then has what it had and `graph`; one that is not there, or empty, is made.  One that is
+// damaged stays as it is: the error says so.
 [[nodiscard]] Result<> add_to_saved_graph(const std::string& path, const SavedGraph& graph);
 
 }  // namespace netfs::lockdep

@@ -33,6 +33,7 @@ class SavedGraphFile : public testing::Test {
 };
 
 TEST_F(SavedGraphFile, EachRunAddsWhatItDidToTheFile) {
+  write("");
   ASSERT_TRUE(add_to_saved_graph(path_, MUST(decode_saved_graph(first_half()))).ok());
   Process second(200);
   second.seed(encode(MUST(read_saved_graph(path_))));

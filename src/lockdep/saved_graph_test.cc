@@ -132,6 +132,7 @@ TEST(SavedGraph, GuessedClassesAreJoinedOnlyWhereTheyAreOfOneLock) {
       if (process == 100) continue;
       EXPECT_THAT(world.verdicts(ReportKind::kCircular),
                   ElementsAre(locks == Locks::kOne ? Verdict::kLikely : Verdict::kOrderOnly));
+      EXPECT_TRUE(world.reports.at(0).joined);
     }
   }
 }
@@ -201,6 +202,9 @@ TEST(SavedGraph, ClassesThatShareANameWithoutIdentityAreNotSaved) {
   const Instance other(second_a);
   run.does("t1", 1, run.a, run.b);
   run.does("t1", 1, run.b, other);
+  const ClassKey nameless("one of many", {.identity = ""});
+  const Instance nobody(nameless);
+  run.does("t1", 1, run.b, nobody);
   const SavedGraph graph = MUST(decode_saved_graph(run.saved()));
   ASSERT_EQ(graph.classes.size(), 1U);
   EXPECT_EQ(graph.classes[0].name, "b");

@@ -86,7 +86,7 @@ void Taking::copy() {
     if (found.key == nullptr || found.unclaimed || class_count == class_room) continue;
     // Which of several that share a name is which is not known to other runs.
     const bool shared = learnt.versions.find(reinterpret_cast<uintptr_t>(found.name)) > 1;
-    if (found.identity == nullptr && shared) continue;
+    if (found.identity == nullptr ? shared : *found.identity == '\0') continue;
     class_rows[class_count++] = {
         .id = id,
         .name = found.name,

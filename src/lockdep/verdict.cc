@@ -157,6 +157,14 @@ void Judge::explain(const uint32_t* edges, size_t count, Condition failed, Judge
       return;
     }
     case kInstances:
+      for (size_t i = 0; i < count; ++i) {
+        out.unknown |= at(edges, i, out.chosen[i]).run !=
+                       at(edges, (i + 1) % count, out.chosen[(i + 1) % count]).run;
+      }
+      if (out.unknown) {
+        out.reason << "different runs did the parts, perhaps with different locks";
+        return;
+      }
       out.reason << "the locks of the parts were never the same ones";
       return;
     case kWaits:

@@ -9,10 +9,12 @@
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/options.h"
+#include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/record.h"
 #include "lockdep_preload/report_sink.h"
 #include "lockdep_preload/thread.h"
+#include "lockdep_preload/watchdog.h"
 
 // Lets a debugger, or `lockdep`, see which library a process has.
 extern "C" __attribute__((visibility("default"))) const char lockdep_preload_version[] = "1";
@@ -67,6 +69,7 @@ void after_fork_in_parent() {
 void after_fork_in_child() {
   after_fork();
   validator().after_fork_in_child(t_context);
+  watchdog_after_fork_in_child();
 }
 
 void leave_environment() {
@@ -91,6 +94,7 @@ void leave_environment() {
   __atomic_store_n(&g_stage, Stage::kEnded, __ATOMIC_RELEASE);
   // What is done from here on is not watched, on this thread at least.
   ++lockdep::t_inside;
+  other_runs_end();
   reports_end();
 }
 
@@ -118,6 +122,7 @@ void begin() {
   validator().configure(
       {.sink = report_sink, .stacks = capture, .match = lockdep::Validator::Match::kExact});
   threads_begin();
+  other_runs_begin();
   (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (options().children == Children::kLeft) leave_environment();
   __atomic_store_n(&g_stage, Stage::kWatching, __ATOMIC_RELEASE);

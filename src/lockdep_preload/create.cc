@@ -4,6 +4,7 @@
 #include <new>
 
 #include "lockdep_preload/memory.h"
+#include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
@@ -25,6 +26,7 @@ struct Thread {
   Thread* next = nullptr;
   void* (*function)(void*) = nullptr;
   int (*c11_function)(void*) = nullptr;
+  uintptr_t made_by = 0;  // the code that has its role
   void* argument = nullptr;
 };
 
@@ -43,6 +45,7 @@ void drop(Thread& thread) {
 
 Thread* make(Context& context, uintptr_t function, void* argument) {
   const KeepErrno keep;
+  watch_for_hangs();
   const lockdep::Segment created = validator().publish(context);
   const Inside inside;
   Site* site = site_of(Kind::kThread, Origin::kStart, function);
@@ -50,6 +53,7 @@ Thread* make(Context& context, uintptr_t function, void* argument) {
   if (memory == nullptr) return nullptr;
   auto* thread = new (memory) Thread(*site, created);
   thread->argument = argument;
+  thread->made_by = maker_of(function);
   return thread;
 }
 
@@ -98,6 +102,7 @@ class Running {
   explicit Running(Thread& thread) : thread_(thread) {
     Context* context = watched();
     if (context == nullptr) return;
+    validator().born(*context, thread.made_by);
     validator().observe(*context, thread.created);
     validator().acquire(*context, thread.record.instance, kRuns, 0);
   }

@@ -13,9 +13,11 @@
 #include "lockdep/report_json.h"
 #include "lockdep/report_text.h"
 #include "lockdep/report_words.h"
+#include "lockdep/saved_symbolizer.h"
 #include "lockdep/spin_lock.h"
 #include "lockdep_preload/class_words.h"
 #include "lockdep_preload/hook.h"
+#include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/record.h"
 #include "lockdep_preload/site.h"
@@ -43,19 +45,6 @@ int open_output(bool* close) {
   return now.st_dev == g_device && now.st_ino == g_inode ? g_fd : -1;
 }
 
-void write_out(const std::string& text) {
-  bool close = false;
-  const int fd = open_output(&close);
-  if (fd < 0) return;
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
-    if (wrote < 0 && errno != EINTR) break;
-    if (wrote > 0) done += static_cast<size_t>(wrote);
-  }
-  if (close) ::close(fd);
-}
-
 // A report knows Instances; people know locks.
 void translate(uint64_t& address) {
   if (address == 0) return;
@@ -73,7 +62,7 @@ bool has_semaphore(const lockdep::Report& report) {
   return false;
 }
 
-void put_into_words(lockdep::Report& report, lockdep::DwarfSymbolizer& symbolizer) {
+void put_into_words(lockdep::Report& report, lockdep::Symbolizer& symbolizer) {
   const auto lock = [](lockdep::ReportedLock& one) { translate(one.address); };
   lock(report.taking);
   if (report.holding) lock(*report.holding);
@@ -99,6 +88,27 @@ void put_into_words(lockdep::Report& report, lockdep::DwarfSymbolizer& symbolize
 
 }  // namespace
 
+void write_out(const std::string& text) {
+  bool close = false;
+  const int fd = open_output(&close);
+  if (fd < 0) return;
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno != EINTR) break;
+    if (wrote > 0) done += static_cast<size_t>(wrote);
+  }
+  if (close) ::close(fd);
+}
+
+void lock_reports() {
+  g_writing.lock();
+}
+
+void unlock_reports() {
+  g_writing.unlock();
+}
+
 const Options& options() {
   return *reinterpret_cast<const Options*>(g_options);
 }
@@ -123,12 +133,15 @@ void report_sink(void*, const lockdep::Report& found) {
   const bool sure = found.verdict != lockdep::Verdict::kOrderOnly;
   const bool semaphore =
       sure && found.kind == lockdep::ReportKind::kCircular && has_semaphore(found);
-  if (!sure && !options().order_only) return;
+  // Whoever brings a saved graph asks for circles of several runs, sure or not.
+  if (!sure && !found.joined && !options().order_only) return;
   {
     const lockdep::SpinGuard guard(g_writing);
-    lockdep::DwarfSymbolizer symbolizer;
+    lockdep::DwarfSymbolizer live;
+    lockdep::SavedSymbolizer symbolizer(graph_before(), live);
     lockdep::Report report = found;
     put_into_words(report, symbolizer);
+    if (suppressed(report, symbolizer)) return;
     if (semaphore) {
       report.verdict = lockdep::Verdict::kOrderOnly;
       report.reason = "semaphores, which may be posted by others: " + report.reason;

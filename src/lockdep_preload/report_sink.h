@@ -4,6 +4,8 @@
 // Each report is one write.  A descriptor of ours that the program has closed, or made another file
 // of, is left alone: we look before each write whether it is still the file that it was.
 
+#include <string>
+
 #include "lockdep/report.h"
 #include "lockdep_preload/options.h"
 
@@ -12,6 +14,11 @@ namespace netfs::lockdep_preload {
 void reports_begin(const char* options_text);
 void reports_end();
 const Options& options();
+// To where reports go, as one write.
+void write_out(const std::string& text);
+// Around what shows reports or names: one thread at a time.
+void lock_reports();
+void unlock_reports();
 
 void report_sink(void* user, const lockdep::Report& report);
 

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "lockdep/hash.h"
+#include "lockdep/module_of.h"
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/memory.h"
 
@@ -17,7 +18,15 @@ constexpr size_t kChunk = 256;
 constexpr size_t kChunks = 4096;
 
 // Whose wait types are unchecked: that a mutex is taken under a spin lock is no deadlock here.
-constexpr lockdep::ClassKey::Rules kRules{.inner = lockdep::Wait::kUnchecked};
+// A lock of its own class has no identity: which of a site's locks it is differs from run to run.
+constexpr lockdep::ClassKey::Rules kRules{.inner = lockdep::Wait::kUnchecked, .identity = ""};
+
+lockdep::ClassKey::Rules site_rules(Origin origin, const char* identity) {
+  lockdep::ClassKey::Rules rules = kRules;
+  rules.identity = identity;
+  if (origin == Origin::kStatic) rules.locks = lockdep::Locks::kOne;
+  return rules;
+}
 
 lockdep::SpinLock g_lock;
 Site* g_buckets[kBuckets];
@@ -66,8 +75,20 @@ Site* add(Kind kind, Origin origin, uintptr_t at, Site*& bucket) {
 }  // namespace
 
 Site::Site(Kind kind_, Origin origin_, uintptr_t at_, uint32_t index_)
-    : key(name, kRules), kind(kind_), origin(origin_), at(at_), index(index_) {
+    : key(name, site_rules(origin_, identity)),
+      kind(kind_),
+      origin(origin_),
+      at(at_),
+      index(index_) {
   write_name(name, sizeof name, index, 0);
+  // `build-id+0xoffset kind.origin`.
+  size_t size = lockdep::stable_place(at, identity, sizeof identity - 8);
+  if (size == 0) return;
+  identity[size++] = ' ';
+  char* end = std::to_chars(identity + size, identity + size + 3, static_cast<unsigned>(kind)).ptr;
+  *end++ = '.';
+  *end++ = static_cast<char>('0' + static_cast<unsigned>(origin));
+  *end = '\0';
 }
 
 Site* site_of(Kind kind, Origin origin, uintptr_t at) {

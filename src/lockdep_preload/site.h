@@ -51,6 +51,7 @@ struct Site {
   std::atomic<uint32_t> next_own{1};
   Site* next = nullptr;
   char name[24];
+  char identity[80];  // what other runs know the site by; empty: they do not
 };
 
 // The site, made when it is new; null: no memory.

@@ -21,6 +21,11 @@ inline constexpr int kOwnFailure = 125;     // run: before the program was start
 inline constexpr int kNotExecutable = 126;  // run: it is there and cannot be run, or not be watched
 inline constexpr int kNotFound = 127;       // run: no such program
 
+int dump_command(int argc, char** argv);
+int explain_command(int argc, char** argv);
+int graph_command(int argc, char** argv);
+int merge_command(int argc, char** argv);
 int run_command(int argc, char** argv);
+int stat_command(int argc, char** argv);
 
 }  // namespace netfs::lockdep_tool

@@ -10,6 +10,11 @@ namespace {
 
 constexpr Command kCommands[] = {
     {"run", "start a program and check its locks", run_command},
+    {"explain", "say in plain English what reports mean", explain_command},
+    {"graph", "draw which locks are taken under which", graph_command},
+    {"merge", "put together what different runs did", merge_command},
+    {"dump", "print who waits for whom in a running program", dump_command},
+    {"stat", "print what was learnt", stat_command},
 };
 
 int help(FILE* to) {

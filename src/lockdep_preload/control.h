@@ -1,0 +1,43 @@
+#pragma once
+// The control socket of a watched program: an abstract Unix socket, `lockdep/PID`, in its network
+// namespace.  One word a connection, `dump` or `stat`, answered by text.
+//
+// Only the program's own user and root are answered.  Every wait on the other side is bounded.
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace netfs::lockdep_preload {
+
+// The server's side, for the watchdog's thread alone.
+class ControlSocket {
+ public:
+  // Answers a word, of at most kWordMax letters.
+  using Answer = std::string (*)(std::string_view word);
+  static constexpr size_t kWordMax = 16;
+  static constexpr int kWaitMs = 2000;
+
+  // EADDRINUSE: another one answers for this process.  The descriptor is a high one, closed by
+  // exec.
+  static Result<ControlSocket> open(int process);
+
+  // Waits up to `timeout_ms` for somebody who asks, and answers.  True: somebody came.
+  bool serve(int timeout_ms, Answer answer);
+
+ private:
+  ControlSocket(UniqueFd fd, unsigned long long inode) : fd_(std::move(fd)), inode_(inode) {}
+  // Programs close what they do not know, and open other things: is it ours still?
+  [[nodiscard]] bool is_ours() const;
+
+  UniqueFd fd_;
+  unsigned long long inode_;
+};
+
+// Asks the program `process`.  ESRCH: it is not watched, or has no thread to answer with; EACCES:
+// it is another user's; ETIMEDOUT.
+[[nodiscard]] Result<std::string> ask(int process, std::string_view word);
+
+}  // namespace netfs::lockdep_preload

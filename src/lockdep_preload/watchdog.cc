@@ -1,0 +1,117 @@
+#include "lockdep_preload/watchdog.h"
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <optional>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lockdep/graph_snapshot.h"
+#include "lockdep/inside.h"
+#include "lockdep/stat_text.h"
+#include "lockdep_preload/control.h"
+
+namespace netfs::lockdep_preload {
+namespace {
+
+// 32 and 33: the C library waits until every thread has handled them.
+constexpr uint64_t kLibrarySignals = uint64_t{3} << 31;
+
+std::atomic<bool> running{false};
+Watchdog the_watchdog;  // written before the thread starts, once a process
+
+void put_into_words(lockdep::ReportedClass& one) {
+  if (the_watchdog.class_words == nullptr) return;
+  one.name = the_watchdog.class_words(one.name, the_watchdog.symbolizer());
+}
+
+// What is locked meanwhile is ours and nobody else's business.
+std::string answer(std::string_view word) {
+  lockdep::Validator& validator = *the_watchdog.validator;
+  if (word == "dump") {
+    std::vector<lockdep::Report> waits = validator.waits();
+    const lockdep::Inside inside;
+    the_watchdog.lock();
+    for (lockdep::Report& wait : waits) {
+      for (lockdep::ReportedClass& one : wait.classes) put_into_words(one);
+    }
+    std::string text = waits_text(waits, the_watchdog.symbolizer());
+    the_watchdog.unlock();
+    return text;
+  }
+  if (word == "stat") {
+    const std::string text = statistics_text(validator.statistics()) + "\n";
+    lockdep::GraphSnapshot graph = take_snapshot(validator);
+    const lockdep::Inside inside;
+    the_watchdog.lock();
+    for (lockdep::GraphClass& one : graph.classes) put_into_words(one.identity);
+    the_watchdog.unlock();
+    return text + classes_text(graph);
+  }
+  return "lockdep: a word that is not known\n";
+}
+
+// Says who waits for whom, the first time that some wait in a circle.
+void look(bool& told) {
+  const size_t stuck = the_watchdog.validator->scan_waits();
+  if (stuck == 0) {
+    told = false;
+    return;
+  }
+  if (told) return;
+  told = true;
+  if (the_watchdog.print != nullptr) the_watchdog.print(answer("dump"));
+}
+
+void* watch(void*) {
+  (void)::prctl(PR_SET_NAME, "lockdep", 0, 0, 0);
+  std::optional<ControlSocket> control;
+  {
+    const lockdep::Inside inside;
+    Result<ControlSocket> opened = ControlSocket::open(::getpid());
+    if (opened.ok()) control.emplace(std::move(opened).value());
+  }
+  bool told = false;
+  const int wait_ms = the_watchdog.interval_ms == 0 ? -1 : the_watchdog.interval_ms;
+  while (true) {
+    if (control) {
+      const lockdep::Inside inside;
+      control->serve(wait_ms, answer);
+    } else {
+      ::poll(nullptr, 0, wait_ms);
+    }
+    if (wait_ms > 0) look(told);
+  }
+}
+
+}  // namespace
+
+void start_watchdog(const Watchdog& watchdog) {
+  if (running.exchange(true, std::memory_order_acq_rel)) return;
+  const int before = errno;
+  const lockdep::Inside inside;
+  the_watchdog = watchdog;
+  // The thread inherits the mask: no signal of the program may find its handler there.
+  const uint64_t all = ~kLibrarySignals;
+  uint64_t own = 0;
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &own, sizeof all);
+  pthread_attr_t attributes;
+  ::pthread_attr_init(&attributes);
+  ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  ::pthread_attr_setstacksize(&attributes, size_t{1} << 20);
+  pthread_t thread{};
+  (void)the_watchdog.create(&thread, &attributes, watch, nullptr);
+  ::pthread_attr_destroy(&attributes);
+  ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &own, nullptr, sizeof own);
+  errno = before;
+}
+
+void watchdog_after_fork_in_child() {
+  running.store(false, std::memory_order_release);
+}
+
+}  // namespace netfs::lockdep_preload

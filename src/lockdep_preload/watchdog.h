@@ -1,0 +1,44 @@
+#pragma once
+// The watchdog: a thread of ours in the watched program, which looks for contexts that wait for
+// each other for ever, and answers `lockdep dump` and `lockdep stat`.
+//
+// It starts with the program's first thread, so that a program without threads stays one: some
+// calls (unshare, setns) are refused to others.  It blocks all signals, has no context, and no lock
+// of it is validated.  It is never joined: it dies with the process.
+//
+//   // in our pthread_create:
+//   start_watchdog({.interval_ms = 1000, .create = original_pthread_create, ...});
+
+#include <string>
+#include <string_view>
+
+#include "lockdep/symbolizer.h"
+#include "lockdep/validator.h"
+
+namespace netfs::lockdep_preload {
+
+struct Watchdog {
+  using Start = void* (*)(void*);
+
+  int interval_ms = 1000;  // between looks; 0: it only answers
+  // pthread_create of the C library; `thread` is a pthread_t*, `attributes` a pthread_attr_t*.
+  int (*create)(void* thread, const void* attributes, Start start, void* argument) = nullptr;
+  lockdep::Validator* validator = nullptr;
+  // Names for `dump`; called with nobody else showing reports: `lock` and `unlock` see to that.
+  lockdep::Symbolizer& (*symbolizer)() = nullptr;
+  void (*lock)() = nullptr;
+  void (*unlock)() = nullptr;
+  // What a person would call a class; null: its name.
+  std::string (*class_words)(const std::string& name, lockdep::Symbolizer& symbolizer) = nullptr;
+  // Once for each hang: who waits for whom, beside the report of the circle.
+  void (*print)(std::string_view text) = nullptr;
+};
+
+// Does nothing if this process has one.  Thread-safe; may be called in any thread, outside of
+// signal handlers.  errno stays as it is.
+void start_watchdog(const Watchdog& watchdog);
+
+// In a new child of fork, which has no threads: the next thread starts another one.
+void watchdog_after_fork_in_child();
+
+}  // namespace netfs::lockdep_preload
