@@ -10,6 +10,7 @@
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/options.h"
 #include "lockdep_preload/other_runs.h"
+#include "lockdep_preload/plain_symbolizer.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/record.h"
 #include "lockdep_preload/report_sink.h"
@@ -87,6 +88,11 @@ void leave_environment() {
 
 [[gnu::constructor(101)]] void constructor() {
   begin();
+  // These may allocate, which the first event, in the midst of a malloc, must not.
+  const Inside inside;
+  (void)foreign_malloc();
+  (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  if (options().children == Children::kLeft) leave_environment();
 }
 
 [[gnu::destructor(101)]] void destructor() {
@@ -123,8 +129,6 @@ void begin() {
       {.sink = report_sink, .stacks = capture, .match = lockdep::Validator::Match::kExact});
   threads_begin();
   other_runs_begin();
-  (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-  if (options().children == Children::kLeft) leave_environment();
   __atomic_store_n(&g_stage, Stage::kWatching, __ATOMIC_RELEASE);
 }
 

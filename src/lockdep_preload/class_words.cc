@@ -85,8 +85,8 @@ std::string class_words(const char* name, lockdep::Symbolizer& symbolizer) {
       out = std::string(kind_word(site->kind)) + " first locked in " + place(site->at, symbolizer);
       break;
     case Origin::kStack:
-      out = "local " + std::string(kind_word(site->kind)) + " first locked in " +
-            place(site->at, symbolizer);
+      out =
+          "local " + std::string(kind_word(site->kind)) + " of " + place(site->at + 1, symbolizer);
       break;
     case Origin::kStart:
       out = "thread " + place(site->at + 1, symbolizer);

@@ -138,35 +138,24 @@ int run_c11(void* argument) {
   return function(its_argument);
 }
 
-// Around a join that may fail.
-class Join {
- public:
-  Join(pthread_t id, Attempt attempt, uintptr_t ip)
-      : context_(watched()), thread_(context_ == nullptr ? nullptr : find(id)) {
-    if (thread_ == nullptr || attempt == Attempt::kTry) return;
-    validator().sync(*context_, thread_->record.instance, {.attempt = attempt}, ip);
-  }
-  void joined() {
-    if (thread_ == nullptr) return;
-    validator().observe(*context_, thread_->ended.load(std::memory_order_acquire));
-    delist(*thread_);
-  }
-  ~Join() {
-    if (thread_ != nullptr) drop(*thread_);
-  }
-  Join(const Join&) = delete;
-  Join& operator=(const Join&) = delete;
-
- private:
-  Context* context_;
-  Thread* thread_;
-};
-
+// A join takes what the thread holds, for as long as it waits.
 template <class Real>
 int join(pthread_t id, Attempt attempt, uintptr_t ip, Real real_join) {
-  Join join(id, attempt, ip);
+  Context* context = watched();
+  Thread* thread = context == nullptr ? nullptr : find(id);
+  if (thread == nullptr) return real_join();
+  const lockdep::Instance& map = thread->record.instance;
+  if (attempt != Attempt::kTry) {
+    validator().acquire(*context, map, {.attempt = attempt}, ip);
+    validator().contended(*context, map);
+  }
   const int result = real_join();
-  if (result == 0) join.joined();
+  if (attempt != Attempt::kTry) validator().acquire_failed(*context, map, ip);
+  if (result == 0) {
+    validator().observe(*context, thread->ended.load(std::memory_order_acquire));
+    delist(*thread);
+  }
+  drop(*thread);
   return result;
 }
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/unique_fd.h"
+#include "lockdep_preload/plain_symbolizer.h"
 
 namespace netfs::lockdep_preload {
 
@@ -95,6 +96,7 @@ Found look(const MappedFile& file, uint64_t value) {
 std::string readable(std::string_view name) {
   const std::string mangled(name);
   if (mangled.rfind("_Z", 0) != 0) return mangled;
+  if (foreign_malloc()) return mangled;  // the demangler allocates
   int status = 0;
   char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
   if (text == nullptr) return mangled;

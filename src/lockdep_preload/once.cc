@@ -53,38 +53,60 @@ LOCKDEP_HOOK void call_once(once_flag* flag, void (*initialise)()) {
   real().call_once(flag, initialise);
 }
 
-// A program without a C++ library has none of these, but ours is linked in and may.
-LOCKDEP_HOOK int __cxa_guard_acquire(long long* guard) {
-  if (real().__cxa_guard_acquire == nullptr) return guard_done(guard) ? 0 : 1;
+namespace {
+
+// Looked for when first needed: a program without a C++ library has none, and a search that fails
+// allocates.
+template <class Function>
+Function* guard_function(std::atomic<Function*>& known, const char* name) {
+  Function* function = known.load(std::memory_order_relaxed);
+  if (function == nullptr) {
+    function = reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));
+    known.store(function, std::memory_order_relaxed);
+  }
+  return function;
+}
+
+std::atomic<int (*)(long long*)> g_acquire{nullptr};
+std::atomic<void (*)(long long*)> g_release{nullptr};
+std::atomic<void (*)(long long*)> g_abort{nullptr};
+
+void guard_ends(const long long* guard, uintptr_t ip) {
   Context* context = watched();
-  if (context == nullptr || guard_done(guard)) return real().__cxa_guard_acquire(guard);
+  if (context != nullptr) release(*context, find_record(reinterpret_cast<uintptr_t>(guard)), ip);
+}
+
+}  // namespace
+
+// Our own C++ library calls these too, in programs that have no other.
+LOCKDEP_HOOK int __cxa_guard_acquire(long long* guard) {
+  auto* const real_acquire = guard_function(g_acquire, "__cxa_guard_acquire");
+  if (real_acquire == nullptr) return guard_done(guard) ? 0 : 1;
+  Context* context = watched();
+  if (context == nullptr || guard_done(guard)) return real_acquire(guard);
   const uintptr_t ip = LOCKDEP_CALLER_IP;
   Record* record = record_at(guard, Kind::kGuard, ip);
   acquire(*context, record, {}, ip);
-  const int result = real().__cxa_guard_acquire(guard);
+  const int result = real_acquire(guard);
   if (result == 0) release(*context, record, ip);
   return result;
 }
 
 LOCKDEP_HOOK void __cxa_guard_release(long long* guard) {
-  if (real().__cxa_guard_release == nullptr) {
+  auto* const real_release = guard_function(g_release, "__cxa_guard_release");
+  if (real_release == nullptr) {
     __atomic_store_n(reinterpret_cast<char*>(guard), 1, __ATOMIC_RELEASE);
     return;
   }
-  Context* context = watched();
-  if (context != nullptr) {
-    release(*context, find_record(reinterpret_cast<uintptr_t>(guard)), LOCKDEP_CALLER_IP);
-  }
-  real().__cxa_guard_release(guard);
+  guard_ends(guard, LOCKDEP_CALLER_IP);
+  real_release(guard);
 }
 
 LOCKDEP_HOOK void __cxa_guard_abort(long long* guard) {
-  if (real().__cxa_guard_abort == nullptr) return;
-  Context* context = watched();
-  if (context != nullptr) {
-    release(*context, find_record(reinterpret_cast<uintptr_t>(guard)), LOCKDEP_CALLER_IP);
-  }
-  real().__cxa_guard_abort(guard);
+  auto* const real_abort = guard_function(g_abort, "__cxa_guard_abort");
+  if (real_abort == nullptr) return;
+  guard_ends(guard, LOCKDEP_CALLER_IP);
+  real_abort(guard);
 }
 
 }  // namespace netfs::lockdep_preload

@@ -65,9 +65,6 @@
   LOCKDEP_FUNCTION(int, thrd_create, (thrd_t*, int (*)(void*), void*))                           \
   LOCKDEP_FUNCTION(int, thrd_join, (thrd_t, int*))                                               \
   LOCKDEP_FUNCTION(void, call_once, (once_flag*, void (*)()))                                    \
-  LOCKDEP_FUNCTION(int, __cxa_guard_acquire, (long long*))                                       \
-  LOCKDEP_FUNCTION(void, __cxa_guard_release, (long long*))                                      \
-  LOCKDEP_FUNCTION(void, __cxa_guard_abort, (long long*))                                        \
   LOCKDEP_FUNCTION(void*, dlopen, (const char*, int))                                            \
   LOCKDEP_FUNCTION(int, dlclose, (void*))                                                        \
   LOCKDEP_FUNCTION(void, free, (void*))                                                          \

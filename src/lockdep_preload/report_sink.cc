@@ -18,6 +18,7 @@
 #include "lockdep_preload/class_words.h"
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/other_runs.h"
+#include "lockdep_preload/plain_symbolizer.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/record.h"
 #include "lockdep_preload/site.h"
@@ -53,11 +54,12 @@ void translate(uint64_t& address) {
   if (lock != 0) address = lock;
 }
 
-bool has_semaphore(const lockdep::Report& report) {
-  for (const lockdep::ReportedClass& one : report.classes) {
+// Whether a lock of that kind is part of the circle.
+bool has(const lockdep::Report& report, Kind kind) {
+  for (const lockdep::ReportedEdge& edge : report.chain) {
     uint32_t number = 0;
-    const Site* site = site_by_name(one.name.c_str(), &number);
-    if (site != nullptr && site->kind == Kind::kSemaphore) return true;
+    const Site* site = site_by_name(report.classes[edge.from.class_index].name.c_str(), &number);
+    if (site != nullptr && site->kind == kind) return true;
   }
   return false;
 }
@@ -128,34 +130,63 @@ void reports_begin(const char* options_text) {
   g_inode = status.st_ino;
 }
 
+// What a guess of ours made of a report, and how much of it is shown.
+enum class Show { kNothing, kNote, kAll };
+
+Show weigh(lockdep::Report& report) {
+  const bool order_only = options().order_only;
+  // Whoever brings a saved graph asks for circles of several runs, sure or not.
+  if (report.verdict == lockdep::Verdict::kOrderOnly) {
+    return order_only || report.joined ? Show::kAll : Show::kNothing;
+  }
+  if (report.verdict == lockdep::Verdict::kProved) return Show::kAll;
+  if (report.kind != lockdep::ReportKind::kCircular) return Show::kAll;
+  if (has(report, Kind::kSemaphore)) {
+    report.verdict = lockdep::Verdict::kOrderOnly;
+    report.reason = "semaphores, which others may post: " + report.reason;
+    return order_only ? Show::kAll : Show::kNote;
+  }
+  if (has(report, Kind::kThread)) {
+    // Who joins under a lock often knows by that lock that the thread has done its part.
+    report.verdict = lockdep::Verdict::kOrderOnly;
+    report.reason = "a joined thread, which may be done with its locks: " + report.reason;
+    return order_only ? Show::kAll : Show::kNothing;
+  }
+  return Show::kAll;
+}
+
+// False when a suppression says that nobody wants to see it.
+bool put_out(lockdep::Report& report, lockdep::Symbolizer& live, Show show) {
+  lockdep::SavedSymbolizer symbolizer(graph_before(), live);
+  put_into_words(report, symbolizer);
+  if (suppressed(report, symbolizer)) return false;
+  const lockdep::ReportIdentity identity = lockdep::own_identity("");
+  if (options().format == Format::kJson) {
+    write_out(lockdep::report_json(report, symbolizer, identity) + "\n");
+  } else if (show == Show::kNote) {
+    write_out(lockdep::summary_line(report) + " (" + report.reason + ")\n");
+  } else {
+    write_out(lockdep::report_text(report, symbolizer, {.identity = identity}));
+  }
+  return true;
+}
+
 void report_sink(void*, const lockdep::Report& found) {
   const KeepErrno keep;
-  const bool sure = found.verdict != lockdep::Verdict::kOrderOnly;
-  const bool semaphore =
-      sure && found.kind == lockdep::ReportKind::kCircular && has_semaphore(found);
-  // Whoever brings a saved graph asks for circles of several runs, sure or not.
-  if (!sure && !found.joined && !options().order_only) return;
+  lockdep::Report report = found;
+  const Show show = weigh(report);
+  if (show == Show::kNothing) return;
   {
     const lockdep::SpinGuard guard(g_writing);
-    lockdep::DwarfSymbolizer live;
-    lockdep::SavedSymbolizer symbolizer(graph_before(), live);
-    lockdep::Report report = found;
-    put_into_words(report, symbolizer);
-    if (suppressed(report, symbolizer)) return;
-    if (semaphore) {
-      report.verdict = lockdep::Verdict::kOrderOnly;
-      report.reason = "semaphores, which may be posted by others: " + report.reason;
-    }
-    const lockdep::ReportIdentity identity = lockdep::own_identity("");
-    if (options().format == Format::kJson) {
-      write_out(lockdep::report_json(report, symbolizer, identity) + "\n");
-    } else if (semaphore && !options().order_only) {
-      write_out("lockdep: note: " + lockdep::summary_line(report) + "\n");
+    if (foreign_malloc()) {
+      PlainSymbolizer symbolizer;
+      if (!put_out(report, symbolizer, show)) return;
     } else {
-      write_out(lockdep::report_text(report, symbolizer, {.identity = identity}));
+      lockdep::DwarfSymbolizer symbolizer;
+      if (!put_out(report, symbolizer, show)) return;
     }
   }
-  if (!sure || semaphore) return;
+  if (report.verdict == lockdep::Verdict::kOrderOnly) return;
   g_sure.fetch_add(1, std::memory_order_relaxed);
   if (options().abort) std::abort();
 }

@@ -3,6 +3,7 @@
 // first such post on.
 
 #include "lockdep_preload/real.h"
+#include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
 
 namespace netfs::lockdep_preload {
@@ -75,6 +76,11 @@ int wait_for(sem_t* semaphore, Attempt attempt, uintptr_t ip, Try try_it, Wait w
 }
 
 }  // namespace
+
+// A thread may end with any number of them: somebody else posts.
+void drop_semaphores(Context& context) {
+  while (t_held_count != 0) release(context, t_held[--t_held_count], 0);
+}
 
 LOCKDEP_HOOK int sem_init(sem_t* semaphore, int shared, unsigned value) {
   Context* context = watched();

@@ -33,7 +33,7 @@ enum class Origin : uint8_t {
   kStatic,  // `at` is the lock itself
   kInit,    // `at` is where the init call returned to
   kFirst,   // `at` is where the first lock call returned to: of locks on the heap with no init
-  kStack,   // the same, of locks on a stack
+  kStack,   // `at` is the function whose local variable it is
   kStart,   // `at` is a thread's function
 };
 

@@ -38,6 +38,7 @@ void end_context(void* value) {
   t_ended = true;
   Context* context = t_context;
   if (context == nullptr) return;
+  drop_semaphores(*context);
   context->~Context();
   t_context = nullptr;
   const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
@@ -59,7 +60,8 @@ uint64_t blocked_signals() {
 struct FrameSearch {
   uintptr_t address;
   uintptr_t identity;
-  unsigned outwards;  // frames still to be added
+  uintptr_t function;  // that has the local variable
+  unsigned outwards;   // frames still to be added
 };
 
 _Unwind_Reason_Code visit(_Unwind_Context* frame, void* argument) {
@@ -67,7 +69,10 @@ _Unwind_Reason_Code visit(_Unwind_Context* frame, void* argument) {
   const uintptr_t end = _Unwind_GetCFA(frame);
   if (search.outwards == 0) return _URC_END_OF_STACK;
   if (search.identity == 0 && end <= search.address) return _URC_NO_REASON;
-  if (search.identity == 0) search.identity = lockdep::mix(1, end);
+  if (search.identity == 0) {
+    search.identity = lockdep::mix(1, end);
+    search.function = _Unwind_GetRegionStart(frame);
+  }
   // The function that has the lock, by where it was called from: its own address moves on.
   search.identity = lockdep::mix(search.identity, _Unwind_GetRegionStart(frame));
   --search.outwards;
@@ -116,11 +121,11 @@ bool on_own_stack(uintptr_t address) {
          address >= reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
 }
 
-uintptr_t frame_identity(uintptr_t address, uintptr_t /*ip*/) {
+StackFrame stack_frame(uintptr_t address) {
   const Inside inside;
-  FrameSearch search{.address = address, .identity = 0, .outwards = 2};
+  FrameSearch search{.address = address, .identity = 0, .function = 0, .outwards = 2};
   _Unwind_Backtrace(visit, &search);
-  return search.identity == 0 ? 1 : search.identity;
+  return {.identity = search.identity == 0 ? 1 : search.identity, .function = search.function};
 }
 
 }  // namespace netfs::lockdep_preload

@@ -9,16 +9,6 @@ namespace netfs::lockdep_preload {
 
 namespace {
 
-// Frames between a lock call and the function whose local variable the lock is.
-constexpr size_t kFramesMax = 32;
-
-// Which of this thread's stack frames an address lies in: what tells one function's local lock from
-// another's at the same place.  Made of return addresses outwards from the frame: the frame's own
-// place is the lock's.
-uintptr_t frame_of(uintptr_t address, uintptr_t ip) {
-  return frame_identity(address, ip);
-}
-
 bool in_loaded_object(uintptr_t address) {
   dl_find_object found;
   return ::_dl_find_object(reinterpret_cast<void*>(address), &found) == 0;
@@ -31,7 +21,9 @@ Record* add(uintptr_t address, Kind kind, uintptr_t ip) {
   uintptr_t at = ip;
   if (on_own_stack(address)) {
     origin = Origin::kStack;
-    frame = frame_of(address, ip);
+    const StackFrame found = stack_frame(address);
+    frame = found.identity;
+    if (found.function != 0) at = found.function;
   } else if (in_loaded_object(address)) {
     origin = Origin::kStatic;
     at = address;
@@ -56,7 +48,7 @@ Record* record_at(const void* lock, Kind kind, uintptr_t ip) {
   if (__builtin_expect(record == nullptr, 0)) return add(address, kind, ip);
   if (__builtin_expect(record->frame != 0, 0) && on_own_stack(address)) {
     const KeepErrno keep;
-    if (frame_of(address, ip) == record->frame) return record;
+    if (stack_frame(address).identity == record->frame) return record;
     retire_record(*record);  // that function has returned; this is another lock
     return add(address, kind, ip);
   }
