@@ -40,7 +40,7 @@ bool State::make_room(State& state, Context& context) {
 void Validator::acquire(Context& context, const Instance& instance, const How& how, uintptr_t ip) {
   const Inside inside;
   if (!inside) return;
-  const uint64_t word = instance.key_->cached_[how.subclass & 7].load(std::memory_order_relaxed);
+  const uint64_t word = instance.key().cached_[how.subclass & 7].load(std::memory_order_relaxed);
   const uint64_t state = (word & 0xffffffff) | static_cast<uint64_t>(how.mode) << held::kModeShift |
                          static_cast<uint64_t>(how.attempt) << held::kAttemptShift;
   const uint64_t bit = held::mask_bit(word);

@@ -22,12 +22,12 @@ class Instance {
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
 
-  [[nodiscard]] const ClassKey& key() const { return *key_; }
+  [[nodiscard]] const ClassKey& key() const { return *key_.load(std::memory_order_relaxed); }
 
  private:
   friend class Validator;
   friend struct State;
-  const ClassKey* key_;
+  mutable std::atomic<const ClassKey*> key_;  // changed by Validator::reclassify only
   // Which of all locks that ever were; given when a new dependency first needs it, 0 before.
   mutable std::atomic<uint64_t> number_{0};
 };

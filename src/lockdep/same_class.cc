@@ -83,7 +83,10 @@ void State::report_recursion(const Acquisition& a, const Context& owner, const H
   const bool same = held.instance.load(std::memory_order_relaxed) == &a.instance;
   const Mode held_mode = held::mode(held.state.load(std::memory_order_relaxed));
   const bool waits = a.how.mode == Mode::kWrite || held_mode == Mode::kWrite;
-  const Verdict verdict = same && waits ? Verdict::kProved : Verdict::kLikely;
+  const bool guessed = !same && validator.options_.match == Validator::Match::kExact;
+  const Verdict verdict = same && waits ? Verdict::kProved
+                          : guessed     ? Verdict::kOrderOnly
+                                        : Verdict::kLikely;
   uintptr_t frames[StackDepot::kFramesMax];
   size_t count = 0;
   capture(a.ip, frames, &count);
@@ -95,6 +98,8 @@ void State::report_recursion(const Acquisition& a, const Context& owner, const H
     finding->reason << "the context waits for itself";
   } else if (same) {
     finding->reason << "a writer that waits in between stops both";
+  } else if (guessed) {
+    finding->reason << "class only: two locks of one class, and no rule that orders them";
   } else {
     finding->reason << "two locks of one class, and no rule that orders them";
   }

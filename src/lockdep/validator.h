@@ -117,7 +117,8 @@ struct Statistics {
 class Validator {
  public:
   // Which circles of classes count as LIKELY: kByClass takes the word of the classes, one lock for
-  // another; kExact wants the very same locks on both sides (for tools that guess classes).
+  // another; kExact wants the very same locks on both sides (for tools that guess classes), and of
+  // two locks of one class under each other says ORDER-ONLY.
   enum class Match : uint8_t { kByClass, kExact };
 
   struct Options {
@@ -187,6 +188,19 @@ class Validator {
   // Thread creation: publish by the creator, observe by the new thread; join the other way round.
   Segment publish(Context& context);
   void observe(Context& context, Segment segment);
+
+  // --- For those who guess classes, and whose Instances do not lie in the locks.
+  // What the context itself holds, innermost first; returns how many were written.
+  static size_t held(const Context& context, const Instance** out, size_t max);
+  // A lock of `key` that the context itself holds and that is not `instance`; else null.
+  static const Instance* held_other(const Context& context, const ClassKey& key,
+                                    const Instance& instance);
+  // From now on the lock is of `key`: what the context holds at once, what others hold when they
+  // take it again.  Orders of the old class stay with the old class.
+  void reclassify(Context& context, const Instance& instance, const ClassKey& key);
+  // As memory_freed, of a lock that lies in [from, to) where its Instance does not.
+  void lock_freed(Context& context, const Instance& instance, const void* from, const void* to,
+                  uintptr_t ip);
 
   // --- Keys that do not live for ever; no lock of theirs may be held.
   void forget(const ClassKey& key);

@@ -1,0 +1,39 @@
+// lockdep: checks the locks of programs.
+
+#include <cstdio>
+#include <cstring>
+
+#include "lockdep_tool/command.h"
+
+namespace netfs::lockdep_tool {
+namespace {
+
+constexpr Command kCommands[] = {
+    {"run", "start a program and check its locks", run_command},
+};
+
+int help(FILE* to) {
+  std::fputs("usage: lockdep COMMAND ...\n\ncommands:\n", to);
+  for (const Command& command : kCommands) {
+    std::fprintf(to, "  %-8s %s\n", command.name, command.summary);
+  }
+  std::fputs("\nlockdep COMMAND --help says more; so does lockdep(1).\n", to);
+  return to == stdout ? kDone : kUsage;
+}
+
+int dispatch(int argc, char** argv) {
+  if (argc < 2) return help(stderr);
+  if (std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0) return help(stdout);
+  for (const Command& command : kCommands) {
+    if (std::strcmp(argv[1], command.name) == 0) return command.run(argc - 1, argv + 1);
+  }
+  std::fprintf(stderr, "lockdep: no command '%s'; lockdep --help lists them\n", argv[1]);
+  return kUsage;
+}
+
+}  // namespace
+}  // namespace netfs::lockdep_tool
+
+int main(int argc, char** argv) {
+  return netfs::lockdep_tool::dispatch(argc, argv);
+}
