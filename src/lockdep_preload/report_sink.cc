@@ -1,0 +1,156 @@
+#include "lockdep_preload/report_sink.h"
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <new>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lockdep/dwarf_symbolizer.h"
+#include "lockdep/report_identity.h"
+#include "lockdep/report_json.h"
+#include "lockdep/report_text.h"
+#include "lockdep/report_words.h"
+#include "lockdep/spin_lock.h"
+#include "lockdep_preload/class_words.h"
+#include "lockdep_preload/hook.h"
+#include "lockdep_preload/real.h"
+#include "lockdep_preload/record.h"
+#include "lockdep_preload/site.h"
+
+namespace netfs::lockdep_preload {
+
+namespace {
+
+constexpr int kDescriptorWish = 200;  // above what programs use, below the usual limit
+
+alignas(Options) char g_options[sizeof(Options)];
+int g_fd = -1;
+dev_t g_device = 0;
+ino_t g_inode = 0;
+std::atomic<unsigned> g_sure{0};  // reports of LIKELY and PROVED
+lockdep::SpinLock g_writing;      // one report at a time is made
+
+// The descriptor to write to, and whether it is to be closed.
+int open_output(bool* close) {
+  *close = !options().output.empty();
+  if (*close)
+    return ::open(options().output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  struct stat now {};
+  if (g_fd < 0 || ::fstat(g_fd, &now) != 0) return -1;
+  return now.st_dev == g_device && now.st_ino == g_inode ? g_fd : -1;
+}
+
+void write_out(const std::string& text) {
+  bool close = false;
+  const int fd = open_output(&close);
+  if (fd < 0) return;
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno != EINTR) break;
+    if (wrote > 0) done += static_cast<size_t>(wrote);
+  }
+  if (close) ::close(fd);
+}
+
+// A report knows Instances; people know locks.
+void translate(uint64_t& address) {
+  if (address == 0) return;
+  const auto* record = reinterpret_cast<const Record*>(address);
+  const uintptr_t lock = record->shown.load(std::memory_order_relaxed);
+  if (lock != 0) address = lock;
+}
+
+bool has_semaphore(const lockdep::Report& report) {
+  for (const lockdep::ReportedClass& one : report.classes) {
+    uint32_t number = 0;
+    const Site* site = site_by_name(one.name.c_str(), &number);
+    if (site != nullptr && site->kind == Kind::kSemaphore) return true;
+  }
+  return false;
+}
+
+void put_into_words(lockdep::Report& report, lockdep::DwarfSymbolizer& symbolizer) {
+  const auto lock = [](lockdep::ReportedLock& one) { translate(one.address); };
+  lock(report.taking);
+  if (report.holding) lock(*report.holding);
+  for (lockdep::ReportedLock& one : report.held) lock(one);
+  for (lockdep::ReportedEdge& edge : report.chain) {
+    lock(edge.from);
+    lock(edge.to);
+    for (lockdep::ReportedLock& gate : edge.gates) lock(gate);
+  }
+  if (report.freed_to - report.freed_from == sizeof(lockdep::Instance)) {
+    const uint64_t size = report.freed_to - report.freed_from;
+    translate(report.freed_from);
+    report.freed_to = report.freed_from + size;
+  }
+  for (lockdep::ReportedClass& one : report.classes) {
+    const std::string before = one.name;
+    one.name = class_words(before.c_str(), symbolizer);
+    const std::string quoted = "`" + before + "`";
+    const size_t at = report.reason.find(quoted);
+    if (at != std::string::npos) report.reason.replace(at, quoted.size(), "`" + one.name + "`");
+  }
+}
+
+}  // namespace
+
+const Options& options() {
+  return *reinterpret_cast<const Options*>(g_options);
+}
+
+void reports_begin(const char* options_text) {
+  Result<Options> decoded = decode(options_text);
+  new (g_options) Options(decoded.ok() ? decoded.value() : Options());
+  if (!decoded.ok()) {
+    const std::string line = "lockdep: " + decoded.error().message() + " is not understood\n";
+    (void)!::write(STDERR_FILENO, line.data(), line.size());
+  }
+  if (!options().output.empty()) return;
+  g_fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kDescriptorWish);
+  struct stat status {};
+  if (g_fd < 0 || ::fstat(g_fd, &status) != 0) return;
+  g_device = status.st_dev;
+  g_inode = status.st_ino;
+}
+
+void report_sink(void*, const lockdep::Report& found) {
+  const KeepErrno keep;
+  const bool sure = found.verdict != lockdep::Verdict::kOrderOnly;
+  const bool semaphore =
+      sure && found.kind == lockdep::ReportKind::kCircular && has_semaphore(found);
+  if (!sure && !options().order_only) return;
+  {
+    const lockdep::SpinGuard guard(g_writing);
+    lockdep::DwarfSymbolizer symbolizer;
+    lockdep::Report report = found;
+    put_into_words(report, symbolizer);
+    if (semaphore) {
+      report.verdict = lockdep::Verdict::kOrderOnly;
+      report.reason = "semaphores, which may be posted by others: " + report.reason;
+    }
+    const lockdep::ReportIdentity identity = lockdep::own_identity("");
+    if (options().format == Format::kJson) {
+      write_out(lockdep::report_json(report, symbolizer, identity) + "\n");
+    } else if (semaphore && !options().order_only) {
+      write_out("lockdep: note: " + lockdep::summary_line(report) + "\n");
+    } else {
+      write_out(lockdep::report_text(report, symbolizer, {.identity = identity}));
+    }
+  }
+  if (!sure || semaphore) return;
+  g_sure.fetch_add(1, std::memory_order_relaxed);
+  if (options().abort) std::abort();
+}
+
+void reports_end() {
+  if (!options().exit_code || g_sure.load(std::memory_order_relaxed) == 0) return;
+  std::fflush(nullptr);
+  ::_exit(*options().exit_code);
+}
+
+}  // namespace netfs::lockdep_preload

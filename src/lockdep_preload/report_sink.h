@@ -1,0 +1,18 @@
+#pragma once
+// Where reports go: to the stderr that the program began with, or to the file that was asked for.
+//
+// Each report is one write.  A descriptor of ours that the program has closed, or made another file
+// of, is left alone: we look before each write whether it is still the file that it was.
+
+#include "lockdep/report.h"
+#include "lockdep_preload/options.h"
+
+namespace netfs::lockdep_preload {
+
+void reports_begin(const char* options_text);
+void reports_end();
+const Options& options();
+
+void report_sink(void* user, const lockdep::Report& report);
+
+}  // namespace netfs::lockdep_preload

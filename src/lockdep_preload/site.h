@@ -1,0 +1,70 @@
+#pragma once
+// Site: what tells classes of locks apart in a program that never said so.
+//
+// Locks of one site are one class: those whose init call returned to one address, one static
+// object, those that one instruction was the first to lock.  Where two locks of a site are taken
+// under each other (an array of forks, a hash table's buckets), each lock of it gets a class of its
+// own from then on, `split`: only so can their orders be told apart.
+//
+// Sites are never removed; a class of its own goes with its lock.  Thread-safe.
+
+#include <atomic>
+#include <cstdint>
+
+#include "lockdep/class_key.h"
+
+namespace netfs::lockdep_preload {
+
+enum class Kind : uint8_t {
+  kMutex,
+  kRwlock,
+  kSpin,
+  kOnce,
+  kGuard,
+  kSemaphore,
+  kBarrier,
+  kC11Mutex,
+  kThread,
+  kLoader,
+};
+
+// How a site was found.
+enum class Origin : uint8_t {
+  kStatic,  // `at` is the lock itself
+  kInit,    // `at` is where the init call returned to
+  kFirst,   // `at` is where the first lock call returned to: of locks on the heap with no init
+  kStack,   // the same, of locks on a stack
+  kStart,   // `at` is a thread's function
+};
+
+struct Site {
+  static constexpr unsigned kOwnMax = 4096;  // classes of their own
+
+  Site(Kind kind_, Origin origin_, uintptr_t at_, uint32_t index_);
+  lockdep::ClassKey key;
+  Kind kind;
+  Origin origin;
+  uintptr_t at;
+  uint32_t index;
+  std::atomic<bool> split{false};
+  std::atomic<uint32_t> own{0};  // classes of their own that live
+  std::atomic<uint32_t> next_own{1};
+  Site* next = nullptr;
+  char name[24];
+};
+
+// The site, made when it is new; null: no memory.
+Site* site_of(Kind kind, Origin origin, uintptr_t at);
+// By the name of one of its classes; null: it is none of ours.  `number` tells which of its locks,
+// 0 for all.
+Site* site_by_name(const char* name, uint32_t* number);
+
+// Around fork: nobody makes one meanwhile.
+void lock_sites();
+void unlock_sites();
+
+// A class of its own for a lock of the site; null: there are enough.
+const lockdep::ClassKey* make_own_key(Site& site);
+void free_own_key(Site& site, const lockdep::ClassKey& key);
+
+}  // namespace netfs::lockdep_preload

@@ -1,0 +1,78 @@
+// scenarios NAME: runs one.  Without a name: lists them.
+
+#include "tests/lockdep/scenarios.h"
+
+#include <cstdio>
+#include <cstring>
+#include <span>
+
+namespace scenarios {
+
+namespace {
+
+struct Part {
+  void (*run)();
+  Turns* turns;
+  int turn;
+  int all;
+};
+
+void* run_part(void* argument) {
+  const Part& part = *static_cast<Part*>(argument);
+  part.turns->wait_for(part.turn);
+  part.run();
+  part.turns->next();
+  part.turns->wait_for(part.all);
+  return nullptr;
+}
+
+void run_parts(std::span<void (*const)()> runs) {
+  Turns turns;
+  Part parts[3];
+  pthread_t threads[3];
+  for (size_t i = 0; i < runs.size(); ++i) {
+    parts[i] = {runs[i], &turns, static_cast<int>(i), static_cast<int>(runs.size())};
+    pthread_create(&threads[i], nullptr, run_part, &parts[i]);
+  }
+  for (size_t i = 0; i < runs.size(); ++i) pthread_join(threads[i], nullptr);
+}
+
+}  // namespace
+
+void run_concurrently(void (*first)(), void (*second)()) {
+  void (*const runs[])() = {first, second};
+  run_parts(runs);
+}
+
+void run_concurrently(void (*first)(), void (*second)(), void (*third)()) {
+  void (*const runs[])() = {first, second, third};
+  run_parts(runs);
+}
+
+void with(pthread_mutex_t& outer, pthread_mutex_t& inner) {
+  pthread_mutex_lock(&outer);
+  pthread_mutex_lock(&inner);
+  pthread_mutex_unlock(&inner);
+  pthread_mutex_unlock(&outer);
+}
+
+}  // namespace scenarios
+
+int main(int argc, char** argv) {
+  using scenarios::Scenario;
+  const std::span<const Scenario> all[] = {
+      {scenarios::kOrderScenarios, scenarios::kOrderScenarioCount},
+      {scenarios::kKindScenarios, scenarios::kKindScenarioCount},
+      {scenarios::kLifeScenarios, scenarios::kLifeScenarioCount}};
+  for (const std::span<const Scenario> part : all) {
+    for (const Scenario& scenario : part) {
+      if (argc < 2) {
+        std::puts(scenario.name);
+      } else if (std::strcmp(argv[1], scenario.name) == 0) {
+        scenario.run();
+        return 0;
+      }
+    }
+  }
+  return argc < 2 ? 0 : 2;
+}
