@@ -62,6 +62,8 @@ std::string without_types(std::string_view demangled) {
 }
 
 std::string function_name(const char* symbol) {
+  // Else a C function or variable `a` would be read as a type's code.
+  if (std::string_view(symbol).substr(0, 2) != "_Z") return symbol;
   int status = 0;
   char* demangled = abi::__cxa_demangle(symbol, nullptr, nullptr, &status);
   if (status != 0 || demangled == nullptr) return symbol;

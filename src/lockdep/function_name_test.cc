@@ -38,6 +38,10 @@ TEST(FunctionName, ParametersReturnTypesAndQualifiersAreCut) {
   for (const auto& [given, wanted] : cases) EXPECT_EQ(without_types(given), wanted);
 }
 
+TEST(FunctionName, NamesOfCStayAsTheyAre) {
+  for (const char* name : {"a", "b", "i", "main", "_Zoo"}) EXPECT_EQ(function_name(name), name);
+}
+
 TEST(FunctionName, BrokenNamesEndWithoutHarm) {
   for (const char* broken : {"(", ")", "f(", "<", ">>>", "operator", "a(b", "", " ", "operator("}) {
     EXPECT_LE(without_types(broken).size(), std::string_view(broken).size());
