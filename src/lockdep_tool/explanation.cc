@@ -138,6 +138,11 @@ class Teller {
           text_ += "    " + name(held.class_index) + ", taken " + place(held.stack) + "\n";
         }
         break;
+      case ReportKind::kOrphaned:
+        text_ += self + " waits for " + lock + " " + where +
+                 ", which was held at the fork by a thread that this child does not have: nobody "
+                 "will release it.\n";
+        break;
       case ReportKind::kAssertion:
         text_ += "A claim about " + lock + " is not true " + where + ": " +
                  lockdep::printable(report_.message) + "\n";
@@ -181,6 +186,9 @@ class Teller {
       case ReportKind::kHeldLockFreed:
       case ReportKind::kHeldAtExit:
         text_ += "release it first, on every way out.\n";
+        break;
+      case ReportKind::kOrphaned:
+        text_ += "take the lock around the fork (pthread_atfork), or call exec before any lock.\n";
         break;
       case ReportKind::kBadUnlock:
         text_ += "let who took a lock release it, once.\n";

@@ -56,7 +56,7 @@ class Reader {
   explicit Reader(ReadReport& out) : out_(out), report_(out.report) {}
 
   bool read(const json& page) {
-    sound_ = read_word(text_of(page, "kind"), &lockdep::kind_word, lockdep::ReportKind::kAssertion,
+    sound_ = read_word(text_of(page, "kind"), &lockdep::kind_word, lockdep::ReportKind::kOrphaned,
                        report_.kind) &&
              read_word(text_of(page, "verdict"), &lockdep::verdict_word, lockdep::Verdict::kProved,
                        report_.verdict);
@@ -74,6 +74,7 @@ class Reader {
     report_.context = context(member(page, "context"));
     report_.taking = lock(member(page, "taking"));
     if (member(page, "holding").is_object()) report_.holding = lock(member(page, "holding"));
+    if (member(page, "holder").is_object()) report_.holder = context(member(page, "holder"));
     for (const json& edge : member(page, "chain")) {
       report_.chain.push_back({.from = lock(member(edge, "from")),
                                .to = lock(member(edge, "to")),

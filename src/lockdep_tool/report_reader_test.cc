@@ -100,7 +100,7 @@ TEST(Explanation, ACircleIsToldStepByStepWithItsPlacesAndTheWayOut) {
 
 TEST(Explanation, EveryKindHasOneThatNamesItsLock) {
   FakeSymbolizer symbolizer;
-  for (uint8_t kind = 0; kind <= static_cast<uint8_t>(ReportKind::kAssertion); ++kind) {
+  for (uint8_t kind = 0; kind <= static_cast<uint8_t>(ReportKind::kOrphaned); ++kind) {
     Report report = lockdep::sample_report(static_cast<ReportKind>(kind), symbolizer);
     if (report.kind == ReportKind::kCircular) continue;
     report.signal = SIGUSR1;
