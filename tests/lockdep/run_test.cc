@@ -75,6 +75,8 @@ const Row kRows[] = {
     {"recursive_relock", nullptr, nullptr},
     {"errorcheck_relock", nullptr, nullptr},
     {"c11_abba", kLikely, kLikely},
+    {"handler_lock", "LIKELY: inconsistent lock state", "LIKELY: inconsistent lock state"},
+    {"handler_lock_blocked", nullptr, nullptr},
     {"join_needs_lock", "PROVED: possible circular", "PROVED: possible circular"},
     {"join_when_done", nullptr, kOrderOnly},
     {"stack_reuse", nullptr, nullptr},
