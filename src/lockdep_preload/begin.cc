@@ -27,13 +27,14 @@ Stage g_stage = Stage::kNone;
 namespace {
 
 // Built before any code runs; never destroyed, for static destructors still lock.
+template <class T>
 union Forever {
-  lockdep::Validator validator;
-  constexpr Forever() : validator() {}
+  T it;
+  constexpr Forever() : it() {}
   ~Forever() {}
 };
-constinit Forever g_validator;
-constinit lockdep::Arena g_arena;
+constinit Forever<lockdep::Validator> g_validator;
+constinit Forever<lockdep::Arena> g_arena;
 
 // Without our own frames: the first is that of who called the hook.
 size_t capture(void*, uintptr_t* frames, size_t max) {
@@ -107,11 +108,11 @@ void leave_environment() {
 }  // namespace
 
 lockdep::Validator& validator() {
-  return g_validator.validator;
+  return g_validator.it;
 }
 
 lockdep::Arena& arena() {
-  return g_arena;
+  return g_arena.it;
 }
 
 void begin() {

@@ -59,23 +59,24 @@ uint64_t blocked_signals() {
 
 struct FrameSearch {
   uintptr_t address;
-  uintptr_t identity;
-  uintptr_t function;  // that has the local variable
-  unsigned outwards;   // frames still to be added
+  uintptr_t low = 0;       // the stack pointer of the frame before
+  uintptr_t function = 0;  // and its function
+  StackFrame found;
 };
 
+// The unwinder tells a frame by its stack pointer: the address lies in the last one below it.
 _Unwind_Reason_Code visit(_Unwind_Context* frame, void* argument) {
   auto& search = *static_cast<FrameSearch*>(argument);
-  const uintptr_t end = _Unwind_GetCFA(frame);
-  if (search.outwards == 0) return _URC_END_OF_STACK;
-  if (search.identity == 0 && end <= search.address) return _URC_NO_REASON;
-  if (search.identity == 0) {
-    search.identity = lockdep::mix(1, end);
-    search.function = _Unwind_GetRegionStart(frame);
+  const uintptr_t low = _Unwind_GetCFA(frame);
+  const uintptr_t function = _Unwind_GetRegionStart(frame);
+  if (low > search.address) {
+    search.found.function = search.function;
+    search.found.identity =
+        lockdep::mix(lockdep::mix(lockdep::mix(1, search.low), search.function), function);
+    return _URC_END_OF_STACK;
   }
-  // The function that has the lock, by where it was called from: its own address moves on.
-  search.identity = lockdep::mix(search.identity, _Unwind_GetRegionStart(frame));
-  --search.outwards;
+  search.low = low;
+  search.function = function;
   return _URC_NO_REASON;
 }
 
@@ -123,9 +124,10 @@ bool on_own_stack(uintptr_t address) {
 
 StackFrame stack_frame(uintptr_t address) {
   const Inside inside;
-  FrameSearch search{.address = address, .identity = 0, .function = 0, .outwards = 2};
+  FrameSearch search{.address = address, .found = {}};
   _Unwind_Backtrace(visit, &search);
-  return {.identity = search.identity == 0 ? 1 : search.identity, .function = search.function};
+  if (search.found.identity == 0) search.found.identity = 1;
+  return search.found;
 }
 
 }  // namespace netfs::lockdep_preload

@@ -2,8 +2,8 @@
 // Scenarios: small programs, one a name, each with one thing about its locks that is a bug, or that
 // looks like one and is not.  run_test.cc has the table of what must be said of each.
 //
-// None of them deadlocks: what could meet is kept apart in time, by atomics that no tool takes for
-// locks.
+// But for join_needs_lock none deadlocks: what could meet is kept apart in time, by atomics that no
+// tool takes for locks.
 
 #include <atomic>
 #include <pthread.h>

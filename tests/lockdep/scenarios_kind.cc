@@ -1,5 +1,7 @@
 // Locks that are no plain mutex.
 
+#include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <semaphore.h>
 #include <threads.h>
@@ -216,6 +218,38 @@ void c11_abba() {
   run_concurrently([] { nest_c11(c11_a, c11_b); }, [] { nest_c11(c11_b, c11_a); });
 }
 
+void lock_in_handler(int) {
+  pthread_mutex_lock(&lock_a);
+  pthread_mutex_unlock(&lock_a);
+}
+
+// What is set can be read back; the handler did not interrupt a holder.
+void handler_lock() {
+  struct sigaction action {};
+  struct sigaction set {};
+  action.sa_handler = lock_in_handler;
+  sigaction(SIGUSR1, &action, nullptr);
+  sigaction(SIGUSR1, nullptr, &set);
+  if (set.sa_handler != lock_in_handler || (set.sa_flags & SA_SIGINFO) != 0) std::exit(3);
+  raise(SIGUSR1);
+  pthread_mutex_lock(&lock_a);
+  pthread_mutex_unlock(&lock_a);
+}
+
+// The same, with the signal blocked wherever the lock is held.
+void handler_lock_blocked() {
+  sigset_t blocked;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGUSR1);
+  signal(SIGUSR1, lock_in_handler);
+  raise(SIGUSR1);
+  pthread_sigmask(SIG_BLOCK, &blocked, nullptr);
+  pthread_mutex_lock(&lock_a);
+  pthread_mutex_unlock(&lock_a);
+  pthread_sigmask(SIG_UNBLOCK, &blocked, nullptr);
+  if (signal(SIGUSR1, SIG_DFL) != lock_in_handler) std::exit(3);
+}
+
 }  // namespace
 
 const Scenario kKindScenarios[] = {
@@ -234,6 +268,8 @@ const Scenario kKindScenarios[] = {
     {"recursive_relock", recursive_relock},
     {"errorcheck_relock", errorcheck_relock},
     {"c11_abba", c11_abba},
+    {"handler_lock", handler_lock},
+    {"handler_lock_blocked", handler_lock_blocked},
 };
 const unsigned kKindScenarioCount = sizeof kKindScenarios / sizeof *kKindScenarios;
 

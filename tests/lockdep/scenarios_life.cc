@@ -1,7 +1,7 @@
 // Locks whose memory, or whose owner, goes.
 
 #include <cstdlib>
-#include <ctime>
+#include <unistd.h>
 
 #include "tests/lockdep/scenarios.h"
 
@@ -9,30 +9,46 @@ namespace scenarios {
 namespace {
 
 pthread_mutex_t lock_a = PTHREAD_MUTEX_INITIALIZER;
-pthread_mutex_t lock_b = PTHREAD_MUTEX_INITIALIZER;
 
-void* take_a(void*) {
-  pthread_mutex_lock(&lock_a);
-  pthread_mutex_unlock(&lock_a);
-  return nullptr;
-}
-
-// It waits long enough only because nobody holds the lock yet when the other takes it.
 Turns join_turns;
 
+// This one hangs in earnest, and is ended by a signal.
 void join_needs_lock() {
+  alarm(1);
   pthread_t thread;
   pthread_create(
       &thread, nullptr,
       [](void*) -> void* {
-        take_a(nullptr);
+        join_turns.wait_for(1);
+        pthread_mutex_lock(&lock_a);
+        pthread_mutex_unlock(&lock_a);
+        return nullptr;
+      },
+      nullptr);
+  pthread_mutex_lock(&lock_a);
+  join_turns.next();
+  pthread_join(thread, nullptr);
+  pthread_mutex_unlock(&lock_a);
+}
+
+// The joined thread has said, under the lock, that it is done with the lock.
+bool thread_is_done;
+
+void join_when_done() {
+  pthread_t thread;
+  pthread_create(
+      &thread, nullptr,
+      [](void*) -> void* {
+        pthread_mutex_lock(&lock_a);
+        thread_is_done = true;
+        pthread_mutex_unlock(&lock_a);
         join_turns.next();
         return nullptr;
       },
       nullptr);
   join_turns.wait_for(1);
   pthread_mutex_lock(&lock_a);
-  pthread_join(thread, nullptr);
+  if (thread_is_done) pthread_join(thread, nullptr);
   pthread_mutex_unlock(&lock_a);
 }
 
@@ -129,10 +145,11 @@ void unlock_unlocked() {
 }  // namespace
 
 const Scenario kLifeScenarios[] = {
-    {"join_needs_lock", join_needs_lock}, {"stack_reuse", stack_reuse},
-    {"heap_reuse", heap_reuse},           {"exit_holding", exit_holding},
-    {"free_holding", free_holding},       {"destroy_holding", destroy_holding},
-    {"unlock_by_other", unlock_by_other}, {"unlock_unlocked", unlock_unlocked},
+    {"join_needs_lock", join_needs_lock}, {"join_when_done", join_when_done},
+    {"stack_reuse", stack_reuse},         {"heap_reuse", heap_reuse},
+    {"exit_holding", exit_holding},       {"free_holding", free_holding},
+    {"destroy_holding", destroy_holding}, {"unlock_by_other", unlock_by_other},
+    {"unlock_unlocked", unlock_unlocked},
 };
 const unsigned kLifeScenarioCount = sizeof kLifeScenarios / sizeof *kLifeScenarios;
 
