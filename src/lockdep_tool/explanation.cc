@@ -1,5 +1,7 @@
 #include "lockdep_tool/explanation.h"
 
+#include <algorithm>
+
 #include "lockdep/report_words.h"
 #include "lockdep/suppression.h"
 #include "lockdep/text_format.h"
@@ -44,7 +46,12 @@ class Teller {
     if (stack.empty()) return "at an unknown place";
     const std::vector<lockdep::Frame> frames = symbolizer_.resolve(stack.front());
     if (frames.empty()) return "at an unknown place";
-    const lockdep::Frame& frame = frames.front();
+    // What the compiler inlined of the C++ library (std::lock_guard) is nobody's business.
+    const auto own = [](const lockdep::Frame& frame) {
+      return !frame.inlined || frame.file.compare(0, 13, "/usr/include/") != 0;
+    };
+    const auto found = std::find_if(frames.begin(), frames.end(), own);
+    const lockdep::Frame& frame = found == frames.end() ? frames.back() : *found;
     if (frame.function.empty()) return "at " + frame_text(frame);
     std::string text = "in " + lockdep::printable(frame.function);
     if (!frame.file.empty()) {

@@ -98,6 +98,15 @@ TEST(Explanation, ACircleIsToldStepByStepWithItsPlacesAndTheWayOut) {
       "    circular \"a\" -> \"b\"\n");
 }
 
+TEST(Explanation, APlaceIsTheProgramsOwnLineAndNoInlinedWrapperOfTheLibrary) {
+  FakeSymbolizer symbolizer;
+  Report report = lockdep::sample_report(ReportKind::kBadUnlock, symbolizer);
+  report.stack = {symbolizer.add(std::vector<lockdep::Frame>{
+      {.function = "std::mutex::unlock", .file = "/usr/include/c++/12/mutex", .inlined = true},
+      {.function = "leave", .file = "bank.cc", .line = 7}})};
+  EXPECT_THAT(explanation(report, symbolizer), HasSubstr("in leave (bank.cc:7)"));
+}
+
 TEST(Explanation, EveryKindHasOneThatNamesItsLock) {
   FakeSymbolizer symbolizer;
   for (uint8_t kind = 0; kind <= static_cast<uint8_t>(ReportKind::kOrphaned); ++kind) {
