@@ -62,9 +62,8 @@ struct SwitchKey {
   std::string_view key;
   bool Options::*value;
 };
-constexpr std::array<SwitchKey, 3> kSwitches{{{"order-only", &Options::order_only},
-                                              {"abort", &Options::abort},
-                                              {"histograms", &Options::histograms}}};
+constexpr std::array<SwitchKey, 2> kSwitches{
+    {{"order-only", &Options::order_only}, {"abort", &Options::abort}}};
 
 bool set(Options& options, std::string_view key, const std::string& value) {
   for (const PathKey& path : kPaths) {

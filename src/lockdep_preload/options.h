@@ -33,7 +33,6 @@ struct Options {
   std::string stat;          // path of the statistics; empty: none
   bool order_only = false;   // print ORDER-ONLY too
   bool abort = false;        // after a report of LIKELY or PROVED
-  bool histograms = false;
   std::optional<int> exit_code;  // in place of the program's, when LIKELY or PROVED was reported
   int watchdog_seconds = 1;      // between looks for circular waits; 0: never
   Children children = Children::kWatched;

@@ -13,7 +13,6 @@ TEST(LockdepOptions, WhatIsEncodedIsDecodedWhateverBytesItHas) {
                   .stat = "/stat",
                   .order_only = true,
                   .abort = true,
-                  .histograms = true,
                   .exit_code = 3,
                   .watchdog_seconds = 0,
                   .children = Children::kLeft};
