@@ -20,7 +20,7 @@ extern "C" __attribute__((visibility("default"))) const char lockdep_preload_ver
 
 namespace netfs::lockdep_preload {
 
-Stage g_stage = Stage::kNone;
+constinit std::atomic<Stage> g_stage{Stage::kNone};
 
 namespace {
 
@@ -93,8 +93,8 @@ void leave_environment() {
 }
 
 [[gnu::destructor(101)]] void destructor() {
-  if (__atomic_load_n(&g_stage, __ATOMIC_ACQUIRE) != Stage::kWatching) return;
-  __atomic_store_n(&g_stage, Stage::kEnded, __ATOMIC_RELEASE);
+  if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return;
+  g_stage.store(Stage::kEnded, std::memory_order_release);
   // What is done from here on is not watched, on this thread at least.
   ++lockdep::t_inside;
   reports_end();
@@ -112,8 +112,7 @@ lockdep::Arena& arena() {
 
 void begin() {
   Stage expected = Stage::kNone;
-  if (!__atomic_compare_exchange_n(&g_stage, &expected, Stage::kBeginning, false, __ATOMIC_ACQ_REL,
-                                   __ATOMIC_ACQUIRE)) {
+  if (!g_stage.compare_exchange_strong(expected, Stage::kBeginning, std::memory_order_acq_rel)) {
     return;
   }
   const KeepErrno keep;
@@ -124,7 +123,7 @@ void begin() {
   validator().configure(
       {.sink = report_sink, .stacks = capture, .match = lockdep::Validator::Match::kExact});
   threads_begin();
-  __atomic_store_n(&g_stage, Stage::kWatching, __ATOMIC_RELEASE);
+  g_stage.store(Stage::kWatching, std::memory_order_release);
 }
 
 }  // namespace netfs::lockdep_preload
