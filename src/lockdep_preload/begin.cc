@@ -22,7 +22,7 @@ extern "C" __attribute__((visibility("default"))) const char lockdep_preload_ver
 
 namespace netfs::lockdep_preload {
 
-Stage g_stage = Stage::kNone;
+constinit std::atomic<Stage> g_stage{Stage::kNone};
 
 namespace {
 
@@ -97,8 +97,8 @@ void leave_environment() {
 }
 
 [[gnu::destructor(101)]] void destructor() {
-  if (__atomic_load_n(&g_stage, __ATOMIC_ACQUIRE) != Stage::kWatching) return;
-  __atomic_store_n(&g_stage, Stage::kEnded, __ATOMIC_RELEASE);
+  if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return;
+  g_stage.store(Stage::kEnded, std::memory_order_release);
   // What is done from here on is not watched, on this thread at least.
   ++lockdep::t_inside;
   other_runs_end();
@@ -117,8 +117,7 @@ lockdep::Arena& arena() {
 
 void begin() {
   Stage expected = Stage::kNone;
-  if (!__atomic_compare_exchange_n(&g_stage, &expected, Stage::kBeginning, false, __ATOMIC_ACQ_REL,
-                                   __ATOMIC_ACQUIRE)) {
+  if (!g_stage.compare_exchange_strong(expected, Stage::kBeginning, std::memory_order_acq_rel)) {
     return;
   }
   const KeepErrno keep;
@@ -129,8 +128,12 @@ void begin() {
   validator().configure(
       {.sink = report_sink, .stacks = capture, .match = lockdep::Validator::Match::kExact});
   threads_begin();
+<<<<<<< HEAD
   other_runs_begin();
   __atomic_store_n(&g_stage, Stage::kWatching, __ATOMIC_RELEASE);
+=======
+  g_stage.store(Stage::kWatching, std::memory_order_release);
+>>>>>>> run
 }
 
 }  // namespace netfs::lockdep_preload

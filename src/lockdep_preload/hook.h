@@ -9,6 +9,7 @@
 // No hook allocates from the heap, waits for another thread but where the real function would, or
 // changes errno.  All run with the caller's locks held, in signal handlers too.
 
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 
@@ -40,7 +41,7 @@ class KeepErrno {
 };
 
 enum class Stage : uint8_t { kNone, kBeginning, kWatching, kEnded };
-extern Stage g_stage;
+extern std::atomic<Stage> g_stage;
 
 extern __thread Context* t_context;
 Context* watched_slowly();

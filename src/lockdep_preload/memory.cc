@@ -49,7 +49,7 @@ LOCKDEP_HOOK void free(void* block) {
     real().free(block);
     return;
   }
-  if (__atomic_load_n(&g_stage, __ATOMIC_RELAXED) == Stage::kWatching) {
+  if (g_stage.load(std::memory_order_relaxed) == Stage::kWatching) {
     block_goes(block, LOCKDEP_CALLER_IP);
   }
   function(block);
@@ -57,7 +57,7 @@ LOCKDEP_HOOK void free(void* block) {
 
 // The old block may go; where it does not, its locks are told anew.
 LOCKDEP_HOOK void* realloc(void* block, size_t size) {
-  if (__atomic_load_n(&g_stage, __ATOMIC_RELAXED) == Stage::kWatching && lockdep::t_inside == 0 &&
+  if (g_stage.load(std::memory_order_relaxed) == Stage::kWatching && lockdep::t_inside == 0 &&
       block != nullptr) {
     const size_t before = real().malloc_usable_size(block);
     const auto from = reinterpret_cast<uintptr_t>(block);
@@ -67,7 +67,7 @@ LOCKDEP_HOOK void* realloc(void* block, size_t size) {
 }
 
 LOCKDEP_HOOK int munmap(void* memory, size_t bytes) {
-  if (__atomic_load_n(&g_stage, __ATOMIC_RELAXED) == Stage::kWatching && lockdep::t_inside == 0) {
+  if (g_stage.load(std::memory_order_relaxed) == Stage::kWatching && lockdep::t_inside == 0) {
     const auto from = reinterpret_cast<uintptr_t>(memory);
     memory_goes(from, from + bytes, LOCKDEP_CALLER_IP);
   }

@@ -28,11 +28,11 @@ enum class Children { kWatched, kLeft };
 struct Options {
   std::string output;  // path, absolute; empty: the stderr that the program began with
   Format format = Format::kText;
-  std::string suppressions;  // path; empty: none
-  std::string save;          // path of the graph to be saved; empty: none
-  std::string stat;          // path of the statistics; empty: none
-  bool order_only = false;   // print ORDER-ONLY too
-  bool abort = false;        // after a report of LIKELY or PROVED
+  std::string suppressions;      // path; empty: none
+  std::string save;              // path of the graph to be saved; empty: none
+  std::string stat;              // path of the statistics; empty: none
+  bool order_only = false;       // print ORDER-ONLY too
+  bool abort = false;            // after a report of LIKELY or PROVED
   std::optional<int> exit_code;  // in place of the program's, when LIKELY or PROVED was reported
   int watchdog_seconds = 1;      // between looks for circular waits; 0: never
   Children children = Children::kWatched;

@@ -62,7 +62,7 @@ int change_mask(Real real_change, int how, const sigset_t* set, sigset_t* old, u
 
 LOCKDEP_HOOK int sigaction(int signal, const struct sigaction* action, struct sigaction* old) {
   if (signal <= 0 || signal >= kSignals ||
-      __atomic_load_n(&g_stage, __ATOMIC_ACQUIRE) != Stage::kWatching) {
+      g_stage.load(std::memory_order_acquire) != Stage::kWatching) {
     return real().sigaction(signal, action, old);
   }
   (void)watched();  // begins this thread's context

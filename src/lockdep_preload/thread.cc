@@ -111,9 +111,9 @@ Context* begin_context() {
 }
 
 Context* watched_slowly() {
-  const Stage stage = __atomic_load_n(&g_stage, __ATOMIC_ACQUIRE);
+  const Stage stage = g_stage.load(std::memory_order_acquire);
   if (stage == Stage::kNone) begin();
-  if (__atomic_load_n(&g_stage, __ATOMIC_ACQUIRE) != Stage::kWatching) return nullptr;
+  if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return nullptr;
   return begin_context();
 }
 
