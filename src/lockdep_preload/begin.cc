@@ -128,12 +128,8 @@ void begin() {
   validator().configure(
       {.sink = report_sink, .stacks = capture, .match = lockdep::Validator::Match::kExact});
   threads_begin();
-<<<<<<< HEAD
   other_runs_begin();
-  __atomic_store_n(&g_stage, Stage::kWatching, __ATOMIC_RELEASE);
-=======
   g_stage.store(Stage::kWatching, std::memory_order_release);
->>>>>>> run
 }
 
 }  // namespace netfs::lockdep_preload
