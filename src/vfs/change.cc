@@ -57,7 +57,7 @@ Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info) {
     Node* parent = table_.find(place.parent);
     if (parent != nullptr && parent->directory && InodeTable::is_current(*parent)) {
       Node& node = table_.adopt(*parent, place.name, std::move(info), clock_.now(), graveyard);
-      node.changed_in = table_.serial();
+      node.seldom_part().changed_in = table_.serial();
       table_.names_changed(*parent, graveyard);
       entry = entry_of(node);
       table_.sweep(kUnreferencedNodesMax, graveyard);

@@ -20,7 +20,7 @@ void InodeTable::detach_file(Node& node, Graveyard& graveyard) {
 
 void InodeTable::take_own(Node& node, NodeInfo info, Changed what, MonoTime now,
                           Graveyard& graveyard) {
-  node.changed_in = serial();
+  node.seldom_part().changed_in = serial();
   if (what == Changed::kBytes || !(node.validator == info.validator)) detach_file(node, graveyard);
   const uint32_t links = node.attributes.link_count;
   take_update(node, std::move(info), now);
@@ -29,13 +29,13 @@ void InodeTable::take_own(Node& node, NodeInfo info, Changed what, MonoTime now,
 }
 
 void InodeTable::take_unknown(Node& node, Changed what, Graveyard& graveyard) {
-  node.changed_in = serial();
+  node.seldom_part().changed_in = serial();
   node.doubted = true;
   if (what == Changed::kBytes) detach_file(node, graveyard);
 }
 
 void InodeTable::names_changed(Node& directory, Graveyard& graveyard) {
-  directory.changed_in = serial();
+  directory.seldom_part().changed_in = serial();
   directory.doubted = true;
   if (directory.directory && directory.directory->listing) {
     graveyard.listings.push_back(std::move(directory.directory->listing));
@@ -46,12 +46,12 @@ void InodeTable::names_changed(Node& directory, Graveyard& graveyard) {
 void InodeTable::add_name(Node& node, Node& directory, std::string_view name, MonoTime now,
                           Graveyard& graveyard) {
   NETFS_ASSERT(directory.directory);
-  NETFS_ASSERT(node.alias_of == nullptr);
+  NETFS_ASSERT(node.alias_of() == nullptr);
   if (Node* before = entry(directory, name)) unlist(*before, graveyard);
   forget_absent(*directory.directory, name);
-  node.aliases.push_back(std::make_unique<Node>());
-  Node& alias = *node.aliases.back();
-  alias.alias_of = &node;
+  node.seldom_part().aliases.push_back(std::make_unique<Node>());
+  Node& alias = *node.seldom_part().aliases.back();
+  alias.seldom_part().alias_of = &node;
   alias.index = node.index;
   alias.parent = &directory;
   alias.name = name;
@@ -63,17 +63,17 @@ void InodeTable::add_name(Node& node, Node& directory, std::string_view name, Mo
 
 void InodeTable::unlist_alias(Node& alias, Graveyard& graveyard) {
   Node* directory = alias.parent;
-  Node& node = *alias.alias_of;
+  Node& node = *alias.alias_of();
   directory->directory->children.erase(&alias);
-  std::erase_if(node.aliases, [&](const auto& one) { return one.get() == &alias; });
+  std::erase_if(node.seldom_part().aliases, [&](const auto& one) { return one.get() == &alias; });
   --directory->children;
   free_if_unused(directory, graveyard);
 }
 
 // The name that the node itself stands under goes: it takes the place of one of its aliases.
 void InodeTable::promote_alias(Node& node, Graveyard& graveyard) {
-  const std::unique_ptr<Node> alias = std::move(node.aliases.back());
-  node.aliases.pop_back();
+  const std::unique_ptr<Node> alias = std::move(node.seldom_part().aliases.back());
+  node.seldom_part().aliases.pop_back();
   Node* before = node.parent;
   before->directory->children.erase(&node);
   alias->parent->directory->children.erase(alias.get());
@@ -89,7 +89,7 @@ void InodeTable::promote_alias(Node& node, Graveyard& graveyard) {
 void InodeTable::remove_name(Node& directory, std::string_view name, MonoTime now,
                              Graveyard& graveyard) {
   if (Node* node = child(directory, name)) {
-    node->changed_in = serial();
+    node->seldom_part().changed_in = serial();
     if (node->attributes.link_count > 0) --node->attributes.link_count;
   }
   set_absent(directory, name, now, graveyard);
@@ -98,12 +98,12 @@ void InodeTable::remove_name(Node& directory, std::string_view name, MonoTime no
 
 void InodeTable::hide(Node& node, std::string hidden_name) {
   NETFS_ASSERT(node.listed);
-  NETFS_ASSERT(node.aliases.empty());
+  NETFS_ASSERT(!node.has_aliases());
   node.parent->directory->children.erase(&node);
   node.listed = false;
   node.name = std::move(hidden_name);
   node.hidden = true;
-  node.changed_in = serial();
+  node.seldom_part().changed_in = serial();
   if (node.attributes.link_count > 0) --node.attributes.link_count;
   keep_number(node);
 }
@@ -114,7 +114,7 @@ void InodeTable::show_again(Node& node, std::string name) {
   node.hidden = false;
   node.listed = true;
   node.parent->directory->children.insert(&node);
-  node.changed_in = serial();
+  node.seldom_part().changed_in = serial();
   ++node.attributes.link_count;
 }
 
@@ -147,8 +147,8 @@ void InodeTable::collect_moved(Node& moved, std::vector<Moved>& all, Graveyard& 
     if (next->directory) {
       todo.insert(todo.end(), next->directory->children.begin(), next->directory->children.end());
     }
-    Node& node = next->alias_of != nullptr ? *next->alias_of : *next;
-    node.changed_in = serial();
+    Node& node = next->alias_of() != nullptr ? *next->alias_of() : *next;
+    node.seldom_part().changed_in = serial();
     keep_number(node);
     detach_file(node, graveyard);
     if (node.is_live()) all.push_back({node.open->live, path_of(node)});
@@ -160,7 +160,7 @@ std::vector<InodeTable::Moved> InodeTable::rename(Node& from, std::string_view n
                                                   Graveyard& graveyard) {
   std::vector<Moved> moved;
   if (Node* target = child(to, new_name)) {
-    target->changed_in = serial();
+    target->seldom_part().changed_in = serial();
     if (target->attributes.link_count > 0) --target->attributes.link_count;
   }
   if (Node* target = entry(to, new_name)) unlist(*target, graveyard);

@@ -71,7 +71,7 @@ Node* InodeTable::entry(Node& directory, std::string_view name) {
 Node* InodeTable::child(Node& directory, std::string_view name) {
   Node* node = entry(directory, name);
   if (node == nullptr) return nullptr;
-  if (node->alias_of != nullptr) node = node->alias_of;
+  if (node->alias_of() != nullptr) node = node->alias_of();
   node->referenced = true;
   return node;
 }
@@ -184,7 +184,7 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   }
   bool changed_while_open = false;
   if (known != nullptr) {
-    const bool other_name = named != known || !known->aliases.empty();
+    const bool other_name = named != known || known->has_aliases();
     if (known->attributes.type == FileType::kRegular && !other_name) {
       counters_.versions_changed.add();
       // Who has it open reads what the cache has of it; it goes with the last close.
@@ -241,8 +241,8 @@ void InodeTable::set_absent(Node& directory, std::string_view name, MonoTime now
 // The name means another node from now on, or none; and with it goes what is beneath.
 void InodeTable::unlist(Node& node, Graveyard& graveyard) {
   if (!node.listed) return;
-  if (node.alias_of != nullptr) return unlist_alias(node, graveyard);
-  if (!node.aliases.empty()) return promote_alias(node, graveyard);
+  if (node.alias_of() != nullptr) return unlist_alias(node, graveyard);
+  if (node.has_aliases()) return promote_alias(node, graveyard);
   node.parent->directory->children.erase(&node);
   node.listed = false;
   if (node.directory) unlist_children(node, graveyard);
@@ -327,7 +327,7 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
     if (record.node_id == 0 || record.lookups > 0 || record.opens > 0) continue;
     Node& node = *nodes_[sweep_hand_];
     if (!node.listed || node.children > 0 || (node.open && node.open->preparing)) continue;
-    if (!node.aliases.empty()) continue;
+    if (node.has_aliases()) continue;
     if (std::exchange(node.referenced, false)) continue;
     // Somebody is reading the directory and will want it.
     if (records_[node.parent->index].opens > 0) continue;
@@ -341,8 +341,8 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
 
 void InodeTable::doubt(Node& node, Graveyard& graveyard) {
   node.doubted = true;
-  if (node.alias_of != nullptr) return doubt(*node.alias_of, graveyard);
-  node.target.reset();
+  if (node.alias_of() != nullptr) return doubt(*node.alias_of(), graveyard);
+  if (node.seldom) node.seldom->target.reset();
   if (node.open && records_[node.index].opens == 0 && !node.open->preparing) {
     leave_idle(node);
     if (node.open->file) graveyard.files.push_back(std::move(node.open->file));

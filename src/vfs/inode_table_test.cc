@@ -252,7 +252,7 @@ TEST_F(WritableTableTest, NamesOfOneFileAreOneNodeUntilTheLastGoes) {
   // Another version is another node.
   Node& other = written.adopt(directory, "b", linked("2", 1), MonoTime{}, graveyard);
   EXPECT_EQ(InodeTable::path_of(other), "d/b");
-  EXPECT_EQ(other.aliases.size(), 0U);
+  EXPECT_EQ(other.seldom_part().aliases.size(), 0U);
 }
 
 TEST_F(WritableTableTest, ARenamedNodeKeepsItsIdAndNumberAndNobodyGetsThem) {

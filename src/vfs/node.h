@@ -13,6 +13,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -111,6 +112,16 @@ struct OpenState {
   bool hand_out_failed = false;  // the kernel or the cache will not have it
 };
 
+// What few nodes have: most of a tree are names that nobody here has changed.
+struct Seldom {
+  std::optional<std::string> target;  // of a symbolic link, once read
+  uint64_t changed_in = 0;            // serial of the last change made here of it, or in it
+  // One more name of a file, on a writable mount: it stands among the children of its directory
+  // and for the node that it names; it has that one's record.
+  Node* alias_of = nullptr;
+  std::vector<std::unique_ptr<Node>> aliases;  // of this node, in no order
+};
+
 struct Node {
   uint32_t index = 0;      // of its record
   uint32_t children = 0;   // nodes that have this as parent, listed or not
@@ -123,7 +134,7 @@ struct Node {
   uint64_t seen_in = 0;                  // serial of the last listing that held it
   std::unique_ptr<Directory> directory;  // of directories
   std::unique_ptr<OpenState> open;       // of regular files that were opened
-  std::unique_ptr<std::string> target;   // of a symbolic link, once read
+  std::unique_ptr<Seldom> seldom;        // what few nodes have
   bool listed = false;                   // parent's children hold it: it is the current version
   bool referenced = false;               // used since the sweeper last came by
   bool doubted = false;                  // not believed until it was looked at again
@@ -131,12 +142,17 @@ struct Node {
   bool changed_while_open = false;       // took the place of a version that was open: it is hot
   bool number_moved = false;             // its number is of a path that it does not have any more
   bool hidden = false;                   // removed here, and kept at the origin under a hidden name
-  uint64_t changed_in = 0;               // serial of the last change made here of it, or in it
-  // One more name of a file, on a writable mount: it stands among the children of its directory
-  // and for the node that it names; it has that one's record.
-  Node* alias_of = nullptr;
-  std::vector<std::unique_ptr<Node>> aliases;  // of this node, in no order
 
+  [[nodiscard]] uint64_t changed_in() const { return seldom ? seldom->changed_in : 0; }
+  [[nodiscard]] Node* alias_of() const { return seldom ? seldom->alias_of : nullptr; }
+  [[nodiscard]] bool has_aliases() const { return seldom && !seldom->aliases.empty(); }
+  [[nodiscard]] const std::string* target() const {
+    return seldom && seldom->target ? &*seldom->target : nullptr;
+  }
+  [[nodiscard]] Seldom& seldom_part() {
+    if (!seldom) seldom = std::make_unique<Seldom>();
+    return *seldom;
+  }
   // Whether reads go to the origin, and what it shows is the same version however it changes.
   [[nodiscard]] bool is_live() const { return open && open->live; }
 

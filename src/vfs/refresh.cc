@@ -104,9 +104,9 @@ Result<void> FileSystem::look_again(const Name& name, Deadline until) {
 
 // Whether we have changed a name's file, or that a directory has the name, since a serial number.
 bool FileSystem::was_changed_since(Node& parent, std::string_view name, uint64_t serial) {
-  if (parent.changed_in > serial) return true;
+  if (parent.changed_in() > serial) return true;
   const Node* node = name.empty() ? nullptr : table_.child(parent, name);
-  return node != nullptr && node->changed_in > serial;
+  return node != nullptr && node->changed_in() > serial;
 }
 
 Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Asked asked,

@@ -90,7 +90,7 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, std::vector<OriginEntry>& b
     Node* node = table_.child(*directory, entry.name);
     // What we changed since the listing began we know better; a name that is not known any more may
     // be one that we have removed.
-    const bool overtaken = (node != nullptr ? node : directory)->changed_in > listing.began_in;
+    const bool overtaken = (node != nullptr ? node : directory)->changed_in() > listing.began_in;
     const bool newer_known = named != nullptr && named->validated_at > began;
     const bool adopted = !overtaken && type != FileType::kUnknown &&
                          (!newer_known || InodeTable::same_version(*node, entry.info));
@@ -120,7 +120,7 @@ void FileSystem::drop_unlisted(Node& directory, uint64_t serial, MonoTime began,
                                Graveyard& graveyard) {
   std::vector<std::string> gone;
   for (const Node* child : directory.directory->children) {
-    const Node& node = child->alias_of != nullptr ? *child->alias_of : *child;
+    const Node& node = child->alias_of() != nullptr ? *child->alias_of() : *child;
     if (child->seen_in != serial && child->validated_at < began && !node.is_live()) {
       gone.push_back(child->name);
     }
@@ -157,7 +157,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     Node* directory = table_.find(id);
     if (directory == nullptr || !InodeTable::is_current(*directory)) {
       listed = Error(ESTALE, "vfs.list");
-    } else if (directory->changed_in > listing->began_in) {
+    } else if (directory->changed_in() > listing->began_in) {
       // Names came or went meanwhile: good for whoever asked, and for nobody after him.
       directory->doubted = true;
     } else {

@@ -86,7 +86,7 @@ Result<std::string> FileSystem::keep_open_file(const Place& place, fuse::NodeId&
     Node* parent = table_.find(place.parent);
     Node* node = parent == nullptr ? nullptr : table_.child(*parent, place.name);
     if (node == nullptr || node->attributes.type != FileType::kRegular) return std::string();
-    if (table_.record(*node).opens == 0 || !node->aliases.empty()) return std::string();
+    if (table_.record(*node).opens == 0 || node->has_aliases()) return std::string();
     id = table_.id(*node);
     held = node->is_live();
   }
