@@ -6,7 +6,8 @@
 // answer called once, outside all locks.  A part of memory or of the origin waits for a Fetch that
 // may serve other requests too; the fetch outlives the request.
 //
-// Everything that is not const is guarded by the mutex of its file.
+// Everything that is not const is guarded by the mutex of its file, but the two links, which are
+// the request list's.
 
 #include <cstdint>
 #include <vector>
@@ -16,7 +17,6 @@
 #include "base/ref.h"
 #include "netfs/fetch.h"
 #include "netfs/library.h"
-#include "netfs/request.h"
 #include "netfs/slice.h"
 #include "sync/context.h"
 
@@ -34,22 +34,27 @@ struct ReadPart {
   BufferSlice bytes;        // once done
 };
 
-class ReadRequest final : public Request {
+class ReadRequest : public RefCounted<ReadRequest> {
  public:
   ReadRequest(uint64_t number, Ref<RemoteFile> of, ByteRange asked, const sync::Context& asker,
               ReadDone answer, MonoTime now, MonoTime until);
-  ~ReadRequest() override;
+  ~ReadRequest();
 
-  void end(Error error) override;
-  [[nodiscard]] std::string path() const override;
-  [[nodiscard]] std::string what_it_waits_for() const override;
-
+  const uint64_t id;
   const Ref<RemoteFile> file;
+  const ByteRange range;
+  const sync::Context context;
+  const MonoTime began;
+  const MonoTime deadline;
 
   ReadDone done;
   std::vector<ReadPart> parts;
   size_t collected = 0;  // parts before this one are done
   bool finished = false;
+
+  ReadRequest* previous = nullptr;
+  ReadRequest* next = nullptr;
+  bool listed = false;
 };
 
 }  // namespace netfs

@@ -8,16 +8,15 @@ void Pending::leave() {
   table_.remove(unique_);
 }
 
-Ref<Pending> PendingTable::add(fuse::Reply reply, Interrupts interrupts) {
-  Ref<Pending> pending = make_ref<Pending>(*this, std::move(reply), interrupts);
+Ref<Pending> PendingTable::add(fuse::Reply reply) {
+  Ref<Pending> pending = make_ref<Pending>(*this, std::move(reply));
   int code = 0;
   {
     // An interrupt, or close(), that came before is found here; one that comes now waits for the
     // lock, and then finds the request listed.
     sync::MutexLock lock(mutex_);
     waiting_[pending->unique_] = pending;
-    const bool interrupted = interrupts == Interrupts::kTaken && pending->reply_.interrupted();
-    code = interrupted ? EINTR : closed_;
+    code = pending->reply_.interrupted() ? EINTR : closed_;
   }
   if (code != 0) pending->error(code);
   return pending;
@@ -31,7 +30,7 @@ void PendingTable::interrupt(uint64_t unique) {
     if (found == waiting_.end()) return;
     pending = found->second;
   }
-  if (pending->interrupts_ == Interrupts::kTaken) pending->error(EINTR);
+  pending->error(EINTR);
 }
 
 void PendingTable::close(int code) {
