@@ -256,6 +256,7 @@ class Model : public testing::TestWithParam<Parameters> {
     sshd_->stop();
     for (unsigned i = 0; i < 2; ++i) read_a_file();
     ASSERT_TRUE(sshd_->start_again()) << sshd_->log();
+    held_.clear();  // what is in use is not unmounted
     (void)mount_->unmount();
     mount_anew();
   }
