@@ -25,26 +25,6 @@ int lock(Context& context, mtx_t* mutex, Attempt attempt, uintptr_t ip, Wait wai
       context, record, ip, [mutex] { return real().mtx_trylock(mutex); }, wait, held);
 }
 
-class Wait {
- public:
-  Wait(Context* context, mtx_t* mutex, uintptr_t ip)
-      : context_(context),
-        record_(context == nullptr ? nullptr : record_at(mutex, Kind::kC11Mutex, ip)),
-        ip_(ip) {
-    if (record_ != nullptr) validator().wait_begins(*context_, record_->instance, ip_);
-  }
-  ~Wait() {
-    if (record_ != nullptr) validator().wait_ends(*context_, record_->instance, ip_);
-  }
-  Wait(const Wait&) = delete;
-  Wait& operator=(const Wait&) = delete;
-
- private:
-  Context* context_;
-  Record* record_;
-  uintptr_t ip_;
-};
-
 }  // namespace
 
 LOCKDEP_HOOK int mtx_init(mtx_t* mutex, int type) {
@@ -93,12 +73,12 @@ LOCKDEP_HOOK int mtx_unlock(mtx_t* mutex) {
 }
 
 LOCKDEP_HOOK int cnd_wait(cnd_t* cond, mtx_t* mutex) {
-  const Wait wait(watched(), mutex, LOCKDEP_CALLER_IP);
+  const ConditionWait wait(watched(), mutex, Kind::kC11Mutex, LOCKDEP_CALLER_IP);
   return real().cnd_wait(cond, mutex);
 }
 
 LOCKDEP_HOOK int cnd_timedwait(cnd_t* cond, mtx_t* mutex, const timespec* until) {
-  const Wait wait(watched(), mutex, LOCKDEP_CALLER_IP);
+  const ConditionWait wait(watched(), mutex, Kind::kC11Mutex, LOCKDEP_CALLER_IP);
   return real().cnd_timedwait(cond, mutex, until);
 }
 

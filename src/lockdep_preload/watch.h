@@ -44,4 +44,28 @@ int take(Context& context, Record* record, uintptr_t ip, Try try_it, Wait wait,
   return result;
 }
 
+// A condition wait gives its mutex up and takes it again inside, where no hook sees it.  In our
+// books it is taken back however the wait ends: a cancelled one as well, whose cleanup handlers
+// find it locked.
+class ConditionWait {
+ public:
+  // `context`: null when nothing is watched.
+  ConditionWait(Context* context, const void* mutex, Kind kind, uintptr_t ip)
+      : context_(context),
+        record_(context == nullptr ? nullptr : record_at(mutex, kind, ip)),
+        ip_(ip) {
+    if (record_ != nullptr) validator().wait_begins(*context_, record_->instance, ip_);
+  }
+  ~ConditionWait() {
+    if (record_ != nullptr) validator().wait_ends(*context_, record_->instance, ip_);
+  }
+  ConditionWait(const ConditionWait&) = delete;
+  ConditionWait& operator=(const ConditionWait&) = delete;
+
+ private:
+  Context* context_;
+  Record* record_;
+  uintptr_t ip_;
+};
+
 }  // namespace netfs::lockdep_preload
