@@ -19,6 +19,7 @@ class StoreVolume final : public Volume {
     const Ref<Object> object = TRY(store_.lookup(id_, std::move(key)));
     return Ref<Cookie>(object);
   }
+  [[nodiscard]] VolumeId id() const { return id_; }
 
  private:
   Store& store_;
@@ -44,6 +45,10 @@ class StoreWriter final : public CacheWriter {
   void discard(Cookie& cookie) override {
     const WriteSide side;
     store_.discard(static_cast<Object&>(cookie));
+  }
+  Result<void> forget(Volume& volume, const std::string& path, ForgetScope scope) override {
+    const WriteSide side;
+    return store_.forget(static_cast<StoreVolume&>(volume).id(), path, scope);
   }
   void maintain() override {
     const WriteSide side;

@@ -6,10 +6,16 @@
 
 namespace netfs::cachefiles {
 
-std::string Object::make_table_key(VolumeId volume, const CookieKey& key) {
+std::string Object::make_table_prefix(VolumeId volume, const std::string& identity) {
   ByteWriter writer;
   writer.little(volume.value);
-  writer.text(key.identity);
+  writer.text(identity);
+  return writer.take();
+}
+
+std::string Object::make_table_key(VolumeId volume, const CookieKey& key) {
+  ByteWriter writer;
+  writer.raw(make_table_prefix(volume, key.identity));
   writer.little(static_cast<uint8_t>(key.validator.strength));
   writer.text(key.validator.bytes);
   writer.little(key.size_bytes);

@@ -109,6 +109,8 @@ class Object final : public Cookie {
 
   // What the table finds an object by: identity and version.
   static std::string make_table_key(VolumeId volume, const CookieKey& key);
+  // With what the keys of all versions of one file begin.
+  static std::string make_table_prefix(VolumeId volume, const std::string& identity);
 
  private:
   // object_read.cc

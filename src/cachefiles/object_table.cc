@@ -20,6 +20,17 @@ Ref<Object> ObjectTable::find(const std::string& table_key) {
   return entry.object;
 }
 
+std::vector<Ref<Object>> ObjectTable::find_versions(const std::string& prefix) {
+  std::vector<Ref<Object>> versions;
+  sync::MutexLock lock(mutex_);
+  for (auto at = by_key_.lower_bound(prefix); at != by_key_.end(); ++at) {
+    if (!at->first.starts_with(prefix)) break;
+    const auto found = objects_.find(at->second);
+    if (found != objects_.end()) versions.push_back(found->second.object);
+  }
+  return versions;
+}
+
 Ref<Object> ObjectTable::find(ObjectId object) {
   sync::MutexLock lock(mutex_);
   const auto found = objects_.find(object);

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <list>
+#include <map>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -36,6 +37,8 @@ class ObjectTable {
  public:
   Ref<Object> find(const std::string& table_key);
   Ref<Object> find(ObjectId object);
+  // All versions of a file that are in memory; `prefix` is Object::make_table_prefix()'s.
+  std::vector<Ref<Object>> find_versions(const std::string& prefix);
 
   [[nodiscard]] uint64_t generation() const;
   // Enters `object`, unless another of the same version is there (that one is returned), or it is
@@ -65,7 +68,7 @@ class ObjectTable {
 
   mutable sync::Mutex mutex_{kTableLock};
   std::unordered_map<ObjectId, Entry> objects_ GUARDED_BY(mutex_);
-  std::unordered_map<std::string, ObjectId> by_key_ GUARDED_BY(mutex_);
+  std::map<std::string, ObjectId> by_key_ GUARDED_BY(mutex_);  // in order: versions lie together
   std::list<ObjectId> recency_ GUARDED_BY(mutex_);
   std::unordered_set<ObjectId> dying_ GUARDED_BY(mutex_);
   std::vector<Touch> touches_ GUARDED_BY(mutex_);  // of objects that left memory

@@ -78,6 +78,7 @@ class Store {
   Result<void> close();
   Result<void> list(const CacheFiles::ObjectSink& sink);
   Result<uint64_t> drop(const std::string& volume_key, const std::string& path);
+  Result<void> forget(VolumeId volume, const std::string& path, ForgetScope scope);
 
  private:
   class Turn;
@@ -141,6 +142,8 @@ class Store {
   uint64_t cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds,
                     Mapped mapped);
   void remove_superseded();
+  Result<uint64_t> drop_tree_in_turn(const std::optional<VolumeId>& volume,
+                                     const std::string& path);
   void empty_graveyard();
 
   // store_recover.cc

@@ -292,53 +292,6 @@ void Store::maintain() {
   files_.close_retired();
 }
 
-Result<uint64_t> Store::drop(const std::string& volume_key, const std::string& path) {
-  Turn turn(*this);
-  remove_doomed();
-  const auto covered = [&](const std::string& candidate) {
-    return path.empty() || candidate == path ||
-           (candidate.starts_with(path) && candidate[path.size()] == '/');
-  };
-  std::optional<VolumeId> volume;
-  if (!volume_key.empty()) {
-    const std::string key = volume_key_of(volume_key);
-    const std::optional<std::string> value = TRY(index_->get(key));
-    if (value) volume = decode_volume(key, *value);
-    if (!volume) return uint64_t{0};
-  }
-  std::vector<Ref<Object>> live;
-  table_.for_each([&](Object& object) {
-    if (volume && object.volume() != *volume) return;
-    if (object.state() != ObjectState::kAbsent && covered(object.key().path)) {
-      live.emplace_back(&object);
-    }
-  });
-  uint64_t dropped = live.size();
-  for (const Ref<Object>& object : live) discard(*object);
-  live.clear();
-  std::vector<std::pair<std::string, Doomed>> stored;
-  const std::string space(1, static_cast<char>(KeySpace::kObject));
-  TRY(index_->scan(space, space, [&](std::string_view key, std::string_view value) {
-    const std::optional<ObjectKeyParts> parts = parse_object_key(key);
-    const std::optional<ObjectRecord> record = decode_object(key, value);
-    if (!parts || (volume && parts->volume != *volume)) return true;
-    if (!covered(record && !record->path.empty() ? record->path : parts->identity)) return true;
-    Doomed doomed;
-    doomed.object = parts->object;
-    doomed.recorded_use_seconds = record ? record->last_use.seconds : 0;
-    stored.emplace_back(key, doomed);
-    return true;
-  }));
-  const uint64_t culled_before = counters_.culled_objects.get();
-  for (const auto& [key, one] : stored) {
-    cull_one(key, one.object, one.recorded_use_seconds, Mapped::kBuried);
-  }
-  dropped += counters_.culled_objects.get() - culled_before;
-  TRY(record_removals());
-  files_.close_retired();
-  return dropped;
-}
-
 Result<void> Store::list(const CacheFiles::ObjectSink& sink) {
   std::unordered_map<uint32_t, std::string> names;
   const std::string volumes(1, static_cast<char>(KeySpace::kVolume));

@@ -102,7 +102,7 @@ void add_requests(std::string& out, const json& mount) {
                      number(request, "node"), number(request, "pid"), age(request, "age_s")));
   }
   for (const json& request : at(mount, "library_requests")) {
-    line(out, "reading",
+    line(out, "request",
          fmt::format("{} at {} for {}, {} old, waits for {}", text(request, "path"),
                      number(request, "offset"), bytes(request, "length"), age(request, "age_s"),
                      text(request, "waits_for")));
@@ -126,6 +126,13 @@ void add_mount(std::string& out, const json& mount) {
                    bytes(mount, "bytes/cache_bytes"), bytes(mount, "bytes/memory_bytes"),
                    bytes(mount, "bytes/origin_bytes"), bytes(mount, "bytes/zero_bytes"),
                    bytes(mount, "bytes/downloaded_bytes")));
+  if (text(mount, "options/write") == "through") {
+    line(out, "writes",
+         fmt::format("{}, {} written; {} changes of names and attributes; {} failed",
+                     number(mount, "writes/issued"), bytes(mount, "bytes/written_bytes"),
+                     number(mount, "changes/issued"),
+                     number(mount, "writes/failed") + number(mount, "changes/failed")));
+  }
   line(out, "opens",
        fmt::format("{}, {} by passthrough", number(mount, "opens/all"),
                    number(mount, "opens/passthrough")));
@@ -137,6 +144,7 @@ void add_mount(std::string& out, const json& mount) {
   line(out, "  hit", latency(mount, "latency/hit"));
   line(out, "  miss", latency(mount, "latency/miss"));
   line(out, "  origin", latency(mount, "latency/origin"));
+  if (number(mount, "writes/issued") > 0) line(out, "  write", latency(mount, "latency/write"));
   line(out, "trouble",
        fmt::format("{} failed reads, {} retries, {} time-outs, {} cache failures, {} bad names",
                    number(mount, "reads/failed"), number(mount, "errors/retries"),

@@ -36,6 +36,7 @@ vfs::Options file_system_options(const MountOptions& options) {
   made.uid = options.uid;
   made.gid = options.gid;
   made.umask = options.umask;
+  made.write = options.write;
   return made;
 }
 
@@ -97,6 +98,10 @@ Result<void> MountInstance::open_parts(Origin* origin) {
   view.remote_root = remote_root(spec_.url);
   file_system_ = TRY(vfs::FileSystem::create(
       {.origin = *origin_, .library = *library_, .options = std::move(view)}));
+  if (options.write != WriteMode::kNo && !file_system_->writable()) {
+    telemetry::log_warn("mount", "{} is mounted read-only: its origin cannot be written to",
+                        spec_.url);
+  }
   return {};
 }
 
@@ -109,7 +114,7 @@ fuse::MountOptions MountInstance::kernel_mount() const {
   return {.source = spec_.url,
           .mount_point = spec_.mount_point,
           .queues = std::min(sync::cpu_count(), kQueuesMax),
-          .read_only = options.read_only,
+          .read_only = options.read_only || !file_system_->writable(),
           .allow_other = options.allow_other,
           .default_permissions = options.allow_other,
           .nosuid = !options.suid,
@@ -124,7 +129,10 @@ fuse::SessionOptions MountInstance::session_options() const {
     made.passthrough = false;
     made.passthrough_off_reason = reason;
   };
-  if (spec_.options.verify_always) {
+  made.writable = file_system_->writable();
+  if (made.writable) {
+    off("--write=through: the kernel would not see what is written");
+  } else if (spec_.options.verify_always) {
     off("--verify=always");
   } else if (!spec_.options.passthrough) {
     off("--no-passthrough");

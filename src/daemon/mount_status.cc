@@ -15,6 +15,7 @@ std::string duration_text(Duration duration) {
 
 json options_json(const MountOptions& options) {
   json object = {{"read_only", options.read_only},
+                 {"write", options.write == WriteMode::kThrough ? "through" : "no"},
                  {"allow_other", options.allow_other},
                  {"timeout", duration_text(options.timeout)},
                  {"metadata_ttl", duration_text(options.metadata_ttl)},

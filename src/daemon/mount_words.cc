@@ -27,7 +27,8 @@ constexpr std::array<FlagWord, 13> kFlagWords = {{{"ro", "read-only", true},
                                                   {"no_passthrough", "passthrough", false},
                                                   {"nopassthrough", "passthrough", false}}};
 
-// What the kernel or mount(8) does with them needs nothing of a read-only mount of ours.
+// What the kernel or mount(8) does with them needs nothing of ours: every change is made at once,
+// so "sync" and "dirsync" ask for what is so.
 constexpr std::array<std::string_view, 20> kKernelWords = {
     "relatime", "norelatime", "strictatime", "nostrictatime", "diratime",    "nodiratime", "sync",
     "async",    "dirsync",    "lazytime",    "nolazytime",    "mand",        "nomand",     "silent",

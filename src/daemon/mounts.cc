@@ -132,8 +132,9 @@ void Mounts::wait_for_predecessors(const std::string& url, const std::string& mo
 Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance::Spec spec) {
   TRY(fuse::check_mount_point(spec.mount_point));
   TRY(store_.open());
-  if (spec.options.asked_read_write) {
-    telemetry::log_info(kRoom, "{} is mounted read-only: this version does not write", spec.url);
+  if (spec.options.asked_read_write && spec.options.read_only) {
+    telemetry::log_info(kRoom, "{} is mounted read-only: --write=through makes it writable",
+                        spec.url);
   }
   Ref<MountInstance> instance = TRY(MountInstance::prepare(std::move(spec), store_));
   const MountInstance::Spec& made = instance->spec();

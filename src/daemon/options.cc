@@ -56,6 +56,14 @@ Result<void> set_choice(T& to, const std::string& text,
   return Error(EINVAL, "options", fmt::format("'{}' is none of: {}", text, known));
 }
 
+Result<void> set_read_only(MountOptions& options, const std::string& text) {
+  bool read_only = true;
+  TRY(set_flag(read_only, text));
+  options.read_only = read_only;
+  options.asked_read_write = !read_only;
+  return {};
+}
+
 Result<void> set_memory(uint64_t& to, const std::string& text) {
   const uint64_t bytes = TRY(parse_size(text));
   if (bytes < (16 << 20)) return Error(EINVAL, "options", "16M is the least that works");
@@ -76,6 +84,8 @@ constexpr std::array<pair<string_view, telemetry::LogLevel>, 4> kLogLevels = {
      {"info", telemetry::LogLevel::kInfo},
      {"warn", telemetry::LogLevel::kWarn},
      {"error", telemetry::LogLevel::kError}}};
+constexpr std::array<pair<string_view, WriteMode>, 2> kWrite = {
+    {{"no", WriteMode::kNo}, {"through", WriteMode::kThrough}}};
 constexpr std::array<pair<string_view, bool>, 2> kVerify = {{{"sealing", false}, {"always", true}}};
 
 constexpr auto kFlag = OptionKind::kFlag;
@@ -135,14 +145,12 @@ const std::array kTable = {
                 o.simulate = v;
                 return {};
               }},
-    OptionRow{"read-only", kFlag, "", kAccess,
-              "refuse writes (every mount is read-only in this version)",
-              [](O o, V v) -> Result<void> {
-                bool asked = true;
-                TRY(set_flag(asked, v));
-                o.asked_read_write = !asked;
-                return {};
-              }},
+    OptionRow{"write", kValue, "HOW", kAccess,
+              "no: a read-only mount (default); through: a writable one, and each change is at\n"
+              "the origin when its call returns",
+              [](O o, V v) { return set_choice(o.write, v, kWrite); }},
+    OptionRow{"read-only", kFlag, "", kAccess, "refuse writes, whatever else is said",
+              [](O o, V v) { return set_read_only(o, v); }},
     OptionRow{"allow-other", kFlag, "", kAccess, "let other users in, as file modes say",
               [](O o, V v) { return set_flag(o.allow_other, v); }},
     OptionRow{"uid", kValue, "N", kAccess, "show every file as owned by this user",
@@ -189,6 +197,7 @@ const OptionRow* find_option(std::string_view name) {
 
 Result<MountOptions> parse_options(const OptionMap& map) {
   MountOptions options;
+  options.read_only = false;  // until somebody says so, below
   for (const auto& [name, value] : map) {
     if (std::string_view(name).substr(0, kOriginPrefix.size()) == kOriginPrefix) {
       options.origin[name.substr(kOriginPrefix.size())] = value;
@@ -205,6 +214,11 @@ Result<MountOptions> parse_options(const OptionMap& map) {
     }
   }
   if (options.verify_always) options.passthrough = false;
+  if (options.write == WriteMode::kNo) options.read_only = true;
+  if (options.read_only) options.write = WriteMode::kNo;
+  if (options.immutable && options.write != WriteMode::kNo) {
+    return Error(EINVAL, "options", "a tree that never changes (immutable) cannot be written");
+  }
   return options;
 }
 

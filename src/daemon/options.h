@@ -31,6 +31,7 @@ using OptionMap = std::map<std::string, std::string>;
 inline constexpr std::string_view kOriginPrefix = "origin.";
 
 using vfs::OnError;
+using WriteMode = vfs::Options::Write;
 using vfs::Symlinks;
 
 struct MountOptions {
@@ -54,8 +55,9 @@ struct MountOptions {
   std::map<std::string, std::string> origin;
 
   // Who sees what.
-  bool read_only = true;
-  bool asked_read_write = false;  // by name; such a mount is read-only all the same
+  WriteMode write = WriteMode::kNo;
+  bool read_only = true;          // unless `write` says how, and nobody said "ro"
+  bool asked_read_write = false;  // "rw", which mount(8) says of every mount: means nothing alone
   bool allow_other = false;
   std::optional<uint32_t> uid;
   std::optional<uint32_t> gid;

@@ -32,6 +32,7 @@ TEST(Options, EveryRowSetsItsField) {
                                         {"on-error", "stale"},
                                         {"simulate", "rtt=1ms"},
                                         {"read-only", "false"},
+                                        {"write", "no"},
                                         {"allow-other", "true"},
                                         {"uid", "7"},
                                         {"gid", "8"},
@@ -59,7 +60,7 @@ TEST(Options, EveryRowSetsItsField) {
   EXPECT_EQ(o.on_error, OnError::kStale);
   EXPECT_EQ(o.simulate, "rtt=1ms");
   EXPECT_TRUE(o.asked_read_write);
-  EXPECT_TRUE(o.read_only) << "mounts are read-only until files can be written";
+  EXPECT_TRUE(o.read_only) << "\"rw\" alone, which mount(8) always says, does not make it writable";
   EXPECT_TRUE(o.allow_other);
   EXPECT_EQ(o.uid, 7u);
   EXPECT_EQ(o.gid, 8u);
@@ -138,6 +139,25 @@ TEST(MountWords, MistakesAreNamed) {
 TEST(MountWords, DashesAndUnderscoresAreOneInOurNames) {
   EXPECT_EQ(parse_mount_words("metadata-ttl=1s,negative_ttl=2s,no_passthrough").value().options,
             (OptionMap{{"metadata-ttl", "1s"}, {"negative-ttl", "2s"}, {"passthrough", "false"}}));
+}
+
+TEST(Options, AMountIsWritableOnlyWhenItIsSaidHow) {
+  EXPECT_TRUE(parse_options({{"read-only", "false"}}).value().read_only);
+  const MountOptions through = parse_options({{"write", "through"}}).value();
+  EXPECT_FALSE(through.read_only);
+  EXPECT_EQ(through.write, WriteMode::kThrough);
+  EXPECT_FALSE(parse_options({{"write", "through"}, {"read-only", "false"}}).value().read_only);
+}
+
+TEST(Options, ReadOnlyWinsOverWrite) {
+  const MountOptions options = parse_options({{"write", "through"}, {"read-only", "true"}}).value();
+  EXPECT_TRUE(options.read_only);
+  EXPECT_EQ(options.write, WriteMode::kNo);
+}
+
+TEST(Options, WhatIsImmutableCannotBeWritten) {
+  EXPECT_TRUE(parse_options({{"write", "through"}, {"immutable", "true"}}).is_error(EINVAL));
+  EXPECT_TRUE(parse_options({{"write", "back"}}).is_error(EINVAL));
 }
 
 }  // namespace netfs::daemon

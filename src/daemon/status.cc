@@ -56,6 +56,7 @@ json to_json(const OffloadStats& stats) {
   object["stored_bytes"] = stats.stored_bytes.get();
   object["queued_bytes"] = stats.queued_bytes.load();
   object["discards"] = stats.discards.get();
+  object["forgets"] = stats.forgets.get();
   object["commits"] = to_json(stats.commits);
   object["latency"] = to_json(stats.store_latency);
   return object;
@@ -68,8 +69,15 @@ void add_library(json& mount, const LibraryStats& stats) {
                     {"memory_bytes", stats.bytes_memory.get()},
                     {"cache_bytes", stats.bytes_cache.get()},
                     {"origin_bytes", stats.bytes_origin.get()},
-                    {"downloaded_bytes", stats.bytes_downloaded.get()}};
+                    {"downloaded_bytes", stats.bytes_downloaded.get()},
+                    {"written_bytes", stats.bytes_written.get()},
+                    {"uploaded_bytes", stats.bytes_uploaded.get()}};
   mount["reads"] = to_json(stats.reads);
+  mount["writes"] = to_json(stats.writes);
+  mount["origin_writes"] = to_json(stats.origin_writes);
+  mount["changes"] = to_json(stats.changes);
+  mount["foreign_changes"] = stats.foreign_changes.get();
+  mount["forgotten"] = stats.forgotten.get();
   mount["cache_reads"] = to_json(stats.cache_reads);
   mount["origin_reads"] = to_json(stats.origin_reads);
   mount["origin_reads"]["open"] = stats.subrequests_open.load();
@@ -88,6 +96,7 @@ void add_library(json& mount, const LibraryStats& stats) {
                        {"unverified", stats.stores_unverified.get()}};
   mount["latency"] = {{"hit", to_json(stats.hit_latency)},
                       {"miss", to_json(stats.miss_latency)},
+                      {"write", to_json(stats.write_latency)},
                       {"origin", to_json(stats.origin_latency)}};
 }
 

@@ -93,6 +93,14 @@ proto::OpenOut open_out(const Opened& opened) {
   return out;
 }
 
+proto::CreateOut create_out(const Entry& entry, const Opened& opened) {
+  return {.entry = entry_out(entry), .open = open_out(opened)};
+}
+
+proto::WriteOut write_out(uint32_t size_bytes) {
+  return {.size = size_bytes, .padding = 0};
+}
+
 proto::StatfsOut statfs_out(const FsStat& stat) {
   proto::StatfsOut out{};
   out.st.blocks = stat.blocks;

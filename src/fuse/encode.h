@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "fuse/protocol.h"
+#include "fuse/protocol_changes.h"
 #include "fuse/wire.h"
 
 namespace netfs::fuse {
@@ -68,6 +69,8 @@ proto::EntryOut entry_out(const Entry& entry);
 proto::EntryOut negative_entry_out(Duration valid);
 proto::AttrOut attr_out(const Attr& attr, Duration valid);
 proto::OpenOut open_out(const Opened& opened);
+proto::CreateOut create_out(const Entry& entry, const Opened& opened);
+proto::WriteOut write_out(uint32_t size_bytes);
 proto::StatfsOut statfs_out(const FsStat& stat);
 proto::GetxattrOut xattr_size_out(uint32_t size_bytes);
 proto::LseekOut lseek_out(uint64_t offset);

@@ -129,5 +129,16 @@ TEST(DirentPacker, AnEmptyBufferTakesNothing) {
   EXPECT_TRUE(packer.empty());
 }
 
+TEST(Encode, CreateAnswersWithAnEntryAndAnOpenFile) {
+  const proto::CreateOut out =
+      create_out({.node = NodeId(9), .attr_valid = std::chrono::seconds(5)},
+                 {.handle = HandleId(4), .keep_cache = true});
+  EXPECT_EQ(out.entry.nodeid, 9U);
+  EXPECT_EQ(out.entry.attr_valid, 5U);
+  EXPECT_EQ(out.open.fh, 4U);
+  EXPECT_EQ(out.open.open_flags, proto::kFopenKeepCache);
+  EXPECT_EQ(write_out(77).size, 77U);
+}
+
 }  // namespace
 }  // namespace netfs::fuse

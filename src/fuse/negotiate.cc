@@ -55,6 +55,9 @@ Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& o
   out.kernel_minor = offered.minor;
   out.offered_flags = offered.flags;
   for (const Wish& wish : kWishes) out.flags |= offered.flags & wish.flag;
+  // The kernel says when set-ID bits must go; else it asks for an extended attribute before each
+  // write.
+  if (options.writable) out.flags |= offered.flags & proto::kHandleKillprivV2;
   if (options.passthrough && options.max_stack_depth > 0) {
     out.flags |= offered.flags & proto::kPassthrough;
   }
@@ -99,6 +102,11 @@ std::vector<Feature> describe(const Negotiated& negotiated, const SessionOptions
     const bool on = negotiated.has(wish.flag);
     features.push_back(
         {wish.name, on, on ? "" : std::string("this kernel does not offer it: ") + wish.without});
+  }
+  if (options.writable) {
+    const bool on = negotiated.has(proto::kHandleKillprivV2);
+    features.push_back({"set-ID bits cleared here", on,
+                        on ? "" : "this kernel does not offer it: it asks before each write"});
   }
   std::string why_not;
   if (!negotiated.passthrough) {

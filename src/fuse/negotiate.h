@@ -1,8 +1,9 @@
 #pragma once
 // negotiate: what INIT settles between the kernel and us.  Pure.
 //
-// We never ask for WRITEBACK_CACHE (the kernel silently drops passthrough beside it) nor for
-// READDIRPLUS_AUTO (READDIRPLUS always is four times as fast on a cold find).
+// We never ask for WRITEBACK_CACHE (the kernel silently drops passthrough beside it, and a write
+// would return before we have seen it) nor for READDIRPLUS_AUTO (READDIRPLUS always is four times
+// as fast on a cold find).
 
 #include <cstdint>
 #include <string>
@@ -22,6 +23,8 @@ struct SessionOptions {
   bool passthrough = true;       // ask for it
   // Shown by describe() when passthrough is false: "no CAP_SYS_ADMIN", "--verify=always".
   std::string passthrough_off_reason;
+  // The mount can be written to.
+  bool writable = false;
   // Threads that read requests; 0: one a queue of the channel.
   unsigned threads = 0;
   // Each of them keeps to the processor of whoever asks: see placement.h.

@@ -47,6 +47,18 @@ TEST(Negotiate, NeverTakesWhatHarmsUs) {
   }
 }
 
+TEST(Negotiate, SetIdBitsAreClearedHereOnWritableMountsOnly) {
+  SessionOptions options;
+  options.writable = true;
+  const Negotiated out = MUST(negotiate(kernel(45, kEverything), options));
+  EXPECT_TRUE(out.has(proto::kHandleKillprivV2));
+  EXPECT_FALSE(out.has(proto::kWritebackCache)) << "a write would return before we have seen it";
+  EXPECT_TRUE(feature(describe(out, options), "set-ID bits cleared here").on);
+  const Negotiated old =
+      MUST(negotiate(kernel(45, kEverything & ~proto::kHandleKillprivV2), options));
+  EXPECT_FALSE(feature(describe(old, options), "set-ID bits cleared here").on);
+}
+
 TEST(Negotiate, TakesNothingThatIsNotOffered) {
   const Negotiated out = MUST(negotiate(kernel(45, 0), {}));
   EXPECT_EQ(out.flags, 0U);

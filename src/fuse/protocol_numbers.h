@@ -132,6 +132,9 @@ inline constexpr uint32_t kReleaseFlockUnlock = 1U << 1;
 inline constexpr uint32_t kReadLockOwner = 1U << 1;
 inline constexpr uint32_t kFsyncDatasync = 1U << 0;
 inline constexpr uint32_t kExpireOnly = 1U << 0;
+inline constexpr uint32_t kOpenKillSuidgid = 1U << 0;
+inline constexpr uint32_t kWriteCache = 1U << 0;
+inline constexpr uint32_t kWriteKillSuidgid = 1U << 2;
 
 // SETATTR's `valid`.
 inline constexpr uint32_t kSetMode = 1U << 0;
@@ -145,6 +148,7 @@ inline constexpr uint32_t kSetAtimeNow = 1U << 7;
 inline constexpr uint32_t kSetMtimeNow = 1U << 8;
 inline constexpr uint32_t kSetLockOwner = 1U << 9;
 inline constexpr uint32_t kSetCtime = 1U << 10;
+inline constexpr uint32_t kSetKillSuidgid = 1U << 11;
 
 // Notifications: out_header with unique 0 and the code in `error`.
 enum class Notify : int32_t {

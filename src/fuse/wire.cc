@@ -5,49 +5,12 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
-#include <type_traits>
+
+#include "fuse/wire_cursor.h"
 
 namespace netfs::fuse {
 
 namespace {
-
-// Takes a body apart from its front; a failed take leaves it unusable, and the caller gives up.
-class Cursor {
- public:
-  explicit Cursor(std::span<const std::byte> rest) : rest_(rest) {}
-
-  // Fills `out`, of which an older kernel sends only the first `least` bytes; zeroes the others.
-  template <class T>
-  [[nodiscard]] bool take(T& out, size_t least = sizeof(T)) {
-    static_assert(std::is_trivially_copyable_v<T>);
-    if (rest_.size() < least) return false;
-    out = T{};
-    const size_t size = std::min(sizeof(T), rest_.size());
-    std::memcpy(&out, rest_.data(), size);
-    rest_ = rest_.subspan(size);
-    return true;
-  }
-
-  // A text up to its NUL, 1 to kNameMax bytes.
-  [[nodiscard]] bool take_text(std::string_view& out) {
-    const size_t limit = std::min(rest_.size(), kNameMax + 1);
-    if (limit == 0) return false;
-    const void* nul = std::memchr(rest_.data(), 0, limit);
-    if (nul == nullptr) return false;
-    const auto length = static_cast<size_t>(static_cast<const std::byte*>(nul) - rest_.data());
-    if (length == 0) return false;
-    out = {reinterpret_cast<const char*>(rest_.data()), length};
-    rest_ = rest_.subspan(length + 1);
-    return true;
-  }
-
-  [[nodiscard]] std::span<const std::byte> rest() const { return rest_; }
-
- private:
-  std::span<const std::byte> rest_;
-};
-
-using Decoded = std::optional<Body>;
 
 Timestamp timestamp(uint64_t seconds, uint32_t nanoseconds) {
   return {static_cast<int64_t>(seconds), nanoseconds};
@@ -63,8 +26,7 @@ Decoded decode_init(Cursor in) {
 
 Decoded decode_lookup(Cursor in) {
   LookupRequest out;
-  if (!in.take_text(out.name)) return {};
-  if (out.name.find('/') != std::string_view::npos) return {};
+  if (!in.take_name(out.name)) return {};
   return out;
 }
 
@@ -108,11 +70,16 @@ Decoded decode_setattr(Cursor in) {
                         .gid = raw.gid};
 }
 
-template <class Out>
 Decoded decode_open(Cursor in) {
   proto::OpenIn raw{};
   if (!in.take(raw)) return {};
-  return Out{raw.flags};
+  return OpenRequest{raw.flags, (raw.open_flags & proto::kOpenKillSuidgid) != 0};
+}
+
+Decoded decode_opendir(Cursor in) {
+  proto::OpenIn raw{};
+  if (!in.take(raw)) return {};
+  return OpendirRequest{raw.flags};
 }
 
 Decoded decode_read(Cursor in) {
@@ -213,9 +180,9 @@ Decoded decode_lock(Cursor in) {
 Decoded decode_file_body(Opcode opcode, Cursor in) {
   switch (opcode) {
     case Opcode::kOpen:
-      return decode_open<OpenRequest>(in);
+      return decode_open(in);
     case Opcode::kOpendir:
-      return decode_open<OpendirRequest>(in);
+      return decode_opendir(in);
     case Opcode::kRead:
       return decode_read(in);
     case Opcode::kReaddir:
@@ -292,7 +259,8 @@ Decoded decode_body(Opcode opcode, Cursor in) {
     case Opcode::kCopyFileRange:
     case Opcode::kCopyFileRange64:
     case Opcode::kTmpfile:
-      return ModifyingRequest{in.rest()};
+    case Opcode::kSyncfs:
+      return decode_change(opcode, in);
     default:
       return decode_file_body(opcode, in);
   }

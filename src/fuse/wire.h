@@ -30,7 +30,8 @@ using NodeId = StrongId<struct NodeIdTag>;
 using HandleId = StrongId<struct HandleIdTag>;
 
 inline constexpr NodeId kRootNode{proto::kRootId};
-inline constexpr size_t kNameMax = 1024;  // the kernel's own limit for FUSE names
+inline constexpr size_t kNameMax = 1024;    // the kernel's own limit for FUSE names
+inline constexpr size_t kTargetMax = 4095;  // of a symbolic link: PATH_MAX less its NUL
 
 struct Header {
   uint64_t unique = 0;  // as received, re-send bit included
@@ -90,7 +91,8 @@ struct SetattrRequest {
 };
 struct ReadlinkRequest {};
 struct OpenRequest {
-  uint32_t flags = 0;  // O_*
+  uint32_t flags = 0;         // O_*
+  bool kill_suidgid = false;  // with O_TRUNC: set-ID bits go
 };
 struct OpendirRequest {
   uint32_t flags = 0;
@@ -173,11 +175,74 @@ struct LockRequest {
   uint32_t pid = 0;
   uint32_t flags = 0;
 };
-// Any of the write family, as the header says: MKNOD MKDIR UNLINK RMDIR RENAME RENAME2 LINK SYMLINK
-// CREATE WRITE SETXATTR REMOVEXATTR FALLOCATE COPY_FILE_RANGE(64) TMPFILE.
-struct ModifyingRequest {
-  std::span<const std::byte> body;
+// The names of these lie in the node of the header.  Modes have the caller's umask taken off.
+struct MknodRequest {
+  std::string_view name;
+  uint32_t mode = 0;  // S_IF* included
+  uint32_t rdev = 0;
 };
+struct MkdirRequest {
+  std::string_view name;
+  uint32_t mode = 0;
+};
+struct RemoveRequest {  // UNLINK, RMDIR
+  bool directory = false;
+  std::string_view name;
+};
+struct RenameRequest {  // RENAME, RENAME2
+  std::string_view name;
+  NodeId new_parent;
+  std::string_view new_name;
+  uint32_t flags = 0;  // RENAME_*
+};
+struct LinkRequest {
+  NodeId node;  // that gets one more name
+  std::string_view name;
+};
+struct SymlinkRequest {
+  std::string_view name;
+  std::string_view target;
+};
+struct CreateRequest {
+  std::string_view name;
+  uint32_t flags = 0;  // O_*
+  uint32_t mode = 0;
+  bool kill_suidgid = false;
+};
+struct TmpfileRequest {
+  uint32_t mode = 0;
+};
+struct WriteRequest {
+  HandleId handle;
+  uint64_t offset = 0;
+  std::span<const std::byte> data;
+  uint32_t flags = 0;       // the open file's O_* now
+  bool from_cache = false;  // a page written back: the handle is any of those open for writing
+  bool kill_suidgid = false;
+};
+struct SetxattrRequest {
+  std::string_view name;
+  std::span<const std::byte> value;
+  uint32_t flags = 0;  // XATTR_*
+};
+struct RemovexattrRequest {
+  std::string_view name;
+};
+struct FallocateRequest {
+  HandleId handle;
+  ByteRange range;
+  uint32_t mode = 0;  // FALLOC_FL_*
+};
+struct CopyRequest {  // COPY_FILE_RANGE(64)
+  HandleId from;
+  uint64_t from_offset = 0;
+  NodeId to_node;
+  HandleId to;
+  uint64_t to_offset = 0;
+  uint64_t length = 0;
+  uint64_t flags = 0;
+};
+struct SyncfsRequest {};
 // An opcode that we do not speak: ENOSYS.
 struct UnknownRequest {};
 
@@ -187,7 +252,10 @@ using Body =
                  OpenRequest, OpendirRequest, ReadRequest, ReaddirRequest, ReleaseRequest,
                  ReleasedirRequest, FlushRequest, FsyncRequest, FsyncdirRequest, StatfsRequest,
                  AccessRequest, InterruptRequest, GetxattrRequest, ListxattrRequest, BmapRequest,
-                 LseekRequest, IoctlRequest, PollRequest, LockRequest, ModifyingRequest>;
+                 LseekRequest, IoctlRequest, PollRequest, LockRequest, MknodRequest, MkdirRequest,
+                 RemoveRequest, RenameRequest, LinkRequest, SymlinkRequest, CreateRequest,
+                 TmpfileRequest, WriteRequest, SetxattrRequest, RemovexattrRequest,
+                 FallocateRequest, CopyRequest, SyncfsRequest>;
 
 struct Request {
   Header header;

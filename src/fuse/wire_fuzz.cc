@@ -35,11 +35,44 @@ class Touch {
   volatile unsigned sum_ = 0;
 };
 
+void touch_change(const Body& body, Touch& touch) {
+  const auto name = [&touch](std::string_view text) {
+    touch.text(text);
+    NETFS_ASSERT(text.find('/') == std::string_view::npos);
+  };
+  if (const auto* made = std::get_if<MknodRequest>(&body)) name(made->name);
+  if (const auto* made = std::get_if<MkdirRequest>(&body)) name(made->name);
+  if (const auto* removed = std::get_if<RemoveRequest>(&body)) name(removed->name);
+  if (const auto* linked = std::get_if<LinkRequest>(&body)) name(linked->name);
+  if (const auto* created = std::get_if<CreateRequest>(&body)) name(created->name);
+  if (const auto* moved = std::get_if<RenameRequest>(&body)) {
+    name(moved->name);
+    name(moved->new_name);
+  }
+  if (const auto* linked = std::get_if<SymlinkRequest>(&body)) {
+    name(linked->name);
+    NETFS_ASSERT(!linked->target.empty() && linked->target.size() <= kTargetMax);
+    touch.bytes(std::as_bytes(std::span(linked->target.data(), linked->target.size())));
+  }
+  if (const auto* written = std::get_if<WriteRequest>(&body)) {
+    touch.bytes(written->data);
+    NETFS_ASSERT(written->offset + written->data.size() <= static_cast<uint64_t>(INT64_MAX));
+  }
+  if (const auto* set = std::get_if<SetxattrRequest>(&body)) {
+    touch.text(set->name);
+    touch.bytes(set->value);
+  }
+  if (const auto* removed = std::get_if<RemovexattrRequest>(&body)) touch.text(removed->name);
+  if (const auto* allocated = std::get_if<FallocateRequest>(&body)) {
+    NETFS_ASSERT(allocated->range.end_bytes() >= allocated->range.offset_bytes);
+  }
+}
+
 void touch(const Body& body, Touch touch) {
   if (const auto* lookup = std::get_if<LookupRequest>(&body)) touch.text(lookup->name);
   if (const auto* xattr = std::get_if<GetxattrRequest>(&body)) touch.text(xattr->name);
   if (const auto* ioctl = std::get_if<IoctlRequest>(&body)) touch.bytes(ioctl->input);
-  if (const auto* modifying = std::get_if<ModifyingRequest>(&body)) touch.bytes(modifying->body);
+  touch_change(body, touch);
   if (const auto* read = std::get_if<ReadRequest>(&body)) {
     NETFS_ASSERT(read->range.end_bytes() >= read->range.offset_bytes);
   }

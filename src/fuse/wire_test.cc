@@ -1,6 +1,7 @@
 #include "fuse/wire.h"
 
 #include <cstring>
+#include <deque>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -10,6 +11,7 @@
 namespace netfs::fuse {
 namespace {
 
+using std::string_literals::operator""s;
 using Bytes = std::vector<std::byte>;
 
 void append(Bytes& to, const void* data, size_t size) {
@@ -46,9 +48,11 @@ Bytes text(const std::string& value) {
   return out;
 }
 
+// What it points to lives as long as the program.
 template <class T>
 T decoded(Opcode opcode, const Bytes& body) {
-  const Bytes bytes = message(opcode, body);
+  static std::deque<Bytes> kept;
+  const Bytes& bytes = kept.emplace_back(message(opcode, body));
   Result<Request> request = decode_request(bytes);
   EXPECT_TRUE(request.ok());
   if (!request.ok()) return T{};
@@ -210,14 +214,79 @@ TEST(WireDecode, IoctlInputIsBoundedByTheMessage) {
   EXPECT_TRUE(refused(Opcode::kIoctl, raw(in, "1234")).is_error(EINVAL));
 }
 
-TEST(WireDecode, TheWriteFamilyIsKnownAsModifying) {
-  for (const Opcode opcode :
-       {Opcode::kSymlink, Opcode::kMknod, Opcode::kMkdir, Opcode::kUnlink, Opcode::kRmdir,
-        Opcode::kRename, Opcode::kRename2, Opcode::kLink, Opcode::kWrite, Opcode::kSetxattr,
-        Opcode::kRemovexattr, Opcode::kCreate, Opcode::kFallocate, Opcode::kCopyFileRange,
-        Opcode::kCopyFileRange64, Opcode::kTmpfile}) {
-    EXPECT_EQ(decoded<ModifyingRequest>(opcode, text("ab")).body.size(), 2U);
+TEST(WireDecode, NamesOfTheWriteFamilyAreWholeAndOneComponent) {
+  const auto mkdir =
+      decoded<MkdirRequest>(Opcode::kMkdir, raw(proto::MkdirIn{.mode = 0750}, "ab"s + '\0'));
+  EXPECT_EQ(mkdir.name, "ab");
+  EXPECT_EQ(mkdir.mode, 0750U);
+  const auto mknod = decoded<MknodRequest>(
+      Opcode::kMknod, raw(proto::MknodIn{.mode = 0100600, .rdev = 5}, "n"s + '\0'));
+  EXPECT_EQ(mknod.mode, 0100600U);
+  EXPECT_EQ(mknod.rdev, 5U);
+  EXPECT_TRUE(decoded<RemoveRequest>(Opcode::kRmdir, text("d"s + '\0')).directory);
+  EXPECT_FALSE(decoded<RemoveRequest>(Opcode::kUnlink, text("d"s + '\0')).directory);
+  const auto create = decoded<CreateRequest>(
+      Opcode::kCreate,
+      raw(proto::CreateIn{.flags = 2, .mode = 0644, .open_flags = proto::kOpenKillSuidgid},
+          "f"s + '\0'));
+  EXPECT_EQ(create.name, "f");
+  EXPECT_TRUE(create.kill_suidgid);
+  for (const std::string& bad : {""s, "\0"s, "a/b\0"s, "noend"s}) {
+    EXPECT_TRUE(refused(Opcode::kMkdir, raw(proto::MkdirIn{}, bad)).is_error(EINVAL)) << bad;
+    EXPECT_TRUE(refused(Opcode::kUnlink, text(bad)).is_error(EINVAL)) << bad;
+    EXPECT_TRUE(refused(Opcode::kLink, raw(proto::LinkIn{}, bad)).is_error(EINVAL)) << bad;
   }
+}
+
+TEST(WireDecode, RenamesHaveTwoNamesAndMaybeFlags) {
+  const auto old =
+      decoded<RenameRequest>(Opcode::kRename, raw(proto::RenameIn{.newdir = 7}, "a\0bc\0"s));
+  EXPECT_EQ(old.name, "a");
+  EXPECT_EQ(old.new_name, "bc");
+  EXPECT_EQ(old.new_parent, NodeId(7));
+  EXPECT_EQ(old.flags, 0U);
+  const auto flagged = decoded<RenameRequest>(
+      Opcode::kRename2, raw(proto::Rename2In{.newdir = 7, .flags = 1}, "a\0bc\0"s));
+  EXPECT_EQ(flagged.flags, 1U);
+  EXPECT_TRUE(refused(Opcode::kRename, raw(proto::RenameIn{}, "a\0"s)).is_error(EINVAL));
+}
+
+TEST(WireDecode, TargetsOfLinksMayBePathsAndEndWithinPathMax) {
+  const auto link = decoded<SymlinkRequest>(Opcode::kSymlink, text("l\0../a/b\0"s));
+  EXPECT_EQ(link.name, "l");
+  EXPECT_EQ(link.target, "../a/b");
+  const std::string longest(kTargetMax, 't');
+  EXPECT_EQ(decoded<SymlinkRequest>(Opcode::kSymlink, text("l\0"s + longest + '\0')).target,
+            longest);
+  EXPECT_TRUE(refused(Opcode::kSymlink, text("l\0"s + longest + "t\0"s)).is_error(EINVAL));
+}
+
+TEST(WireDecode, WritesAndValuesAreAsLongAsTheySay) {
+  proto::WriteIn in{.fh = 3, .offset = 9, .size = 4, .write_flags = proto::kWriteKillSuidgid};
+  const auto write = decoded<WriteRequest>(Opcode::kWrite, raw(in, "1234"));
+  EXPECT_EQ(write.data.size(), 4U);
+  EXPECT_EQ(write.offset, 9U);
+  EXPECT_TRUE(write.kill_suidgid);
+  EXPECT_FALSE(write.from_cache);
+  EXPECT_TRUE(refused(Opcode::kWrite, raw(in, "12345")).is_error(EINVAL));
+  EXPECT_TRUE(refused(Opcode::kWrite, raw(in, "123")).is_error(EINVAL));
+  in.offset = static_cast<uint64_t>(INT64_MAX) - 3;
+  EXPECT_TRUE(refused(Opcode::kWrite, raw(in, "1234")).is_error(EINVAL));
+  const auto set = decoded<SetxattrRequest>(
+      Opcode::kSetxattr, raw(proto::SetxattrIn{.size = 2, .flags = 1}, "user.a\0xy"s));
+  EXPECT_EQ(set.name, "user.a");
+  EXPECT_EQ(set.value.size(), 2U);
+  EXPECT_TRUE(refused(Opcode::kSetxattr, raw(proto::SetxattrIn{.size = 3}, "user.a\0xy"s))
+                  .is_error(EINVAL));
+}
+
+TEST(WireDecode, RangesOfAllocationsDoNotOverflow) {
+  const auto allocate = decoded<FallocateRequest>(
+      Opcode::kFallocate, raw(proto::FallocateIn{.fh = 1, .offset = 2, .length = 3, .mode = 1}));
+  EXPECT_EQ(allocate.range, (ByteRange{2, 3}));
+  EXPECT_EQ(allocate.mode, 1U);
+  proto::FallocateIn wild{.offset = 1, .length = static_cast<uint64_t>(INT64_MAX)};
+  EXPECT_TRUE(refused(Opcode::kFallocate, raw(wild)).is_error(EINVAL));
 }
 
 TEST(WireDecode, OpcodesBeyondOursAreUnknownNotErrors) {

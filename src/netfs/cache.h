@@ -107,6 +107,8 @@ class WriteSide {
   sync::PseudoLock lock_;
 };
 
+enum class ForgetScope : uint8_t { kFile, kTree };
+
 // The writer's door.  Every call may wait for the disk as long as the disk likes.
 class CacheWriter {
  public:
@@ -127,6 +129,10 @@ class CacheWriter {
 
   // The cookie's file has another version or is gone: unlink the object, whoever still reads it.
   virtual void discard(Cookie& cookie) = 0;
+
+  // Removes what is stored of a path in any version, and with kTree of what is beneath it, whoever
+  // still reads it.
+  virtual Result<void> forget(Volume& volume, const std::string& path, ForgetScope scope) = 0;
 
   // Brings the store under its limit, writes recency, reads back some of what is sealed; called
   // now and then.

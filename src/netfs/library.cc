@@ -5,6 +5,7 @@
 #include "netfs/library_core.h"
 #include "netfs/offload.h"
 #include "netfs/remote_file.h"
+#include "netfs/tree_writer.h"
 
 namespace netfs {
 
@@ -19,16 +20,20 @@ std::string file_key(const FileVersion& version) {
 
 class LibraryImpl final : public Library {
  public:
-  explicit LibraryImpl(Ref<LibraryCore> core) : core_(std::move(core)) {}
+  explicit LibraryImpl(Ref<LibraryCore> core) : core_(std::move(core)) {
+    if (OriginWriter* writer = core_->options.origin.writer()) writer_.emplace(core_, *writer);
+  }
   ~LibraryImpl() override { close(); }
 
   Result<Ref<File>> open(FileVersion version) override;
+  [[nodiscard]] TreeWriter* writer() override { return writer_ ? &*writer_ : nullptr; }
   void close() override;
   [[nodiscard]] const LibraryStats& stats() const override { return core_->stats; }
   [[nodiscard]] std::vector<LiveRequest> live_requests() const override;
 
  private:
   const Ref<LibraryCore> core_;
+  std::optional<TreeWriter> writer_;
 };
 
 Result<Ref<File>> LibraryImpl::open(FileVersion version) {
@@ -37,8 +42,10 @@ Result<Ref<File>> LibraryImpl::open(FileVersion version) {
   const std::string key = file_key(version);
   if (Ref<RemoteFile> file = core_->find_file(key)) return Ref<File>(file);
   Ref<Cookie> cookie;
-  // What has no validator cannot be recognized later, so it is not kept.
-  if (core_->options.volume && version.validator.strength != ValidatorStrength::kNone) {
+  // What has no validator cannot be recognized later, so it is not kept; nor is there a cache for a
+  // path of which it is about to forget what it has.
+  if (core_->options.volume && version.validator.strength != ValidatorStrength::kNone &&
+      !core_->is_being_forgotten(version.path)) {
     Result<Ref<Cookie>> found = core_->options.volume->lookup({.identity = version.identity,
                                                                .path = version.path,
                                                                .validator = version.validator,
@@ -68,12 +75,12 @@ void LibraryImpl::close() {
 std::vector<LiveRequest> LibraryImpl::live_requests() const {
   std::vector<LiveRequest> live;
   const MonoTime now = core_->now();
-  for (const Ref<ReadRequest>& request : core_->requests.all()) {
+  for (const Ref<Request>& request : core_->requests.all()) {
     live.push_back({.id = request->id,
-                    .path = request->file->version().path,
+                    .path = request->path(),
                     .range = request->range,
                     .age = now - request->began,
-                    .waits_for = request->file->what_it_waits_for(*request)});
+                    .waits_for = request->what_it_waits_for()});
   }
   return live;
 }

@@ -35,6 +35,7 @@ namespace netfs {
 
 class Offload;
 class ReadStream;
+class TreeWriter;
 struct LibraryStats;
 
 // One version of one file, as the caller wants to read it.
@@ -123,6 +124,10 @@ class Library {
   // A file version ready to be read.  May wait for reads of the cache's index, not for the origin:
   // the origin's handle is opened with the first miss.  For workers.
   virtual Result<Ref<File>> open(FileVersion version) = 0;
+
+  // What changes the origin, and belongs to the library (netfs/tree_writer.h); null where nothing
+  // can be changed.
+  [[nodiscard]] virtual TreeWriter* writer() { return nullptr; }
 
   virtual void close() = 0;
 

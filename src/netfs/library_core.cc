@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "netfs/offload.h"
+#include "netfs/origin_writer.h"
 #include "netfs/remote_file.h"
 
 namespace netfs {
@@ -16,12 +18,28 @@ constexpr Duration kUnreadFor = std::chrono::seconds(5);
 
 }  // namespace
 
+namespace {
+
+bool reuses_paths(Origin& origin) {
+  const OriginWriter* writer = origin.writer();
+  return writer != nullptr && !origin.capabilities().identity &&
+         writer->write_capabilities().validator_can_be_set;
+}
+
+// Whether `path` is `top` or lies beneath it.
+bool lies_in(const std::string& path, const std::string& top) {
+  return path.starts_with(top) && (path.size() == top.size() || path[top.size()] == '/');
+}
+
+}  // namespace
+
 LibraryCore::LibraryCore(Library::Options with)
     : options(std::move(with)),
       capabilities(options.origin.capabilities()),
       timers({.name = "netfs-timer", .threads = 1}),
       waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
-      readers({.name = "netfs-read", .threads = options.read_threads}) {}
+      readers({.name = "netfs-read", .threads = options.read_threads}),
+      paths_are_reused_(reuses_paths(options.origin)) {}
 
 bool LibraryCore::make_room(size_t bytes) {
   const BufferPool& pool = options.pool;
@@ -40,7 +58,7 @@ void LibraryCore::drop_idle_blocks() {
   }
 }
 
-bool LibraryCore::list(ReadRequest& request) {
+bool LibraryCore::list(Request& request) {
   bool first = false;
   if (!requests.add(request, first)) return false;
   if (first) arm_timer(request.deadline);
@@ -54,9 +72,9 @@ void LibraryCore::arm_timer(MonoTime at) {
 }
 
 void LibraryCore::time_out_requests(const Ref<LibraryCore>& core) {
-  for (const Ref<ReadRequest>& request : core->requests.expired(core->now())) {
+  for (const Ref<Request>& request : core->requests.expired(core->now())) {
     core->stats.timeouts.add();
-    request->file->end_request(*request, Error(ETIMEDOUT, "netfs.read"));
+    request->end(Error(ETIMEDOUT, "netfs.request"));
   }
   const MonoTime next = core->requests.next_expiry();
   if (next != MonoTime::max()) core->arm_timer(next);
@@ -64,9 +82,9 @@ void LibraryCore::time_out_requests(const Ref<LibraryCore>& core) {
 
 void LibraryCore::cancel_requests() {
   requests.close();
-  for (const Ref<ReadRequest>& request : requests.all()) {
+  for (const Ref<Request>& request : requests.all()) {
     stats.canceled.add();
-    request->file->end_request(*request, Error(ECANCELED, "netfs.close"));
+    request->end(Error(ECANCELED, "netfs.close"));
   }
 }
 
@@ -107,6 +125,54 @@ void LibraryCore::forget_file(const std::string& key, const RemoteFile* file) {
   sync::MutexLock lock(mutex_);
   const auto found = files_.find(key);
   if (found != files_.end() && found->second == file) files_.erase(found);
+}
+
+void LibraryCore::forget_stored(const std::string& path, ForgetScope scope) {
+  if (!paths_are_reused_ || !options.volume || closing) return;
+  stats.forgotten.add();
+  std::vector<Ref<RemoteFile>> open;
+  bool queue = false;
+  {
+    sync::MutexLock lock(mutex_);
+    // What is queued already will do: nothing has been stored of the path since.
+    const bool queued_already = scope == ForgetScope::kFile && forgetting_.contains(path);
+    if (!queued_already) ++forgetting_[path];
+    queue = !queued_already;
+    forgetting_count_.store(forgetting_.size());
+    for (const auto& [key, file] : files_) {
+      const std::string& at = file->version().path;
+      const bool meant = scope == ForgetScope::kTree ? lies_in(at, path) : at == path;
+      if (meant && file->ref_try_get()) open.push_back(Ref<RemoteFile>::adopt(file));
+    }
+  }
+  // Who has them open reads them as another version, or not at all.
+  for (const Ref<RemoteFile>& file : open) file->supersede();
+  if (!queue) return;
+  Ref<LibraryCore> self(this);
+  const bool queued =
+      options.offload->forget({.volume = options.volume, .path = path, .scope = scope},
+                              [self = std::move(self), path] { self->forgotten(path); });
+  if (!queued) forgotten(path);  // the cache is being closed
+}
+
+void LibraryCore::forgotten(const std::string& path) {
+  sync::MutexLock lock(mutex_);
+  const auto found = forgetting_.find(path);
+  if (found == forgetting_.end()) return;
+  if (--found->second == 0) forgetting_.erase(found);
+  forgetting_count_.store(forgetting_.size());
+}
+
+bool LibraryCore::is_being_forgotten(const std::string& path) {
+  if (forgetting_count_.load() == 0) return false;
+  sync::MutexLock lock(mutex_);
+  // It, or a directory it lies in.
+  for (size_t end = path.size();;) {
+    if (forgetting_.contains(path.substr(0, end))) return true;
+    const size_t slash = end == 0 ? std::string::npos : path.rfind('/', end - 1);
+    if (slash == std::string::npos) return false;
+    end = slash;
+  }
 }
 
 void LibraryCore::handle_opened(RemoteFile& file) {

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <list>
+#include <map>
 #include <string>
 #include <unordered_map>
 
@@ -56,7 +57,7 @@ class LibraryCore : public RefCounted<LibraryCore> {
   void drop_idle_blocks();
 
   // Lists a request and starts the timer that times it out; false when the library is closed.
-  bool list(ReadRequest& request);
+  bool list(Request& request);
   // Ends every live request with ECANCELED, now and in future.
   void cancel_requests();
 
@@ -71,6 +72,13 @@ class LibraryCore : public RefCounted<LibraryCore> {
   Ref<RemoteFile> enter_file(const std::string& key, Ref<RemoteFile> file) EXCLUDES(mutex_);
   void forget_file(const std::string& key, const RemoteFile* file) EXCLUDES(mutex_);
 
+  // A path, and with kTree what is beneath it, names other files from now on: the cache forgets
+  // what it has of it in any version.  Nothing where no two files can be mistaken for each other,
+  // or nothing is cached.  Not under a lock.
+  void forget_stored(const std::string& path, ForgetScope scope) EXCLUDES(mutex_);
+  // Whether the cache has not yet done so.
+  [[nodiscard]] bool is_being_forgotten(const std::string& path) EXCLUDES(mutex_);
+
   // A file has opened its handle at the origin; those longest open and idle are closed when there
   // are too many, for servers bound their number.  Not under a lock.
   void handle_opened(RemoteFile& file) EXCLUDES(mutex_);
@@ -79,8 +87,14 @@ class LibraryCore : public RefCounted<LibraryCore> {
  private:
   static void time_out_requests(const Ref<LibraryCore>& core);
   void arm_timer(MonoTime at);
+  void forgotten(const std::string& path) EXCLUDES(mutex_);
+
+  // Whether a path can come to name another file with the validator of the one before.
+  const bool paths_are_reused_;
+  std::atomic<size_t> forgetting_count_{0};
 
   sync::Mutex mutex_{kFileTableLock};
+  std::map<std::string, unsigned> forgetting_ GUARDED_BY(mutex_);  // paths: how many times
   sync::CondVar no_subrequest_;
   // Not counted references: a file takes itself out when its last one goes.
   std::unordered_map<std::string, RemoteFile*> files_ GUARDED_BY(mutex_);

@@ -17,6 +17,9 @@ struct LibraryStats {
   telemetry::Triplet cache_reads;   // slices read from the cache
   telemetry::Triplet origin_reads;  // subrequests to the origin
   telemetry::Triplet origin_opens;
+  telemetry::Triplet writes;         // requests, as users asked them
+  telemetry::Triplet origin_writes;  // subrequests to the origin
+  telemetry::Triplet changes;        // of names and attributes, at the origin
   telemetry::Triplet confirmations;  // validators asked for because an outcome had none
 
   telemetry::Counter hits;    // requests that met no origin slice
@@ -29,6 +32,10 @@ struct LibraryStats {
   telemetry::Counter bytes_origin;  // downloaded for the request itself
 
   telemetry::Counter bytes_downloaded;  // readahead included
+  telemetry::Counter bytes_written;     // of writes that were answered well
+  telemetry::Counter bytes_uploaded;    // taken by the origin, what was sent twice included
+  telemetry::Counter foreign_changes;   // others had changed a file between two changes of ours
+  telemetry::Counter forgotten;         // paths of which the cache was told to forget everything
   telemetry::Counter retries;           // subrequests issued again
   telemetry::Counter short_reads;
   telemetry::Counter over_reads;      // more bytes than asked: refused
@@ -50,7 +57,8 @@ struct LibraryStats {
 
   telemetry::LatencyHistogram hit_latency;
   telemetry::LatencyHistogram miss_latency;
-  telemetry::LatencyHistogram origin_latency;  // of subrequests
+  telemetry::LatencyHistogram write_latency;
+  telemetry::LatencyHistogram origin_latency;  // of subrequests that read
 };
 
 struct OffloadStats {
@@ -59,6 +67,7 @@ struct OffloadStats {
   telemetry::Counter stored_bytes;
   telemetry::Counter dropped;  // stores dropped because the queue was full or canceled
   telemetry::Counter discards;
+  telemetry::Counter forgets;
   std::atomic<uint64_t> queued_bytes{0};  // gauge
   telemetry::LatencyHistogram store_latency;
 };

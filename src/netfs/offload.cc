@@ -48,6 +48,17 @@ bool Offload::store(Store store) {
   return false;
 }
 
+bool Offload::forget(Forget what, UniqueFunction<void()> done) {
+  sync::MutexLock lock(mutex_);
+  if (closing_) return false;
+  Job job;
+  job.forget = std::move(what);
+  job.forgotten = std::move(done);
+  queue_.push_back(std::move(job));
+  changed_.notify_all();
+  return true;
+}
+
 void Offload::discard(Ref<Cookie> cookie) {
   sync::MutexLock lock(mutex_);
   if (closing_) return;
@@ -95,7 +106,7 @@ void Offload::drop_queue() {
     changed_.notify_all();
   }
   for (const Job& job : dropped) {
-    if (job.is_discard) continue;
+    if (job.is_discard || job.forget.volume) continue;
     stats_.dropped.add();
     if (job.store.ticket) job.store.ticket->settle(StoreTicket::State::kDropped);
   }
@@ -132,6 +143,18 @@ void Offload::work(Job job) {
   // The founding rule at run time: this thread works for nobody who waits.
   NETFS_ASSERT(sync::Context::current() == nullptr);
   Store& store = job.store;
+  if (job.forget.volume) {
+    stats_.forgets.add();
+    const Result<void> gone =
+        writer_->forget(*job.forget.volume, job.forget.path, job.forget.scope);
+    // An index that cannot be read gives nothing out either; it is rebuilt empty.
+    if (!gone.ok()) {
+      telemetry::log_warn("offload", "{} was not forgotten: {}", job.forget.path,
+                          gone.error().message());
+    }
+    job.forgotten();
+    return;
+  }
   if (job.is_discard) {
     stats_.discards.add();
     writer_->discard(*store.cookie);

@@ -24,10 +24,12 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 
 #include "base/clock.h"
 #include "base/ref.h"
 #include "base/strong_id.h"
+#include "base/unique_function.h"
 #include "netfs/buffer.h"
 #include "netfs/cache.h"
 #include "netfs/library_stats.h"
@@ -86,6 +88,14 @@ class Offload {
   // Queues a store of confirmed bytes: it also tells the cache that the object may be sealed once
   // complete.  False when it was dropped.
   bool store(Store store) EXCLUDES(mutex_);
+  // After the stores queued before it: what is stored of a path goes, in any version.  `done` is
+  // called on the thread that stores when it is over.  False when closing: it is not called then.
+  struct Forget {
+    Ref<Volume> volume;
+    std::string path;
+    ForgetScope scope = ForgetScope::kFile;
+  };
+  bool forget(Forget what, UniqueFunction<void()> done) EXCLUDES(mutex_);
   // After the stores queued before it: the cookie's object goes.  Never dropped but by close().
   void discard(Ref<Cookie> cookie) EXCLUDES(mutex_);
 
@@ -106,6 +116,8 @@ class Offload {
   struct Job {
     Store store;
     bool is_discard = false;
+    Forget forget;  // with a volume: that
+    UniqueFunction<void()> forgotten;
   };
 
   void run_stores() EXCLUDES(mutex_);

@@ -29,6 +29,8 @@
 
 namespace netfs {
 
+class OriginWriter;
+
 // What an origin can do; constant for its life.
 struct OriginCapabilities {
   bool range_reads = true;     // else a file is read whole, from its start
@@ -76,6 +78,10 @@ class Origin {
 
   // Starts a read of subrequest.file(), which this origin opened.
   virtual void issue_read(Subrequest& subrequest) = 0;
+
+  // What changes it, and belongs to it (netfs/origin_writer.h).  Null: nothing can be changed, and
+  // that is EROFS.
+  [[nodiscard]] virtual OriginWriter* writer() { return nullptr; }
 
   [[nodiscard]] virtual StatusFields status() const { return {}; }
 };

@@ -6,8 +6,7 @@
 // answer called once, outside all locks.  A part of memory or of the origin waits for a Fetch that
 // may serve other requests too; the fetch outlives the request.
 //
-// Everything that is not const is guarded by the mutex of its file, but the two links, which are
-// the request list's.
+// Everything that is not const is guarded by the mutex of its file.
 
 #include <cstdint>
 #include <vector>
@@ -17,6 +16,7 @@
 #include "base/ref.h"
 #include "netfs/fetch.h"
 #include "netfs/library.h"
+#include "netfs/request.h"
 #include "netfs/slice.h"
 #include "sync/context.h"
 
@@ -34,27 +34,22 @@ struct ReadPart {
   BufferSlice bytes;        // once done
 };
 
-class ReadRequest : public RefCounted<ReadRequest> {
+class ReadRequest final : public Request {
  public:
   ReadRequest(uint64_t number, Ref<RemoteFile> of, ByteRange asked, const sync::Context& asker,
               ReadDone answer, MonoTime now, MonoTime until);
-  ~ReadRequest();
+  ~ReadRequest() override;
 
-  const uint64_t id;
+  void end(Error error) override;
+  [[nodiscard]] std::string path() const override;
+  [[nodiscard]] std::string what_it_waits_for() const override;
+
   const Ref<RemoteFile> file;
-  const ByteRange range;
-  const sync::Context context;
-  const MonoTime began;
-  const MonoTime deadline;
 
   ReadDone done;
   std::vector<ReadPart> parts;
   size_t collected = 0;  // parts before this one are done
   bool finished = false;
-
-  ReadRequest* previous = nullptr;
-  ReadRequest* next = nullptr;
-  bool listed = false;
 };
 
 }  // namespace netfs

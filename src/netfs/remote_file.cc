@@ -222,14 +222,20 @@ std::string RemoteFile::what_it_waits_for(const ReadRequest& request) const {
 
 ReadRequest::ReadRequest(uint64_t number, Ref<RemoteFile> of, ByteRange asked,
                          const sync::Context& asker, ReadDone answer, MonoTime now, MonoTime until)
-    : id(number),
-      file(std::move(of)),
-      range(asked),
-      context(asker),
-      began(now),
-      deadline(until),
-      done(std::move(answer)) {}
+    : Request(number, asked, asker, now, until), file(std::move(of)), done(std::move(answer)) {}
 
 ReadRequest::~ReadRequest() = default;
+
+void ReadRequest::end(Error error) {
+  file->end_request(*this, std::move(error));
+}
+
+std::string ReadRequest::path() const {
+  return file->version().path;
+}
+
+std::string ReadRequest::what_it_waits_for() const {
+  return file->what_it_waits_for(*this);
+}
 
 }  // namespace netfs

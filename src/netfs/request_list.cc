@@ -8,36 +8,36 @@ RequestList::~RequestList() {
   NETFS_ASSERT(head_ == nullptr);
 }
 
-bool RequestList::add(ReadRequest& request, bool& first) {
+bool RequestList::add(Request& request, bool& first) {
   sync::MutexLock lock(mutex_);
   if (closed_) return false;
   request.ref_get();
-  request.listed = true;
-  request.previous = tail_;
-  (tail_ != nullptr ? tail_->next : head_) = &request;
+  request.listed_ = true;
+  request.previous_ = tail_;
+  (tail_ != nullptr ? tail_->next_ : head_) = &request;
   tail_ = &request;
   first = !timer_on_;
   timer_on_ = true;
   return true;
 }
 
-void RequestList::remove(ReadRequest& request) {
+void RequestList::remove(Request& request) {
   {
     sync::MutexLock lock(mutex_);
-    if (!request.listed) return;
-    request.listed = false;
-    (request.previous != nullptr ? request.previous->next : head_) = request.next;
-    (request.next != nullptr ? request.next->previous : tail_) = request.previous;
-    request.previous = nullptr;
-    request.next = nullptr;
+    if (!request.listed_) return;
+    request.listed_ = false;
+    (request.previous_ != nullptr ? request.previous_->next_ : head_) = request.next_;
+    (request.next_ != nullptr ? request.next_->previous_ : tail_) = request.previous_;
+    request.previous_ = nullptr;
+    request.next_ = nullptr;
   }
   request.ref_put();
 }
 
-std::vector<Ref<ReadRequest>> RequestList::expired(MonoTime now) {
-  std::vector<Ref<ReadRequest>> found;
+std::vector<Ref<Request>> RequestList::expired(MonoTime now) {
+  std::vector<Ref<Request>> found;
   sync::MutexLock lock(mutex_);
-  for (ReadRequest* at = head_; at != nullptr && at->deadline <= now; at = at->next) {
+  for (Request* at = head_; at != nullptr && at->deadline <= now; at = at->next_) {
     found.emplace_back(at);
   }
   return found;
@@ -49,10 +49,10 @@ MonoTime RequestList::next_expiry() {
   return timer_on_ ? head_->deadline : MonoTime::max();
 }
 
-std::vector<Ref<ReadRequest>> RequestList::all() const {
-  std::vector<Ref<ReadRequest>> found;
+std::vector<Ref<Request>> RequestList::all() const {
+  std::vector<Ref<Request>> found;
   sync::MutexLock lock(mutex_);
-  for (ReadRequest* at = head_; at != nullptr; at = at->next) found.emplace_back(at);
+  for (Request* at = head_; at != nullptr; at = at->next_) found.emplace_back(at);
   return found;
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/ref.h"
 #include "netfs/lock_classes.h"
-#include "netfs/read_request.h"
+#include "netfs/request.h"
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
 
@@ -20,20 +20,20 @@ class RequestList {
   ~RequestList();
 
   // False once closed.  `first`: the list was empty, so the caller must start its timer.
-  bool add(ReadRequest& request, bool& first) EXCLUDES(mutex_);
-  void remove(ReadRequest& request) EXCLUDES(mutex_);
+  bool add(Request& request, bool& first) EXCLUDES(mutex_);
+  void remove(Request& request) EXCLUDES(mutex_);
   // Those whose time is up, oldest first.
-  [[nodiscard]] std::vector<Ref<ReadRequest>> expired(MonoTime now) EXCLUDES(mutex_);
+  [[nodiscard]] std::vector<Ref<Request>> expired(MonoTime now) EXCLUDES(mutex_);
   // When the oldest expires; max if there is none, and then the timer is off.
   [[nodiscard]] MonoTime next_expiry() EXCLUDES(mutex_);
-  [[nodiscard]] std::vector<Ref<ReadRequest>> all() const EXCLUDES(mutex_);
+  [[nodiscard]] std::vector<Ref<Request>> all() const EXCLUDES(mutex_);
   // Takes no more from now on.
   void close() EXCLUDES(mutex_);
 
  private:
   mutable sync::Mutex mutex_{kRequestListLock};
-  ReadRequest* head_ GUARDED_BY(mutex_) = nullptr;
-  ReadRequest* tail_ GUARDED_BY(mutex_) = nullptr;
+  Request* head_ GUARDED_BY(mutex_) = nullptr;
+  Request* tail_ GUARDED_BY(mutex_) = nullptr;
   bool timer_on_ GUARDED_BY(mutex_) = false;
   bool closed_ GUARDED_BY(mutex_) = false;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "netfs/lock_classes.h"
+#include "netfs/simulated_link_writer.h"
 
 namespace netfs {
 
@@ -104,7 +105,11 @@ SimulatedLink::SimulatedLink(Origin& inner, LinkShape shape)
     : inner_(inner),
       shape_(shape),
       mutex_(kSimulatedLinkLock),
-      travelling_({.name = "netfs-link", .threads = 1}) {}
+      travelling_({.name = "netfs-link", .threads = 1}) {
+  if (OriginWriter* writer = inner.writer()) {
+    writer_ = std::make_unique<SimulatedLinkWriter>(*this, *writer);
+  }
+}
 
 SimulatedLink::~SimulatedLink() {
   {
@@ -172,6 +177,14 @@ void SimulatedLink::issue_read(Subrequest& subrequest) {
   const MonoTime there = Clock::system().now() + shape_.round_trip / 2;
   const bool sent = travelling_.post_at(there, [this, read] { inner_.issue_read(*read); });
   if (!sent) read->terminated({.transferred_bytes = Error(ENOTCONN, "simulate")});
+}
+
+OriginWriter* SimulatedLink::writer() {
+  return writer_.get();
+}
+
+bool SimulatedLink::later(Duration after, sync::WorkQueue::Work step) {
+  return travelling_.post_at(Clock::system().now() + after, std::move(step));
 }
 
 StatusFields SimulatedLink::status() const {

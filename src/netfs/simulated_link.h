@@ -29,6 +29,8 @@ struct LinkShape {
 // bandwidths in bit, Kbit, Mbit or Gbit (powers of ten).  EINVAL says which word is wrong.
 Result<LinkShape> parse_link_shape(std::string_view text);
 
+class SimulatedLinkWriter;
+
 class SimulatedLink final : public Origin {
  public:
   SimulatedLink(Origin& inner, LinkShape shape);
@@ -44,24 +46,30 @@ class SimulatedLink final : public Origin {
   Result<FileSystemStats> stat_file_system(Deadline deadline) override;
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
+  [[nodiscard]] OriginWriter* writer() override;
   [[nodiscard]] StatusFields status() const override;
 
  private:
   class Read;
+  friend class SimulatedLinkWriter;
 
   // Blocks for a round trip; ETIMEDOUT at the deadline, ECANCELED when the link goes.
   Result<void> travel(Deadline deadline) EXCLUDES(mutex_);
   // Books the link for so many bytes from now on; returns when the first one leaves.
   MonoTime book(uint64_t bytes) EXCLUDES(mutex_);
   [[nodiscard]] Duration transfer_time(uint64_t bytes) const;
+  [[nodiscard]] Duration half() const { return shape_.round_trip / 2; }
+  // Runs `step` after so long; false when the link goes.
+  bool later(Duration after, sync::WorkQueue::Work step);
 
   Origin& inner_;
   const LinkShape shape_;
   sync::Mutex mutex_;
   sync::CondVar stopped_;
   bool stopping_ GUARDED_BY(mutex_) = false;
-  MonoTime free_at_ GUARDED_BY(mutex_);  // when the link has sent all that is booked
-  sync::WorkQueue travelling_;           // one thread, so that a read's steps stay in order
+  MonoTime free_at_ GUARDED_BY(mutex_);          // when the link has sent all that is booked
+  std::unique_ptr<SimulatedLinkWriter> writer_;  // null where the inner origin has none
+  sync::WorkQueue travelling_;                   // one thread, so that a read's steps stay in order
 };
 
 }  // namespace netfs

@@ -1,8 +1,8 @@
 // ACCESS: asked only on mounts without default_permissions, which are one user's own.
 //
 // What may be read is the origin's to say, with the credentials of whoever mounted, so it is not
-// refused here; writing is refused as on any read-only mount, and a file is executable if its mode
-// says so for anybody, as for root on a local file system.
+// refused here, and so with writing, where nothing is written unless the mount is writable.  A file
+// is executable if its mode says so for anybody, as for root on a local file system.
 
 #include <cerrno>
 #include <sys/stat.h>
@@ -21,7 +21,7 @@ void FileSystem::access(const fuse::Request& request, fuse::Reply reply) {
     if (node != nullptr) attr = attr_of(*node);
   }
   if (attr.mode == 0) return reply.error(ESTALE);
-  if ((mask & W_OK) != 0) return reply.error(EROFS);
+  if ((mask & W_OK) != 0 && writer_ == nullptr) return reply.error(EROFS);
   if ((mask & X_OK) != 0 && S_ISREG(attr.mode) && (attr.mode & 0111) == 0) {
     return reply.error(EACCES);
   }

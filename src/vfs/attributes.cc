@@ -32,7 +32,16 @@ bool FileSystem::is_fresh(MonoTime seen, Duration ttl) const {
   return options_.immutable || clock_.now() - seen < ttl;
 }
 
+// Two names of a regular file are one node; of a link or a device they are two, for what a link may
+// lead to depends on where it stands.  What is done to one of them then shows at the other only
+// when the origin is asked.
+bool FileSystem::has_other_nodes(const Node& node) const {
+  const FileType type = node.attributes.type;
+  return writer_ != nullptr && type != FileType::kRegular && type != FileType::kDirectory;
+}
+
 bool FileSystem::is_fresh(const Node& node) const {
+  if (has_other_nodes(node) && node.attributes.link_count > 1) return false;
   return !node.doubted && is_fresh(node.validated_at, options_.metadata_ttl);
 }
 
@@ -87,7 +96,7 @@ bool FileSystem::know_attributes(fuse::NodeId id, bool believe, Out& out, int& e
   } else if (!believe && !is_fresh(*node)) {
     return false;
   }
-  out = encode<Out>(attr_of(*node), validity_of(*node));
+  out = encode<Out>(attr_of(*node), has_other_nodes(*node) ? Duration(0) : validity_of(*node));
   return true;
 }
 

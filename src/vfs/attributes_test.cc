@@ -111,12 +111,29 @@ TEST_F(GetAttributes, EveryModifyingOperationIsRefused) {
   write("file", "text");
   start();
   const NodeId node(look_up("file").nodeid);
-  for (const Opcode opcode :
-       {Opcode::kMkdir, Opcode::kMknod, Opcode::kUnlink, Opcode::kRmdir, Opcode::kRename,
-        Opcode::kRename2, Opcode::kLink, Opcode::kSymlink, Opcode::kCreate, Opcode::kWrite,
-        Opcode::kSetxattr, Opcode::kRemovexattr, Opcode::kFallocate}) {
-    const Answer answer = call(opcode, node, proto::SetattrIn{});
-    EXPECT_EQ(answer.error, EROFS) << fuse::opcode_name(opcode);
+  const auto refused = [&](Opcode opcode, const auto& in, const std::string& names = {}) {
+    std::vector<std::byte> body(sizeof in + names.size());
+    std::memcpy(body.data(), &in, sizeof in);
+    std::memcpy(body.data() + sizeof in, names.data(), names.size());
+    const auto answer = kernel_->await(kernel_->send(opcode, node, std::span(body)));
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->error, EROFS) << fuse::opcode_name(opcode);
+  };
+  const std::string one("n\0", 2);
+  const std::string two("n\0m\0", 4);
+  refused(Opcode::kMkdir, proto::MkdirIn{}, one);
+  refused(Opcode::kMknod, proto::MknodIn{}, one);
+  refused(Opcode::kLink, proto::LinkIn{}, one);
+  refused(Opcode::kCreate, proto::CreateIn{}, one);
+  refused(Opcode::kRename, proto::RenameIn{}, two);
+  refused(Opcode::kRename2, proto::Rename2In{}, two);
+  refused(Opcode::kWrite, proto::WriteIn{.size = 1}, "x");
+  refused(Opcode::kSetxattr, proto::SetxattrIn{.size = 1}, two.substr(0, 2) + "x");
+  refused(Opcode::kFallocate, proto::FallocateIn{.length = 1});
+  for (const Opcode opcode : {Opcode::kUnlink, Opcode::kRmdir, Opcode::kRemovexattr}) {
+    const auto answer = kernel_->call_name(opcode, node, "n");
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->error, EROFS) << fuse::opcode_name(opcode);
   }
   EXPECT_EQ(call(Opcode::kSetattr, node, proto::SetattrIn{}).error, EROFS);
   EXPECT_EQ(call(Opcode::kOpen, node, proto::OpenIn{.flags = 1 /* O_WRONLY */}).error, EROFS);

@@ -34,11 +34,28 @@ struct Dispatch {
     set(Opcode::kReadlink, &FileSystem::read_link);
     set(Opcode::kStatfs, &FileSystem::stat_file_system);
     set(Opcode::kAccess, &FileSystem::access);
+    for (const Opcode making : {Opcode::kMknod, Opcode::kMkdir, Opcode::kSymlink}) {
+      set(making, &FileSystem::make);
+    }
+    set(Opcode::kCreate, &FileSystem::create);
+    set(Opcode::kUnlink, &FileSystem::remove);
+    set(Opcode::kRmdir, &FileSystem::remove);
+    set(Opcode::kRename, &FileSystem::rename);
+    set(Opcode::kRename2, &FileSystem::rename);
+    set(Opcode::kLink, &FileSystem::link);
+    set(Opcode::kSetattr, &FileSystem::set_attributes);
+    set(Opcode::kWrite, &FileSystem::write);
+    set(Opcode::kFallocate, &FileSystem::allocate);
+    set(Opcode::kFlush, &FileSystem::flush);
+    for (const Opcode syncing : {Opcode::kFsync, Opcode::kFsyncdir, Opcode::kSyncfs}) {
+      set(syncing, &FileSystem::sync);
+    }
+    set(Opcode::kGetxattr, &FileSystem::get_xattr);
+    set(Opcode::kListxattr, &FileSystem::list_xattrs);
+    set(Opcode::kSetxattr, &FileSystem::change_xattr);
+    set(Opcode::kRemovexattr, &FileSystem::change_xattr);
     for (const Opcode modifying :
-         {Opcode::kSetattr, Opcode::kMknod, Opcode::kMkdir, Opcode::kUnlink, Opcode::kRmdir,
-          Opcode::kRename, Opcode::kRename2, Opcode::kLink, Opcode::kSymlink, Opcode::kCreate,
-          Opcode::kWrite, Opcode::kSetxattr, Opcode::kRemovexattr, Opcode::kFallocate,
-          Opcode::kCopyFileRange, Opcode::kCopyFileRange64, Opcode::kTmpfile}) {
+         {Opcode::kCopyFileRange, Opcode::kCopyFileRange64, Opcode::kTmpfile}) {
       set(modifying, &FileSystem::refuse_modifying);
     }
     set(Opcode::kIoctl, &FileSystem::refuse_ioctl);

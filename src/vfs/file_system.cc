@@ -46,7 +46,9 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       library_(parts.library),
       options_(completed(std::move(parts.options))),
       clock_(parts.clock),
-      table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_),
+      writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
+      table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
+             writer_ == nullptr ? Options::Write::kNo : options_.write),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
 
 FileSystem::~FileSystem() {
@@ -56,7 +58,8 @@ FileSystem::~FileSystem() {
 void FileSystem::started(const fuse::Negotiated& negotiated) {
   no_open_ = options_.immutable && negotiated.has(fuse::proto::kNoOpenSupport);
   no_opendir_ = options_.immutable && negotiated.has(fuse::proto::kNoOpendirSupport);
-  passthrough_ = negotiated.passthrough && backing_ != nullptr && !no_open_;
+  // The kernel would go on to show what it reads by itself while it is written to through us.
+  passthrough_ = negotiated.passthrough && backing_ != nullptr && !no_open_ && writer_ == nullptr;
 }
 
 void FileSystem::stop() {
@@ -77,6 +80,8 @@ void FileSystem::on_worker(sync::WorkQueue::Work work) {
 // Without a lock.
 void FileSystem::bury(Graveyard graveyard) {
   for (const Ref<File>& file : graveyard.superseded) file->supersede();
+  for (const fuse::NodeId node : graveyard.foreign) forget_pages(node);
+  for (std::string& path : graveyard.hidden) remove_hidden(std::move(path));
   if (backing_ == nullptr) return;
   for (const fuse::NodeId node : graveyard.backed) backing_->forget(node);
 }

@@ -17,6 +17,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,7 @@
 #include "fuse/session.h"
 #include "netfs/library.h"
 #include "netfs/origin.h"
+#include "netfs/tree_writer.h"
 #include "sync/work_queue.h"
 #include "vfs/flights.h"
 #include "vfs/inode_table.h"
@@ -71,6 +73,9 @@ class FileSystem final : public fuse::Handler {
   // workers.  Bounded by the origin's timeout.
   void stop();
 
+  // Whether the origin can be changed through this mount.
+  [[nodiscard]] bool writable() const { return writer_ != nullptr; }
+
   [[nodiscard]] const Counters& counters() const { return counters_; }
   struct Sizes {
     size_t nodes = 0;
@@ -89,19 +94,33 @@ class FileSystem final : public fuse::Handler {
   FileSystem(Parts parts, const NodeInfo& root);
 
   // One a family of operations; see the file of the same name.
-  void lookup(const fuse::Request& request, fuse::Reply reply);              // lookup.cc
-  void forget(const fuse::Request& request, fuse::Reply reply);              // forget.cc
-  void get_attributes(const fuse::Request& request, fuse::Reply reply);      // attributes.cc
-  void get_statx(const fuse::Request& request, fuse::Reply reply);           // attributes.cc
-  void access(const fuse::Request& request, fuse::Reply reply);              // access.cc
-  void open(const fuse::Request& request, fuse::Reply reply);                // open.cc
-  void release(const fuse::Request& request, fuse::Reply reply);             // release.cc
-  void read(const fuse::Request& request, fuse::Reply reply);                // read.cc
-  void open_directory(const fuse::Request& request, fuse::Reply reply);      // open_directory.cc
-  void read_directory(const fuse::Request& request, fuse::Reply reply);      // read_directory.cc
-  void release_directory(const fuse::Request& request, fuse::Reply reply);   // release.cc
-  void read_link(const fuse::Request& request, fuse::Reply reply);           // links.cc
-  void stat_file_system(const fuse::Request& request, fuse::Reply reply);    // stat_file_system.cc
+  void lookup(const fuse::Request& request, fuse::Reply reply);             // lookup.cc
+  void forget(const fuse::Request& request, fuse::Reply reply);             // forget.cc
+  void get_attributes(const fuse::Request& request, fuse::Reply reply);     // attributes.cc
+  void get_statx(const fuse::Request& request, fuse::Reply reply);          // attributes.cc
+  void access(const fuse::Request& request, fuse::Reply reply);             // access.cc
+  void open(const fuse::Request& request, fuse::Reply reply);               // open.cc
+  void release(const fuse::Request& request, fuse::Reply reply);            // release.cc
+  void read(const fuse::Request& request, fuse::Reply reply);               // read.cc
+  void open_directory(const fuse::Request& request, fuse::Reply reply);     // open_directory.cc
+  void read_directory(const fuse::Request& request, fuse::Reply reply);     // read_directory.cc
+  void release_directory(const fuse::Request& request, fuse::Reply reply);  // release.cc
+  void read_link(const fuse::Request& request, fuse::Reply reply);          // links.cc
+  void stat_file_system(const fuse::Request& request, fuse::Reply reply);   // stat_file_system.cc
+  // What changes something: EROFS on a mount that is not writable.
+  void make(const fuse::Request& request, fuse::Reply reply);                // make.cc
+  void create(const fuse::Request& request, fuse::Reply reply);              // create.cc
+  void remove(const fuse::Request& request, fuse::Reply reply);              // remove.cc
+  void rename(const fuse::Request& request, fuse::Reply reply);              // rename.cc
+  void link(const fuse::Request& request, fuse::Reply reply);                // link.cc
+  void set_attributes(const fuse::Request& request, fuse::Reply reply);      // set_attributes.cc
+  void write(const fuse::Request& request, fuse::Reply reply);               // write.cc
+  void allocate(const fuse::Request& request, fuse::Reply reply);            // allocate.cc
+  void flush(const fuse::Request& request, fuse::Reply reply);               // sync.cc
+  void sync(const fuse::Request& request, fuse::Reply reply);                // sync.cc
+  void get_xattr(const fuse::Request& request, fuse::Reply reply);           // xattr.cc
+  void list_xattrs(const fuse::Request& request, fuse::Reply reply);         // xattr.cc
+  void change_xattr(const fuse::Request& request, fuse::Reply reply);        // xattr.cc
   void refuse_modifying(const fuse::Request& request, fuse::Reply reply);    // read_only.cc
   void refuse_unsupported(const fuse::Request& request, fuse::Reply reply);  // unsupported.cc
   void refuse_ioctl(const fuse::Request& request, fuse::Reply reply);        // unsupported.cc
@@ -114,6 +133,7 @@ class FileSystem final : public fuse::Handler {
   template <class Out>
   bool know_attributes(fuse::NodeId id, bool believe, Out& out, int& error);
   [[nodiscard]] bool is_fresh(MonoTime seen, Duration ttl) const;
+  [[nodiscard]] bool has_other_nodes(const Node& node) const;
   [[nodiscard]] bool is_fresh(const Node& node) const REQUIRES(table_.mutex);
 
   // refresh.cc: one look at the origin, joined by all who want the same; then() runs on a worker,
@@ -129,7 +149,14 @@ class FileSystem final : public fuse::Handler {
   void refresh_node(fuse::NodeId node, Look look, Then then);
   void stat_now(const Name& name, Deadline until);
   Result<void> look(const Name& name, Deadline until);
-  Result<void> take_stat(const Name& name, Result<NodeInfo> info, Duration took);
+  struct Asked {  // when a look began, by the table's serial number, and how long it took
+    uint64_t began_in = 0;
+    Duration took{};
+  };
+  Result<void> look_again(const Name& name, Deadline until);
+  Result<void> take_stat(const Name& name, Result<NodeInfo> info, Asked asked, bool& overtaken);
+  bool was_changed_since(Node& parent, std::string_view name, uint64_t serial)
+      REQUIRES(table_.mutex);
   [[nodiscard]] bool serve_stale(const Name& name);
 
   // refresh_cheaply.cc: the same, by a listing where many names of one directory are asked for.
@@ -188,6 +215,65 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
   void answer_open(fuse::NodeId id, Prepared prepared, Pending& pending);
 
+  // change.cc: what changes have in common.
+  struct Place {
+    fuse::NodeId parent;
+    std::string name;
+    std::string path;
+  };
+  using Change = UniqueFunction<void(Pending&, Deadline)>;
+  // Runs `change` on a worker; it answers.
+  void change_on_worker(fuse::Reply reply, Change change);
+  // A name in a directory that is there: ESTALE, ENOTDIR, ENAMETOOLONG, EINVAL.
+  Result<Place> place_of(fuse::NodeId parent, std::string_view name);
+  // Whom a new node belongs to, where it is the origin's to say.
+  std::optional<Owner> owner_of_new(fuse::NodeId parent, const fuse::Header& caller);
+  // A name that we have made, or that leads to what we have made: its entry for the kernel.
+  Result<fuse::Entry> take_made(const Place& place, NodeInfo info);
+  void take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what);
+  // Others have changed the file: the kernel drops what it has of it.
+  void forget_pages(fuse::NodeId id);
+  void remove_hidden(std::string path);
+  void tell_moved(const std::vector<InodeTable::Moved>& moved);
+
+  // open_write.cc
+  void open_for_writing(const fuse::Request& request, fuse::Reply reply);
+  Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, uint32_t flags, Deadline until);
+  Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
+  Result<fuse::Opened> open_handle(fuse::NodeId id, Ref<WritableFile> live, uint32_t flags);
+
+  // create.cc
+  struct Created {
+    fuse::Entry entry;
+    fuse::Opened opened;
+  };
+  Result<Created> create_now(const Place& place, const NewNode& what, uint32_t flags, bool resent,
+                             Deadline until);
+
+  // remove.cc
+  Result<std::string> keep_open_file(const Place& place, fuse::NodeId& id, Deadline until);
+  Result<std::string> hide(const Place& place, fuse::NodeId id, Deadline until);
+  void show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
+                  Deadline until);
+  Result<void> remove_now(const Place& place, RemoveKind kind, bool resent, Deadline until);
+
+  // rename.cc
+  Result<void> rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
+                          Deadline until);
+
+  // set_attributes.cc
+  Result<AttributeChange> change_of(fuse::NodeId id, const fuse::SetattrRequest& wanted);
+  Result<Witnessed> set_now(fuse::NodeId id, const AttributeChange& change, Deadline until);
+  // The permissions of a node without its set-ID bits, if it has any that go.
+  std::optional<uint32_t> stripped_permissions(fuse::NodeId id);
+
+  // write.cc
+  void write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
+                 WritePieces pieces, BufferSlice data, Ref<Pending> pending);
+
+  // xattr.cc
+  Result<Place> place_of_node(fuse::NodeId id);
+
   // open_prepare.cc
   void prepare_open(fuse::NodeId id, Ref<Pending> pending);
   void prepare_on_worker(fuse::NodeId id);
@@ -205,12 +291,15 @@ class FileSystem final : public fuse::Handler {
     fuse::HandleId handle;  // 0: read without an open
     Ref<File> file;         // null: not ready
     Ref<SharedStream> stream;
+    int attempt = 0;  // how often its file went away under it
   };
   Result<ReadPlace> find_place(const fuse::Request& request);
   void give_stream(ReadPlace& place);
   static bool read_at_once(const ReadPlace& place, ByteRange range, fuse::Reply& reply);
   void read_file(ReadPlace place, ByteRange range, fuse::Reply reply);
   void read_later(ReadPlace place, ByteRange range, Ref<Pending> pending);
+  void read_again(ReadPlace place, ByteRange range, Ref<Pending> pending);
+  static Ref<File> file_to_read(const Node& node);
   void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);
 
   // open_directory.cc
@@ -246,6 +335,7 @@ class FileSystem final : public fuse::Handler {
   std::atomic<bool> passthrough_{false};
   std::atomic<bool> no_open_{false};
   std::atomic<bool> no_opendir_{false};
+  TreeWriter* const writer_;  // null: the mount is read-only
   Counters counters_;
   InodeTable table_;
   PendingTable pending_;

@@ -4,24 +4,12 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "vfs/inode_id.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
 
 namespace {
-
-constexpr unsigned kIndexBits = 26;
-constexpr unsigned kGenerationBits = 22;
-constexpr uint32_t kGenerationMax = (1U << kGenerationBits) - 1;
-
-uint64_t make_id(uint16_t epoch, uint32_t generation, uint32_t index) {
-  return (uint64_t{epoch} << (kGenerationBits + kIndexBits)) |
-         (uint64_t{generation} << kIndexBits) | index;
-}
-
-uint32_t index_of(uint64_t id) {
-  return static_cast<uint32_t>(id & ((1U << kIndexBits) - 1));
-}
 
 // Without an identity of the origin's the path is it; the prefix keeps the two kinds apart.
 std::string number_key(const std::string& identity, const std::string& path) {
@@ -35,8 +23,11 @@ bool has_versions(FileType type) {
 }  // namespace
 
 InodeTable::InodeTable(std::string_view volume_key, const NodeInfo& root, uint16_t epoch,
-                       MonoTime now, Counters& counters)
-    : epoch_(epoch), counters_(counters), numbers_(volume_key) {
+                       MonoTime now, Counters& counters, Options::Write write)
+    : epoch_(epoch),
+      counters_(counters),
+      numbers_(volume_key),
+      writable_(write != Options::Write::kNo) {
   NETFS_ASSERT(epoch != 0);
   sync::MutexLock lock(mutex);
   const Node& node = create(nullptr, "", root, now);
@@ -71,12 +62,18 @@ Node* InodeTable::find(fuse::NodeId id) {
   return nodes_[index].get();
 }
 
-Node* InodeTable::child(Node& directory, std::string_view name) {
+Node* InodeTable::entry(Node& directory, std::string_view name) {
   if (!directory.directory) return nullptr;
   const auto found = directory.directory->children.find(name);
-  if (found == directory.directory->children.end()) return nullptr;
-  (*found)->referenced = true;
-  return *found;
+  return found == directory.directory->children.end() ? nullptr : *found;
+}
+
+Node* InodeTable::child(Node& directory, std::string_view name) {
+  Node* node = entry(directory, name);
+  if (node == nullptr) return nullptr;
+  if (node->alias_of() != nullptr) node = node->alias_of();
+  node->referenced = true;
+  return node;
 }
 
 Node* InodeTable::child(Node& directory, std::string_view name, fuse::NodeId id) {
@@ -100,6 +97,15 @@ uint64_t InodeTable::unknown_ino(const Node& directory, std::string_view name) {
   return number;
 }
 
+// Of its identity, or of its path unless a file that had the path before is still known.
+uint64_t InodeTable::number_of_new(const Node& node) {
+  const std::string key = number_key(node.identity, path_of(node));
+  const uint64_t number = numbers_.acquire(key);
+  if (!node.identity.empty() || !moved_numbers_.contains(number)) return number;
+  numbers_.release(number);
+  return numbers_.acquire(key + '\0' + std::to_string(serial()));
+}
+
 Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) {
   const uint32_t index = records_.allocate();
   NETFS_ASSERT(index < (1U << kIndexBits));
@@ -112,6 +118,8 @@ Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, Mon
   node.identity = std::move(info.identity);
   node.referenced = true;
   if (info.attributes.type == FileType::kDirectory) node.directory = std::make_unique<Directory>();
+  const bool one_node = writable_ && info.attributes.type == FileType::kRegular;
+  if (one_node && !node.identity.empty()) by_identity_[node.identity] = &node;
   take_update(node, std::move(info), now);
 
   NodeRecord& record = records_[index];
@@ -119,7 +127,7 @@ Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, Mon
   record = {};
   record.generation = generation;
   record.node_id = make_id(epoch_, generation, index);
-  record.ino = numbers_.acquire(number_key(node.identity, path_of(node)));
+  record.ino = number_of_new(node);
   if (parent != nullptr) {
     parent->directory->children.insert(&node);
     node.listed = true;
@@ -146,6 +154,11 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
   node.doubted = false;
 }
 
+// The same file by type and identity, whatever its bytes are.
+bool InodeTable::same_file(const Node& node, const NodeInfo& info) {
+  return node.attributes.type == info.attributes.type && node.identity == info.identity;
+}
+
 void InodeTable::update_root(NodeInfo info, MonoTime now) {
   if (info.attributes.type == FileType::kDirectory) take_update(root(), std::move(info), now);
 }
@@ -155,14 +168,24 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   NETFS_ASSERT(directory.directory);
   NETFS_ASSERT(is_current(directory));  // so it does not go when its child does
   forget_absent(*directory.directory, name);
+  Node* named = entry(directory, name);
   Node* known = child(directory, name);
+  if (named != nullptr) named->validated_at = now;
   if (known != nullptr && same_version(*known, info)) {
+    take_update(*known, std::move(info), now);
+    return *known;
+  }
+  if (known != nullptr && known->is_live() && same_file(*known, info)) {
+    // What others do to it shows, as in any file that is open.
+    detach_file(*known, graveyard);
+    graveyard.foreign.push_back(id(*known));
     take_update(*known, std::move(info), now);
     return *known;
   }
   bool changed_while_open = false;
   if (known != nullptr) {
-    if (known->attributes.type == FileType::kRegular) {
+    const bool other_name = named != known || known->has_aliases();
+    if (known->attributes.type == FileType::kRegular && !other_name) {
       counters_.versions_changed.add();
       // Who has it open reads what the cache has of it; it goes with the last close.
       changed_while_open = records_[known->index].opens > 0;
@@ -171,11 +194,26 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
         graveyard.superseded.push_back(known->open->file);
       }
     }
-    unlist(*known, graveyard);
+    unlist(*named, graveyard);
+  }
+  if (Node* other = by_other_name(info)) {
+    add_name(*other, directory, name, now, graveyard);
+    take_update(*other, std::move(info), now);
+    return *other;
   }
   Node& node = create(&directory, name, std::move(info), now);
   node.changed_while_open = changed_while_open;
   return node;
+}
+
+// The node of this very file that another name leads to already, or null.
+Node* InodeTable::by_other_name(const NodeInfo& info) {
+  if (!writable_ || info.identity.empty()) return nullptr;
+  const auto found = by_identity_.find(info.identity);
+  if (found == by_identity_.end() || !is_current(*found->second)) return nullptr;
+  Node& other = *found->second;
+  const bool same = same_version(other, info) || (other.is_live() && same_file(other, info));
+  return same ? &other : nullptr;
 }
 
 void InodeTable::forget_absent(Directory& directory, std::string_view name) {
@@ -189,7 +227,7 @@ void InodeTable::set_absent(Node& directory, std::string_view name, MonoTime now
                             Graveyard& graveyard) {
   NETFS_ASSERT(is_current(directory));
   if (!directory.directory) return;
-  if (Node* known = child(directory, name)) unlist(*known, graveyard);
+  if (Node* known = entry(directory, name)) unlist(*known, graveyard);
   auto& absent = directory.directory->absent;
   if (absent_ >= kAbsentNamesMax) {
     // The names of one directory go, and if it has none this one is not remembered.
@@ -203,6 +241,8 @@ void InodeTable::set_absent(Node& directory, std::string_view name, MonoTime now
 // The name means another node from now on, or none; and with it goes what is beneath.
 void InodeTable::unlist(Node& node, Graveyard& graveyard) {
   if (!node.listed) return;
+  if (node.alias_of() != nullptr) return unlist_alias(node, graveyard);
+  if (node.has_aliases()) return promote_alias(node, graveyard);
   node.parent->directory->children.erase(&node);
   node.listed = false;
   if (node.directory) unlist_children(node, graveyard);
@@ -255,6 +295,7 @@ void InodeTable::free_node(Node& node, Graveyard& graveyard) {
   if (node.open) {
     leave_idle(node);
     if (node.open->file) graveyard.files.push_back(std::move(node.open->file));
+    if (node.open->live) graveyard.files.emplace_back(node.open->live);
     if (node.open->stream) graveyard.streams.push_back(std::move(node.open->stream));
     if (node.open->was_handed_out) graveyard.backed.emplace_back(record.node_id);
   }
@@ -264,97 +305,15 @@ void InodeTable::free_node(Node& node, Graveyard& graveyard) {
       graveyard.listings.push_back(std::move(node.directory->listing));
     }
   }
+  const auto named = by_identity_.find(node.identity);
+  if (named != by_identity_.end() && named->second == &node) by_identity_.erase(named);
   numbers_.release(record.ino);
+  if (node.number_moved) moved_numbers_.erase(moved_numbers_.find(record.ino));
   const uint32_t index = node.index;
   record.node_id = 0;
   // A record whose generations are used up is never given out again.
   if (record.generation < kGenerationMax) records_.free(index);
   nodes_[index].reset();
-}
-
-fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& graveyard) {
-  const uint32_t index = handle_records_.allocate();
-  NETFS_ASSERT(index < (1U << kIndexBits));
-  if (handles_.size() <= index) handles_.resize(index + 1);
-  handles_[index] = std::make_unique<Handle>();
-  handles_[index]->node = &node;
-  HandleRecord& record = handle_records_[index];
-  record.generation = (record.generation + 1) & kGenerationMax;
-  record.node_id = records_[node.index].node_id;
-  record.directory = node.directory ? 1 : 0;
-  // Never 0, as the epoch is not: that is the handle of mounts that answer OPEN with ENOSYS.
-  record.handle_id = make_id(epoch_, record.generation, index);
-  NodeRecord& opened = records_[node.index];
-  NETFS_ASSERT(opened.opens == 0 || opened.open_mode == static_cast<uint32_t>(mode));
-  opened.open_mode = static_cast<uint32_t>(mode);
-  ++opened.opens;
-  touch_file(node, graveyard);
-  return fuse::HandleId(record.handle_id);
-}
-
-Handle* InodeTable::handle(fuse::HandleId id) {
-  const uint32_t index = index_of(id.value);
-  if (id.value == 0 || index >= handle_records_.limit()) return nullptr;
-  if (handle_records_[index].handle_id != id.value) return nullptr;
-  return handles_[index].get();
-}
-
-void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
-  Handle* open = handle(id);
-  if (open == nullptr) return;
-  Node& node = *open->node;
-  NodeRecord& record = records_[node.index];
-  if (open->stream) graveyard.streams.push_back(std::move(open->stream));
-  if (open->listing) graveyard.listings.push_back(std::move(open->listing));
-  const uint32_t index = index_of(id.value);
-  handle_records_[index].handle_id = 0;
-  handles_[index].reset();
-  handle_records_.free(index);
-  NETFS_ASSERT(record.opens > 0);
-  if (--record.opens == 0) {
-    record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
-    record.backing_id = 0;
-    if (node.superseded && node.open && node.open->file) {
-      graveyard.superseded.push_back(node.open->file);
-    }
-    touch_file(node, graveyard);
-  }
-  free_if_unused(&node, graveyard);
-}
-
-void InodeTable::set_preparing(Node& node, bool preparing, Graveyard& graveyard) {
-  node.open_state().preparing = preparing;
-  if (!preparing) free_if_unused(&node, graveyard);
-}
-
-void InodeTable::leave_idle(Node& node) {
-  if (!node.open->is_idle) return;
-  idle_files_.erase(node.open->idle);
-  node.open->is_idle = false;
-}
-
-void InodeTable::keep_file(Node& node, Ref<File> file, Graveyard& graveyard) {
-  OpenState& state = node.open_state();
-  if (state.file) {
-    graveyard.files.push_back(std::move(file));
-  } else {
-    state.file = std::move(file);
-  }
-  touch_file(node, graveyard);
-}
-
-void InodeTable::touch_file(Node& node, Graveyard& graveyard) {
-  if (!node.open) return;
-  leave_idle(node);
-  if (!node.open->file || records_[node.index].opens > 0) return;
-  node.open->idle = idle_files_.insert(idle_files_.end(), &node);
-  node.open->is_idle = true;
-  while (idle_files_.size() > kIdleFilesMax) {
-    Node& oldest = *idle_files_.front();
-    leave_idle(oldest);
-    graveyard.files.push_back(std::move(oldest.open->file));
-    if (oldest.open->stream) graveyard.streams.push_back(std::move(oldest.open->stream));
-  }
 }
 
 // A clock over the records: a node used since the hand came by stays this time.
@@ -368,6 +327,7 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
     if (record.node_id == 0 || record.lookups > 0 || record.opens > 0) continue;
     Node& node = *nodes_[sweep_hand_];
     if (!node.listed || node.children > 0 || (node.open && node.open->preparing)) continue;
+    if (node.has_aliases()) continue;
     if (std::exchange(node.referenced, false)) continue;
     // Somebody is reading the directory and will want it.
     if (records_[node.parent->index].opens > 0) continue;
@@ -381,7 +341,8 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
 
 void InodeTable::doubt(Node& node, Graveyard& graveyard) {
   node.doubted = true;
-  node.target.reset();
+  if (node.alias_of() != nullptr) return doubt(*node.alias_of(), graveyard);
+  if (node.seldom) node.seldom->target.reset();
   if (node.open && records_[node.index].opens == 0 && !node.open->preparing) {
     leave_idle(node);
     if (node.open->file) graveyard.files.push_back(std::move(node.open->file));

@@ -13,6 +13,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/clock.h"
@@ -33,7 +35,9 @@ struct Graveyard {
   std::vector<Ref<File>> superseded;  // FileSystem tells them so first; nobody reads them
   std::vector<Ref<SharedStream>> streams;
   std::vector<Ref<Listing>> listings;
-  std::vector<fuse::NodeId> backed;  // nodes that are gone and were handed out
+  std::vector<fuse::NodeId> backed;   // nodes that are gone and were handed out
+  std::vector<fuse::NodeId> foreign;  // others changed them while they are open for writing here
+  std::vector<std::string> hidden;    // paths of files that nobody has open any more
 };
 
 struct HandleRecord {
@@ -48,12 +52,14 @@ struct Handle {
   Node* node = nullptr;
   Ref<SharedStream> stream;  // of a file, once it was read
   Ref<Listing> listing;      // of a directory
+  bool writable = false;     // a file's: counts as a writer
 };
 
 class InodeTable {
  public:
+  // `writable`: names of one identity are one node.
   InodeTable(std::string_view volume_key, const NodeInfo& root, uint16_t epoch, MonoTime now,
-             Counters& counters);
+             Counters& counters, Options::Write write = Options::Write::kNo);
   ~InodeTable();
   InodeTable(const InodeTable&) = delete;
   InodeTable& operator=(const InodeTable&) = delete;
@@ -78,6 +84,8 @@ class InodeTable {
   Node* child(Node& directory, std::string_view name) REQUIRES(mutex);
   // As child(), with the guess that it is still the node `id`.
   Node* child(Node& directory, std::string_view name, fuse::NodeId id) REQUIRES(mutex);
+  // What stands under the name in its directory: the node, or an alias of it.
+  Node* entry(Node& directory, std::string_view name) REQUIRES(mutex);
   // st_ino of a name whose attributes nobody knows yet.
   [[nodiscard]] uint64_t unknown_ino(const Node& directory, std::string_view name) REQUIRES(mutex);
 
@@ -90,6 +98,41 @@ class InodeTable {
   void set_absent(Node& directory, std::string_view name, MonoTime now, Graveyard& graveyard)
       REQUIRES(mutex);
   [[nodiscard]] static bool same_version(const Node& node, const NodeInfo& info);
+  [[nodiscard]] static bool same_file(const Node& node, const NodeInfo& info);
+
+  // Changes that were made here, after the origin has done them.  What an earlier look at the
+  // origin brings after that is not believed: see serial(). The node is so now, by our own doing:
+  // the same version.  kBytes: what was read of it is old.
+  enum class Changed : uint8_t { kAttributes, kBytes };
+  void take_own(Node& node, NodeInfo info, Changed what, MonoTime now, Graveyard& graveyard)
+      REQUIRES(mutex);
+  // Nobody knows what it is like: it is asked before it is shown.
+  void take_unknown(Node& node, Changed what, Graveyard& graveyard) REQUIRES(mutex);
+  // Names came or went: the listing is old, and so are the directory's attributes.
+  void names_changed(Node& directory, Graveyard& graveyard) REQUIRES(mutex);
+  // One more name of a node.
+  void add_name(Node& node, Node& directory, std::string_view name, MonoTime now,
+                Graveyard& graveyard) REQUIRES(mutex);
+  // A name goes; a node that keeps others goes by one of those.
+  void remove_name(Node& directory, std::string_view name, MonoTime now, Graveyard& graveyard)
+      REQUIRES(mutex);
+  // An open file's only name goes, and the origin has it under another one from now on.
+  void hide(Node& node, std::string hidden_name) REQUIRES(mutex);
+  // It has its name back.
+  void show_again(Node& node, std::string name) REQUIRES(mutex);
+  struct Moved {
+    Ref<WritableFile> live;
+    std::string path;
+  };
+  // What has a name gets another one, and what had that goes.  Files that are open for writing
+  // beneath, with their new paths, are to be told.
+  std::vector<Moved> rename(Node& from, std::string_view name, Node& to, std::string_view new_name,
+                            MonoTime now, Graveyard& graveyard) REQUIRES(mutex);
+  std::vector<Moved> exchange(Node& from, std::string_view name, Node& to,
+                              std::string_view new_name, Graveyard& graveyard) REQUIRES(mutex);
+  // A number greater than any before; a look at the origin that began at a smaller one than a
+  // node's changed_in knows nothing of that change.
+  uint64_t serial() REQUIRES(mutex) { return ++serial_; }
 
   void add_lookup(Node& node) REQUIRES(mutex);
   // Takes back a lookup that the kernel was not told of.
@@ -129,11 +172,20 @@ class InodeTable {
  private:
   Node& create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) REQUIRES(mutex);
   void unlist(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void unlist_alias(Node& alias, Graveyard& graveyard) REQUIRES(mutex);
+  void keep_number(Node& node) REQUIRES(mutex);
+  uint64_t number_of_new(const Node& node) REQUIRES(mutex);
+  void promote_alias(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void detach_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void put(Node& entry, Node& directory, std::string_view name, Graveyard& graveyard)
+      REQUIRES(mutex);
+  void collect_moved(Node& entry, std::vector<Moved>& moved, Graveyard& graveyard) REQUIRES(mutex);
   void unlist_children(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
   void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   static void take_update(Node& node, NodeInfo info, MonoTime now);
   void leave_idle(Node& node) REQUIRES(mutex);
+  Node* by_other_name(const NodeInfo& info) REQUIRES(mutex);
   void forget_absent(Directory& directory, std::string_view name) REQUIRES(mutex);
 
   const uint16_t epoch_;
@@ -147,6 +199,12 @@ class InodeTable {
   size_t referenced_ GUARDED_BY(mutex) = 0;        // nodes with lookups
   size_t absent_ GUARDED_BY(mutex) = 0;            // names remembered as absent
   uint64_t forgotten_ GUARDED_BY(mutex) = 0;
+  const bool writable_;
+  // On a writable mount: regular files by the origin's identity, the newest version of each.
+  std::unordered_map<std::string, Node*> by_identity_ GUARDED_BY(mutex);
+  uint64_t serial_ GUARDED_BY(mutex) = 0;
+  // Numbers made from paths that their files do not have any more: not for who comes after them.
+  std::unordered_multiset<uint64_t> moved_numbers_ GUARDED_BY(mutex);
   uint32_t sweep_hand_ GUARDED_BY(mutex) = 0;
 };
 

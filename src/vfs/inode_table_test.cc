@@ -224,5 +224,94 @@ TEST(InodeNumbers, CollisionsAreToldApartWhileBothAreKnown) {
   for (const uint64_t number : seen) numbers.release(number);
 }
 
+// On a mount that can be written to.
+struct WritableTableTest : TableTest {
+  InodeTable written{"volume", directory_of(), 11, MonoTime{}, counters, Options::Write::kThrough};
+
+  static NodeInfo linked(const std::string& version, uint32_t links) {
+    NodeInfo info = file_of(version, "id");
+    info.attributes.link_count = links;
+    return info;
+  }
+};
+
+TEST_F(WritableTableTest, NamesOfOneFileAreOneNodeUntilTheLastGoes) {
+  sync::MutexLock lock(written.mutex);
+  Node& directory = written.adopt(written.root(), "d", directory_of(), MonoTime{}, graveyard);
+  Node& node = written.adopt(written.root(), "a", linked("1", 2), MonoTime{}, graveyard);
+  Node& same = written.adopt(directory, "b", linked("1", 2), MonoTime{}, graveyard);
+  EXPECT_EQ(&node, &same);
+  EXPECT_EQ(written.child(directory, "b"), &node);
+  EXPECT_NE(written.entry(directory, "b"), &node) << "its directory has an alias";
+  // The name it stands under goes: the other one takes its place.
+  written.remove_name(written.root(), "a", MonoTime{}, graveyard);
+  EXPECT_EQ(InodeTable::path_of(node), "d/b");
+  EXPECT_TRUE(InodeTable::is_current(node));
+  EXPECT_EQ(node.attributes.link_count, 1U);
+  EXPECT_EQ(written.child(written.root(), "a"), nullptr);
+  // Another version is another node.
+  Node& other = written.adopt(directory, "b", linked("2", 1), MonoTime{}, graveyard);
+  EXPECT_EQ(InodeTable::path_of(other), "d/b");
+  EXPECT_EQ(other.seldom_part().aliases.size(), 0U);
+}
+
+TEST_F(WritableTableTest, ARenamedNodeKeepsItsIdAndNumberAndNobodyGetsThem) {
+  sync::MutexLock lock(written.mutex);
+  Node& root = written.root();
+  Node& moved = written.adopt(root, "a", file_of("1"), MonoTime{}, graveyard);
+  written.add_lookup(moved);
+  const fuse::NodeId id = written.id(moved);
+  const uint64_t ino = written.record(moved).ino;
+  written.rename(root, "a", root, "b", MonoTime{}, graveyard);
+  EXPECT_EQ(written.child(root, "b"), &moved);
+  EXPECT_EQ(written.child(root, "a"), nullptr);
+  EXPECT_EQ(written.id(moved), id);
+  const Node& fresh = written.adopt(root, "a", file_of("2"), MonoTime{}, graveyard);
+  EXPECT_NE(written.record(fresh).ino, ino) << "two files that are known never share a number";
+  EXPECT_EQ(written.record(moved).ino, ino);
+}
+
+TEST_F(WritableTableTest, WhatARenameReplacesIsNotCurrentAndTreesMoveWhole) {
+  sync::MutexLock lock(written.mutex);
+  Node& root = written.root();
+  Node& from = written.adopt(root, "from", directory_of(), MonoTime{}, graveyard);
+  Node& to = written.adopt(root, "to", directory_of(), MonoTime{}, graveyard);
+  written.add_lookup(to);
+  Node& file = written.adopt(from, "f", file_of("1"), MonoTime{}, graveyard);
+  written.rename(root, "from", root, "to", MonoTime{}, graveyard);
+  EXPECT_FALSE(InodeTable::is_current(to));
+  EXPECT_TRUE(InodeTable::is_current(file));
+  EXPECT_EQ(InodeTable::path_of(file), "to/f");
+  EXPECT_TRUE(root.doubted) << "its attributes have changed";
+}
+
+TEST_F(WritableTableTest, ExchangedNamesLeadToEachOthersNodes) {
+  sync::MutexLock lock(written.mutex);
+  Node& root = written.root();
+  Node& directory = written.adopt(root, "d", directory_of(), MonoTime{}, graveyard);
+  Node& a = written.adopt(root, "a", file_of("1"), MonoTime{}, graveyard);
+  Node& b = written.adopt(directory, "b", file_of("2"), MonoTime{}, graveyard);
+  written.exchange(root, "a", directory, "b", graveyard);
+  EXPECT_EQ(written.child(root, "a"), &b);
+  EXPECT_EQ(written.child(directory, "b"), &a);
+  EXPECT_EQ(InodeTable::path_of(a), "d/b");
+}
+
+TEST_F(WritableTableTest, AHiddenFileHasNoNameHereAndGetsItBack) {
+  sync::MutexLock lock(written.mutex);
+  Node& root = written.root();
+  Node& node = written.adopt(root, "a", file_of("1"), MonoTime{}, graveyard);
+  const fuse::HandleId handle = written.open_handle(node, OpenMode::kDaemon, graveyard);
+  written.hide(node, ".netfs-1");
+  EXPECT_EQ(written.child(root, "a"), nullptr);
+  EXPECT_EQ(InodeTable::path_of(node), ".netfs-1");
+  written.show_again(node, "a");
+  EXPECT_EQ(written.child(root, "a"), &node);
+  written.hide(node, ".netfs-2");
+  written.close_handle(handle, graveyard);
+  ASSERT_EQ(graveyard.hidden.size(), 1U);
+  EXPECT_EQ(graveyard.hidden[0], ".netfs-2");
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -60,6 +60,16 @@ inline constexpr Duration kUnreachableFor = std::chrono::seconds(10);
 // How long something served stale counts as seen.
 inline constexpr Duration kStaleGrace = std::chrono::seconds(1);
 
+// Looks at the origin that changes of ours overtake, before what the changes left is answered.
+inline constexpr int kOvertakenLooksMax = 3;
+
+// A write of the kernel: a megabyte at most, as negotiated; and what one request may hold in
+// memory.
+inline constexpr size_t kWriteBytesMax = size_t{4} << 20;
+
+// A value of an extended attribute, as Linux has it.
+inline constexpr size_t kXattrBytesMax = 65536;
+
 // Pause between attempts under the policy `wait`.
 inline constexpr Duration kWaitPause = std::chrono::seconds(1);
 

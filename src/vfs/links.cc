@@ -94,8 +94,8 @@ void FileSystem::read_link(const fuse::Request& request, fuse::Reply reply) {
     } else {
       path = InodeTable::path_of(*node);
       // Another target would be another version, and so another node.
-      known = node->target != nullptr;
-      if (known) target = *node->target;
+      known = node->target() != nullptr;
+      if (known) target = *node->target();
     }
   }
   if (error != 0) return reply.error(error);
@@ -127,7 +127,7 @@ void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline u
   }
   if (read.ok()) {
     sync::MutexLock lock(table_.mutex);
-    if (Node* node = table_.find(id)) node->target = std::make_unique<std::string>(read.value());
+    if (Node* node = table_.find(id)) node->seldom_part().target = read.value();
   }
   for (const Ref<Pending>& pending : link_flights_.land(std::to_string(id.value))) {
     if (!read.ok()) {

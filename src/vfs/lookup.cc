@@ -13,7 +13,7 @@ fuse::Entry FileSystem::entry_of(Node& node) {
   return {.node = table_.id(node),
           .generation = 0,  // nodeids are never used again
           .entry_valid = valid,
-          .attr_valid = valid,
+          .attr_valid = has_other_nodes(node) ? Duration(0) : valid,
           .attr = attr_of(node)};
 }
 

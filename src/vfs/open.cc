@@ -18,7 +18,7 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
   // The kernel then opens without asking, for as long as the connection lives.
   if (no_open_) return reply.error(ENOSYS);
   if ((wanted.flags & O_ACCMODE) != O_RDONLY || (wanted.flags & O_TRUNC) != 0) {
-    return reply.error(EROFS);
+    return open_for_writing(request, std::move(reply));
   }
   counters_.opens.add();
   const fuse::NodeId id = request.header.node;
@@ -72,7 +72,9 @@ OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
 FileSystem::OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared,
                                                Graveyard& graveyard) {
   NodeRecord& record = table_.record(node);
-  if (!InodeTable::is_current(node)) return {.error = ESTALE};
+  // By /proc/self/fd a file is opened that has no name any more.
+  const bool nameless = node.hidden || (node.is_live() && record.opens > 0);
+  if (!InodeTable::is_current(node) && !nameless) return {.error = ESTALE};
   if (node.attributes.type == FileType::kDirectory) return {.error = EISDIR};
   if (node.attributes.type != FileType::kRegular) return {.error = EINVAL};
   OpenState& state = node.open_state();

@@ -49,7 +49,7 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
     const Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
     if (node->attributes.type != FileType::kRegular) return Error(EINVAL, "vfs.open");
-    if (node->open && node->open->file) return node->open->file;
+    if (Ref<File> there = file_to_read(*node)) return there;
     version.path = InodeTable::path_of(*node);
     version.identity = node->identity.empty() ? version.path : node->identity;
     version.validator = node->validator;

@@ -25,6 +25,11 @@ enum class Symlinks : uint8_t {
 };
 
 struct Options {
+  enum class Write : uint8_t {
+    kNo,       // everything that modifies is EROFS
+    kThrough,  // a change is at the origin when its call returns
+  };
+  Write write = Write::kNo;
   Duration timeout = std::chrono::seconds(30);      // of every wait on the origin
   Duration metadata_ttl = std::chrono::seconds(5);  // names and attributes are believed that long
   Duration negative_ttl = std::chrono::seconds(5);  // and that a name does not exist

@@ -8,15 +8,16 @@ void Pending::leave() {
   table_.remove(unique_);
 }
 
-Ref<Pending> PendingTable::add(fuse::Reply reply) {
-  Ref<Pending> pending = make_ref<Pending>(*this, std::move(reply));
+Ref<Pending> PendingTable::add(fuse::Reply reply, Interrupts interrupts) {
+  Ref<Pending> pending = make_ref<Pending>(*this, std::move(reply), interrupts);
   int code = 0;
   {
     // An interrupt, or close(), that came before is found here; one that comes now waits for the
     // lock, and then finds the request listed.
     sync::MutexLock lock(mutex_);
     waiting_[pending->unique_] = pending;
-    code = pending->reply_.interrupted() ? EINTR : closed_;
+    const bool interrupted = interrupts == Interrupts::kTaken && pending->reply_.interrupted();
+    code = interrupted ? EINTR : closed_;
   }
   if (code != 0) pending->error(code);
   return pending;
@@ -30,7 +31,7 @@ void PendingTable::interrupt(uint64_t unique) {
     if (found == waiting_.end()) return;
     pending = found->second;
   }
-  pending->error(EINTR);
+  if (pending->interrupts_ == Interrupts::kTaken) pending->error(EINTR);
 }
 
 void PendingTable::close(int code) {

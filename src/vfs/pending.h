@@ -25,10 +25,14 @@ namespace netfs::vfs {
 
 class PendingTable;
 
+// Whether a call may be answered EINTR while its work goes on.  One that changes something may not:
+// nobody would know whether it was done.  It is bounded by its deadline all the same.
+enum class Interrupts : uint8_t { kTaken, kIgnored };
+
 class Pending : public RefCounted<Pending> {
  public:
-  Pending(PendingTable& table, fuse::Reply reply)
-      : table_(table), unique_(reply.unique()), reply_(std::move(reply)) {}
+  Pending(PendingTable& table, fuse::Reply reply, Interrupts interrupts)
+      : table_(table), unique_(reply.unique()), interrupts_(interrupts), reply_(std::move(reply)) {}
 
   // Calls give(reply) unless it was answered before.
   template <class Give>
@@ -51,6 +55,7 @@ class Pending : public RefCounted<Pending> {
 
   PendingTable& table_;
   const uint64_t unique_;
+  const Interrupts interrupts_;
   std::atomic<bool> answered_{false};
   fuse::Reply reply_;
   sync::Context context_{sync::kFuseFault};
@@ -60,7 +65,7 @@ class PendingTable {
  public:
   // Lists a request that waits; one that was interrupted meanwhile is answered EINTR here, and when
   // the table is closed any is answered as close() says.
-  Ref<Pending> add(fuse::Reply reply) EXCLUDES(mutex_);
+  Ref<Pending> add(fuse::Reply reply, Interrupts interrupts = Interrupts::kTaken) EXCLUDES(mutex_);
   // Answers EINTR if the request is listed.
   void interrupt(uint64_t unique) EXCLUDES(mutex_);
   // Answers everything with `code`: what is listed, and what is still to come.  For ever.

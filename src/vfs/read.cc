@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 
 #include "vfs/file_system.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -109,12 +110,41 @@ void FileSystem::read_file(ReadPlace place, ByteRange range, fuse::Reply reply) 
 
 void FileSystem::read_later(ReadPlace place, ByteRange range, Ref<Pending> pending) {
   give_stream(place);
-  const fuse::NodeId id = place.node;
   const sync::Context& context = pending->context();
-  place.file->read(
-      place.stream->stream.get(), range, context, [this, id, pending](Result<ReadResult> result) {
-        pending->answer([&](fuse::Reply& to) { send_read(id, to, std::move(result)); });
+  const Ref<File> file = place.file;
+  ReadStream* stream = place.stream->stream.get();
+  file->read(stream, range, context, [this, place, range, pending](Result<ReadResult> result) {
+    // A change of ours, an own write or a rename, may have taken the version from under it.
+    const bool again = result.is_error(ESTALE) && writer_ != nullptr &&
+                       place.attempt < kOvertakenLooksMax && !stopping_;
+    if (again) return read_again(place, range, pending);
+    pending->answer([&](fuse::Reply& to) { send_read(place.node, to, std::move(result)); });
+  });
+}
+
+// The file as it is now, if it is another one.
+void FileSystem::read_again(ReadPlace place, ByteRange range, Ref<Pending> pending) {
+  on_worker([this, place = std::move(place), range, pending = std::move(pending)]() mutable {
+    sync::ContextScope scope(pending->context());
+    Result<Ref<File>> file = ready_file(place.node);
+    const bool other = file.ok() && !(file.value() == place.file);
+    if (!other) {
+      return pending->answer([&](fuse::Reply& to) {
+        send_read(place.node, to, Error(file.ok() ? ESTALE : file.code(), "vfs.read"));
       });
+    }
+    ++place.attempt;
+    place.file = std::move(file).value();
+    place.stream = nullptr;
+    read_later(std::move(place), range, std::move(pending));
+  });
+}
+
+// What reads of a node go to; null: nothing is ready.
+Ref<File> FileSystem::file_to_read(const Node& node) {
+  if (!node.open) return nullptr;
+  const bool live = node.is_live() && (node.open->live->changed() || !InodeTable::is_current(node));
+  return live ? Ref<File>(node.open->live) : node.open->file;
 }
 
 // A detector of access patterns a handle; of reads without one, a node.
@@ -152,7 +182,7 @@ Result<FileSystem::ReadPlace> FileSystem::find_place(const fuse::Request& reques
     if (node == nullptr) return Error(ESTALE, "vfs.read");
     if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "vfs.read");
     place.node = table_.id(*node);
-    if (node->open) place.file = node->open->file;
+    place.file = file_to_read(*node);
     table_.touch_file(*node, graveyard);
   }
   bury(std::move(graveyard));
@@ -164,7 +194,15 @@ void FileSystem::read(const fuse::Request& request, fuse::Reply reply) {
   Result<ReadPlace> found = find_place(request);
   if (!found.ok()) return reply.error(found.code());
   ReadPlace place = std::move(found).value();
-  if (place.file) return read_file(std::move(place), range, std::move(reply));
+  if (place.file && writer_ == nullptr) {
+    return read_file(std::move(place), range, std::move(reply));
+  }
+  if (place.file) {
+    give_stream(place);
+    if (read_at_once(place, range, reply)) return;
+    Ref<Pending> waiting = pending_.add(std::move(reply));
+    return read_later(std::move(place), range, std::move(waiting));
+  }
 
   // The first read of the file: a worker gets it ready.
   Ref<Pending> pending = pending_.add(std::move(reply));

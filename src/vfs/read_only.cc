@@ -1,4 +1,5 @@
-// Every operation that would change something: EROFS.
+// What would change something and is not done: EROFS on a mount that is not writable; else ENOSYS,
+// and the kernel does it in another way (copy_file_range) or says EOPNOTSUPP (O_TMPFILE).
 
 #include <cerrno>
 
@@ -6,8 +7,9 @@
 
 namespace netfs::vfs {
 
-void FileSystem::refuse_modifying(const fuse::Request&, fuse::Reply reply) {
-  reply.error(EROFS);
+void FileSystem::refuse_modifying(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  reply.error(request.header.opcode == fuse::Opcode::kTmpfile ? EOPNOTSUPP : ENOSYS);
 }
 
 }  // namespace netfs::vfs

@@ -56,18 +56,61 @@ Result<void> FileSystem::look(const Name& name, Deadline until) {
   if (believed_unreachable() && serve_stale(name)) return {};
   if (until.passed(clock_.now())) return Error(ETIMEDOUT, "vfs.stat");
   counters_.revalidations.add();
+  Asked asked;
+  {
+    sync::MutexLock lock(table_.mutex);
+    asked.began_in = table_.serial();
+  }
   const MonoTime began = clock_.now();
   Result<NodeInfo> info = origin_.stat(name.path, until);
-  const Duration took = clock_.now() - began;
+  asked.took = clock_.now() - began;
   note_outcome(info.code());
   if (believed_unreachable() && serve_stale(name)) return {};
   const bool sane = !info.ok() || (info_is_allowed(name.path, info.value()) &&
                                    info.value().attributes.type != FileType::kUnknown);
   if (!sane) return Error(EIO, "vfs.stat");
-  return take_stat(name, std::move(info), took);
+  bool overtaken = false;
+  Result<void> taken = take_stat(name, std::move(info), asked, overtaken);
+  // What we changed meanwhile may or may not be in the answer: asked again.
+  return overtaken ? look_again(name, until) : taken;
 }
 
-Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Duration took) {
+// A change of ours overtook the look.  While changes go on without a pause, what they left counts.
+Result<void> FileSystem::look_again(const Name& name, Deadline until) {
+  for (int attempt = 0; attempt < kOvertakenLooksMax; ++attempt) {
+    if (stopping_) return Error(ECANCELED, "vfs.stat");
+    if (until.passed(clock_.now())) return Error(ETIMEDOUT, "vfs.stat");
+    Asked asked;
+    {
+      sync::MutexLock lock(table_.mutex);
+      asked.began_in = table_.serial();
+    }
+    counters_.revalidations.add();
+    const MonoTime began = clock_.now();
+    Result<NodeInfo> info = origin_.stat(name.path, until);
+    asked.took = clock_.now() - began;
+    note_outcome(info.code());
+    if (info.ok() && !info_is_allowed(name.path, info.value())) return Error(EIO, "vfs.stat");
+    bool overtaken = false;
+    Result<void> taken = take_stat(name, std::move(info), asked, overtaken);
+    if (!overtaken) return taken;
+  }
+  sync::MutexLock lock(table_.mutex);
+  Node* parent = table_.find(name.parent);
+  const bool known =
+      parent != nullptr && (name.name.empty() || table_.child(*parent, name.name) != nullptr);
+  return known ? Result<void>() : Error(ENOENT, "vfs.stat");
+}
+
+// Whether we have changed a name's file, or that a directory has the name, since a serial number.
+bool FileSystem::was_changed_since(Node& parent, std::string_view name, uint64_t serial) {
+  if (parent.changed_in() > serial) return true;
+  const Node* node = name.empty() ? nullptr : table_.child(parent, name);
+  return node != nullptr && node->changed_in() > serial;
+}
+
+Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Asked asked,
+                                   bool& overtaken) {
   const bool absent = info.is_error(ENOENT) || info.is_error(ENOTDIR);
   if (!info.ok() && !absent) return std::move(info).error();
   Graveyard graveyard;
@@ -80,6 +123,8 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Dura
       outcome = Error(ESTALE, "vfs.stat");
     } else if (!parent->directory) {
       outcome = Error(ENOTDIR, "vfs.stat");
+    } else if (was_changed_since(*parent, name.name, asked.began_in)) {
+      overtaken = true;
     } else if (name.name.empty()) {
       if (info.ok()) {
         table_.update_root(std::move(info).value(), now);
@@ -87,7 +132,7 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Dura
         outcome = std::move(info).error();
       }
     } else if (info.ok()) {
-      count_look(*parent, took);
+      count_look(*parent, asked.took);
       table_.adopt(*parent, name.name, std::move(info).value(), now, graveyard);
       table_.sweep(kUnreferencedNodesMax, graveyard);
     } else {

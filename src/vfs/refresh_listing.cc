@@ -85,15 +85,21 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, std::vector<OriginEntry>& b
   const MonoTime now = clock_.now();
   for (OriginEntry& entry : batch) {
     const FileType type = entry.info.attributes.type;
+    const Node* named = table_.entry(*directory, entry.name);
+    if (named != nullptr && named->seen_in == listing.serial) continue;  // named twice
     Node* node = table_.child(*directory, entry.name);
-    if (node != nullptr && node->seen_in == listing.serial) continue;  // named twice
-    const bool newer_known = node != nullptr && node->validated_at > began;
-    const bool adopted =
-        type != FileType::kUnknown && (!newer_known || InodeTable::same_version(*node, entry.info));
+    // What we changed since the listing began we know better; a name that is not known any more may
+    // be one that we have removed.
+    const bool overtaken = (node != nullptr ? node : directory)->changed_in() > listing.began_in;
+    const bool newer_known = named != nullptr && named->validated_at > began;
+    const bool adopted = !overtaken && type != FileType::kUnknown &&
+                         (!newer_known || InodeTable::same_version(*node, entry.info));
     if (adopted) {
       node = &table_.adopt(*directory, entry.name, std::move(entry.info), now, graveyard);
     }
-    if (node != nullptr) node->seen_in = listing.serial;
+    if (Node* now_named = table_.entry(*directory, entry.name)) {
+      now_named->seen_in = listing.serial;
+    }
     if (node == nullptr) listing.has_unknown = true;
     listing.entries.push_back({.name_offset = static_cast<uint32_t>(listing.names.size()),
                                .name_bytes = static_cast<uint16_t>(entry.name.size()),
@@ -114,7 +120,10 @@ void FileSystem::drop_unlisted(Node& directory, uint64_t serial, MonoTime began,
                                Graveyard& graveyard) {
   std::vector<std::string> gone;
   for (const Node* child : directory.directory->children) {
-    if (child->seen_in != serial && child->validated_at < began) gone.push_back(child->name);
+    const Node& node = child->alias_of() != nullptr ? *child->alias_of() : *child;
+    if (child->seen_in != serial && child->validated_at < began && !node.is_live()) {
+      gone.push_back(child->name);
+    }
   }
   for (const std::string& name : gone) {
     table_.set_absent(directory, name, clock_.now(), graveyard);
@@ -126,6 +135,10 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
   const MonoTime began = clock_.now();
   Ref<Listing> listing = make_ref<Listing>();
   listing->serial = next_listing_.fetch_add(1);
+  {
+    sync::MutexLock lock(table_.mutex);
+    listing->began_in = table_.serial();
+  }
   std::vector<OriginEntry> batch;
   Graveyard graveyard;
   const auto take = [&] { return take_batch(id, batch, began, *listing, graveyard); };
@@ -144,6 +157,9 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     Node* directory = table_.find(id);
     if (directory == nullptr || !InodeTable::is_current(*directory)) {
       listed = Error(ESTALE, "vfs.list");
+    } else if (directory->changed_in() > listing->began_in) {
+      // Names came or went meanwhile: good for whoever asked, and for nobody after him.
+      directory->doubted = true;
     } else {
       drop_unlisted(*directory, listing->serial, began, graveyard);
       before = std::exchange(directory->directory->listing, listing);

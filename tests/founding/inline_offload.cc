@@ -19,6 +19,12 @@ void Offload::discard(Ref<Cookie> cookie) {
   writer_->discard(*cookie);
 }
 
+bool Offload::forget(Forget what, UniqueFunction<void()> done) {
+  (void)writer_->forget(*what.volume, what.path, what.scope);
+  done();
+  return true;
+}
+
 bool Offload::lags() const {
   return false;
 }

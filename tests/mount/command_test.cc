@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 #include "base/unique_fd.h"
@@ -84,6 +85,16 @@ TEST_F(Command, OriginOfTheExamplesIsMountedByItsScheme) {
   ASSERT_EQ(mounted.status, 0) << mounted.output;
   EXPECT_EQ(entry()->source, "hello://world");
   EXPECT_EQ(read_whole(mount_point_ + "/squares").value().substr(0, 15), "1 squared is 1\n");
+  EXPECT_EQ(netfs({"umount", "hello://world"}).status, 0);
+}
+
+// What cannot be written to is mounted read-only, whatever was asked.
+TEST_F(Command, AnOriginThatCannotBeChangedIsMountedReadOnly) {
+  url_ = "hello://world";
+  const Finished mounted = mount({"--write=through"});
+  ASSERT_EQ(mounted.status, 0) << mounted.output;
+  EXPECT_EQ(::mkdir((mount_point_ + "/d").c_str(), 0755), -1);
+  EXPECT_EQ(errno, EROFS);
   EXPECT_EQ(netfs({"umount", "hello://world"}).status, 0);
 }
 

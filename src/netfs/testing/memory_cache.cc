@@ -87,6 +87,7 @@ class MemoryWriter final : public CacheWriter {
   Result<void> commit() override;
   void may_seal(Cookie& cookie) override;
   void discard(Cookie& cookie) override;
+  Result<void> forget(Volume& volume, const std::string& path, ForgetScope scope) override;
   void maintain() override { const WriteSide side; }
 
  private:
@@ -211,6 +212,23 @@ void MemoryWriter::discard(Cookie& cookie) {
   object.state = ObjectState::kDead;
   object.blocks.clear();
   std::erase_if(cache_.objects_, [&](const auto& entry) { return entry.second.get() == &object; });
+}
+
+Result<void> MemoryWriter::forget(Volume& /*volume*/, const std::string& path, ForgetScope scope) {
+  const WriteSide side;
+  sync::MutexLock lock(cache_.mutex_);
+  while (cache_.stores_blocked_) cache_.changed_.wait(cache_.mutex_);
+  ++cache_.counts_.forgets;
+  std::erase_if(cache_.objects_, [&](const auto& entry) {
+    MemoryCache::Object& object = *entry.second;
+    const std::string& at = object.key.path;
+    const bool beneath = at.starts_with(path + "/");
+    if (at != path && !(scope == ForgetScope::kTree && beneath)) return false;
+    object.state = ObjectState::kDead;
+    object.blocks.clear();
+    return true;
+  });
+  return {};
 }
 
 MemoryCache::MemoryCache(uint32_t block_bytes)

@@ -52,6 +52,7 @@ class MemoryCache final : public Cache {
     uint64_t stored_blocks = 0;
     uint64_t commits = 0;
     uint64_t discards = 0;
+    uint64_t forgets = 0;
     uint64_t may_seals = 0;
     uint64_t reads = 0;
   };

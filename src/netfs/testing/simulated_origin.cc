@@ -6,6 +6,7 @@
 
 #include "netfs/lock_classes.h"
 #include "netfs/testing/simulated_node.h"
+#include "netfs/testing/simulated_writer.h"
 
 namespace netfs {
 
@@ -32,6 +33,7 @@ SimulatedOrigin::SimulatedOrigin(Options options)
       mutex_(kSimulatedOriginLock),
       open_files_(std::make_shared<std::atomic<uint64_t>>(0)),
       workers_({.name = "sim-origin", .threads = options_.threads}) {
+  if (options_.write) writer_ = std::make_unique<SimulatedWriter>(*this);
   sync::MutexLock lock(mutex_);
   auto root = std::make_shared<Node>();
   root->attributes.type = FileType::kDirectory;
@@ -54,6 +56,31 @@ SimulatedOrigin::~SimulatedOrigin() {
   for (Subrequest* subrequest : left) {
     subrequest->terminated({.transferred_bytes = Error(ECANCELED, "simulated.read")});
   }
+  release_hung();
+}
+
+void SimulatedOrigin::set_write_fault(
+    std::function<std::optional<Fault>(const SimulatedRead&)> fault) {
+  sync::MutexLock lock(mutex_);
+  write_fault_ = std::move(fault);
+}
+
+bool SimulatedOrigin::wait_for_hung_writes(size_t count, Deadline deadline) {
+  sync::MutexLock lock(mutex_);
+  while (hung_writes_.size() < count) {
+    if (!changed_.wait_until(mutex_, deadline.at)) return hung_writes_.size() >= count;
+  }
+  return true;
+}
+
+std::string SimulatedOrigin::content(const std::string& path) const {
+  sync::MutexLock lock(mutex_);
+  const std::shared_ptr<Node> node = find_locked(path);
+  return node ? node->content : std::string();
+}
+
+SimulatedOrigin::Node& SimulatedOrigin::node_of(OriginFile& file) {
+  return *static_cast<Handle&>(file).node;
 }
 
 void SimulatedOrigin::set_fault(std::function<std::optional<Fault>(const SimulatedRead&)> fault) {
@@ -91,9 +118,14 @@ bool SimulatedOrigin::wait_for_held(size_t count, Deadline deadline) {
 
 void SimulatedOrigin::release_hung() {
   std::vector<Subrequest*> released;
+  std::vector<WriteSubrequest*> writes;
   {
     sync::MutexLock lock(mutex_);
     released.swap(hung_);
+    writes.swap(hung_writes_);
+  }
+  for (WriteSubrequest* write : writes) {
+    write->terminated({.transferred_bytes = Error(ETIMEDOUT, "simulated.write")});
   }
   for (Subrequest* subrequest : released) {
     subrequest->terminated({.transferred_bytes = Error(ETIMEDOUT, "simulated.read")});
@@ -135,6 +167,10 @@ NodeInfo make_info(const OriginCapabilities& capabilities, uint64_t identity, ui
 }
 
 }  // namespace
+
+NodeInfo SimulatedOrigin::info_of(const Node& node) const {
+  return make_info(options_.capabilities, node.identity, node.version, node.attributes);
+}
 
 Result<NodeInfo> SimulatedOrigin::stat(const std::string& path, Deadline /*deadline*/) {
   TRY(metadata_call(&Counts::stats));

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "netfs/origin.h"
+#include "netfs/origin_writer.h"
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
 #include "sync/work_queue.h"
@@ -61,21 +62,25 @@ struct Fault {
   uint64_t bytes = 0;
 };
 
+class SimulatedWriter;
+
 class SimulatedOrigin final : public Origin {
  public:
   struct Options {
     OriginCapabilities capabilities;
     unsigned threads = 2;
-    Duration latency{};           // of reads, opens and stats
-    bool validator_after = true;  // outcomes carry it
-    bool inline_answers = false;  // terminated() is called from within issue_read()
-    uint64_t progress_bytes = 0;  // progress() after each so many bytes; 0: never
+    Duration latency{};                      // of reads, opens and stats
+    bool validator_after = true;             // outcomes carry it
+    bool inline_answers = false;             // terminated() is called from within issue_read()
+    uint64_t progress_bytes = 0;             // progress() after each so many bytes; 0: never
+    std::optional<WriteCapabilities> write;  // it can be changed
   };
   struct Counts {
     uint64_t stats = 0;
     uint64_t lists = 0;
     uint64_t opens = 0;
     uint64_t reads = 0;
+    uint64_t writes = 0;
     uint64_t read_bytes = 0;
     uint64_t overlapping_reads = 0;  // begun while another of the same bytes was in flight
     uint64_t past_end_reads = 0;     // began at or past the end of the file
@@ -97,6 +102,12 @@ class SimulatedOrigin final : public Origin {
   void set_attributes(const std::string& path, Attributes attributes);
 
   void set_fault(std::function<std::optional<Fault>(const SimulatedRead&)> fault);
+  // The same for each write.
+  void set_write_fault(std::function<std::optional<Fault>(const SimulatedRead&)> fault);
+  // Waits until `count` writes hang; false at the deadline.  They end with ETIMEDOUT by
+  // release_hung().
+  bool wait_for_hung_writes(size_t count, Deadline deadline);
+  [[nodiscard]] std::string content(const std::string& path) const;
   // Errors for metadata calls (stat, list, open, read_link); 0: none.
   void set_metadata_error(int error);
   // Reads issued from now on wait until release_reads(); then they are answered.
@@ -118,6 +129,7 @@ class SimulatedOrigin final : public Origin {
   Result<FileSystemStats> stat_file_system(Deadline deadline) override;
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
+  [[nodiscard]] OriginWriter* writer() override { return writer_.get(); }
 
   static constexpr int64_t kOldMtime = 1'600'000'000;
 
@@ -125,7 +137,10 @@ class SimulatedOrigin final : public Origin {
   struct Node;
   struct Handle;
   struct Answer;
+  friend class SimulatedWriter;
 
+  NodeInfo info_of(const Node& node) const REQUIRES(mutex_);
+  static Node& node_of(OriginFile& file);
   Result<void> metadata_call(uint64_t Counts::*counter) EXCLUDES(mutex_);
   std::shared_ptr<Node> find_locked(const std::string& path) const REQUIRES(mutex_);
   void put_locked(const std::string& path, std::shared_ptr<Node> node) REQUIRES(mutex_);
@@ -141,12 +156,15 @@ class SimulatedOrigin final : public Origin {
   std::function<std::optional<Fault>(const SimulatedRead&)> fault_ GUARDED_BY(mutex_);
   std::vector<Subrequest*> held_ GUARDED_BY(mutex_);
   std::vector<Subrequest*> hung_ GUARDED_BY(mutex_);
+  std::function<std::optional<Fault>(const SimulatedRead&)> write_fault_ GUARDED_BY(mutex_);
+  std::vector<WriteSubrequest*> hung_writes_ GUARDED_BY(mutex_);
   std::multimap<const Node*, ByteRange> in_flight_ GUARDED_BY(mutex_);
   Counts counts_ GUARDED_BY(mutex_);
   uint64_t next_identity_ GUARDED_BY(mutex_) = 1;
   int metadata_error_ GUARDED_BY(mutex_) = 0;
   bool holding_ GUARDED_BY(mutex_) = false;
   const std::shared_ptr<std::atomic<uint64_t>> open_files_;  // handles may outlive us
+  std::unique_ptr<OriginWriter> writer_;                     // null: it cannot be changed
   sync::WorkQueue workers_;
 };
 

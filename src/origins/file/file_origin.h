@@ -4,8 +4,8 @@
 // Every path is resolved beneath the root's descriptor and through no symbolic link (openat2), so
 // a link planted in the tree leads nowhere else.  Identity is device, inode and birth time: a
 // reused inode number is another file.  The validator is weak: mtime, ctime and size, within a
-// granule of 10 ms, the coarsest clock tick with which file systems stamp.  Reads run on a pool of
-// their own.
+// granule of 10 ms, the coarsest clock tick with which file systems stamp.  Reads and
+// writes run on a pool of their own.
 //
 // Thread-safe.
 
@@ -14,6 +14,7 @@
 
 #include "base/unique_fd.h"
 #include "netfs/origin.h"
+#include "origins/file/file_writer.h"
 #include "origins/module.h"
 #include "sync/work_queue.h"
 
@@ -32,17 +33,18 @@ class FileOrigin final : public Origin {
   Result<FileSystemStats> stat_file_system(Deadline deadline) override;
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
+  [[nodiscard]] OriginWriter* writer() override { return &writer_; }
   [[nodiscard]] StatusFields status() const override;
 
  private:
   FileOrigin(UniqueFd root, std::string root_path, std::string volume_key);
-  [[nodiscard]] Result<UniqueFd> open_beneath(const std::string& path, int flags) const;
 
   const UniqueFd root_;
   const std::string root_path_;
   const std::string volume_key_;
   const OriginCapabilities capabilities_;
-  sync::WorkQueue readers_;
+  sync::WorkQueue workers_;  // for reads and writes
+  FileWriter writer_;
 };
 
 }  // namespace netfs::origins

@@ -120,6 +120,9 @@ Result<Greeting> shake_hands(int fd, int cancel_fd, const std::string& name, Dea
     if (limits.read_bytes_max > 0) {
       greeting.read_bytes_max = std::min(limits.read_bytes_max, kReadBytesMax);
     }
+    if (limits.write_bytes_max > 0) {
+      greeting.write_bytes_max = std::min(limits.write_bytes_max, kReadBytesMax);
+    }
   }
   return greeting;
 }

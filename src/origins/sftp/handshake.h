@@ -20,7 +20,8 @@ namespace netfs::origins::sftp {
 struct Greeting {
   ServerVersion version;
   uint64_t read_bytes_max = 32 * 1024;  // what every server must take
-  uint64_t open_handles_max = 0;        // 0: the server does not say
+  uint64_t write_bytes_max = 32 * 1024;
+  uint64_t open_handles_max = 0;  // 0: the server does not say
   Duration round_trip{};
 };
 

@@ -11,5 +11,6 @@ inline constinit sync::LockClass kFileLock{"sftp.file"};
 inline constinit sync::LockClass kHandleLedgerLock{"sftp.handle_ledger"};
 inline constinit sync::LockClass kCallLock{"sftp.call"};
 inline constinit sync::LockClass kReadJobLock{"sftp.read_job"};
+inline constinit sync::LockClass kWriteJobLock{"sftp.write_job"};
 
 }  // namespace netfs::origins::sftp

@@ -19,28 +19,6 @@ constexpr unsigned kConnectionsMax = 32;
 // READDIRs under way on one handle: the server works on them in order, so they are one walk.
 constexpr size_t kReaddirsMax = 16;
 
-// The answer must be of this type; a STATUS is its error.
-Result<void> expect(const Answer& answer, PacketType type, const char* context) {
-  if (answer.type == type) return {};
-  if (answer.type != PacketType::kStatus) return Error(EIO, context);
-  const Status status = TRY(answer.status());
-  const int code = errno_of(status);
-  return Error(code != 0 ? code : EIO, context);
-}
-
-// Version 3 has few words for what went wrong; what the path itself tells is said better here.
-Error for_path(Error error, const std::string& path) {
-  size_t longest = 0;
-  for (size_t at = 0; at <= path.size();) {
-    const size_t end = std::min(path.find('/', at), path.size());
-    longest = std::max(longest, end - at);
-    at = end + 1;
-  }
-  const bool too_long = longest > NAME_MAX || path.size() >= PATH_MAX;
-  if (error.code() == EINVAL && too_long) return Error(ENAMETOOLONG, error.context());
-  return error;
-}
-
 Error not_regular(FileType type) {
   const int code = type == FileType::kDirectory ? EISDIR
                    : type == FileType::kSymlink ? ELOOP
@@ -82,36 +60,15 @@ Result<PoolOptions> pool_options(const OriginRequest& request) {
 
 }  // namespace
 
-// work(connection) on any connection; again on another when that one is lost, until the deadline.
-template <class Work>
-auto SftpOrigin::on_connection(Deadline deadline, Work work)
-    -> decltype(work(std::declval<Connection&>())) {
-  for (;;) {
-    const Ref<Connection> connection = TRY(pool_->acquire(deadline));
-    auto result = work(*connection);
-    if (!result.is_error(ENOTCONN)) return result;
-    if (deadline.passed(clock_.now())) return Error(ETIMEDOUT, "sftp.ask");
-  }
-}
-
-template <class Encode>
-Result<Answer> SftpOrigin::ask(Deadline deadline, Encode encode) {
-  return on_connection(deadline, [&](Connection& connection) -> Result<Answer> {
-    Call call;
-    TRY(call.submit(connection, encode));
-    return call.wait(deadline);
-  });
-}
-
 Result<std::unique_ptr<Origin>> SftpOrigin::open(const OriginRequest& request) {
   PoolOptions options = TRY(pool_options(request));
   const std::string name = options.target.name();
   std::unique_ptr<Pool> pool = TRY(Pool::create(std::move(options), *request.clock));
   const Deadline deadline = Deadline::after(*request.clock, request.timeout);
   // The path of the short form is relative to the login's home: the server knows where that is.
-  std::unique_ptr<SftpOrigin> probe(new SftpOrigin(std::move(pool), "", *request.clock));
+  Asker probe(*pool, "", *request.clock);
   const std::string wanted = request.url.path.empty() ? "." : request.url.path;
-  const Answer answer = TRY(probe->ask(deadline, [&](Packet& out, uint32_t id) {
+  const Answer answer = TRY(probe.ask(deadline, [&](Packet& out, uint32_t id) {
     append_path_request(out, PacketType::kRealpath, id, wanted);
   }));
   const auto no_such = [&](const Error& error) {
@@ -126,39 +83,26 @@ Result<std::unique_ptr<Origin>> SftpOrigin::open(const OriginRequest& request) {
     return Error(EIO, "sftp.realpath", name + ": the server does not resolve the path");
   }
   std::unique_ptr<SftpOrigin> origin(
-      new SftpOrigin(std::move(probe->pool_), std::string(names[0].name), *request.clock));
+      new SftpOrigin(std::move(pool), std::string(names[0].name), *request.clock));
   const Result<NodeInfo> root = origin->stat("", deadline);
   if (!root.ok()) return no_such(root.error());
   if (root.value().attributes.type != FileType::kDirectory) return no_such(Error(ENOTDIR, "sftp"));
   return std::unique_ptr<Origin>(std::move(origin));
 }
 
-std::string SftpOrigin::absolute(const std::string& path) const {
-  if (path.empty()) return root_;
-  return root_ == "/" ? root_ + path : root_ + "/" + path;
-}
-
 std::string SftpOrigin::volume_key() const {
-  const SshTarget& target = pool_->target();
+  const SshTarget& target = asker_->pool().target();
   return fmt::format("sftp://{}@{}:{}{} uid={} identity={}", target.user, target.host, target.port,
-                     root_, ::geteuid(), target.identity);
+                     asker_->root(), ::geteuid(), target.identity);
 }
 
 Result<NodeInfo> SftpOrigin::stat(const std::string& path, Deadline deadline) {
-  // The root may be a link at the server, anything below is shown as what it is.
-  const PacketType type = path.empty() ? PacketType::kStat : PacketType::kLstat;
-  const std::string full = absolute(path);
-  const Answer answer = TRY(
-      ask(deadline, [&](Packet& out, uint32_t id) { append_path_request(out, type, id, full); }));
-  if (Result<void> is = expect(answer, PacketType::kAttrs, "sftp.stat"); !is.ok()) {
-    return for_path(std::move(is).error(), path);
-  }
-  return answer.reader().attributes();
+  return asker_->stat(path, deadline);
 }
 
 Result<std::string> SftpOrigin::read_link(const std::string& path, Deadline deadline) {
-  const std::string full = absolute(path);
-  const Answer answer = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
+  const std::string full = asker_->absolute(path);
+  const Answer answer = TRY(asker_->ask(deadline, [&](Packet& out, uint32_t id) {
     append_path_request(out, PacketType::kReadlink, id, full);
   }));
   TRY(expect(answer, PacketType::kName, "sftp.read_link"));
@@ -168,10 +112,10 @@ Result<std::string> SftpOrigin::read_link(const std::string& path, Deadline dead
 }
 
 Result<FileSystemStats> SftpOrigin::stat_file_system(Deadline deadline) {
-  const Ref<Connection> connection = TRY(pool_->acquire(deadline));
+  const Ref<Connection> connection = TRY(asker_->pool().acquire(deadline));
   if (!connection->greeting().version.statvfs) return Error(EOPNOTSUPP, "sftp.statvfs");
-  const Answer answer = TRY(ask(deadline, [&](Packet& out, uint32_t id) {
-    append_extended(out, id, "statvfs@openssh.com", root_);
+  const Answer answer = TRY(asker_->ask(deadline, [&](Packet& out, uint32_t id) {
+    append_extended(out, id, "statvfs@openssh.com", asker_->root());
   }));
   TRY(expect(answer, PacketType::kExtendedReply, "sftp.statvfs"));
   return decode_statvfs(answer.reader());
@@ -179,7 +123,7 @@ Result<FileSystemStats> SftpOrigin::stat_file_system(Deadline deadline) {
 
 Result<void> SftpOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
   // Whole before the first is handed on, so that a lost connection can begin anew.
-  Result<std::vector<OriginEntry>> entries = on_connection(
+  Result<std::vector<OriginEntry>> entries = asker_->on_connection(
       deadline, [&](Connection& connection) { return read_directory(connection, path, deadline); });
   if (!entries.ok()) return std::move(entries).error();
   for (OriginEntry& entry : entries.value()) TRY(sink(std::move(entry)));
@@ -189,7 +133,7 @@ Result<void> SftpOrigin::list(const std::string& path, Deadline deadline, const 
 Result<std::vector<OriginEntry>> SftpOrigin::read_directory(Connection& connection,
                                                             const std::string& path,
                                                             Deadline deadline) {
-  const std::string full = absolute(path);
+  const std::string full = asker_->absolute(path);
   Call call;
   TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
     append_path_request(out, PacketType::kOpendir, id, full);
@@ -240,21 +184,21 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection
       if (entry.name == "." || entry.name == "..") continue;
       entries.push_back({std::string(entry.name), entry.info});
     }
-    if (deadline.passed(clock_.now())) return Error(ETIMEDOUT, "sftp.list");
+    if (deadline.passed(asker_->now())) return Error(ETIMEDOUT, "sftp.list");
     ahead = std::min(ahead * 2, kReaddirsMax);
   }
   return entries;
 }
 
 Result<std::unique_ptr<OriginFile>> SftpOrigin::open(const std::string& path, Deadline deadline) {
-  return on_connection(
+  return asker_->on_connection(
       deadline, [&](Connection& connection) { return open_file(connection, path, deadline); });
 }
 
 Result<std::unique_ptr<OriginFile>> SftpOrigin::open_file(Connection& connection,
                                                           const std::string& path,
                                                           Deadline deadline) {
-  Ref<Handles> handles = make_ref<Handles>(absolute(path));
+  Ref<Handles> handles = make_ref<Handles>(asker_->absolute(path));
   // OPEN follows links and opens directories: what it is, is asked in the same breath.  Version 3
   // cannot say "do not follow", so a name that becomes a link between the two, or before a read
   // opens it on one more connection, opens the link's target.  Its bytes are not shown for that:
@@ -280,7 +224,7 @@ Result<std::unique_ptr<OriginFile>> SftpOrigin::open_file(Connection& connection
     if (opened.is_error(ENOTCONN) || opened.is_error(ETIMEDOUT)) return std::move(opened).error();
   }
   // From here on the handle is closed on every way out.
-  std::unique_ptr<OriginFile> file = std::make_unique<SftpFile>(*pool_, std::move(handles));
+  std::unique_ptr<OriginFile> file = std::make_unique<SftpFile>(asker_->pool(), std::move(handles));
   const Answer info = TRY(what.wait(deadline));
   if (info.type == PacketType::kAttrs) {
     const FileType type = TRY(info.reader().attributes()).attributes.type;
@@ -293,17 +237,17 @@ Result<std::unique_ptr<OriginFile>> SftpOrigin::open_file(Connection& connection
 void SftpOrigin::issue_read(Subrequest& subrequest) {
   const Ref<Handles>& handles = static_cast<SftpFile&>(subrequest.file()).handles();
   Ref<ReadJob> job = make_ref<ReadJob>(subrequest);
-  Ref<Connection> connection = pool_->try_acquire(handles->serials());
+  Ref<Connection> connection = asker_->pool().try_acquire(handles->serials());
   // None up: the library waits and tries again, within its own limits.
   if (!connection) return job->fail(Error(ENOTCONN, "sftp.read"));
   handles->start(std::move(connection), std::move(job));
 }
 
 StatusFields SftpOrigin::status() const {
-  const Pool::State state = pool_->state();
+  const Pool::State state = asker_->pool().state();
   StatusFields fields = {
-      {"server", pool_->target().name()},
-      {"root", root_},
+      {"server", asker_->pool().target().name()},
+      {"root", asker_->root()},
       {"connections", fmt::format("{} of {}", state.up, state.wanted)},
       {"round trip",
        fmt::format("{:.1f} ms",

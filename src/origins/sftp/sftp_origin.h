@@ -15,8 +15,9 @@
 
 #include "netfs/origin.h"
 #include "origins/module.h"
-#include "origins/sftp/call.h"
+#include "origins/sftp/asker.h"
 #include "origins/sftp/pool.h"
+#include "origins/sftp/sftp_writer.h"
 
 namespace netfs::origins::sftp {
 
@@ -32,18 +33,15 @@ class SftpOrigin final : public Origin {
   Result<FileSystemStats> stat_file_system(Deadline deadline) override;
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
+  [[nodiscard]] OriginWriter* writer() override { return &writer_; }
   [[nodiscard]] StatusFields status() const override;
 
  private:
   SftpOrigin(std::unique_ptr<Pool> pool, std::string root, const Clock& clock)
-      : clock_(clock), pool_(std::move(pool)), root_(std::move(root)) {}
+      : pool_(std::move(pool)),
+        asker_(std::make_unique<Asker>(*pool_, std::move(root), clock)),
+        writer_(*asker_) {}
 
-  [[nodiscard]] std::string absolute(const std::string& path) const;
-  template <class Work>
-  auto on_connection(Deadline deadline, Work work) -> decltype(work(std::declval<Connection&>()));
-  // One request and its answer.
-  template <class Encode>
-  Result<Answer> ask(Deadline deadline, Encode encode);
   Result<std::vector<OriginEntry>> read_directory(Connection& connection, const std::string& path,
                                                   Deadline deadline);
   Result<std::vector<OriginEntry>> read_entries(Connection& connection, const std::string& handle,
@@ -53,9 +51,9 @@ class SftpOrigin final : public Origin {
 
   // 512 KiB: small enough to spread evenly over connections of 2 MiB a round trip.
   const OriginCapabilities capabilities_{.read_bytes_max = 512 * 1024};
-  const Clock& clock_;
-  std::unique_ptr<Pool> pool_;
-  const std::string root_;  // absolute at the server, no slash at the end but for "/"
+  const std::unique_ptr<Pool> pool_;
+  const std::unique_ptr<Asker> asker_;
+  SftpWriter writer_;
 };
 
 }  // namespace netfs::origins::sftp

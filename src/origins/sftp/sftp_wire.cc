@@ -14,7 +14,6 @@ constexpr uint32_t kAttrOwner = 0x2;
 constexpr uint32_t kAttrPermissions = 0x4;
 constexpr uint32_t kAttrTimes = 0x8;
 constexpr uint32_t kAttrExtended = 0x80000000;
-constexpr uint32_t kOpenRead = 0x1;
 constexpr uint32_t kProtocolVersion = 3;
 
 Error malformed(const char* what) {
@@ -61,6 +60,25 @@ class PacketScope {
   const size_t start_;
 };
 
+void put_attributes(Packet& out, const SetAttributes& attributes) {
+  uint32_t flags = 0;
+  if (attributes.size_bytes) flags |= kAttrSize;
+  if (attributes.owner) flags |= kAttrOwner;
+  if (attributes.permissions) flags |= kAttrPermissions;
+  if (attributes.times) flags |= kAttrTimes;
+  put_u32(out, flags);
+  if (attributes.size_bytes) put_u64(out, *attributes.size_bytes);
+  if (attributes.owner) {
+    put_u32(out, attributes.owner->uid);
+    put_u32(out, attributes.owner->gid);
+  }
+  if (attributes.permissions) put_u32(out, *attributes.permissions);
+  if (attributes.times) {
+    put_u32(out, attributes.times->atime_seconds);
+    put_u32(out, attributes.times->mtime_seconds);
+  }
+}
+
 }  // namespace
 
 void append_init(Packet& out) {
@@ -68,12 +86,57 @@ void append_init(Packet& out) {
   put_u32(out, kProtocolVersion);
 }
 
-void append_open(Packet& out, uint32_t id, std::string_view path) {
+void append_open(Packet& out, uint32_t id, std::string_view path, uint32_t flags,
+                 const SetAttributes& attributes) {
   const PacketScope scope(out, PacketType::kOpen);
   put_u32(out, id);
   put_string(out, path);
-  put_u32(out, kOpenRead);
-  put_u32(out, 0);  // no attributes
+  put_u32(out, flags);
+  put_attributes(out, attributes);
+}
+
+void append_set(Packet& out, PacketType type, uint32_t id, std::string_view path_or_handle,
+                const SetAttributes& attributes) {
+  const PacketScope scope(out, type);
+  put_u32(out, id);
+  put_string(out, path_or_handle);
+  put_attributes(out, attributes);
+}
+
+void append_two_paths(Packet& out, PacketType type, uint32_t id, std::string_view first,
+                      std::string_view second) {
+  const PacketScope scope(out, type);
+  put_u32(out, id);
+  put_string(out, first);
+  put_string(out, second);
+}
+
+void append_write(Packet& out, uint32_t id, std::string_view handle, uint64_t offset_bytes,
+                  std::span<const std::byte> data) {
+  const PacketScope scope(out, PacketType::kWrite);
+  put_u32(out, id);
+  put_string(out, handle);
+  put_u64(out, offset_bytes);
+  put_u32(out, static_cast<uint32_t>(data.size()));
+  out.insert(out.end(), data.begin(), data.end());
+}
+
+void append_extended_two(Packet& out, uint32_t id, std::string_view name, std::string_view first,
+                         std::string_view second) {
+  const PacketScope scope(out, PacketType::kExtended);
+  put_u32(out, id);
+  put_string(out, name);
+  put_string(out, first);
+  put_string(out, second);
+}
+
+void append_extended_set(Packet& out, uint32_t id, std::string_view path,
+                         const SetAttributes& attributes) {
+  const PacketScope scope(out, PacketType::kExtended);
+  put_u32(out, id);
+  put_string(out, "lsetstat@openssh.com");
+  put_string(out, path);
+  put_attributes(out, attributes);
 }
 
 void append_handle_request(Packet& out, PacketType type, uint32_t id, std::string_view handle) {
@@ -180,6 +243,10 @@ Result<ServerVersion> decode_version(Reader reader) {
     TRY(reader.string());
     if (name == "statvfs@openssh.com") version.statvfs = true;
     if (name == "limits@openssh.com") version.limits = true;
+    if (name == "posix-rename@openssh.com") version.posix_rename = true;
+    if (name == "hardlink@openssh.com") version.hardlink = true;
+    if (name == "fsync@openssh.com") version.fsync = true;
+    if (name == "lsetstat@openssh.com") version.lsetstat = true;
   }
   return version;
 }
@@ -218,11 +285,24 @@ Result<FileSystemStats> decode_statvfs(Reader reader) {
                          .name_length_max = static_cast<uint32_t>(fields[10])};
 }
 
+int why_full(Reader reader) {
+  constexpr uint64_t kReadOnly = 1;
+  uint64_t fields[11];
+  for (uint64_t& field : fields) {
+    const Result<uint64_t> value = reader.u64();
+    if (!value.ok()) return 0;
+    field = value.value();
+  }
+  if ((fields[9] & kReadOnly) != 0) return EROFS;
+  // Blocks, or inodes where they are counted at all.
+  return fields[4] == 0 || (fields[5] != 0 && fields[6] == 0) ? ENOSPC : 0;
+}
+
 Result<ServerLimits> decode_limits(Reader reader) {
   ServerLimits limits;
   limits.packet_bytes_max = TRY(reader.u64());
   limits.read_bytes_max = TRY(reader.u64());
-  TRY(reader.u64());  // writes
+  limits.write_bytes_max = TRY(reader.u64());
   limits.open_handles_max = TRY(reader.u64());
   return limits;
 }

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,13 +32,21 @@ enum class PacketType : uint8_t {
   kOpen = 3,
   kClose = 4,
   kRead = 5,
+  kWrite = 6,
   kLstat = 7,
   kFstat = 8,
+  kSetstat = 9,
+  kFsetstat = 10,
   kOpendir = 11,
   kReaddir = 12,
+  kRemove = 13,
+  kMkdir = 14,
+  kRmdir = 15,
   kRealpath = 16,
   kStat = 17,
+  kRename = 18,
   kReadlink = 19,
+  kSymlink = 20,
   kStatus = 101,
   kHandle = 102,
   kData = 103,
@@ -61,18 +70,58 @@ enum class Status : uint32_t {
 
 using Packet = std::vector<std::byte>;
 
+inline constexpr uint32_t kOpenRead = 0x1;
+inline constexpr uint32_t kOpenWrite = 0x2;
+inline constexpr uint32_t kOpenCreate = 0x8;
+inline constexpr uint32_t kOpenExclusive = 0x20;
+
+// What is to be set of a file; owner and times go in pairs.
+struct SetAttributes {
+  struct Ids {
+    uint32_t uid = 0;
+    uint32_t gid = 0;
+  };
+  struct Times {
+    uint32_t atime_seconds = 0;
+    uint32_t mtime_seconds = 0;
+  };
+  std::optional<uint64_t> size_bytes;
+  std::optional<Ids> owner;
+  std::optional<uint32_t> permissions;
+  std::optional<Times> times;
+};
+
 void append_init(Packet& out);
-void append_open(Packet& out, uint32_t id, std::string_view path);
+void append_open(Packet& out, uint32_t id, std::string_view path, uint32_t flags = kOpenRead,
+                 const SetAttributes& attributes = {});
+// SETSTAT and MKDIR with a path, FSETSTAT with a handle.
+void append_set(Packet& out, PacketType type, uint32_t id, std::string_view path_or_handle,
+                const SetAttributes& attributes);
+// RENAME and SYMLINK.  OpenSSH, and so everybody, takes SYMLINK's target first.
+void append_two_paths(Packet& out, PacketType type, uint32_t id, std::string_view first,
+                      std::string_view second);
+void append_write(Packet& out, uint32_t id, std::string_view handle, uint64_t offset_bytes,
+                  std::span<const std::byte> data);
 void append_handle_request(Packet& out, PacketType type, uint32_t id, std::string_view handle);
 void append_path_request(Packet& out, PacketType type, uint32_t id, std::string_view path);
 void append_read(Packet& out, uint32_t id, std::string_view handle, ByteRange range);
 void append_extended(Packet& out, uint32_t id, std::string_view name, std::string_view argument);
+// posix-rename@openssh.com, hardlink@openssh.com.
+void append_extended_two(Packet& out, uint32_t id, std::string_view name, std::string_view first,
+                         std::string_view second);
+// lsetstat@openssh.com.
+void append_extended_set(Packet& out, uint32_t id, std::string_view path,
+                         const SetAttributes& attributes);
 
 // What VERSION told us.
 struct ServerVersion {
   uint32_t version = 0;
   bool statvfs = false;  // statvfs@openssh.com
   bool limits = false;   // limits@openssh.com
+  bool posix_rename = false;
+  bool hardlink = false;
+  bool fsync = false;
+  bool lsetstat = false;
 };
 
 struct NameEntry {
@@ -103,9 +152,12 @@ Result<ServerVersion> decode_version(Reader reader);
 Result<std::string> decode_handle(Reader reader);
 Result<std::vector<NameEntry>> decode_names(Reader reader);
 Result<FileSystemStats> decode_statvfs(Reader reader);
+// Why the server's file system takes nothing, as its STATVFS answer tells: EROFS, ENOSPC, or 0.
+int why_full(Reader reader);
 struct ServerLimits {
   uint64_t packet_bytes_max = 0;
   uint64_t read_bytes_max = 0;
+  uint64_t write_bytes_max = 0;
   uint64_t open_handles_max = 0;
 };
 Result<ServerLimits> decode_limits(Reader reader);

@@ -12,6 +12,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   (void)wire::decode_handle(wire::Reader(bytes)).ok();
   (void)wire::decode_status(wire::Reader(bytes)).ok();
   (void)wire::decode_statvfs(wire::Reader(bytes)).ok();
+  const int why = wire::why_full(wire::Reader(bytes));
+  NETFS_ASSERT(why == 0 || why == EROFS || why == ENOSPC);
   (void)wire::decode_limits(wire::Reader(bytes)).ok();
   (void)wire::Reader(bytes).attributes().ok();
   if (const auto names = wire::decode_names(wire::Reader(bytes)); names.ok()) {

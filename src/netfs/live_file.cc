@@ -1,0 +1,207 @@
+#include "netfs/live_file.h"
+
+#include <utility>
+
+#include "netfs/read_stream.h"
+
+namespace netfs {
+
+LiveFile::LiveFile(Ref<LibraryCore> core, OriginWriter& writer, FileVersion version,
+                   OpenedFile opened, std::unique_ptr<OriginFile> reader, Ref<File> before)
+    : core_(std::move(core)),
+      writer_(writer),
+      version_(std::move(version)),
+      before_(std::move(before)),
+      path_(version_.path),
+      last_seen_(version_.validator) {
+  const bool readable = opened.readable;
+  write_handle_ = std::move(opened.file);
+  if (reader) {
+    read_handle_ = std::move(reader);
+  } else if (readable) {
+    read_handle_ = write_handle_;
+  }
+}
+
+LiveFile::~LiveFile() = default;
+
+std::unique_ptr<ReadStream> LiveFile::open_stream() {
+  return std::make_unique<ReadStream>();
+}
+
+std::optional<size_t> LiveFile::read_at_once(ReadStream* /*stream*/, ByteRange /*range*/,
+                                             std::span<std::byte> /*to*/) {
+  return std::nullopt;
+}
+
+Result<UniqueFd> LiveFile::hand_out() {
+  return Error(EBUSY, "netfs.hand_out");
+}
+
+std::string LiveFile::path() const {
+  sync::MutexLock lock(mutex_);
+  return path_;
+}
+
+void LiveFile::moved(const std::string& path) {
+  std::shared_ptr<OriginFile> closed;  // destroyed without the lock
+  sync::MutexLock lock(mutex_);
+  path_ = path;
+  // A handle that opens more of its kind by path would go on with the old one.
+  if (!writer_.write_capabilities().files_outlive_names && read_handle_ != write_handle_) {
+    closed = std::move(read_handle_);
+    read_handle_ = nullptr;
+  }
+  lock.unlock();
+}
+
+// The cache's part of every change, once: what is stored of the version before is of no use.
+void LiveFile::forget_stored() {
+  if (changed_.exchange(true)) return;
+  if (before_) before_->supersede();
+  core_->forget_stored(path(), ForgetScope::kFile);
+}
+
+Witnessed LiveFile::witness_locked(Seen seen) {
+  Witnessed witnessed;
+  witnessed.foreign = seen.before && last_seen_ && !(*seen.before == *last_seen_);
+  last_seen_.reset();
+  if (seen.after) last_seen_ = seen.after->validator;
+  witnessed.info = std::move(seen.after);
+  return witnessed;
+}
+
+// The turn of a caller who may wait.
+class LiveFile::Turn {
+ public:
+  explicit Turn(LiveFile& file) : file_(file) {}
+  ~Turn() {
+    if (taken_) file_.end_turn();
+  }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  Result<void> take(Deadline deadline) {
+    Waiter me;
+    sync::MutexLock lock(file_.mutex_);
+    if (!file_.turn_taken_) {
+      file_.turn_taken_ = true;
+      taken_ = true;
+      return {};
+    }
+    file_.turns_.push_back({.write = nullptr, .waiter = &me});
+    while (!me.granted) {
+      if (!file_.turn_granted_.wait_until(file_.mutex_, deadline.at) && !me.granted) {
+        std::erase_if(file_.turns_, [&](const Next& next) { return next.waiter == &me; });
+        return Error(ETIMEDOUT, "netfs.turn");
+      }
+    }
+    taken_ = true;
+    return {};
+  }
+
+ private:
+  LiveFile& file_;
+  bool taken_ = false;
+};
+
+void LiveFile::end_turn() {
+  {
+    sync::MutexLock lock(mutex_);
+    turn_taken_ = false;
+  }
+  next_turn();
+}
+
+// Whoever is next begins; a write on this thread, others on their own.
+void LiveFile::next_turn() {
+  Ref<WriteRequest> write;
+  {
+    sync::MutexLock lock(mutex_);
+    if (turn_taken_ || turns_.empty()) return;
+    turn_taken_ = true;
+    Next next = std::move(turns_.front());
+    turns_.pop_front();
+    if (next.waiter != nullptr) {
+      next.waiter->granted = true;
+      turn_granted_.notify_all();
+      return;
+    }
+    write = std::move(next.write);
+  }
+  begin_write(write);
+}
+
+// The open handle, opened again if it was lost.
+Result<std::shared_ptr<OriginFile>> LiveFile::write_handle(Deadline deadline) {
+  std::string path;
+  {
+    sync::MutexLock lock(mutex_);
+    if (write_handle_) return write_handle_;
+    path = path_;
+  }
+  OpenedFile opened = TRY(writer_.open_for_writing(path, deadline));
+  std::shared_ptr<OriginFile> handle = std::move(opened.file);
+  sync::MutexLock lock(mutex_);
+  write_handle_ = handle;
+  return handle;
+}
+
+Result<Witnessed> LiveFile::set_attributes(const AttributeChange& change, Deadline deadline) {
+  Turn turn(*this);
+  TRY(turn.take(deadline));
+  core_->stats.changes.issued.add();
+  FileAt at{.path = path()};
+  // By the handle where a path may lead elsewhere or nowhere.  For the size it has to be there.
+  std::shared_ptr<OriginFile> handle;
+  {
+    sync::MutexLock lock(mutex_);
+    handle = write_handle_;
+    if (!handle && writer_.write_capabilities().files_outlive_names) handle = read_handle_;
+  }
+  const bool by_handle = change.size_bytes || writer_.write_capabilities().files_outlive_names;
+  if (by_handle) at.open = handle.get();
+  Result<Seen> seen = writer_.set_attributes(at, change, deadline);
+  // The connection that the handle was of is gone: once more by path.
+  if (at.open != nullptr && seen.is_error(ENOTCONN)) {
+    at.open = nullptr;
+    seen = writer_.set_attributes(at, change, deadline);
+  }
+  (seen.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();
+  if (!seen.ok()) return std::move(seen).error();
+  if (change.size_bytes || change.mtime) forget_stored();
+  sync::MutexLock lock(mutex_);
+  return witness_locked(std::move(seen).value());
+}
+
+Result<Witnessed> LiveFile::allocate(uint32_t mode, ByteRange range, Deadline deadline) {
+  Turn turn(*this);
+  TRY(turn.take(deadline));
+  core_->stats.changes.issued.add();
+  const std::shared_ptr<OriginFile> handle = TRY(write_handle(deadline));
+  Result<Seen> seen = writer_.allocate(*handle, mode, range, deadline);
+  (seen.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();
+  if (!seen.ok()) return std::move(seen).error();
+  forget_stored();
+  sync::MutexLock lock(mutex_);
+  return witness_locked(std::move(seen).value());
+}
+
+Result<void> LiveFile::sync(SyncKind kind, Deadline deadline) {
+  std::shared_ptr<OriginFile> handle;
+  {
+    sync::MutexLock lock(mutex_);
+    handle = write_handle_ ? write_handle_ : read_handle_;
+    // Of an origin where only the handle for writing can be used so.
+    if (!writer_.write_capabilities().files_outlive_names) handle = write_handle_;
+  }
+  FileAt at{.path = path(), .open = handle.get()};
+  Result<void> synced = writer_.sync(at, kind, deadline);
+  if (at.open != nullptr && synced.is_error(ENOTCONN)) {
+    at.open = nullptr;
+    synced = writer_.sync(at, kind, deadline);
+  }
+  return synced;
+}
+
+}  // namespace netfs

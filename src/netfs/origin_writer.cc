@@ -1,0 +1,26 @@
+#include "netfs/origin_writer.h"
+
+namespace netfs {
+
+Result<std::string> OriginWriter::get_xattr(const FileAt& /*file*/, const std::string& /*name*/,
+                                            Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.get_xattr");
+}
+
+Result<std::vector<std::string>> OriginWriter::list_xattrs(const FileAt& /*file*/,
+                                                           Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.list_xattrs");
+}
+
+Result<Seen> OriginWriter::set_xattr(const FileAt& /*file*/, const std::string& /*name*/,
+                                     const std::string& /*value*/, uint32_t /*flags*/,
+                                     Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.set_xattr");
+}
+
+Result<Seen> OriginWriter::remove_xattr(const FileAt& /*file*/, const std::string& /*name*/,
+                                        Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.remove_xattr");
+}
+
+}  // namespace netfs

@@ -1,0 +1,136 @@
+#pragma once
+// OriginWriter: what a protocol can change at the origin; Origin::writer() gives it.
+//
+// As with Origin: metadata calls block until their deadline (ETIMEDOUT past it), data calls return
+// at once.  Paths are those of Origin; symbolic links are never followed.  A call that answers an
+// error may have been carried out nevertheless if the error is ETIMEDOUT or ENOTCONN, and only
+// then.
+//
+// Errors are errnos as a local file system gives them: EROFS, EACCES, EPERM, EEXIST, ENOTEMPTY,
+// ENOSPC, EDQUOT, ENAMETOOLONG, EXDEV, EISDIR, ENOTDIR; EOPNOTSUPP for what this protocol has no
+// words for.
+//
+// Thread-safety and life: those of the Origin it belongs to.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/byte_range.h"
+#include "base/clock.h"
+#include "base/result.h"
+#include "netfs/attributes.h"
+#include "netfs/write_subrequest.h"
+
+namespace netfs {
+
+class OriginFile;
+
+// Constant for the life of the origin.
+struct WriteCapabilities {
+  uint64_t write_bytes_max = 1 << 20;  // longest subrequest that pays
+  // An open file can be used on after its last name is gone.  Else such a file is given a hidden
+  // name for as long as it is open here.
+  bool files_outlive_names = false;
+  // Users can set what the validator is made of: a new file may look like an old version.
+  bool validator_can_be_set = true;
+  bool extended_attributes = false;
+};
+
+enum class RenameHow : uint8_t {
+  kReplace,    // what has the new name goes, in one step
+  kNoReplace,  // EEXIST when something has it
+  kExchange,   // the two change names
+};
+
+enum class RemoveKind : uint8_t { kFile, kDirectory };
+enum class SyncKind : uint8_t { kAll, kData };
+
+struct Owner {
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+};
+
+// What is made under a new name.
+struct NewNode {
+  FileType type = FileType::kRegular;
+  uint32_t permissions = 0;    // as they are to be: no umask is applied any more
+  std::optional<Owner> owner;  // wanted; the origin's own choice where it cannot, without an error
+  std::string target;          // of a symbolic link
+  uint64_t device = 0;         // of a device
+};
+
+struct NewTime {
+  bool now = false;  // by the clock of the origin, if it has one to ask
+  Timestamp time;
+};
+
+// What is to be set of a file; the rest stays.
+struct AttributeChange {
+  std::optional<uint32_t> permissions;
+  std::optional<uint32_t> uid;
+  std::optional<uint32_t> gid;
+  std::optional<uint64_t> size_bytes;
+  std::optional<NewTime> atime;
+  std::optional<NewTime> mtime;
+};
+
+// A file by its path, or by a handle of this origin, which wins.
+struct FileAt {
+  std::string path;
+  OriginFile* open = nullptr;
+};
+
+// A file opened for writing.
+struct OpenedFile {
+  std::unique_ptr<OriginFile> file;
+  bool readable = false;  // the same handle reads as well
+  NodeInfo info;          // as it was opened
+};
+
+class OriginWriter {
+ public:
+  virtual ~OriginWriter() = default;
+
+  [[nodiscard]] virtual const WriteCapabilities& write_capabilities() const = 0;
+
+  // Anything but an open file: a directory, a link, a device, an empty regular file.  EEXIST.
+  virtual Result<NodeInfo> make(const std::string& path, const NewNode& what,
+                                Deadline deadline) = 0;
+  // A new regular file, open for reading and writing.  EEXIST.
+  virtual Result<OpenedFile> create(const std::string& path, const NewNode& what,
+                                    Deadline deadline) = 0;
+  // A regular file that is there, for writing, and for reading if that is allowed.
+  virtual Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) = 0;
+  virtual Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) = 0;
+  virtual Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
+                              Deadline deadline) = 0;
+  // One more name, `to`, of the file `from`.
+  virtual Result<NodeInfo> link(const std::string& from, const std::string& to,
+                                Deadline deadline) = 0;
+  // Sets all of it or fails; what was set before the failure stays set.
+  virtual Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
+                                      Deadline deadline) = 0;
+
+  // Starts a write to subrequest.file(), which was opened for writing.
+  virtual void issue_write(WriteSubrequest& subrequest) = 0;
+  // What was written is durable as far as the origin can say.
+  virtual Result<void> sync(const FileAt& file, SyncKind kind, Deadline deadline) = 0;
+  virtual Result<void> sync_all(Deadline deadline) = 0;
+  // `mode` is fallocate(2)'s.
+  virtual Result<Seen> allocate(OriginFile& file, uint32_t mode, ByteRange range,
+                                Deadline deadline) = 0;
+
+  // Extended attributes, by full name ("user.x"); EOPNOTSUPP unless they are a capability.
+  // ENODATA: no such attribute.  `flags` are setxattr(2)'s.
+  virtual Result<std::string> get_xattr(const FileAt& file, const std::string& name,
+                                        Deadline deadline);
+  virtual Result<std::vector<std::string>> list_xattrs(const FileAt& file, Deadline deadline);
+  virtual Result<Seen> set_xattr(const FileAt& file, const std::string& name,
+                                 const std::string& value, uint32_t flags, Deadline deadline);
+  virtual Result<Seen> remove_xattr(const FileAt& file, const std::string& name, Deadline deadline);
+};
+
+}  // namespace netfs

@@ -1,0 +1,43 @@
+#pragma once
+// Request: one read or write that somebody asked for and that cannot be answered at once.
+//
+// It is in the list of live requests from then until it is answered: the list times it out, and
+// `netfs status` shows what it waits for.  The two links are the list's; the rest is constant.
+
+#include <cstdint>
+#include <string>
+
+#include "base/byte_range.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/ref.h"
+#include "sync/context.h"
+
+namespace netfs {
+
+class Request : public RefCounted<Request> {
+ public:
+  Request(uint64_t number, ByteRange asked, const sync::Context& asker, MonoTime now,
+          MonoTime until)
+      : id(number), range(asked), context(asker), began(now), deadline(until) {}
+  virtual ~Request() = default;
+
+  const uint64_t id;
+  const ByteRange range;
+  const sync::Context context;
+  const MonoTime began;
+  const MonoTime deadline;
+
+  // Answers it with an error unless it was answered before.  Not under a lock.
+  virtual void end(Error error) = 0;
+  [[nodiscard]] virtual std::string path() const = 0;
+  [[nodiscard]] virtual std::string what_it_waits_for() const = 0;
+
+ private:
+  friend class RequestList;
+  Request* previous_ = nullptr;
+  Request* next_ = nullptr;
+  bool listed_ = false;
+};
+
+}  // namespace netfs

@@ -1,0 +1,146 @@
+#include "netfs/tree_writer.h"
+
+#include <utility>
+
+#include "netfs/live_file.h"
+
+namespace netfs {
+
+namespace {
+
+Witnessed witness(Seen seen, const Validator& known) {
+  Witnessed witnessed;
+  witnessed.foreign = seen.before && !(*seen.before == known);
+  witnessed.info = std::move(seen.after);
+  return witnessed;
+}
+
+FileVersion version_of(const std::string& path, const NodeInfo& info) {
+  return {.path = path,
+          .identity = info.identity.empty() ? path : info.identity,
+          .validator = info.validator,
+          .size_bytes = info.attributes.size_bytes};
+}
+
+}  // namespace
+
+TreeWriter::TreeWriter(Ref<LibraryCore> core, OriginWriter& writer)
+    : core_(std::move(core)), writer_(writer) {}
+
+Ref<Buffer> TreeWriter::buffer(size_t bytes) {
+  (void)core_->make_room(bytes);
+  return core_->options.pool.allocate_for_reader(bytes);
+}
+
+template <class T>
+Result<T> TreeWriter::count(Result<T> result) {
+  core_->stats.changes.issued.add();
+  (result.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();
+  return result;
+}
+
+Result<TreeWriter::Opened> TreeWriter::take(const std::string& path, Result<OpenedFile> opened,
+                                            Ref<File> before) {
+  if (!opened.ok()) return std::move(opened).error();
+  OpenedFile file = std::move(opened).value();
+  NodeInfo info = file.info;
+  FileVersion version = version_of(path, info);
+  return Opened{make_ref<LiveFile>(core_, writer_, std::move(version), std::move(file), nullptr,
+                                   std::move(before)),
+                std::move(info)};
+}
+
+Result<TreeWriter::Opened> TreeWriter::create(const std::string& path, const NewNode& what,
+                                              Deadline deadline) {
+  Result<Opened> opened = take(path, count(writer_.create(path, what, deadline)), nullptr);
+  // Files that were here before may have had the validator that this one will get.
+  if (opened.ok()) core_->forget_stored(path, ForgetScope::kFile);
+  return opened;
+}
+
+Result<TreeWriter::Opened> TreeWriter::open(const std::string& path, Ref<File> before,
+                                            Deadline deadline) {
+  return take(path, writer_.open_for_writing(path, deadline), std::move(before));
+}
+
+Result<TreeWriter::Opened> TreeWriter::hold(const std::string& path, Deadline deadline) {
+  std::unique_ptr<OriginFile> reader = TRY(core_->options.origin.open(path, deadline));
+  NodeInfo info = TRY(core_->options.origin.stat(path, deadline));
+  FileVersion version = version_of(path, info);
+  return Opened{make_ref<LiveFile>(core_, writer_, std::move(version), OpenedFile{},
+                                   std::move(reader), nullptr),
+                std::move(info)};
+}
+
+Result<NodeInfo> TreeWriter::make(const std::string& path, const NewNode& what, Deadline deadline) {
+  Result<NodeInfo> made = count(writer_.make(path, what, deadline));
+  if (made.ok()) core_->forget_stored(path, ForgetScope::kFile);
+  return made;
+}
+
+Result<void> TreeWriter::remove(const std::string& path, RemoveKind kind, Deadline deadline) {
+  Result<void> removed = count(writer_.remove(path, kind, deadline));
+  if (removed.ok() && kind == RemoveKind::kFile) {
+    core_->forget_stored(path, ForgetScope::kFile);
+  }
+  return removed;
+}
+
+Result<void> TreeWriter::rename(const std::string& from, const std::string& to, RenameHow how,
+                                Deadline deadline) {
+  Result<void> renamed = count(writer_.rename(from, to, how, deadline));
+  // Of both, and of what is beneath: what is stored of a path is another file's now.
+  core_->forget_stored(from, ForgetScope::kTree);
+  core_->forget_stored(to, ForgetScope::kTree);
+  return renamed;
+}
+
+Result<NodeInfo> TreeWriter::link(const std::string& from, const std::string& to,
+                                  Deadline deadline) {
+  Result<NodeInfo> linked = count(writer_.link(from, to, deadline));
+  if (linked.ok()) core_->forget_stored(to, ForgetScope::kFile);
+  return linked;
+}
+
+Result<Witnessed> TreeWriter::set_attributes(const std::string& path, const AttributeChange& change,
+                                             const Validator& known, Deadline deadline) {
+  Result<Seen> seen = count(writer_.set_attributes({.path = path}, change, deadline));
+  if (!seen.ok()) return std::move(seen).error();
+  if (change.size_bytes || change.mtime) core_->forget_stored(path, ForgetScope::kFile);
+  return witness(std::move(seen).value(), known);
+}
+
+Result<void> TreeWriter::sync(const std::string& path, SyncKind kind, Deadline deadline) {
+  return writer_.sync({.path = path}, kind, deadline);
+}
+
+Result<void> TreeWriter::sync_all(Deadline deadline) {
+  return writer_.sync_all(deadline);
+}
+
+Result<std::string> TreeWriter::get_xattr(const std::string& path, const std::string& name,
+                                          Deadline deadline) {
+  return writer_.get_xattr({.path = path}, name, deadline);
+}
+
+Result<std::vector<std::string>> TreeWriter::list_xattrs(const std::string& path,
+                                                         Deadline deadline) {
+  return writer_.list_xattrs({.path = path}, deadline);
+}
+
+Result<Witnessed> TreeWriter::set_xattr(const std::string& path, const std::string& name,
+                                        const std::string& value, uint32_t flags,
+                                        const Validator& known, Deadline deadline) {
+  Result<Seen> seen = count(writer_.set_xattr({.path = path}, name, value, flags, deadline));
+  if (!seen.ok()) return std::move(seen).error();
+  return witness(std::move(seen).value(), known);
+}
+
+Result<Witnessed> TreeWriter::remove_xattr(const std::string& path, const std::string& name,
+                                           const Validator& known, Deadline deadline) {
+  Result<Seen> seen = count(writer_.remove_xattr({.path = path}, name, deadline));
+  if (!seen.ok()) return std::move(seen).error();
+  return witness(std::move(seen).value(), known);
+}
+
+}  // namespace netfs

@@ -1,0 +1,76 @@
+#pragma once
+// TreeWriter: the writing side of a library: whatever a mount changes at its origin goes through
+// here, so that no change passes the cache by.
+//
+// Each change is at the origin when its call returns, and its error is the origin's own.  What the
+// cache holds of a path that changes is forgotten where it could be taken for the new file, and
+// until that is done files of that path are opened without the cache.
+//
+// Thread-safe; part of its library.  All calls wait for the origin, until their deadline: for
+// workers.
+//
+//   TreeWriter* writer = library.writer();   // null: the origin cannot be changed (EROFS)
+//   const NodeInfo info = TRY(writer->make("a/b", {.type = FileType::kDirectory, ...}, deadline));
+
+#include <string>
+#include <vector>
+
+#include "netfs/library_core.h"
+#include "netfs/origin_writer.h"
+#include "netfs/writable_file.h"
+
+namespace netfs {
+
+class TreeWriter {
+ public:
+  TreeWriter(Ref<LibraryCore> core, OriginWriter& writer);
+
+  [[nodiscard]] const WriteCapabilities& capabilities() const {
+    return writer_.write_capabilities();
+  }
+
+  // Memory for a write: always there, as for a reader; the kernel bounds how many there are.
+  [[nodiscard]] Ref<Buffer> buffer(size_t bytes);
+
+  struct Opened {
+    Ref<WritableFile> file;
+    NodeInfo info;
+  };
+  // A new regular file, open for reading and writing: EEXIST.
+  Result<Opened> create(const std::string& path, const NewNode& what, Deadline deadline);
+  // A file that is there, for writing.  `before` is the version that is being read here, or null;
+  // it is superseded by the first change.
+  Result<Opened> open(const std::string& path, Ref<File> before, Deadline deadline);
+  // A file that is about to lose its name, to be read on by its handle.
+  Result<Opened> hold(const std::string& path, Deadline deadline);
+
+  Result<NodeInfo> make(const std::string& path, const NewNode& what, Deadline deadline);
+  Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline);
+  Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
+                      Deadline deadline);
+  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline);
+  // Of a file that nobody has open for writing here; `known` is what was last seen of it.
+  Result<Witnessed> set_attributes(const std::string& path, const AttributeChange& change,
+                                   const Validator& known, Deadline deadline);
+  Result<void> sync(const std::string& path, SyncKind kind, Deadline deadline);
+  Result<void> sync_all(Deadline deadline);
+
+  Result<std::string> get_xattr(const std::string& path, const std::string& name,
+                                Deadline deadline);
+  Result<std::vector<std::string>> list_xattrs(const std::string& path, Deadline deadline);
+  Result<Witnessed> set_xattr(const std::string& path, const std::string& name,
+                              const std::string& value, uint32_t flags, const Validator& known,
+                              Deadline deadline);
+  Result<Witnessed> remove_xattr(const std::string& path, const std::string& name,
+                                 const Validator& known, Deadline deadline);
+
+ private:
+  template <class T>
+  Result<T> count(Result<T> result);
+  Result<Opened> take(const std::string& path, Result<OpenedFile> opened, Ref<File> before);
+
+  const Ref<LibraryCore> core_;
+  OriginWriter& writer_;
+};
+
+}  // namespace netfs

@@ -1,0 +1,79 @@
+// What failed of a write is tiled smaller and tried again after a pause, or given up: then what
+// lies before it is the answer, or its error if nothing does.
+
+#include <utility>
+
+#include "netfs/live_file.h"
+#include "netfs/read_retry.h"
+
+namespace netfs {
+
+namespace {
+constexpr uint64_t kPieceBytesMin = 4096;
+}  // namespace
+
+void LiveFile::retry_write(const Ref<WriteRequest>& request, const Error& error) {
+  bool again = false;
+  uint64_t written = 0;
+  MonoTime when = core_->now();
+  {
+    sync::MutexLock lock(mutex_);
+    WriteStream& stream = request->origin;
+    written = stream.collected_bytes();
+    const bool short_only = error.code() == EAGAIN;
+    if (!short_only) {
+      ++request->failures;
+      when += back_off(request->failures, request->id);
+    }
+    again = !request->finished && !core_->closing && when < request->deadline &&
+            (short_only || may_retry(error.code(), request->failures));
+    if (again) {
+      if (!short_only) {
+        request->piece_bytes = smaller_piece(request->piece_bytes, kPieceBytesMin);
+      }
+      tile_again(stream, request->piece_bytes);
+      request->seen.after.reset();
+    }
+  }
+  if (!again) {
+    {
+      // Nobody knows what the file looks like now.
+      sync::MutexLock lock(mutex_);
+      last_seen_.reset();
+    }
+    // Who has written something hears of it; the next write hears of the error.
+    if (written > 0) {
+      finish_write(request, Written{.bytes = written, .witnessed = {}});
+    } else {
+      finish_write(request, error);
+    }
+    return end_turn();
+  }
+  core_->stats.retries.add();
+  const bool later = core_->timers.post_at(when, [self = Ref<LiveFile>(this), request] {
+    sync::ContextScope scope(request->context);
+    self->issue_write(request);
+  });
+  if (later) return;
+  finish_write(request, Error(ECANCELED, "netfs.close"));
+  end_turn();
+}
+
+// The handle was lost with its connection: opened again on a worker, by the name the file has now.
+void LiveFile::reopen_for(const Ref<WriteRequest>& request) {
+  const bool posted = core_->waiting.post([self = Ref<LiveFile>(this), request] {
+    sync::ContextScope scope(request->context);
+    const Result<std::shared_ptr<OriginFile>> opened =
+        self->write_handle(Deadline{request->deadline});
+    if (opened.ok()) {
+      self->issue_write(request);
+    } else {
+      self->retry_write(request, opened.error());
+    }
+  });
+  if (posted) return;
+  finish_write(request, Error(ECANCELED, "netfs.close"));
+  end_turn();
+}
+
+}  // namespace netfs

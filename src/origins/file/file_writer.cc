@@ -1,0 +1,184 @@
+// Names and attributes; what concerns the bytes of files is in file_write_data.cc.
+
+#include "origins/file/file_writer.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "netfs/file_mode.h"
+#include "origins/file/file_place.h"
+#include "origins/file/local_file.h"
+
+namespace netfs::origins {
+
+namespace {
+
+// What a new node got by itself is brought to what was asked.  Giving it away clears set-ID bits,
+// so permissions come last.  Owners that we may not give stay ours.
+Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what) {
+  const char* name = fd >= 0 ? "" : place.name.c_str();
+  const int at = fd >= 0 ? fd : place.directory.get();
+  NodeInfo info = TRY(stat_fd(at, name));
+  bool changed = false;
+  const bool other_owner = what.owner && (what.owner->uid != info.attributes.uid ||
+                                          what.owner->gid != info.attributes.gid);
+  if (other_owner) {
+    const int given =
+        ::fchownat(at, name, what.owner->uid, what.owner->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+    if (given != 0 && errno != EPERM && errno != EINVAL) return Error::from_errno("file.chown");
+    changed = given == 0;
+  }
+  const bool is_link = what.type == FileType::kSymlink;
+  if (changed) info = TRY(stat_fd(at, name));
+  // The bit that a directory took from its parent stays.
+  const uint32_t inherited =
+      what.type == FileType::kDirectory ? info.attributes.permissions & S_ISGID : 0;
+  const uint32_t wanted = what.permissions | inherited;
+  if (!is_link && info.attributes.permissions != wanted) {
+    const int set =
+        fd >= 0 ? ::fchmod(fd, wanted) : ::fchmodat(place.directory.get(), name, wanted, 0);
+    if (set != 0) return Error::from_errno("file.chmod");
+    info = TRY(stat_fd(at, name));
+  }
+  return info;
+}
+
+int make_named(const Place& place, const NewNode& what) {
+  const int at = place.directory.get();
+  const char* name = place.name.c_str();
+  // Nobody else may look in before the owner is right.
+  const uint32_t mode = what.owner ? what.permissions & 0700 : what.permissions & 0777;
+  switch (what.type) {
+    case FileType::kDirectory:
+      return ::mkdirat(at, name, mode);
+    case FileType::kSymlink:
+      return ::symlinkat(what.target.c_str(), at, name);
+    default:
+      return ::mknodat(at, name, type_bits_of(what.type) | mode, what.device);
+  }
+}
+
+timespec spec_of(const std::optional<NewTime>& time) {
+  if (!time) return {0, UTIME_OMIT};
+  if (time->now) return {0, UTIME_NOW};
+  return {time->time.seconds, static_cast<long>(time->time.nanoseconds)};
+}
+
+// A descriptor that only names a file takes chmod and truncate by its path in /proc alone.
+Result<void> set_all(const Held& held, FileType type, const AttributeChange& change) {
+  const std::string path = held.path();
+  if (change.size_bytes) {
+    const auto size = static_cast<off_t>(*change.size_bytes);
+    if (size < 0) return Error(EFBIG, "file.truncate");
+    const int set = held.by_path() ? ::truncate(path.c_str(), size) : ::ftruncate(held.fd(), size);
+    if (set != 0) return Error::from_errno("file.truncate");
+  }
+  if (change.uid || change.gid) {
+    const uid_t uid = change.uid.value_or(static_cast<uid_t>(-1));
+    const gid_t gid = change.gid.value_or(static_cast<gid_t>(-1));
+    if (::fchownat(held.fd(), "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0) {
+      return Error::from_errno("file.chown");
+    }
+  }
+  if (change.permissions) {
+    if (type == FileType::kSymlink) return Error(EOPNOTSUPP, "file.chmod");
+    if (::chmod(path.c_str(), *change.permissions & 07777) != 0) {
+      return Error::from_errno("file.chmod");
+    }
+  }
+  if (change.atime || change.mtime) {
+    const timespec times[2] = {spec_of(change.atime), spec_of(change.mtime)};
+    if (::utimensat(AT_FDCWD, path.c_str(), times, 0) != 0) {
+      return Error::from_errno("file.utimes");
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<NodeInfo> FileWriter::make(const std::string& path, const NewNode& what, Deadline) {
+  const Place place = TRY(find_place(root_, path));
+  if (make_named(place, what) != 0) return Error::from_errno("file.make");
+  return finish_new(place, -1, what);
+}
+
+Result<OpenedFile> FileWriter::create(const std::string& path, const NewNode& what, Deadline) {
+  const Place place = TRY(find_place(root_, path));
+  const uint32_t mode = what.owner ? what.permissions & 0700 : what.permissions & 0777;
+  UniqueFd fd(::openat(place.directory.get(), place.name.c_str(),
+                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+  if (!fd) return Error::from_errno("file.create");
+  OpenedFile opened;
+  opened.info = TRY(finish_new(place, fd.get(), what));
+  opened.readable = true;
+  opened.file = std::make_unique<LocalFile>(std::move(fd));
+  return opened;
+}
+
+Result<OpenedFile> FileWriter::open_for_writing(const std::string& path, Deadline) {
+  OpenedFile opened;
+  // O_NONBLOCK: a FIFO in the file's place must not make us wait.
+  Result<UniqueFd> fd = open_beneath(root_, path, O_RDWR | O_NONBLOCK | O_NOFOLLOW);
+  opened.readable = fd.ok();
+  if (fd.is_error(EACCES)) fd = open_beneath(root_, path, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
+  if (!fd.ok()) return std::move(fd).error();
+  opened.info = TRY(stat_fd(fd.value().get(), ""));
+  const FileType type = opened.info.attributes.type;
+  if (type != FileType::kRegular) {
+    return Error(type == FileType::kDirectory ? EISDIR : EINVAL, "file.open");
+  }
+  opened.file = std::make_unique<LocalFile>(std::move(fd).value());
+  return opened;
+}
+
+Result<void> FileWriter::remove(const std::string& path, RemoveKind kind, Deadline) {
+  const Place place = TRY(find_place(root_, path));
+  const int flags = kind == RemoveKind::kDirectory ? AT_REMOVEDIR : 0;
+  if (::unlinkat(place.directory.get(), place.name.c_str(), flags) != 0) {
+    return Error::from_errno("file.remove");
+  }
+  return {};
+}
+
+Result<void> FileWriter::rename(const std::string& from, const std::string& to, RenameHow how,
+                                Deadline) {
+  const Place source = TRY(find_place(root_, from));
+  const Place target = TRY(find_place(root_, to));
+  unsigned flags = 0;
+  if (how == RenameHow::kNoReplace) flags = RENAME_NOREPLACE;
+  if (how == RenameHow::kExchange) flags = RENAME_EXCHANGE;
+  if (::renameat2(source.directory.get(), source.name.c_str(), target.directory.get(),
+                  target.name.c_str(), flags) != 0) {
+    return Error::from_errno("file.rename");
+  }
+  return {};
+}
+
+Result<NodeInfo> FileWriter::link(const std::string& from, const std::string& to, Deadline) {
+  const Place source = TRY(find_place(root_, from));
+  const Place target = TRY(find_place(root_, to));
+  if (::linkat(source.directory.get(), source.name.c_str(), target.directory.get(),
+               target.name.c_str(), 0) != 0) {
+    return Error::from_errno("file.link");
+  }
+  return stat_fd(target.directory.get(), target.name.c_str());
+}
+
+Result<Seen> FileWriter::set_attributes(const FileAt& file, const AttributeChange& change,
+                                        Deadline) {
+  const Held held = TRY(Held::find(root_, file));
+  const NodeInfo before = TRY(stat_fd(held.fd(), ""));
+  TRY(set_all(held, before.attributes.type, change));
+  Seen seen;
+  seen.before = before.validator;
+  seen.after = TRY(stat_fd(held.fd(), ""));
+  return seen;
+}
+
+}  // namespace netfs::origins

@@ -1,0 +1,63 @@
+#pragma once
+// SftpWriter: changes a remote tree by SFTP version 3 and OpenSSH's extensions.
+//
+// What version 3 cannot say: sockets, FIFOs, devices (EPERM, as on a file system without them),
+// exchanging two names and allocating (EOPNOTSUPP), nanoseconds and times before 1970 or after 2106
+// (cut to what it can say).  Hard links and replacing by rename need OpenSSH's extensions.  Owners
+// are given where the login may; one refusal is remembered.
+//
+// "Failure" is its word for most of what goes wrong: then the path and the server's free space are
+// asked what it was.
+//
+// Thread-safe; the asker outlives it.
+
+#include <atomic>
+#include <string>
+
+#include "netfs/origin_writer.h"
+#include "origins/sftp/asker.h"
+
+namespace netfs::origins::sftp {
+
+class SftpWriter final : public OriginWriter {
+ public:
+  explicit SftpWriter(Asker& asker) : asker_(asker) {}
+
+  [[nodiscard]] const WriteCapabilities& write_capabilities() const override {
+    return capabilities_;
+  }
+  Result<NodeInfo> make(const std::string& path, const NewNode& what, Deadline deadline) override;
+  Result<OpenedFile> create(const std::string& path, const NewNode& what,
+                            Deadline deadline) override;
+  Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) override;
+  Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
+  Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
+                      Deadline deadline) override;
+  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline) override;
+  Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
+                              Deadline deadline) override;
+  void issue_write(WriteSubrequest& subrequest) override;
+  Result<void> sync(const FileAt& file, SyncKind kind, Deadline deadline) override;
+  Result<void> sync_all(Deadline deadline) override;
+  Result<Seen> allocate(OriginFile& file, uint32_t mode, ByteRange range,
+                        Deadline deadline) override;
+
+ private:
+  Result<OpenedFile> open_handle(const std::string& path, uint32_t flags,
+                                 const SetAttributes& attributes, Deadline deadline);
+  Result<NodeInfo> finish_new(const std::string& path, const NewNode& what, Deadline deadline);
+  template <class Encode>
+  Result<void> change(const std::string& path, Deadline deadline, bool& lost, Encode encode);
+  Result<void> set(const FileAt& file, FileType type, const SetAttributes& attributes,
+                   Deadline deadline);
+  [[nodiscard]] Error explain(Error error, const std::string& path, Deadline deadline);
+  [[nodiscard]] bool exists(const std::string& path, Deadline deadline);
+
+  Asker& asker_;
+  // 128 KiB is half of what OpenSSH takes, so a subrequest is one WRITE there.
+  const WriteCapabilities capabilities_{
+      .write_bytes_max = 128 * 1024, .files_outlive_names = false, .validator_can_be_set = true};
+  std::atomic<bool> may_give_away_{true};
+};
+
+}  // namespace netfs::origins::sftp

@@ -1,0 +1,42 @@
+// FALLOCATE: what the origin can of it; EOPNOTSUPP for the rest.
+
+#include <cerrno>
+#include <utility>
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  const auto& wanted = std::get<fuse::FallocateRequest>(request.body);
+  fuse::NodeId id;
+  Ref<WritableFile> live;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Handle* handle = table_.handle(wanted.handle);
+    if (handle != nullptr) {
+      id = table_.id(*handle->node);
+      if (handle->writable && handle->node->is_live()) live = handle->node->open->live;
+    }
+  }
+  if (id.value == 0) return reply.error(ESTALE);
+  if (!live) return reply.error(EBADF);
+  // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
+  const bool strips = request.header.uid != 0;
+  change_on_worker(std::move(reply), [this, id, live, strips, range = wanted.range,
+                                      mode = wanted.mode](Pending& pending, Deadline until) {
+    Result<Witnessed> allocated = live->allocate(mode, range, until);
+    note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());
+    if (!allocated.ok()) return pending.error(allocated.code());
+    take_change(id, std::move(allocated).value(), InodeTable::Changed::kBytes);
+    const std::optional<uint32_t> permissions = strips ? stripped_permissions(id) : std::nullopt;
+    if (permissions) {
+      Result<Witnessed> set = live->set_attributes({.permissions = permissions}, until);
+      if (set.ok()) take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
+    }
+    pending.answer([](fuse::Reply& to) { to.ok(); });
+  });
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,105 @@
+// What all changes have in common: they run on a worker, are not interruptible, and what the kernel
+// and the table believed before is set right before they are answered.
+
+#include <cerrno>
+#include <sys/stat.h>
+#include <utility>
+
+#include "telemetry/log.h"
+#include "vfs/file_system.h"
+#include "vfs/limits.h"
+
+namespace netfs::vfs {
+
+void FileSystem::change_on_worker(fuse::Reply reply, Change change) {
+  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
+  on_worker([pending, until = deadline(), change = std::move(change)]() mutable {
+    sync::ContextScope scope(pending->context());
+    change(*pending, until);
+  });
+}
+
+Result<FileSystem::Place> FileSystem::place_of(fuse::NodeId parent_id, std::string_view name) {
+  if (name.size() > kNameBytesMax) return Error(ENAMETOOLONG, "vfs.name");
+  if (name.empty() || name == "." || name == "..") return Error(EINVAL, "vfs.name");
+  Place place{.parent = parent_id, .name = std::string(name), .path = {}};
+  sync::MutexLock lock(table_.mutex);
+  const Node* parent = table_.find(parent_id);
+  if (parent == nullptr) return Error(ESTALE, "vfs.name");
+  // A directory that was removed while somebody stands in it.
+  if (!InodeTable::is_current(*parent)) return Error(ENOENT, "vfs.name");
+  if (!parent->directory) return Error(ENOTDIR, "vfs.name");
+  place.path = InodeTable::path_of(*parent);
+  if (!place.path.empty()) place.path += '/';
+  place.path += place.name;
+  if (place.path.size() > kPathBytesMax) return Error(ENAMETOOLONG, "vfs.name");
+  return place;
+}
+
+// The caller's user and group; a directory with the set-group-ID bit gives its own group.
+std::optional<Owner> FileSystem::owner_of_new(fuse::NodeId parent_id, const fuse::Header& caller) {
+  if (options_.uid || options_.gid) return {};
+  Owner owner{.uid = caller.uid, .gid = caller.gid};
+  sync::MutexLock lock(table_.mutex);
+  const Node* parent = table_.find(parent_id);
+  if (parent != nullptr && (parent->attributes.permissions & S_ISGID) != 0) {
+    owner.gid = parent->attributes.gid;
+  }
+  return owner;
+}
+
+Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info) {
+  if (!info_is_allowed(place.path, info)) return Error(EIO, "vfs.make");
+  fuse::Entry entry;
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* parent = table_.find(place.parent);
+    if (parent != nullptr && parent->directory && InodeTable::is_current(*parent)) {
+      Node& node = table_.adopt(*parent, place.name, std::move(info), clock_.now(), graveyard);
+      node.seldom_part().changed_in = table_.serial();
+      table_.names_changed(*parent, graveyard);
+      entry = entry_of(node);
+      table_.sweep(kUnreferencedNodesMax, graveyard);
+    }
+  }
+  bury(std::move(graveyard));
+  if (entry.node.value == 0) return Error(ESTALE, "vfs.make");
+  return entry;
+}
+
+void FileSystem::take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what) {
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node == nullptr) return;
+    const bool sane = witnessed.info && InodeTable::same_file(*node, *witnessed.info);
+    if (sane) {
+      table_.take_own(*node, std::move(*witnessed.info), what, clock_.now(), graveyard);
+    } else {
+      table_.take_unknown(*node, what, graveyard);
+    }
+  }
+  bury(std::move(graveyard));
+  if (witnessed.foreign) forget_pages(id);
+}
+
+void FileSystem::forget_pages(fuse::NodeId id) {
+  if (notifier_ == nullptr || notifier_->inval_inode(id, {0, 0})) return;
+  telemetry::log_warn("vfs", "the kernel could not be told that a file was changed elsewhere");
+}
+
+void FileSystem::remove_hidden(std::string path) {
+  on_worker([this, path = std::move(path)] {
+    const Result<void> removed = writer_->remove(path, RemoveKind::kFile, deadline());
+    if (removed.ok() || removed.is_error(ENOENT)) return;
+    telemetry::log_warn("vfs", "{} stays at the origin: {}", path, removed.error().message());
+  });
+}
+
+void FileSystem::tell_moved(const std::vector<InodeTable::Moved>& moved) {
+  for (const InodeTable::Moved& one : moved) one.live->moved(one.path);
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,205 @@
+// InodeTable, what this mount itself changes: attributes in place, names that come, go and move.
+
+#include <algorithm>
+#include <utility>
+
+#include "base/assert.h"
+#include "vfs/inode_table.h"
+
+namespace netfs::vfs {
+
+// What was ready to be read is of a version that is no more.
+void InodeTable::detach_file(Node& node, Graveyard& graveyard) {
+  if (!node.open) return;
+  if (node.open->stream) graveyard.streams.push_back(std::move(node.open->stream));
+  if (!node.open->file) return;
+  leave_idle(node);
+  graveyard.superseded.push_back(std::move(node.open->file));
+  node.open->file = nullptr;
+}
+
+void InodeTable::take_own(Node& node, NodeInfo info, Changed what, MonoTime now,
+                          Graveyard& graveyard) {
+  node.seldom_part().changed_in = serial();
+  if (what == Changed::kBytes || !(node.validator == info.validator)) detach_file(node, graveyard);
+  const uint32_t links = node.attributes.link_count;
+  take_update(node, std::move(info), now);
+  // One that has no name here has one less than where it is hidden.
+  if (node.hidden) node.attributes.link_count = links;
+}
+
+void InodeTable::take_unknown(Node& node, Changed what, Graveyard& graveyard) {
+  node.seldom_part().changed_in = serial();
+  node.doubted = true;
+  if (what == Changed::kBytes) detach_file(node, graveyard);
+}
+
+void InodeTable::names_changed(Node& directory, Graveyard& graveyard) {
+  directory.seldom_part().changed_in = serial();
+  directory.doubted = true;
+  if (directory.directory && directory.directory->listing) {
+    graveyard.listings.push_back(std::move(directory.directory->listing));
+    directory.directory->listing = nullptr;
+  }
+}
+
+void InodeTable::add_name(Node& node, Node& directory, std::string_view name, MonoTime now,
+                          Graveyard& graveyard) {
+  NETFS_ASSERT(directory.directory);
+  NETFS_ASSERT(node.alias_of() == nullptr);
+  if (Node* before = entry(directory, name)) unlist(*before, graveyard);
+  forget_absent(*directory.directory, name);
+  node.seldom_part().aliases.push_back(std::make_unique<Node>());
+  Node& alias = *node.seldom_part().aliases.back();
+  alias.seldom_part().alias_of = &node;
+  alias.index = node.index;
+  alias.parent = &directory;
+  alias.name = name;
+  alias.validated_at = now;
+  alias.listed = true;
+  directory.directory->children.insert(&alias);
+  ++directory.children;
+}
+
+void InodeTable::unlist_alias(Node& alias, Graveyard& graveyard) {
+  Node* directory = alias.parent;
+  Node& node = *alias.alias_of();
+  directory->directory->children.erase(&alias);
+  std::erase_if(node.seldom_part().aliases, [&](const auto& one) { return one.get() == &alias; });
+  --directory->children;
+  free_if_unused(directory, graveyard);
+}
+
+// The name that the node itself stands under goes: it takes the place of one of its aliases.
+void InodeTable::promote_alias(Node& node, Graveyard& graveyard) {
+  const std::unique_ptr<Node> alias = std::move(node.seldom_part().aliases.back());
+  node.seldom_part().aliases.pop_back();
+  Node* before = node.parent;
+  before->directory->children.erase(&node);
+  alias->parent->directory->children.erase(alias.get());
+  node.parent = alias->parent;
+  node.name = alias->name;
+  node.seen_in = alias->seen_in;
+  node.parent->directory->children.insert(&node);
+  // The new parent counted the alias and counts the node now.
+  --before->children;
+  free_if_unused(before, graveyard);
+}
+
+void InodeTable::remove_name(Node& directory, std::string_view name, MonoTime now,
+                             Graveyard& graveyard) {
+  if (Node* node = child(directory, name)) {
+    node->seldom_part().changed_in = serial();
+    if (node->attributes.link_count > 0) --node->attributes.link_count;
+  }
+  set_absent(directory, name, now, graveyard);
+  names_changed(directory, graveyard);
+}
+
+void InodeTable::hide(Node& node, std::string hidden_name) {
+  NETFS_ASSERT(node.listed);
+  NETFS_ASSERT(!node.has_aliases());
+  node.parent->directory->children.erase(&node);
+  node.listed = false;
+  node.name = std::move(hidden_name);
+  node.hidden = true;
+  node.seldom_part().changed_in = serial();
+  if (node.attributes.link_count > 0) --node.attributes.link_count;
+  keep_number(node);
+}
+
+void InodeTable::show_again(Node& node, std::string name) {
+  NETFS_ASSERT(node.hidden);
+  node.name = std::move(name);
+  node.hidden = false;
+  node.listed = true;
+  node.parent->directory->children.insert(&node);
+  node.seldom_part().changed_in = serial();
+  ++node.attributes.link_count;
+}
+
+// A file keeps its number as long as it is known, and nobody else gets it.
+void InodeTable::keep_number(Node& node) {
+  if (!node.identity.empty() || node.number_moved) return;
+  node.number_moved = true;
+  moved_numbers_.insert(records_[node.index].ino);
+}
+
+// Takes what stands somewhere to another place, which is free.
+void InodeTable::put(Node& moved, Node& directory, std::string_view name, Graveyard& graveyard) {
+  Node* before = moved.parent;
+  before->directory->children.erase(&moved);
+  moved.parent = &directory;
+  moved.name = name;
+  forget_absent(*directory.directory, name);
+  directory.directory->children.insert(&moved);
+  ++directory.children;
+  --before->children;
+  free_if_unused(before, graveyard);
+}
+
+// Files beneath open their handles by path: they get ready anew, and those being written are told.
+void InodeTable::collect_moved(Node& moved, std::vector<Moved>& all, Graveyard& graveyard) {
+  std::vector<Node*> todo{&moved};
+  while (!todo.empty()) {
+    Node* next = todo.back();
+    todo.pop_back();
+    if (next->directory) {
+      todo.insert(todo.end(), next->directory->children.begin(), next->directory->children.end());
+    }
+    Node& node = next->alias_of() != nullptr ? *next->alias_of() : *next;
+    node.seldom_part().changed_in = serial();
+    keep_number(node);
+    detach_file(node, graveyard);
+    if (node.is_live()) all.push_back({node.open->live, path_of(node)});
+  }
+}
+
+std::vector<InodeTable::Moved> InodeTable::rename(Node& from, std::string_view name, Node& to,
+                                                  std::string_view new_name, MonoTime now,
+                                                  Graveyard& graveyard) {
+  std::vector<Moved> moved;
+  if (Node* target = child(to, new_name)) {
+    target->seldom_part().changed_in = serial();
+    if (target->attributes.link_count > 0) --target->attributes.link_count;
+  }
+  if (Node* target = entry(to, new_name)) unlist(*target, graveyard);
+  forget_absent(*to.directory, new_name);
+  if (Node* source = entry(from, name)) {
+    put(*source, to, new_name, graveyard);
+    source->validated_at = now;
+    collect_moved(*source, moved, graveyard);
+  }
+  // Not taken for absent: two names of one file both stay.
+  names_changed(from, graveyard);
+  names_changed(to, graveyard);
+  return moved;
+}
+
+std::vector<InodeTable::Moved> InodeTable::exchange(Node& from, std::string_view name, Node& to,
+                                                    std::string_view new_name,
+                                                    Graveyard& graveyard) {
+  std::vector<Moved> moved;
+  Node* a = entry(from, name);
+  Node* b = entry(to, new_name);
+  // What is not known is looked up when somebody asks for it.
+  if (a == nullptr && b != nullptr) unlist(*b, graveyard);
+  if (b == nullptr && a != nullptr) unlist(*a, graveyard);
+  if (a != nullptr && b != nullptr) {
+    Node* a_parent = a->parent;
+    Node* b_parent = b->parent;
+    a_parent->directory->children.erase(a);
+    b_parent->directory->children.erase(b);
+    std::swap(a->name, b->name);
+    std::swap(a->parent, b->parent);
+    a->parent->directory->children.insert(a);
+    b->parent->directory->children.insert(b);
+    collect_moved(*a, moved, graveyard);
+    collect_moved(*b, moved, graveyard);
+  }
+  names_changed(from, graveyard);
+  names_changed(to, graveyard);
+  return moved;
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,125 @@
+// OPEN for writing, or with O_TRUNC.  It always asks the origin, which is the one to say whether
+// this may be written, and which version it is.
+
+#include <cerrno>
+#include <fcntl.h>
+#include <utility>
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+void FileSystem::open_for_writing(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  counters_.opens.add();
+  const auto& wanted = std::get<fuse::OpenRequest>(request.body);
+  const bool strips = wanted.kill_suidgid;
+  change_on_worker(std::move(reply), [this, id = request.header.node, flags = wanted.flags, strips](
+                                         Pending& pending, Deadline until) {
+    if (strips && (flags & O_TRUNC) != 0) {
+      if (const std::optional<uint32_t> permissions = stripped_permissions(id)) {
+        const Result<Witnessed> set = set_now(id, {.permissions = permissions}, until);
+        if (!set.ok()) return pending.error(set.code());
+      }
+    }
+    const Result<fuse::Opened> opened = open_for_writing_now(id, flags, until);
+    if (!opened.ok()) return pending.error(opened.code());
+    pending.answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
+  });
+}
+
+// The node's file as it is open for writing; opened at the origin if it is not.
+Result<Ref<WritableFile>> FileSystem::live_file(fuse::NodeId id, Deadline until) {
+  std::string path;
+  Ref<File> before;
+  Validator known;
+  Place place;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node == nullptr) return Error(ESTALE, "vfs.open");
+    if (node->attributes.type != FileType::kRegular) {
+      const bool directory = node->attributes.type == FileType::kDirectory;
+      return Error(directory ? EISDIR : EINVAL, "vfs.open");
+    }
+    if (node->is_live() && node->open->writers > 0) return node->open->live;
+    if (!InodeTable::is_current(*node) && !node->hidden) return Error(ESTALE, "vfs.open");
+    path = InodeTable::path_of(*node);
+    known = node->validator;
+    if (node->open) before = node->open->file;
+    place = {.parent = table_.id(*node->parent), .name = node->name, .path = path};
+  }
+  Result<TreeWriter::Opened> opened = writer_->open(path, std::move(before), until);
+  note_outcome(opened.code());
+  if (opened.is_error(ENOENT)) {
+    Graveyard graveyard;
+    {
+      sync::MutexLock lock(table_.mutex);
+      Node* parent = table_.find(place.parent);
+      if (parent != nullptr && InodeTable::is_current(*parent)) {
+        table_.set_absent(*parent, place.name, clock_.now(), graveyard);
+      }
+    }
+    bury(std::move(graveyard));
+    return Error(ESTALE, "vfs.open");
+  }
+  if (!opened.ok()) return std::move(opened).error();
+  if (opened.value().info.validator == known) return std::move(opened).value().file;
+  // The origin has another version: a stale handle makes the kernel look the name up again.
+  Graveyard graveyard;
+  bool same_node = false;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* parent = table_.find(place.parent);
+    if (parent != nullptr && InodeTable::is_current(*parent)) {
+      Node& node = table_.adopt(*parent, place.name, opened.value().info, clock_.now(), graveyard);
+      same_node = table_.id(node) == id;
+    }
+  }
+  bury(std::move(graveyard));
+  if (!same_node) return Error(ESTALE, "vfs.open");
+  return std::move(opened).value().file;
+}
+
+Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> live,
+                                             uint32_t flags) {
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+  fuse::Opened opened;
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node == nullptr) return Error(ESTALE, "vfs.open");
+    opened.handle = table_.open_handle(*node, OpenMode::kDaemon, graveyard);
+    // The same nodeid is the same version, so its pages are good, if versions can be told apart.
+    opened.keep_cache = node->validator.strength != ValidatorStrength::kNone;
+    opened.no_flush = !writes;
+    if (writes) {
+      OpenState& state = node->open_state();
+      // Another open may have come first.  What is held without a name is not open for writing.
+      if (state.live && state.writers > 0) {
+        graveyard.files.emplace_back(std::move(live));
+      } else {
+        if (state.live) graveyard.files.emplace_back(std::move(state.live));
+        state.live = std::move(live);
+      }
+      ++state.writers;
+      table_.handle(opened.handle)->writable = true;
+    }
+  }
+  bury(std::move(graveyard));
+  return opened;
+}
+
+Result<fuse::Opened> FileSystem::open_for_writing_now(fuse::NodeId id, uint32_t flags,
+                                                      Deadline until) {
+  Ref<WritableFile> live = TRY(live_file(id, until));
+  if ((flags & O_TRUNC) != 0) {
+    Result<Witnessed> cut = live->set_attributes({.size_bytes = 0}, until);
+    if (!cut.ok()) return std::move(cut).error();
+    take_change(id, std::move(cut).value(), InodeTable::Changed::kBytes);
+  }
+  return open_handle(id, std::move(live), flags);
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,83 @@
+// RENAME and RENAME2.  A node keeps its number under its new name; what had that name goes, or
+// lives on while it is open (remove.cc).
+
+#include <cerrno>
+#include <linux/fs.h>
+#include <utility>
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
+                                    Deadline until) {
+  fuse::NodeId kept;
+  std::string hidden;
+  if (how == RenameHow::kReplace) hidden = TRY(keep_open_file(to, kept, until));
+  Result<void> renamed = writer_->rename(from.path, to.path, how, until);
+  note_outcome(renamed.code());
+  // The kernel asks again what a worker before this one may have done.
+  const bool done_before = resent && renamed.is_error(ENOENT) && origin_.stat(to.path, until).ok();
+  if (!renamed.ok() && !done_before) {
+    if (!hidden.empty()) show_again(to, kept, hidden, until);
+    return renamed;
+  }
+  // Where change times count the file is another version by its new name.
+  Result<NodeInfo> info = Error(ENOENT, "vfs.rename");
+  if (origin_.capabilities().identity) info = origin_.stat(to.path, until);
+  std::vector<InodeTable::Moved> moved;
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* source = table_.find(from.parent);
+    Node* target = table_.find(to.parent);
+    const bool known = source != nullptr && target != nullptr && source->directory &&
+                       target->directory && InodeTable::is_current(*source) &&
+                       InodeTable::is_current(*target);
+    if (known) {
+      moved = how == RenameHow::kExchange
+                  ? table_.exchange(*source, from.name, *target, to.name, graveyard)
+                  : table_.rename(*source, from.name, *target, to.name, clock_.now(), graveyard);
+      Node* node = table_.child(*target, to.name);
+      if (node != nullptr && info.ok() && InodeTable::same_file(*node, info.value())) {
+        table_.take_own(*node, std::move(info).value(), InodeTable::Changed::kAttributes,
+                        clock_.now(), graveyard);
+      } else if (node != nullptr && origin_.capabilities().identity) {
+        table_.take_unknown(*node, InodeTable::Changed::kAttributes, graveyard);
+      }
+      Node* other = how == RenameHow::kExchange ? table_.child(*source, from.name) : nullptr;
+      if (other != nullptr) {
+        table_.take_unknown(*other, InodeTable::Changed::kAttributes, graveyard);
+      }
+    }
+  }
+  bury(std::move(graveyard));
+  tell_moved(moved);
+  return {};
+}
+
+void FileSystem::rename(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  const auto& wanted = std::get<fuse::RenameRequest>(request.body);
+  RenameHow how = RenameHow::kReplace;
+  if (wanted.flags == RENAME_NOREPLACE) {
+    how = RenameHow::kNoReplace;
+  } else if (wanted.flags == RENAME_EXCHANGE) {
+    how = RenameHow::kExchange;
+  } else if (wanted.flags != 0) {
+    return reply.error(EINVAL);
+  }
+  Result<Place> from = place_of(request.header.node, wanted.name);
+  if (!from.ok()) return reply.error(from.code());
+  Result<Place> to = place_of(wanted.new_parent, wanted.new_name);
+  if (!to.ok()) return reply.error(to.code());
+  change_on_worker(std::move(reply),
+                   [this, how, source = std::move(from).value(), target = std::move(to).value(),
+                    resent = request.header.resent()](Pending& pending, Deadline until) {
+                     const Result<void> renamed = rename_now(source, target, how, resent, until);
+                     if (!renamed.ok()) return pending.error(renamed.code());
+                     pending.answer([](fuse::Reply& reply_to) { reply_to.ok(); });
+                   });
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,70 @@
+// WRITE: bytes that are at the origin when this is answered.  Each comes from a program's write(),
+// or from the kernel's own pages: a shared mapping that is written back.
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <utility>
+
+#include "vfs/file_system.h"
+#include "vfs/limits.h"
+
+namespace netfs::vfs {
+
+void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  const auto& wanted = std::get<fuse::WriteRequest>(request.body);
+  if (wanted.data.size() > kWriteBytesMax) return reply.error(EINVAL);
+  fuse::NodeId id;
+  Ref<WritableFile> live;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Handle* handle = table_.handle(wanted.handle);
+    if (handle != nullptr) {
+      id = table_.id(*handle->node);
+      if (handle->writable && handle->node->is_live()) live = handle->node->open->live;
+    }
+  }
+  if (id.value == 0) return reply.error(ESTALE);  // of a process before this one
+  if (!live) return reply.error(EBADF);
+  if (wanted.data.empty()) return reply.value(fuse::write_out(0));
+  // The request's bytes are the channel's again when this returns.
+  Ref<Buffer> buffer = writer_->buffer(wanted.data.size());
+  std::memcpy(buffer->writable().data(), wanted.data.data(), wanted.data.size());
+  BufferSlice data{std::move(buffer), 0, wanted.data.size()};
+  const std::optional<uint32_t> strip =
+      wanted.kill_suidgid ? stripped_permissions(id) : std::nullopt;
+  const ByteRange range{wanted.offset, wanted.data.size()};
+  const WritePieces pieces = (wanted.flags & O_DIRECT) != 0 && !wanted.from_cache
+                                 ? WritePieces::kOneByOne
+                                 : WritePieces::kTogether;
+  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
+  if (!strip) return write_now(id, live, range, pieces, std::move(data), std::move(pending));
+  on_worker([this, id, live, range, pieces, strip, until = deadline(), data = std::move(data),
+             pending]() mutable {
+    sync::ContextScope scope(pending->context());
+    Result<Witnessed> set = set_now(id, {.permissions = strip}, until);
+    if (!set.ok()) return pending->error(set.code());
+    take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
+    write_now(id, live, range, pieces, std::move(data), std::move(pending));
+  });
+}
+
+void FileSystem::write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
+                           WritePieces pieces, BufferSlice data, Ref<Pending> pending) {
+  const sync::Context& context = pending->context();
+  live->write(range, std::move(data), pieces, context,
+              [this, id, range, pending = std::move(pending)](Result<Written> written) {
+                note_outcome(written.code());
+                if (!written.ok()) {
+                  // Some of it may be there all the same.
+                  take_change(id, {}, InodeTable::Changed::kBytes);
+                  return pending->error(written.code());
+                }
+                const auto bytes = static_cast<uint32_t>(written.value().bytes);
+                take_change(id, std::move(written.value().witnessed), InodeTable::Changed::kBytes);
+                pending->answer([&](fuse::Reply& to) { to.value(fuse::write_out(bytes)); });
+              });
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,111 @@
+// Extended attributes, of origins that have them, on writable mounts.  POSIX ACLs are refused: kept
+// but not obeyed they would promise what is not so.
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "vfs/file_system.h"
+#include "vfs/limits.h"
+
+namespace netfs::vfs {
+
+namespace {
+
+bool is_acl(std::string_view name) {
+  return name.starts_with("system.posix_acl_");
+}
+
+void send_text(fuse::Reply& reply, const std::string& text, uint32_t room) {
+  if (room == 0) return reply.value(fuse::xattr_size_out(static_cast<uint32_t>(text.size())));
+  if (text.size() > room) return reply.error(ERANGE);
+  reply.data(std::as_bytes(std::span(text.data(), text.size())));
+}
+
+}  // namespace
+
+// Where a node is now; ESTALE when it has no name any more.
+Result<FileSystem::Place> FileSystem::place_of_node(fuse::NodeId id) {
+  sync::MutexLock lock(table_.mutex);
+  const Node* node = table_.find(id);
+  if (node == nullptr) return Error(ESTALE, "vfs.node");
+  if (!InodeTable::is_current(*node) && !node->hidden) return Error(ESTALE, "vfs.node");
+  const fuse::NodeId parent = node->parent == nullptr ? fuse::NodeId() : table_.id(*node->parent);
+  return Place{.parent = parent, .name = node->name, .path = InodeTable::path_of(*node)};
+}
+
+void FileSystem::get_xattr(const fuse::Request& request, fuse::Reply reply) {
+  // The kernel remembers ENOSYS and asks no more.
+  if (writer_ == nullptr || !writer_->capabilities().extended_attributes) {
+    return refuse_unsupported(request, std::move(reply));
+  }
+  const auto& wanted = std::get<fuse::GetxattrRequest>(request.body);
+  if (is_acl(wanted.name)) return reply.error(EOPNOTSUPP);
+  Result<Place> place = place_of_node(request.header.node);
+  if (!place.ok()) return reply.error(place.code());
+  change_on_worker(std::move(reply),
+                   [this, at = std::move(place).value(), name = std::string(wanted.name),
+                    room = wanted.size_bytes](Pending& pending, Deadline until) {
+                     const Result<std::string> value = writer_->get_xattr(at.path, name, until);
+                     if (!value.ok()) return pending.error(value.code());
+                     pending.answer([&](fuse::Reply& to) { send_text(to, value.value(), room); });
+                   });
+}
+
+void FileSystem::list_xattrs(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr || !writer_->capabilities().extended_attributes) {
+    return refuse_unsupported(request, std::move(reply));
+  }
+  const uint32_t room = std::get<fuse::ListxattrRequest>(request.body).size_bytes;
+  Result<Place> place = place_of_node(request.header.node);
+  if (!place.ok()) return reply.error(place.code());
+  change_on_worker(std::move(reply), [this, room, at = std::move(place).value()](Pending& pending,
+                                                                                 Deadline until) {
+    const Result<std::vector<std::string>> names = writer_->list_xattrs(at.path, until);
+    if (!names.ok()) return pending.error(names.code());
+    std::string text;
+    for (const std::string& name : names.value()) {
+      if (is_acl(name)) continue;
+      text += name;
+      text += '\0';
+    }
+    pending.answer([&](fuse::Reply& to) { send_text(to, text, room); });
+  });
+}
+
+void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  if (!writer_->capabilities().extended_attributes) {
+    return refuse_unsupported(request, std::move(reply));
+  }
+  const auto* set = std::get_if<fuse::SetxattrRequest>(&request.body);
+  const std::string name(set != nullptr ? set->name
+                                        : std::get<fuse::RemovexattrRequest>(request.body).name);
+  if (is_acl(name)) return reply.error(EOPNOTSUPP);
+  if (set != nullptr && set->value.size() > kXattrBytesMax) return reply.error(E2BIG);
+  std::optional<std::string> value;
+  if (set != nullptr) {
+    value.emplace(reinterpret_cast<const char*>(set->value.data()), set->value.size());
+  }
+  const uint32_t flags = set != nullptr ? set->flags : 0;
+  const fuse::NodeId id = request.header.node;
+  Result<Place> place = place_of_node(id);
+  if (!place.ok()) return reply.error(place.code());
+  Validator known;
+  {
+    sync::MutexLock lock(table_.mutex);
+    if (const Node* node = table_.find(id)) known = node->validator;
+  }
+  change_on_worker(std::move(reply),
+                   [this, id, name, flags, value = std::move(value), known = std::move(known),
+                    at = std::move(place).value()](Pending& pending, Deadline until) {
+                     Result<Witnessed> changed =
+                         value ? writer_->set_xattr(at.path, name, *value, flags, known, until)
+                               : writer_->remove_xattr(at.path, name, known, until);
+                     if (!changed.ok()) return pending.error(changed.code());
+                     take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
+                     pending.answer([](fuse::Reply& to) { to.ok(); });
+                   });
+}
+
+}  // namespace netfs::vfs

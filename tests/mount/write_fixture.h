@@ -1,0 +1,130 @@
+#pragma once
+// What the tests of a writable mount share: a mount with --write=through of a folder or of a real
+// sshd, and calls in short.
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <memory>
+#include <string>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "tests/support/needs.h"
+#include "tests/support/netfs_mount.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_sshd.h"
+#include "tests/support/tree.h"
+#include "tests/support/watchdog.h"
+
+namespace netfs::test {
+
+inline constexpr std::chrono::seconds kBound{150};
+inline constexpr unsigned kNobody = 65534;
+
+// The errno of a call that answers -1, else 0.
+inline int code(int64_t result) {
+  return result < 0 ? errno : 0;
+}
+
+inline UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0644) {
+  return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC, mode));
+}
+
+inline int put(const std::string& path, const std::string& bytes, int flags = O_CREAT | O_TRUNC) {
+  const UniqueFd fd = open_file(path, O_WRONLY | flags);
+  if (!fd) return errno;
+  const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
+  if (n < 0) return errno;
+  return n == static_cast<ssize_t>(bytes.size()) ? 0 : EIO;
+}
+
+inline std::string whole(const std::string& path) {
+  const Result<std::string> bytes = read_whole(path);
+  return bytes.ok() ? bytes.value() : "error " + std::to_string(bytes.code());
+}
+
+inline std::string bytes_at(int fd, off_t offset, size_t length) {
+  std::string bytes(length, '\0');
+  const ssize_t n = ::pread(fd, bytes.data(), length, offset);
+  return n < 0 ? "error " + std::to_string(errno) : bytes.substr(0, static_cast<size_t>(n));
+}
+
+inline struct stat stat_of(const std::string& path) {
+  struct stat st {};
+  EXPECT_EQ(::lstat(path.c_str(), &st), 0) << path << ": " << strerror(errno);
+  return st;
+}
+
+// Runs `work` as an ordinary user in a process of its own; its exit code.
+template <class Work>
+int as_nobody(Work work) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::setresgid(kNobody, kNobody, kNobody) != 0) ::_exit(100);
+    if (::setresuid(kNobody, kNobody, kNobody) != 0) ::_exit(101);
+    ::_exit(work());
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+// The parameter is the origin's protocol.
+class Write : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    NETFS_TEST_NEEDS(root());
+    NETFS_TEST_NEEDS(fuse());
+    source_ = temp_.make_dir("source");
+    ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
+    ASSERT_EQ(::chmod(source_.c_str(), 0755), 0);
+    if (is_sftp()) {
+      NETFS_TEST_NEEDS(program("sshd"));
+      sshd_ = std::make_unique<TestSshd>(temp_);
+      ASSERT_TRUE(sshd_->ready()) << sshd_->log();
+    }
+  }
+
+  static bool is_sftp() { return GetParam() == std::string("sftp"); }
+
+  std::unique_ptr<NetfsMount> mount_of(const std::string& source, std::vector<std::string> more,
+                                       const std::string& name = "mnt") {
+    NetfsMount::Options options{.url = sshd_ ? sshd_->url(source) : "file://" + source,
+                                .cache_dir = temp_ / ("cache-" + name),
+                                .more = std::move(more),
+                                .name = name};
+    if (sshd_) {
+      for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
+    }
+    auto made = std::make_unique<NetfsMount>(options, temp_);
+    EXPECT_TRUE(made->ready()) << made->log();
+    return made;
+  }
+  void mount_it(std::vector<std::string> more = {}) {
+    more.emplace_back("--write=through");
+    mount_ = mount_of(source_, std::move(more));
+    ASSERT_TRUE(mount_->ready());
+  }
+  [[nodiscard]] std::string here(const std::string& name) const {
+    return mount_->path() + "/" + name;
+  }
+  [[nodiscard]] std::string there(const std::string& name) const { return source_ + "/" + name; }
+
+  TempDir temp_;
+  std::string source_;
+  std::unique_ptr<TestSshd> sshd_;
+  std::unique_ptr<NetfsMount> mount_;
+  const Watchdog watchdog_{kBound, [this] {
+                             abort_mount(temp_ / "mnt");
+                             abort_mount(temp_ / "other");
+                           }};
+};
+
+class WriteRemote : public Write {};
+
+}  // namespace netfs::test

@@ -1,0 +1,221 @@
+// Goal: names, attributes and files without a name, through a writable mount, are those of a local
+// file system, as far as the origin can.
+
+#include <linux/fs.h>
+#include <sys/xattr.h>
+
+#include "tests/mount/write_fixture.h"
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+TEST_P(Write, NamesComeGoAndMoveAsOnALocalFileSystem) {
+  mount_it();
+  EXPECT_EQ(code(::mkdir(here("d").c_str(), 0750)), 0);
+  EXPECT_EQ(code(::mkdir(here("d").c_str(), 0750)), EEXIST);
+  EXPECT_EQ(stat_of(there("d")).st_mode, mode_t{S_IFDIR | 0750});
+  EXPECT_EQ(put(here("d/a"), "one"), 0);
+  EXPECT_EQ(code(::open(here("d/a").c_str(), O_CREAT | O_EXCL | O_WRONLY, 0644)), EEXIST);
+  EXPECT_EQ(code(::rmdir(here("d").c_str())), ENOTEMPTY);
+  EXPECT_EQ(code(::unlink(here("d").c_str())), EISDIR);
+  EXPECT_EQ(code(::rmdir(here("d/a").c_str())), ENOTDIR);
+  EXPECT_EQ(code(::symlink("a", here("d/link").c_str())), 0);
+  EXPECT_EQ(whole(here("d/link")), "one");
+  EXPECT_EQ(code(::link(here("d/a").c_str(), here("d/b").c_str())), 0);
+  EXPECT_EQ(code(::link(here("d/a").c_str(), here("d/b").c_str())), EEXIST);
+  EXPECT_EQ(put(here("d/b"), "two", O_TRUNC), 0);
+  EXPECT_EQ(whole(there("d/a")), "two");
+  if (!is_sftp()) {
+    EXPECT_EQ(whole(here("d/a")), "two") << "one file by both names";
+    EXPECT_EQ(stat_of(here("d/a")).st_nlink, 2U);
+    EXPECT_EQ(stat_of(here("d/a")).st_ino, stat_of(here("d/b")).st_ino);
+  }
+  EXPECT_EQ(code(::unlink(here("d/a").c_str())), 0);
+  EXPECT_EQ(whole(here("d/b")), "two");
+  if (!is_sftp()) {
+    EXPECT_EQ(stat_of(here("d/b")).st_nlink, 1U);
+  }
+  EXPECT_EQ(code(::rename(here("d/b").c_str(), here("c").c_str())), 0);
+  EXPECT_EQ(code(::access(here("d/b").c_str(), F_OK)), ENOENT);
+  EXPECT_EQ(whole(there("c")), "two");
+  EXPECT_EQ(put(here("e"), "over"), 0);
+  EXPECT_EQ(code(::rename(here("e").c_str(), here("c").c_str())), 0);
+  EXPECT_EQ(whole(here("c")), "over");
+  EXPECT_EQ(code(::rename(here("d").c_str(), here("moved").c_str())), 0);
+  EXPECT_EQ(list_names(here("moved")).value(), std::vector<std::string>{"link"});
+  EXPECT_EQ(code(::unlink(here("moved/link").c_str())), 0);
+  EXPECT_EQ(code(::rmdir(here("moved").c_str())), 0);
+  EXPECT_EQ(list_names(here("")).value(), list_names(source_).value());
+  EXPECT_EQ(code(::mkdir(here(std::string(256, 'n')).c_str(), 0755)), ENAMETOOLONG);
+}
+
+TEST_P(Write, RenameKnowsTheFlagsThatTheOriginKnows) {
+  mount_it();
+  ASSERT_EQ(put(here("a"), "a"), 0);
+  ASSERT_EQ(put(here("b"), "bb"), 0);
+  const auto rename2 = [&](const char* from, const char* to, unsigned flags) {
+    return code(::renameat2(AT_FDCWD, here(from).c_str(), AT_FDCWD, here(to).c_str(), flags));
+  };
+  EXPECT_EQ(rename2("a", "b", RENAME_NOREPLACE), EEXIST);
+  EXPECT_EQ(rename2("a", "c", RENAME_NOREPLACE), 0);
+  EXPECT_EQ(whole(here("c")), "a");
+  EXPECT_EQ(rename2("b", "c", RENAME_EXCHANGE), is_sftp() ? EINVAL : 0);
+  EXPECT_EQ(whole(here("c")), is_sftp() ? "a" : "bb");
+  EXPECT_EQ(whole(there("c")), is_sftp() ? "a" : "bb");
+  EXPECT_EQ(rename2("b", "c", RENAME_WHITEOUT), EINVAL);
+}
+
+TEST_P(Write, AttributesAreSetAtTheOrigin) {
+  mount_it();
+  ASSERT_EQ(put(here("a"), "0123456789"), 0);
+  EXPECT_EQ(code(::chmod(here("a").c_str(), 0604)), 0);
+  EXPECT_EQ(code(::chown(here("a").c_str(), 12, 34)), 0);
+  const timespec times[2] = {{1'500'000'000, 123'456'789}, {1'400'000'000, 987'654'321}};
+  EXPECT_EQ(code(::utimensat(AT_FDCWD, here("a").c_str(), times, 0)), 0);
+  EXPECT_EQ(code(::truncate(here("a").c_str(), 4)), 0);
+  EXPECT_EQ(code(::utimensat(AT_FDCWD, here("a").c_str(), times, 0)), 0);
+  for (const std::string& path : {here("a"), there("a")}) {
+    const struct stat st = stat_of(path);
+    EXPECT_EQ(st.st_mode, mode_t{S_IFREG | 0604}) << path;
+    EXPECT_EQ(st.st_uid, 12U) << path;
+    EXPECT_EQ(st.st_gid, 34U) << path;
+    EXPECT_EQ(st.st_size, 4) << path;
+    EXPECT_EQ(st.st_mtim.tv_sec, 1'400'000'000) << path;
+    EXPECT_EQ(st.st_atim.tv_sec, 1'500'000'000) << path;
+    // Version 3 of SFTP knows seconds.
+    EXPECT_EQ(st.st_mtim.tv_nsec, is_sftp() ? 0 : 987'654'321) << path;
+  }
+}
+
+TEST_P(Write, AnOpenFileIsReadAndWrittenOnWhenItsNameIsGone) {
+  write_file(there("a"), pattern(9, 0, 100'000));
+  mount_it();
+  const UniqueFd reader = open_file(here("a"), O_RDONLY);
+  const UniqueFd writer = open_file(here("a"), O_RDWR);
+  ASSERT_TRUE(reader && writer);
+  ASSERT_EQ(::unlink(here("a").c_str()), 0) << strerror(errno);
+  EXPECT_EQ(code(::access(here("a").c_str(), F_OK)), ENOENT);
+  EXPECT_EQ(code(::access(there("a").c_str(), F_OK)), ENOENT);
+  ASSERT_EQ(::pwrite(writer.get(), "after", 5, 50'000), 5) << strerror(errno);
+  std::string want = pattern(9, 0, 100'000);
+  want.replace(50'000, 5, "after");
+  EXPECT_TRUE(bytes_at(reader.get(), 0, 200'000) == want);
+  struct stat st {};
+  ASSERT_EQ(::fstat(reader.get(), &st), 0);
+  EXPECT_EQ(st.st_size, 100'000);
+  if (!is_sftp()) {
+    EXPECT_EQ(st.st_nlink, 0U);
+  }
+  EXPECT_EQ(code(::fchmod(writer.get(), 0600)), 0);
+  EXPECT_EQ(code(::ftruncate(writer.get(), 10)), 0);
+  EXPECT_TRUE(bytes_at(reader.get(), 0, 100) == want.substr(0, 10));
+  // A new file takes the name, and the two have nothing to do with each other.
+  ASSERT_EQ(put(here("a"), "new"), 0);
+  EXPECT_TRUE(bytes_at(reader.get(), 0, 100) == want.substr(0, 10));
+  EXPECT_EQ(whole(here("a")), "new");
+}
+
+TEST_P(Write, WhatWasHiddenGoesWithItsLastClose) {
+  write_file(there("a"), pattern(10, 0, 100'000));
+  write_file(there("b"), "over");
+  mount_it();
+  UniqueFd fd = open_file(here("a"), O_RDONLY);
+  ASSERT_TRUE(fd);
+  EXPECT_EQ(bytes_at(fd.get(), 0, 10), pattern(10, 0, 10));
+  ASSERT_EQ(::rename(here("b").c_str(), here("a").c_str()), 0) << strerror(errno);
+  EXPECT_EQ(whole(here("a")), "over");
+  drop_pages(here("a"));
+  EXPECT_TRUE(bytes_at(fd.get(), 0, 200'000) == pattern(10, 0, 100'000));
+  fd = UniqueFd();
+  EXPECT_TRUE(
+      wait_until([&] { return list_names(source_).value().size() == 1; }, std::chrono::seconds(30)))
+      << testing::PrintToString(list_names(source_).value());
+}
+
+TEST_P(Write, NewFilesBelongToTheirCaller) {
+  ASSERT_EQ(::mkdir(there("open").c_str(), 0777), 0);
+  ASSERT_EQ(::chmod(there("open").c_str(), 0777), 0);
+  ASSERT_EQ(::mkdir(there("group").c_str(), 0777), 0);
+  ASSERT_EQ(::chown(there("group").c_str(), 0, 77), 0);
+  ASSERT_EQ(::chmod(there("group").c_str(), 02777), 0);
+  mount_it({"--allow-other"});
+  const std::string root = mount_->path();
+  EXPECT_EQ(as_nobody([&] {
+              if (put(root + "/open/a", "x") != 0) return 1;
+              if (::mkdir((root + "/open/d").c_str(), 0755) != 0) return 2;
+              if (::symlink("a", (root + "/open/l").c_str()) != 0) return 3;
+              if (put(root + "/group/a", "x") != 0) return 4;
+              return put(root + "/not-mine", "x") == EACCES ? 0 : 5;
+            }),
+            0);
+  for (const char* name : {"open/a", "open/d", "open/l"}) {
+    EXPECT_EQ(stat_of(there(name)).st_uid, kNobody) << name;
+    EXPECT_EQ(stat_of(there(name)).st_gid, kNobody) << name;
+    EXPECT_EQ(stat_of(here(name)).st_uid, kNobody) << name;
+  }
+  EXPECT_EQ(stat_of(there("group/a")).st_uid, kNobody);
+  EXPECT_EQ(stat_of(there("group/a")).st_gid, 77U);
+}
+
+TEST_P(Write, WritingByAnOrdinaryUserTakesSetIdBits) {
+  for (const char* name : {"written", "cut", "given"}) {
+    write_file(there(name), "0123456789");
+    ASSERT_EQ(::chown(there(name).c_str(), kNobody, kNobody), 0);
+    ASSERT_EQ(::chmod(there(name).c_str(), 06777), 0);
+  }
+  mount_it({"--allow-other", "--suid"});
+  const std::string root = mount_->path();
+  EXPECT_EQ(as_nobody([&] {
+              if (put(root + "/written", "x", 0) != 0) return 1;
+              return ::truncate((root + "/cut").c_str(), 3) == 0 ? 0 : 2;
+            }),
+            0);
+  ASSERT_EQ(::chown(here("given").c_str(), 1, 1), 0);
+  for (const char* name : {"written", "cut", "given"}) {
+    EXPECT_EQ(stat_of(there(name)).st_mode & 07777, 0777U) << name;
+    EXPECT_EQ(stat_of(here(name)).st_mode & 07777, 0777U) << name;
+  }
+}
+
+TEST_P(Write, ExtendedAttributesAndAllocationAreTheOrigins) {
+  mount_it();
+  ASSERT_EQ(put(here("a"), pattern(14, 0, 100'000)), 0);
+  const UniqueFd fd = open_file(here("a"), O_RDWR);
+  ASSERT_TRUE(fd);
+  const int set = code(::setxattr(here("a").c_str(), "user.netfs", "value", 5, 0));
+  const int punched =
+      code(::fallocate(fd.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10'000, 50'000));
+  const int grown = code(::fallocate(fd.get(), 0, 0, 150'000));
+  if (is_sftp()) {
+    EXPECT_EQ(set, EOPNOTSUPP);
+    EXPECT_EQ(punched, EOPNOTSUPP);
+    EXPECT_EQ(grown, EOPNOTSUPP);
+    EXPECT_EQ(code(::mkfifo(here("fifo").c_str(), 0600)), EPERM);
+    return;
+  }
+  EXPECT_EQ(set, 0);
+  char value[16];
+  EXPECT_EQ(::getxattr(there("a").c_str(), "user.netfs", value, sizeof value), 5);
+  EXPECT_EQ(::getxattr(here("a").c_str(), "user.netfs", value, sizeof value), 5);
+  EXPECT_EQ(std::string(value, 5), "value");
+  EXPECT_EQ(code(::setxattr(here("a").c_str(), "user.netfs", "x", 1, XATTR_CREATE)), EEXIST);
+  EXPECT_EQ(code(::removexattr(here("a").c_str(), "user.netfs")), 0);
+  EXPECT_EQ(code(::removexattr(here("a").c_str(), "user.netfs")), ENODATA);
+  // Version 2; owner, group and others, each with rw: the least that an ACL is.
+  const uint32_t acl[] = {2, 0x60001, UINT32_MAX, 0x60004, UINT32_MAX, 0x60020, UINT32_MAX};
+  EXPECT_EQ(code(::setxattr(here("a").c_str(), "system.posix_acl_access", acl, sizeof acl, 0)),
+            EOPNOTSUPP);
+  EXPECT_EQ(punched, 0);
+  EXPECT_EQ(grown, 0);
+  std::string want = pattern(14, 0, 100'000);
+  std::fill(want.begin() + 10'000, want.begin() + 60'000, '\0');
+  want.resize(150'000, '\0');
+  EXPECT_TRUE(whole(here("a")) == want);
+  EXPECT_TRUE(whole(there("a")) == want);
+  EXPECT_EQ(code(::mkfifo(here("fifo").c_str(), 0600)), 0);
+  EXPECT_TRUE(S_ISFIFO(stat_of(here("fifo")).st_mode));
+}
+
+}  // namespace
+}  // namespace netfs::test

@@ -1,0 +1,137 @@
+// Goal: others who change the origin, and an origin that will not or cannot be changed: the right
+// bytes, the right errno, in bounded time.
+
+#include <sys/mount.h>
+
+#include "tests/mount/write_fixture.h"
+#include "tests/support/loop_image.h"
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+TEST_P(Write, TwoMountsOfOneOriginSeeEachOtherCloseToOpen) {
+  mount_it({"--metadata-ttl", "0s"});
+  const auto other = mount_of(source_, {"--write=through", "--metadata-ttl", "0s"}, "other");
+  ASSERT_TRUE(other->ready());
+  for (int round = 0; round < 20; ++round) {
+    // Another size each time: an origin may know seconds only.
+    const std::string bytes = pattern(11, static_cast<uint64_t>(round), 10'000 + round * 7);
+    const std::string& writer = round % 2 == 0 ? mount_->path() : other->path();
+    const std::string& reader = round % 2 == 0 ? other->path() : mount_->path();
+    ASSERT_EQ(put(writer + "/shared", bytes), 0);
+    EXPECT_TRUE(whole(reader + "/shared") == bytes) << round;
+    EXPECT_TRUE(whole(writer + "/shared") == bytes) << round;
+  }
+  ASSERT_EQ(::rename(here("shared").c_str(), here("renamed").c_str()), 0);
+  EXPECT_EQ(code(::access((other->path() + "/shared").c_str(), F_OK)), ENOENT);
+  EXPECT_EQ(list_names(other->path()).value(), std::vector<std::string>{"renamed"});
+  ASSERT_EQ(::unlink((other->path() + "/renamed").c_str()), 0);
+  EXPECT_EQ(code(::open(here("renamed").c_str(), O_RDONLY)), ENOENT);
+}
+
+TEST_P(Write, AForeignChangeOfAFileOpenForWritingIsSeen) {
+  write_file(there("a"), "0123456789", std::chrono::hours(2));
+  mount_it({"--metadata-ttl", "0s"});
+  const UniqueFd fd = open_file(here("a"), O_RDWR);
+  ASSERT_TRUE(fd);
+  EXPECT_EQ(bytes_at(fd.get(), 0, 100), "0123456789");
+  {
+    const UniqueFd foreign = open_file(there("a"), O_WRONLY);
+    ASSERT_EQ(::pwrite(foreign.get(), "ABC", 3, 4), 3);
+  }
+  ASSERT_EQ(::pwrite(fd.get(), "xy", 2, 0), 2);
+  EXPECT_TRUE(wait_until([&] { return bytes_at(fd.get(), 0, 100) == "xy23ABC789"; },
+                         std::chrono::seconds(20)))
+      << bytes_at(fd.get(), 0, 100);
+  EXPECT_EQ(whole(there("a")), "xy23ABC789");
+}
+
+TEST_P(Write, AReadOnlyOriginSaysSo) {
+  write_file(there("a"), "old");
+  const std::string bound = temp_.make_dir("bound");
+  ASSERT_EQ(::mount(source_.c_str(), bound.c_str(), nullptr, MS_BIND, nullptr), 0);
+  ASSERT_EQ(::mount(nullptr, bound.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  mount_ = mount_of(bound, {"--write=through"});
+  EXPECT_EQ(put(here("new"), "x"), EROFS);
+  EXPECT_EQ(put(here("a"), "x", 0), EROFS);
+  EXPECT_EQ(code(::mkdir(here("d").c_str(), 0755)), EROFS);
+  EXPECT_EQ(code(::unlink(here("a").c_str())), EROFS);
+  EXPECT_EQ(code(::chmod(here("a").c_str(), 0600)), EROFS);
+  EXPECT_EQ(whole(here("a")), "old");
+  mount_.reset();
+  ::umount2(bound.c_str(), MNT_DETACH);
+}
+
+TEST_P(Write, AFullDiskIsEnospcAndWhatWasAcceptedIsThere) {
+  NETFS_TEST_NEEDS(loop_devices());
+  LoopImage disk(temp_, "ext4", 16);
+  ASSERT_TRUE(disk.ready()) << disk.trouble();
+  mount_ = mount_of(disk.path(), {"--write=through"});
+  const std::string bytes = pattern(12, 0, 40 << 20);
+  uint64_t accepted = 0;
+  int error = 0;
+  {
+    const UniqueFd fd = open_file(here("big"), O_WRONLY | O_CREAT);
+    ASSERT_TRUE(fd) << strerror(errno);
+    while (error == 0 && accepted < bytes.size()) {
+      const ssize_t n = ::write(fd.get(), bytes.data() + accepted,
+                                std::min<size_t>(1 << 20, bytes.size() - accepted));
+      if (n < 0) error = errno;
+      if (n > 0) accepted += static_cast<uint64_t>(n);
+    }
+  }
+  EXPECT_EQ(error, ENOSPC) << strerror(error);
+  EXPECT_GT(accepted, 1U << 20);
+  EXPECT_TRUE(whole(disk.path() + "/big").substr(0, accepted) == bytes.substr(0, accepted));
+  EXPECT_EQ(code(::unlink(here("big").c_str())), 0);
+  EXPECT_TRUE(
+      wait_until([&] { return put(here("small"), "fits") == 0; }, std::chrono::seconds(30)));
+  mount_.reset();
+}
+
+TEST_P(Write, WhatChangedUnderneathGivesTheErrnoOfALocalUser) {
+  write_file(there("becomes-directory"), "x");
+  write_file(there("goes"), "x");
+  mount_it({"--metadata-ttl", "10s"});
+  EXPECT_EQ(whole(here("becomes-directory")), "x");
+  EXPECT_EQ(whole(here("goes")), "x");
+  ASSERT_EQ(::unlink(there("becomes-directory").c_str()), 0);
+  ASSERT_EQ(::mkdir(there("becomes-directory").c_str(), 0755), 0);
+  ASSERT_EQ(::unlink(there("goes").c_str()), 0);
+  EXPECT_EQ(put(here("becomes-directory"), "y", 0), EISDIR);
+  EXPECT_EQ(put(here("goes"), "y", 0), ENOENT);
+  EXPECT_EQ(put(here("goes"), "again"), 0);
+  EXPECT_EQ(whole(there("goes")), "again");
+  EXPECT_EQ(code(::unlink(here("becomes-directory").c_str())), EISDIR);
+}
+
+// A local folder does not die.
+INSTANTIATE_TEST_SUITE_P(Origins, WriteRemote, testing::Values("sftp"),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
+  mount_it({"--timeout", "3s"});
+  const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
+  ASSERT_TRUE(fd);
+  const std::string bytes = pattern(13, 0, 1 << 20);
+  ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), 0), 1 << 20);
+  sshd_->stop();
+  const MonoTime began = Clock::system().now();
+  EXPECT_LT(::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20), 0);
+  EXPECT_TRUE(errno == ETIMEDOUT || errno == ENOTCONN) << strerror(errno);
+  const int made = code(::mkdir(here("d").c_str(), 0755));
+  EXPECT_TRUE(made == ETIMEDOUT || made == ENOTCONN) << strerror(made);
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(20));
+  ASSERT_TRUE(sshd_->start_again()) << sshd_->log();
+  // The same descriptor goes on: the file is opened again by its name.
+  EXPECT_TRUE(
+      wait_until([&] { return ::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20) == 1 << 20; },
+                 std::chrono::seconds(60)))
+      << strerror(errno);
+  EXPECT_EQ(::fsync(fd.get()), 0) << strerror(errno);
+  EXPECT_TRUE(whole(there("a")) == bytes + bytes);
+}
+
+}  // namespace
+}  // namespace netfs::test
