@@ -95,6 +95,8 @@ class File : public RefCounted<File> {
 
   // The origin has another version of this file: what is cached of it goes, on a worker.
   virtual void supersede() = 0;
+  // Whether that was done: nothing more is fetched of it.
+  [[nodiscard]] virtual bool superseded() const { return false; }
 };
 
 struct LiveRequest {

@@ -168,8 +168,9 @@ Result<Witnessed> LiveFile::set_attributes(const AttributeChange& change, Deadli
     seen = writer_.set_attributes(at, change, deadline);
   }
   (seen.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();
-  if (!seen.ok()) return std::move(seen).error();
+  // Also of what failed: nobody may know whether it was carried out.
   if (change.size_bytes || change.mtime) forget_stored();
+  if (!seen.ok()) return std::move(seen).error();
   sync::MutexLock lock(mutex_);
   return witness_locked(std::move(seen).value());
 }
@@ -181,8 +182,8 @@ Result<Witnessed> LiveFile::allocate(uint32_t mode, ByteRange range, Deadline de
   const std::shared_ptr<OriginFile> handle = TRY(write_handle(deadline));
   Result<Seen> seen = writer_.allocate(*handle, mode, range, deadline);
   (seen.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();
-  if (!seen.ok()) return std::move(seen).error();
   forget_stored();
+  if (!seen.ok()) return std::move(seen).error();
   sync::MutexLock lock(mutex_);
   return witness_locked(std::move(seen).value());
 }

@@ -13,6 +13,7 @@
 // Thread-safe.  Functions ending in _locked change state under mutex_ and put what remains to be
 // done into a FollowUp, which is run after the lock is released: no I/O and no answer under it.
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -49,6 +50,7 @@ class RemoteFile final : public File {
   Result<UniqueFd> hand_out() override;
   [[nodiscard]] bool sealed() const override;
   void supersede() override;
+  [[nodiscard]] bool superseded() const override { return superseded_.load(); }
   void fill_holes() override;
 
   // For the library: ends a request that is not finished.
@@ -152,8 +154,8 @@ class RemoteFile final : public File {
   bool outcomes_lack_validator_ GUARDED_BY(mutex_) = false;
   std::vector<Ref<Fetch>> unconfirmed_ GUARDED_BY(mutex_);
   bool confirming_ GUARDED_BY(mutex_) = false;
-  bool superseded_ GUARDED_BY(mutex_) = false;  // nothing more is fetched
-  bool discarded_ GUARDED_BY(mutex_) = false;   // and the cache was told
+  std::atomic<bool> superseded_{false};        // nothing more is fetched; set under mutex_
+  bool discarded_ GUARDED_BY(mutex_) = false;  // and the cache was told
 };
 
 }  // namespace netfs

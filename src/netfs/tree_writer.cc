@@ -1,5 +1,6 @@
 #include "netfs/tree_writer.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "netfs/live_file.h"
@@ -13,6 +14,12 @@ Witnessed witness(Seen seen, const Validator& known) {
   witnessed.foreign = seen.before && !(*seen.before == known);
   witnessed.info = std::move(seen.after);
   return witnessed;
+}
+
+// Whether it was carried out, or nobody knows.
+template <class T>
+bool may_be_done(const Result<T>& result) {
+  return result.ok() || result.is_error(ETIMEDOUT) || result.is_error(ENOTCONN);
 }
 
 FileVersion version_of(const std::string& path, const NodeInfo& info) {
@@ -52,10 +59,10 @@ Result<TreeWriter::Opened> TreeWriter::take(const std::string& path, Result<Open
 
 Result<TreeWriter::Opened> TreeWriter::create(const std::string& path, const NewNode& what,
                                               Deadline deadline) {
-  Result<Opened> opened = take(path, count(writer_.create(path, what, deadline)), nullptr);
+  Result<OpenedFile> made = count(writer_.create(path, what, deadline));
   // Files that were here before may have had the validator that this one will get.
-  if (opened.ok()) core_->forget_stored(path, ForgetScope::kFile);
-  return opened;
+  if (may_be_done(made)) core_->forget_stored(path, ForgetScope::kFile);
+  return take(path, std::move(made), nullptr);
 }
 
 Result<TreeWriter::Opened> TreeWriter::open(const std::string& path, Ref<File> before,
@@ -74,13 +81,13 @@ Result<TreeWriter::Opened> TreeWriter::hold(const std::string& path, Deadline de
 
 Result<NodeInfo> TreeWriter::make(const std::string& path, const NewNode& what, Deadline deadline) {
   Result<NodeInfo> made = count(writer_.make(path, what, deadline));
-  if (made.ok()) core_->forget_stored(path, ForgetScope::kFile);
+  if (may_be_done(made)) core_->forget_stored(path, ForgetScope::kFile);
   return made;
 }
 
 Result<void> TreeWriter::remove(const std::string& path, RemoveKind kind, Deadline deadline) {
   Result<void> removed = count(writer_.remove(path, kind, deadline));
-  if (removed.ok() && kind == RemoveKind::kFile) {
+  if (may_be_done(removed) && kind == RemoveKind::kFile) {
     core_->forget_stored(path, ForgetScope::kFile);
   }
   return removed;
@@ -89,6 +96,7 @@ Result<void> TreeWriter::remove(const std::string& path, RemoveKind kind, Deadli
 Result<void> TreeWriter::rename(const std::string& from, const std::string& to, RenameHow how,
                                 Deadline deadline) {
   Result<void> renamed = count(writer_.rename(from, to, how, deadline));
+  if (!may_be_done(renamed)) return renamed;
   // Of both, and of what is beneath: what is stored of a path is another file's now.
   core_->forget_stored(from, ForgetScope::kTree);
   core_->forget_stored(to, ForgetScope::kTree);
@@ -98,15 +106,17 @@ Result<void> TreeWriter::rename(const std::string& from, const std::string& to, 
 Result<NodeInfo> TreeWriter::link(const std::string& from, const std::string& to,
                                   Deadline deadline) {
   Result<NodeInfo> linked = count(writer_.link(from, to, deadline));
-  if (linked.ok()) core_->forget_stored(to, ForgetScope::kFile);
+  if (may_be_done(linked)) core_->forget_stored(to, ForgetScope::kFile);
   return linked;
 }
 
 Result<Witnessed> TreeWriter::set_attributes(const std::string& path, const AttributeChange& change,
                                              const Validator& known, Deadline deadline) {
   Result<Seen> seen = count(writer_.set_attributes({.path = path}, change, deadline));
+  if (may_be_done(seen) && (change.size_bytes || change.mtime)) {
+    core_->forget_stored(path, ForgetScope::kFile);
+  }
   if (!seen.ok()) return std::move(seen).error();
-  if (change.size_bytes || change.mtime) core_->forget_stored(path, ForgetScope::kFile);
   return witness(std::move(seen).value(), known);
 }
 

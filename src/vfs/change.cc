@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "telemetry/log.h"
-#include "vfs/file_system.h"
+#include "vfs/change_of_names.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -96,6 +96,32 @@ void FileSystem::remove_hidden(std::string path) {
     if (removed.ok() || removed.is_error(ENOENT)) return;
     telemetry::log_warn("vfs", "{} stays at the origin: {}", path, removed.error().message());
   });
+}
+
+void FileSystem::ChangeOfNames::takes_name_of(Node& node) {
+  going_ = of_.table_.id(node);
+  ++node.seldom_part().going;
+}
+
+FileSystem::ChangeOfNames::~ChangeOfNames() {
+  if (going_.value != 0) {
+    Graveyard graveyard;
+    {
+      sync::MutexLock lock(of_.table_.mutex);
+      Node* node = of_.table_.find(going_);
+      if (node != nullptr) of_.table_.name_is_settled(*node, graveyard);
+    }
+    of_.bury(std::move(graveyard));
+  }
+  for (NameChanges::Waiter& waiter : of_.name_changes_.end(number_)) {
+    of_.on_worker(std::move(waiter));
+  }
+}
+
+// Once all changes of names that are under way have come to the table.
+void FileSystem::after_name_changes(sync::WorkQueue::Work then) {
+  std::optional<NameChanges::Waiter> now = name_changes_.wait(std::move(then));
+  if (now) on_worker(std::move(*now));
 }
 
 void FileSystem::tell_moved(const std::vector<InodeTable::Moved>& moved) {

@@ -36,6 +36,7 @@
 #include "sync/work_queue.h"
 #include "vfs/flights.h"
 #include "vfs/inode_table.h"
+#include "vfs/name_changes.h"
 #include "vfs/options.h"
 #include "vfs/pending.h"
 
@@ -234,12 +235,17 @@ class FileSystem final : public fuse::Handler {
   // Others have changed the file: the kernel drops what it has of it.
   void forget_pages(fuse::NodeId id);
   void remove_hidden(std::string path);
+  // A change of names, from before the origin is asked until the table knows: change_of_names.h.
+  class ChangeOfNames;
+  void after_name_changes(sync::WorkQueue::Work then);
   void tell_moved(const std::vector<InodeTable::Moved>& moved);
 
   // open_write.cc
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
   Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, uint32_t flags, Deadline until);
   Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
+  Result<Ref<WritableFile>> open_live_file(fuse::NodeId id, Deadline until, bool& moved);
+  bool has_moved(fuse::NodeId id, const std::string& path);
   Result<fuse::Opened> open_handle(fuse::NodeId id, Ref<WritableFile> live, uint32_t flags);
 
   // create.cc
@@ -251,7 +257,7 @@ class FileSystem final : public fuse::Handler {
                              Deadline until);
 
   // remove.cc
-  Result<std::string> keep_open_file(const Place& place, fuse::NodeId& id, Deadline until);
+  Result<std::string> keep_open_file(const Place& place, ChangeOfNames& change, Deadline until);
   Result<std::string> hide(const Place& place, fuse::NodeId id, Deadline until);
   void show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
                   Deadline until);
@@ -280,6 +286,8 @@ class FileSystem final : public fuse::Handler {
   Result<Prepared> prepare(fuse::NodeId id);
   Result<Prepared> hand_out(fuse::NodeId id, const Ref<File>& file);
   Result<Ref<File>> ready_file(fuse::NodeId id);
+  Result<void> see_own_change(fuse::NodeId id);
+  bool wait_while_going(fuse::NodeId id, const Ref<Pending>& pending);
 
   // release.cc
   void close_handle(fuse::HandleId id);
@@ -291,14 +299,17 @@ class FileSystem final : public fuse::Handler {
     fuse::HandleId handle;  // 0: read without an open
     Ref<File> file;         // null: not ready
     Ref<SharedStream> stream;
-    int attempt = 0;  // how often its file went away under it
+    int attempt = 0;           // how often its file went away under it
+    bool tried_again = false;  // the same version
+    MonoTime until{};
   };
   Result<ReadPlace> find_place(const fuse::Request& request);
   void give_stream(ReadPlace& place);
   static bool read_at_once(const ReadPlace& place, ByteRange range, fuse::Reply& reply);
   void read_file(ReadPlace place, ByteRange range, fuse::Reply reply);
   void read_later(ReadPlace place, ByteRange range, Ref<Pending> pending);
-  void read_again(ReadPlace place, ByteRange range, Ref<Pending> pending);
+  void read_again(ReadPlace place, ByteRange range, const Ref<Pending>& pending);
+  void read_renewed(ReadPlace place, ByteRange range, Ref<Pending> pending);
   static Ref<File> file_to_read(const Node& node);
   void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);
 
@@ -339,6 +350,7 @@ class FileSystem final : public fuse::Handler {
   Counters counters_;
   InodeTable table_;
   PendingTable pending_;
+  NameChanges name_changes_;
   Flights<Then> stat_flights_;
   Flights<ThenListed> list_flights_;
   Flights<Ref<Pending>> open_flights_;

@@ -31,6 +31,7 @@ void InodeTable::take_own(Node& node, NodeInfo info, Changed what, MonoTime now,
 void InodeTable::take_unknown(Node& node, Changed what, Graveyard& graveyard) {
   node.seldom_part().changed_in = serial();
   node.doubted = true;
+  node.unseen = true;
   if (what == Changed::kBytes) detach_file(node, graveyard);
 }
 
@@ -86,14 +87,24 @@ void InodeTable::promote_alias(Node& node, Graveyard& graveyard) {
   free_if_unused(before, graveyard);
 }
 
+// A file that has lost one of its names: where change times count it is not what it was, and it
+// opens by another name from now on.
+void InodeTable::lose_name(Node& node, Graveyard& graveyard) {
+  node.seldom_part().changed_in = serial();
+  if (node.attributes.link_count > 0) --node.attributes.link_count;
+  if (node.has_aliases()) take_unknown(node, Changed::kBytes, graveyard);
+}
+
 void InodeTable::remove_name(Node& directory, std::string_view name, MonoTime now,
                              Graveyard& graveyard) {
-  if (Node* node = child(directory, name)) {
-    node->seldom_part().changed_in = serial();
-    if (node->attributes.link_count > 0) --node->attributes.link_count;
-  }
+  if (Node* node = child(directory, name)) lose_name(*node, graveyard);
   set_absent(directory, name, now, graveyard);
   names_changed(directory, graveyard);
+}
+
+void InodeTable::name_is_settled(Node& node, Graveyard& graveyard) {
+  --node.seldom_part().going;
+  release_live(node, graveyard);
 }
 
 void InodeTable::hide(Node& node, std::string hidden_name) {
@@ -159,10 +170,7 @@ std::vector<InodeTable::Moved> InodeTable::rename(Node& from, std::string_view n
                                                   std::string_view new_name, MonoTime now,
                                                   Graveyard& graveyard) {
   std::vector<Moved> moved;
-  if (Node* target = child(to, new_name)) {
-    target->seldom_part().changed_in = serial();
-    if (target->attributes.link_count > 0) --target->attributes.link_count;
-  }
+  if (Node* target = child(to, new_name)) lose_name(*target, graveyard);
   if (Node* target = entry(to, new_name)) unlist(*target, graveyard);
   forget_absent(*to.directory, new_name);
   if (Node* source = entry(from, name)) {

@@ -50,17 +50,13 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   handle_records_.free(index);
   NETFS_ASSERT(record.opens > 0);
   if (was_writable) --node.open->writers;
-  // With the last writer it is a file with a version again; one without a name lives by its handle.
-  const bool live_on = record.opens > 1 && !is_current(node);
-  if (node.open && node.open->live && node.open->writers == 0 && !live_on) {
-    graveyard.files.emplace_back(std::move(node.open->live));
-    node.open->live = nullptr;
-  }
   if (record.opens == 1 && node.hidden) {
     node.hidden = false;
     graveyard.hidden.push_back(path_of(node));
   }
-  if (--record.opens == 0) {
+  --record.opens;
+  release_live(node, graveyard);
+  if (record.opens == 0) {
     record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
     record.backing_id = 0;
     if (node.superseded && node.open && node.open->file) {
@@ -69,6 +65,16 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
     touch_file(node, graveyard);
   }
   free_if_unused(&node, graveyard);
+}
+
+// With the last writer it is a file with a version again; one without a name, or that is losing it,
+// lives by its handle.
+void InodeTable::release_live(Node& node, Graveyard& graveyard) {
+  if (!node.is_live() || node.open->writers > 0) return;
+  const bool lives_on = records_[node.index].opens > 0 && (!is_current(node) || node.is_going());
+  if (lives_on) return;
+  graveyard.files.emplace_back(std::move(node.open->live));
+  node.open->live = nullptr;
 }
 
 void InodeTable::set_preparing(Node& node, bool preparing, Graveyard& graveyard) {

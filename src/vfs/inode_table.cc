@@ -152,6 +152,23 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
   node.validator = std::move(info.validator);
   node.validated_at = now;
   node.doubted = false;
+  node.unseen = false;
+}
+
+// Whether a file that differs from what was seen last is the same version nevertheless: it is open
+// for writing, or without a name, or it was changed here and not looked at since.
+bool InodeTable::is_same_node(const Node& node, const NodeInfo& info) {
+  return (node.is_live() || node.unseen) && same_file(node, info);
+}
+
+// What others do to a file that is live shows, as in any file that is open.
+void InodeTable::take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) {
+  const Attributes& was = node.attributes;
+  const Attributes& is = info.attributes;
+  const bool same_bytes = was.size_bytes == is.size_bytes && was.mtime == is.mtime;
+  if (node.is_live() || !(node.validator == info.validator)) detach_file(node, graveyard);
+  if (node.is_live() || !same_bytes) graveyard.foreign.push_back(id(node));
+  take_update(node, std::move(info), now);
 }
 
 // The same file by type and identity, whatever its bytes are.
@@ -175,11 +192,8 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
     take_update(*known, std::move(info), now);
     return *known;
   }
-  if (known != nullptr && known->is_live() && same_file(*known, info)) {
-    // What others do to it shows, as in any file that is open.
-    detach_file(*known, graveyard);
-    graveyard.foreign.push_back(id(*known));
-    take_update(*known, std::move(info), now);
+  if (known != nullptr && is_same_node(*known, info)) {
+    take_same(*known, std::move(info), now, graveyard);
     return *known;
   }
   bool changed_while_open = false;
@@ -198,8 +212,17 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   }
   if (Node* other = by_other_name(info)) {
     add_name(*other, directory, name, now, graveyard);
-    take_update(*other, std::move(info), now);
+    if (same_version(*other, info)) {
+      take_update(*other, std::move(info), now);
+    } else {
+      take_same(*other, std::move(info), now, graveyard);
+    }
     return *other;
+  }
+  if (Node* nameless = by_lost_name(info)) {
+    give_name(*nameless, directory, name, graveyard);
+    take_same(*nameless, std::move(info), now, graveyard);
+    return *nameless;
   }
   Node& node = create(&directory, name, std::move(info), now);
   node.changed_while_open = changed_while_open;
@@ -212,8 +235,30 @@ Node* InodeTable::by_other_name(const NodeInfo& info) {
   const auto found = by_identity_.find(info.identity);
   if (found == by_identity_.end() || !is_current(*found->second)) return nullptr;
   Node& other = *found->second;
-  const bool same = same_version(other, info) || (other.is_live() && same_file(other, info));
-  return same ? &other : nullptr;
+  return same_version(other, info) || is_same_node(other, info) ? &other : nullptr;
+}
+
+// The node of this very file that is open and that no name leads to any more, or null.
+Node* InodeTable::by_lost_name(const NodeInfo& info) {
+  if (!writable_ || info.identity.empty()) return nullptr;
+  const auto found = by_identity_.find(info.identity);
+  if (found == by_identity_.end()) return nullptr;
+  Node& other = *found->second;
+  const bool lost = !is_current(other) && !other.hidden && records_[other.index].opens > 0;
+  return lost && other.is_live() && same_file(other, info) ? &other : nullptr;
+}
+
+// It had a name at the origin that nobody here knew.
+void InodeTable::give_name(Node& node, Node& directory, std::string_view name,
+                           Graveyard& graveyard) {
+  Node* before = node.parent;
+  node.parent = &directory;
+  node.name = name;
+  node.listed = true;
+  directory.directory->children.insert(&node);
+  ++directory.children;
+  --before->children;
+  free_if_unused(before, graveyard);
 }
 
 void InodeTable::forget_absent(Directory& directory, std::string_view name) {

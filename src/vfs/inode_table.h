@@ -106,7 +106,8 @@ class InodeTable {
   enum class Changed : uint8_t { kAttributes, kBytes };
   void take_own(Node& node, NodeInfo info, Changed what, MonoTime now, Graveyard& graveyard)
       REQUIRES(mutex);
-  // Nobody knows what it is like: it is asked before it is shown.
+  // Nobody knows what it is like: it is asked before it is shown or read, and what it is like then
+  // is our own doing, and no other version.
   void take_unknown(Node& node, Changed what, Graveyard& graveyard) REQUIRES(mutex);
   // Names came or went: the listing is old, and so are the directory's attributes.
   void names_changed(Node& directory, Graveyard& graveyard) REQUIRES(mutex);
@@ -116,6 +117,8 @@ class InodeTable {
   // A name goes; a node that keeps others goes by one of those.
   void remove_name(Node& directory, std::string_view name, MonoTime now, Graveyard& graveyard)
       REQUIRES(mutex);
+  // A change that took a name from it, or failed to, has ended: what nobody needs is let go of.
+  void name_is_settled(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   // An open file's only name goes, and the origin has it under another one from now on.
   void hide(Node& node, std::string hidden_name) REQUIRES(mutex);
   // It has its name back.
@@ -149,6 +152,8 @@ class InodeTable {
   // The node's file is ready to be read; while nobody has it open it is kept as one of the
   // kIdleFilesMax last used.
   void keep_file(Node& node, Ref<File> file, Graveyard& graveyard) REQUIRES(mutex);
+  // What was ready is not the node's any more: the next read gets it ready anew.
+  void detach_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   // It was used just now.
   void touch_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
 
@@ -176,7 +181,8 @@ class InodeTable {
   void keep_number(Node& node) REQUIRES(mutex);
   uint64_t number_of_new(const Node& node) REQUIRES(mutex);
   void promote_alias(Node& node, Graveyard& graveyard) REQUIRES(mutex);
-  void detach_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void release_live(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void lose_name(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void put(Node& entry, Node& directory, std::string_view name, Graveyard& graveyard)
       REQUIRES(mutex);
   void collect_moved(Node& entry, std::vector<Moved>& moved, Graveyard& graveyard) REQUIRES(mutex);
@@ -184,8 +190,13 @@ class InodeTable {
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
   void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   static void take_update(Node& node, NodeInfo info, MonoTime now);
+  [[nodiscard]] static bool is_same_node(const Node& node, const NodeInfo& info);
+  void take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) REQUIRES(mutex);
   void leave_idle(Node& node) REQUIRES(mutex);
   Node* by_other_name(const NodeInfo& info) REQUIRES(mutex);
+  Node* by_lost_name(const NodeInfo& info) REQUIRES(mutex);
+  void give_name(Node& node, Node& directory, std::string_view name, Graveyard& graveyard)
+      REQUIRES(mutex);
   void forget_absent(Directory& directory, std::string_view name) REQUIRES(mutex);
 
   const uint16_t epoch_;

@@ -63,6 +63,10 @@ inline constexpr Duration kStaleGrace = std::chrono::seconds(1);
 // Looks at the origin that changes of ours overtake, before what the changes left is answered.
 inline constexpr int kOvertakenLooksMax = 3;
 
+// Looks for a file that changes of names move away under a read or an open: each waits for the
+// change, so only a directory that moves all the time takes more than one or two.
+inline constexpr int kMovedLooksMax = 64;
+
 // A write of the kernel: a megabyte at most, as negotiated; and what one request may hold in
 // memory.
 inline constexpr size_t kWriteBytesMax = size_t{4} << 20;

@@ -8,6 +8,7 @@ namespace netfs::vfs {
 inline constinit sync::LockClass kInodeTableLock{"vfs.inode_table"};
 inline constinit sync::LockClass kPendingLock{"vfs.pending"};
 inline constinit sync::LockClass kFlightsLock{"vfs.flights"};
+inline constinit sync::LockClass kNameChangesLock{"vfs.name_changes"};
 inline constinit sync::LockClass kFileSystemStatsLock{"vfs.file_system_stats"};
 inline constinit sync::LockClass kRefusedNamesLock{"vfs.refused_names"};
 

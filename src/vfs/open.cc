@@ -78,7 +78,8 @@ FileSystem::OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared
   if (node.attributes.type == FileType::kDirectory) return {.error = EISDIR};
   if (node.attributes.type != FileType::kRegular) return {.error = EINVAL};
   OpenState& state = node.open_state();
-  if (state.preparing && prepared == Prepared::kNothing) return {.later = true};
+  const bool busy = state.preparing || node.is_going();
+  if (busy && prepared == Prepared::kNothing) return {.later = true};
 
   auto mode = static_cast<OpenMode>(record.open_mode);
   if (mode == OpenMode::kDaemon && passthrough_) {

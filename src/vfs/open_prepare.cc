@@ -9,7 +9,23 @@
 
 namespace netfs::vfs {
 
+// A file that is losing a name is opened once that is done: what keeps it alive for those who have
+// it open has been settled by then.
+bool FileSystem::wait_while_going(fuse::NodeId id, const Ref<Pending>& pending) {
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node == nullptr || !node->is_going()) return false;
+  }
+  after_name_changes([this, id, pending] {
+    answer_open(id, Prepared::kNothing, *pending);
+    if (!pending->answered()) prepare_open(id, pending);
+  });
+  return true;
+}
+
 void FileSystem::prepare_open(fuse::NodeId id, Ref<Pending> pending) {
+  if (wait_while_going(id, pending)) return;
   if (!open_flights_.join(std::to_string(id.value), std::move(pending))) {
     counters_.coalesced.add();
     return;
@@ -41,14 +57,38 @@ void FileSystem::prepare_on_worker(fuse::NodeId id) {
   if (prepared.ok() && prepared.value() == Prepared::kHandOut) backing_->release(id);
 }
 
-// The file of a node, ready to be read; of an old version too.
-Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
-  FileVersion version;
+// A file that was changed here in a way that did not show what became of it is looked at, so that
+// it is read as what it is now.
+Result<void> FileSystem::see_own_change(fuse::NodeId id) {
+  Name name;
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);
+    const bool asked = node != nullptr && node->unseen && node->listed && !file_to_read(*node);
+    if (!asked) return {};
+    name = {
+        .parent = table_.id(*node->parent), .name = node->name, .path = InodeTable::path_of(*node)};
+  }
+  const Result<void> seen = look(name, deadline());
+  // Gone: then it is read by what is held of it.
+  if (seen.is_error(ENOENT) || seen.is_error(ESTALE)) return {};
+  return seen;
+}
+
+// The file of a node, ready to be read; of an old version too.
+Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
+  if (writer_ != nullptr) TRY(see_own_change(id));
+  FileVersion version;
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
     if (node->attributes.type != FileType::kRegular) return Error(EINVAL, "vfs.open");
+    // One that was given up by a change of ours, although the node is what it was.
+    const bool given_up = writer_ != nullptr && node->open && node->open->file &&
+                          InodeTable::is_current(*node) && node->open->file->superseded();
+    if (given_up) table_.detach_file(*node, graveyard);
     if (Ref<File> there = file_to_read(*node)) return there;
     version.path = InodeTable::path_of(*node);
     version.identity = node->identity.empty() ? version.path : node->identity;
@@ -56,7 +96,6 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
     version.size_bytes = node->attributes.size_bytes;
   }
   Ref<File> file = TRY(library_.open(std::move(version)));
-  Graveyard graveyard;
   {
     sync::MutexLock lock(table_.mutex);
     if (Node* node = table_.find(id)) table_.keep_file(*node, file, graveyard);

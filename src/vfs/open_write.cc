@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "vfs/file_system.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -30,6 +31,23 @@ void FileSystem::open_for_writing(const fuse::Request& request, fuse::Reply repl
 
 // The node's file as it is open for writing; opened at the origin if it is not.
 Result<Ref<WritableFile>> FileSystem::live_file(fuse::NodeId id, Deadline until) {
+  for (int attempt = 0;; ++attempt) {
+    bool moved = false;
+    Result<Ref<WritableFile>> file = open_live_file(id, until, moved);
+    if (!moved || attempt >= kMovedLooksMax || until.passed(clock_.now())) return file;
+  }
+}
+
+// Whether a change of names, which the table may not know of yet, took the path from a node.
+bool FileSystem::has_moved(fuse::NodeId id, const std::string& path) {
+  if (name_changes_.any()) return true;
+  sync::MutexLock lock(table_.mutex);
+  const Node* node = table_.find(id);
+  const bool there = node != nullptr && (InodeTable::is_current(*node) || node->hidden);
+  return there && InodeTable::path_of(*node) != path;
+}
+
+Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline until, bool& moved) {
   std::string path;
   Ref<File> before;
   Validator known;
@@ -51,6 +69,8 @@ Result<Ref<WritableFile>> FileSystem::live_file(fuse::NodeId id, Deadline until)
   }
   Result<TreeWriter::Opened> opened = writer_->open(path, std::move(before), until);
   note_outcome(opened.code());
+  moved = opened.is_error(ENOENT) && has_moved(id, path);
+  if (moved) return Error(ESTALE, "vfs.open");
   if (opened.is_error(ENOENT)) {
     Graveyard graveyard;
     {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <sys/uio.h>
+#include <utility>
 
 #include "vfs/file_system.h"
 #include "vfs/limits.h"
@@ -116,28 +117,39 @@ void FileSystem::read_later(ReadPlace place, ByteRange range, Ref<Pending> pendi
   file->read(stream, range, context, [this, place, range, pending](Result<ReadResult> result) {
     // A change of ours, an own write or a rename, may have taken the version from under it.
     const bool again = result.is_error(ESTALE) && writer_ != nullptr &&
-                       place.attempt < kOvertakenLooksMax && !stopping_;
+                       place.attempt < kMovedLooksMax && clock_.now() < place.until && !stopping_;
     if (again) return read_again(place, range, pending);
     pending->answer([&](fuse::Reply& to) { send_read(place.node, to, std::move(result)); });
   });
 }
 
-// The file as it is now, if it is another one.
-void FileSystem::read_again(ReadPlace place, ByteRange range, Ref<Pending> pending) {
-  on_worker([this, place = std::move(place), range, pending = std::move(pending)]() mutable {
+// The file as it is once the changes under way are known, if it is another one then.
+void FileSystem::read_again(ReadPlace place, ByteRange range, const Ref<Pending>& pending) {
+  after_name_changes([this, place = std::move(place), range, pending]() mutable {
     sync::ContextScope scope(pending->context());
-    Result<Ref<File>> file = ready_file(place.node);
-    const bool other = file.ok() && !(file.value() == place.file);
-    if (!other) {
-      return pending->answer([&](fuse::Reply& to) {
-        send_read(place.node, to, Error(file.ok() ? ESTALE : file.code(), "vfs.read"));
-      });
-    }
-    ++place.attempt;
-    place.file = std::move(file).value();
-    place.stream = nullptr;
-    read_later(std::move(place), range, std::move(pending));
+    read_renewed(std::move(place), range, std::move(pending));
   });
+}
+
+void FileSystem::read_renewed(ReadPlace place, ByteRange range, Ref<Pending> pending) {
+  Result<Ref<File>> file = ready_file(place.node);
+  bool other = file.ok() && !(file.value() == place.file);
+  if (other) {
+    // The very version once more, in case it was given up by mistake; then others have changed it.
+    const FileVersion& was = place.file->version();
+    const FileVersion& is = file.value()->version();
+    const bool same = was.path == is.path && was.validator == is.validator;
+    if (same && std::exchange(place.tried_again, true)) other = false;
+  }
+  if (!other) {
+    return pending->answer([&](fuse::Reply& to) {
+      send_read(place.node, to, Error(file.ok() ? ESTALE : file.code(), "vfs.read"));
+    });
+  }
+  ++place.attempt;
+  place.file = std::move(file).value();
+  place.stream = nullptr;
+  read_later(std::move(place), range, std::move(pending));
 }
 
 // What reads of a node go to; null: nothing is ready.
@@ -166,7 +178,7 @@ void FileSystem::give_stream(ReadPlace& place) {
 
 Result<FileSystem::ReadPlace> FileSystem::find_place(const fuse::Request& request) {
   const auto& wanted = std::get<fuse::ReadRequest>(request.body);
-  ReadPlace place{.handle = wanted.handle};
+  ReadPlace place{.handle = wanted.handle, .until = clock_.now() + options_.timeout};
   Graveyard graveyard;
   Node* node = nullptr;
   {

@@ -113,6 +113,11 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
                                    bool& overtaken) {
   const bool absent = info.is_error(ENOENT) || info.is_error(ENOTDIR);
   if (!info.ok() && !absent) return std::move(info).error();
+  // Perhaps it only moved: the table does not know yet.
+  if (absent && name_changes_.any()) {
+    overtaken = true;
+    return {};
+  }
   Graveyard graveyard;
   Result<void> outcome;
   {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "telemetry/log.h"
-#include "vfs/file_system.h"
+#include "vfs/change_of_names.h"
 
 namespace netfs::vfs {
 
@@ -76,9 +76,9 @@ void FileSystem::show_again(const Place& place, fuse::NodeId id, const std::stri
   tell_moved(moved);
 }
 
-// Before the last name of a file goes: if it is open it is made to live on.  A path: that took the
-// name away already, and there it is now.
-Result<std::string> FileSystem::keep_open_file(const Place& place, fuse::NodeId& id,
+// Before a name of a file goes: if it is open it is made to live on, whatever other names it may
+// have: nobody here knows them all.  A path: that took the name away already, and there it is now.
+Result<std::string> FileSystem::keep_open_file(const Place& place, ChangeOfNames& change,
                                                Deadline until) {
   bool held = false;
   {
@@ -86,13 +86,11 @@ Result<std::string> FileSystem::keep_open_file(const Place& place, fuse::NodeId&
     Node* parent = table_.find(place.parent);
     Node* node = parent == nullptr ? nullptr : table_.child(*parent, place.name);
     if (node == nullptr || node->attributes.type != FileType::kRegular) return std::string();
-    if (table_.record(*node).opens == 0 || node->has_aliases()) return std::string();
-    id = table_.id(*node);
+    change.takes_name_of(*node);
+    if (table_.record(*node).opens == 0) return std::string();
     held = node->is_live();
   }
-  if (!writer_->capabilities().files_outlive_names) {
-    return hide(place, id, until);
-  }
+  if (!writer_->capabilities().files_outlive_names) return hide(place, change.going(), until);
   if (held) return std::string();
   Result<TreeWriter::Opened> opened = writer_->hold(place.path, until);
   // Who may not read it has no handle to lose by it.
@@ -100,7 +98,7 @@ Result<std::string> FileSystem::keep_open_file(const Place& place, fuse::NodeId&
   if (!opened.ok()) return std::move(opened).error();
   Ref<File> surplus;
   sync::MutexLock lock(table_.mutex);
-  Node* node = table_.find(id);
+  Node* node = table_.find(change.going());
   if (node == nullptr || table_.record(*node).opens == 0 || node->is_live()) {
     surplus = std::move(opened.value().file);
   } else {
@@ -112,9 +110,9 @@ Result<std::string> FileSystem::keep_open_file(const Place& place, fuse::NodeId&
 
 Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool resent,
                                     Deadline until) {
-  fuse::NodeId kept;
+  ChangeOfNames change(*this);
   std::string hidden;
-  if (kind == RemoveKind::kFile) hidden = TRY(keep_open_file(place, kept, until));
+  if (kind == RemoveKind::kFile) hidden = TRY(keep_open_file(place, change, until));
   if (hidden.empty()) {
     Result<void> removed = writer_->remove(place.path, kind, until);
     note_outcome(removed.code());

@@ -5,21 +5,21 @@
 #include <linux/fs.h>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/change_of_names.h"
 
 namespace netfs::vfs {
 
 Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
                                     Deadline until) {
-  fuse::NodeId kept;
+  ChangeOfNames change(*this);
   std::string hidden;
-  if (how == RenameHow::kReplace) hidden = TRY(keep_open_file(to, kept, until));
+  if (how == RenameHow::kReplace) hidden = TRY(keep_open_file(to, change, until));
   Result<void> renamed = writer_->rename(from.path, to.path, how, until);
   note_outcome(renamed.code());
   // The kernel asks again what a worker before this one may have done.
   const bool done_before = resent && renamed.is_error(ENOENT) && origin_.stat(to.path, until).ok();
   if (!renamed.ok() && !done_before) {
-    if (!hidden.empty()) show_again(to, kept, hidden, until);
+    if (!hidden.empty()) show_again(to, change.going(), hidden, until);
     return renamed;
   }
   // Where change times count the file is another version by its new name.

@@ -1,0 +1,32 @@
+#pragma once
+// ChangeOfNames: a change of names under way: from before the origin is asked until the inode table
+// knows.  Of the file that loses a name by it, opens wait, and a handle that keeps it alive is
+// kept.
+//
+// For the thread that makes the change.
+//
+//   ChangeOfNames change(*this);
+//   hidden = TRY(keep_open_file(place, change, until));
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+class FileSystem::ChangeOfNames {
+ public:
+  explicit ChangeOfNames(FileSystem& of) : of_(of), number_(of.name_changes_.begin()) {}
+  ~ChangeOfNames();
+  ChangeOfNames(const ChangeOfNames&) = delete;
+  ChangeOfNames& operator=(const ChangeOfNames&) = delete;
+
+  // The node that loses a name; once.
+  void takes_name_of(Node& node) REQUIRES(of_.table_.mutex);
+  [[nodiscard]] fuse::NodeId going() const { return going_; }
+
+ private:
+  FileSystem& of_;
+  const uint64_t number_;
+  fuse::NodeId going_;
+};
+
+}  // namespace netfs::vfs
