@@ -31,14 +31,6 @@ function(netfs_compiler_settings)
   if(NETFS_LOCKDEP)
     add_compile_definitions(NETFS_LOCKDEP)
   endif()
-  if(NETFS_PCH)
-    # So that ccache can tell one precompiled header from another (with scripts/build's settings).
-    if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-      add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
-    else()
-      add_compile_options(-fpch-preprocess)
-    endif()
-  endif()
   if(NETFS_SANITIZE)
     add_compile_options(-fsanitize=${NETFS_SANITIZE} -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${NETFS_SANITIZE})
@@ -62,10 +54,18 @@ endfunction()
 #
 # With NETFS_PCH the headers of the standard library and of GoogleTest are compiled once for all
 # targets of a kind.  Test builds use it; the product's does not, so that a file that forgets an
-# include is found there (and a header, by `tools/check headers`).
+# include is found there (and a header, by `tools/check headers`).  g++ 12 warns of the standard
+# library's own code when that comes precompiled and is optimised: its validated build has NETFS_PCH
+# for TESTS alone, which are not optimised.
 function(netfs_use_precompiled target kind)
-  if(NOT NETFS_PCH)
+  if(NOT NETFS_PCH OR (NETFS_PCH STREQUAL "TESTS" AND NOT kind STREQUAL "test"))
     return()
+  endif()
+  # So that ccache can tell one precompiled header from another (with scripts/build's settings).
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    set(for_ccache "SHELL:-Xclang -fno-pch-timestamp")
+  else()
+    set(for_ccache -fpch-preprocess)
   endif()
   set(owner netfs_precompiled_${kind})
   if(NOT TARGET ${owner})
@@ -82,8 +82,10 @@ function(netfs_use_precompiled target kind)
       set_target_properties(${owner} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     endif()
     target_link_libraries(${owner} PRIVATE Threads::Threads)
+    target_compile_options(${owner} PRIVATE ${for_ccache})
     target_precompile_headers(${owner} PRIVATE ${headers})
   endif()
+  target_compile_options(${target} PRIVATE ${for_ccache})
   target_precompile_headers(${target} REUSE_FROM ${owner})
 endfunction()
 

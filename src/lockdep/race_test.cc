@@ -212,7 +212,9 @@ TEST(Process, AThreadThatEndsWithALockIsReportedWithItsName) {
 
 // A frame of its own: ASan goes on guarding the temporaries of one that is never returned from, and
 // finds them on the stack of what the C library still does for the thread.
-[[gnu::noinline]] void take(Instance& lock, uintptr_t ip) { acquire(lock, {}, ip); }
+[[gnu::noinline]] void take(Instance& lock, uintptr_t ip) {
+  acquire(lock, {}, ip);
+}
 
 TEST(Process, AThreadThatExitsOrIsCancelledInItsMiddleIsReportedAsWell) {
   watch_process();
