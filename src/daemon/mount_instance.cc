@@ -125,6 +125,7 @@ fuse::MountOptions MountInstance::kernel_mount() const {
 
 fuse::SessionOptions MountInstance::session_options() const {
   fuse::SessionOptions made;
+  made.callers = &store_.callers();
   const auto off = [&made](const char* reason) {
     made.passthrough = false;
     made.passthrough_off_reason = reason;

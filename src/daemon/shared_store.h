@@ -1,6 +1,6 @@
 #pragma once
 // SharedStore: what all mounts of one daemon share: the cache directory, the offload that writes to
-// it, and the buffers that data travels in.
+// it, the buffers that data travels in, and the thread that looks where callers run.
 //
 // Life: open() once, at the first mount; close() after the last mount is closed, boundedly.  When
 // close() answers false, a thread still stands in a write to a disk that does not answer: nothing
@@ -17,6 +17,7 @@
 #include "cachefiles/cache_files.h"
 #include "daemon/lock_classes.h"
 #include "daemon/quantity.h"
+#include "fuse/caller_watch.h"
 #include "netfs/buffer.h"
 #include "netfs/cache.h"
 #include "netfs/offload.h"
@@ -45,6 +46,7 @@ class SharedStore {
 
   [[nodiscard]] const Options& options() const { return options_; }
   BufferPool& pool() { return pool_; }
+  fuse::CallerWatch& callers() { return callers_; }
   // Null without a cache; constant once open() has returned.
   cachefiles::CacheFiles* cache() EXCLUDES(mutex_);
   Offload* offload() EXCLUDES(mutex_);
@@ -56,6 +58,7 @@ class SharedStore {
 
   const Options options_;
   BufferPool pool_;
+  fuse::CallerWatch callers_;
   sync::Mutex mutex_{kSharedStoreLock};
   sync::CondVar changed_;
   State state_ GUARDED_BY(mutex_) = State::kNew;

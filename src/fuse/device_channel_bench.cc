@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "fuse/caller_watch.h"
 #include "fuse/device_channel.h"
 #include "fuse/mount.h"
 #include "fuse/session.h"
@@ -90,7 +91,8 @@ void lookups(benchmark::State& state, Waiting waiting) {
   }
   EmptyFs fs;
   SessionOptions options;
-  options.follow_callers = state.range(0) != 0;
+  CallerWatch watch;
+  if (state.range(0) != 0) options.callers = &watch;
   const auto session = MUST(Session::create(*channel, fs, options, Clock::system()));
   session->start();
   const std::string absent = std::string(folder) + "/absent";

@@ -15,6 +15,8 @@
 
 namespace netfs::fuse {
 
+class CallerWatch;
+
 struct SessionOptions {
   uint32_t max_write_bytes = 1 << 20;
   uint32_t max_readahead_bytes = 1 << 20;
@@ -27,8 +29,9 @@ struct SessionOptions {
   bool writable = false;
   // Threads that read requests; 0: one a queue of the channel.
   unsigned threads = 0;
-  // Each of them keeps to the processor of whoever asks: see placement.h.
-  bool follow_callers = true;
+  // With it each of them keeps to the processor of whoever asks: see placement.h.  Outlives the
+  // session; null: the scheduler alone places them.
+  CallerWatch* callers = nullptr;
 };
 
 // Plain and fixed-size: whoever restarts us keeps it and gives it back (Session::resume).

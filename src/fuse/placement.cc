@@ -1,12 +1,7 @@
 #include "fuse/placement.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <fcntl.h>
-
-#include "base/unique_fd.h"
+#include <utility>
 
 namespace netfs::fuse {
 
@@ -58,39 +53,27 @@ int PlacementPolicy::decide(int found_cpu) {
   return agree ? found_cpu : home_cpu_;
 }
 
-Placement::Placement(unsigned thread_index)
-    : allowed_(allowed_processors()),
+Placement::Placement(unsigned thread_index, CallerWatch& watch)
+    : watch_(watch),
+      seat_(CallerWatch::seat()),
+      allowed_(allowed_processors()),
       has_choice_(CPU_COUNT(&allowed_) > 1),
       policy_(home_of(allowed_, thread_index)) {}
 
 void Placement::served(uint32_t pid) {
-  if (pid == 0 || !has_choice_ || !policy_.wants_look(pid)) return;
-  const int found = processor_of(pid);
-  if (found < 0 || found >= CPU_SETSIZE || !CPU_ISSET(found, &allowed_)) return;
+  if (pid == 0 || !has_choice_) return;
+  if (const int found = seat_->take_found(); found >= 0) move(found);
+  if (policy_.wants_look(pid)) watch_.look(seat_, pid);
+}
+
+void Placement::move(int found) {
+  if (found >= CPU_SETSIZE || !CPU_ISSET(found, &allowed_)) return;
   const int wanted = policy_.decide(found);
   if (wanted == cpu_) return;
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(wanted, &one);
   if (::sched_setaffinity(0, sizeof one, &one) == 0) cpu_ = wanted;
-}
-
-int processor_of(uint32_t pid) {
-  char path[32];
-  std::snprintf(path, sizeof path, "/proc/%u/stat", pid);
-  const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  char text[1024];
-  const ssize_t length = fd ? ::read(fd.get(), text, sizeof text - 1) : -1;
-  if (length <= 0) return -1;
-  text[length] = 0;
-  // Fields are counted from behind the name, which is in brackets and may hold anything: the state
-  // is the third field, the processor the 39th.
-  const char* at = std::strrchr(text, ')');
-  constexpr int kFieldsToSkip = 39 - 2;
-  for (int field = 0; field < kFieldsToSkip && at != nullptr; ++field) {
-    at = std::strchr(at + 1, ' ');
-  }
-  return at == nullptr ? -1 : std::atoi(at + 1);
 }
 
 }  // namespace netfs::fuse

@@ -3,19 +3,21 @@
 //
 // A caller sleeps while it waits, so its own processor is free for the answer; waking another one
 // that idles costs several times the whole round trip (measured on a virtual machine: 8 us against
-// 50).  Every few requests the thread looks where its last caller runs (one read of
-// /proc/PID/stat).  When the last looks all found the same processor, it binds itself there; when
-// the callers are spread, it goes to its home, so that the threads are spread, too.  It never
-// leaves the processors that the process was allowed.
+// 50).  Every few requests the thread has a look taken where its last caller runs, by CallerWatch.
+// When the last looks all found the same processor, it binds itself there; when the callers are
+// spread, it goes to its home, so that the threads are spread, too.  It never leaves the processors
+// that the process was allowed.
 //
 // Where /proc or the affinity cannot be used, nothing happens.  By its own thread only.
 //
-//   Placement placement(thread_index);
+//   Placement placement(thread_index, watch);
 //   for (;;) { ...answer a request of `pid`...; placement.served(pid); }
 
 #include <array>
 #include <cstdint>
 #include <sched.h>
+
+#include "fuse/caller_watch.h"
 
 namespace netfs::fuse {
 
@@ -52,18 +54,19 @@ class PlacementPolicy {
 class Placement {
  public:
   // Homes go round the allowed processors by index.
-  explicit Placement(unsigned thread_index);
+  Placement(unsigned thread_index, CallerWatch& watch);
   // A request of this thread id was answered; 0: of the kernel's own.
   void served(uint32_t pid);
 
  private:
+  void move(int found);
+
+  CallerWatch& watch_;
+  const Ref<CallerWatch::Seat> seat_;
   const cpu_set_t allowed_;
   const bool has_choice_;
   PlacementPolicy policy_;
   int cpu_ = -1;  // bound to; -1: to none
 };
-
-// The processor that a thread ran on last; -1: not to be found out.
-int processor_of(uint32_t pid);
 
 }  // namespace netfs::fuse

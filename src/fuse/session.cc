@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -156,7 +157,8 @@ void Session::answer_what_is_left() {
 }
 
 void Session::run_queue(Queue& queue) {
-  Placement placement(queue.thread_index);
+  std::optional<Placement> placement;
+  if (options_.callers != nullptr) placement.emplace(queue.thread_index, *options_.callers);
   while (true) {
     Result<size_t> received = channel_.receive(queue.channel_queue, queue.buffer);
     if (!received.ok()) {
@@ -168,9 +170,9 @@ void Session::run_queue(Queue& queue) {
     }
     const std::span<const std::byte> message = queue.buffer.first(received.value());
     serve(queue, message);
-    if (!options_.follow_callers) continue;
+    if (!placement) continue;
     const Result<Header> header = decode_header(message);
-    if (header.ok()) placement.served(header.value().pid);
+    if (header.ok()) placement->served(header.value().pid);
   }
   sync::MutexLock lock(mutex_);
   --threads_running_;

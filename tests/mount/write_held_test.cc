@@ -149,5 +149,21 @@ TEST_P(Write, FilesAreReadWhileTheirDirectoryMoves) {
   mover.join();
 }
 
+// The kernel closes such files while it changes the program, and answers no question about the
+// process until they are closed: whoever answers us must not ask any.
+TEST_P(Write, AProgramThatReplacesAnotherClosesWhatThatHadOpen) {
+  constexpr unsigned kFiles = 40;
+  for (unsigned i = 0; i < kFiles; ++i) write_file(there(std::to_string(i)), "before");
+  mount_it();
+  std::vector<UniqueFd> held;
+  for (unsigned i = 0; i < kFiles; ++i) {
+    held.push_back(open_file(here(std::to_string(i)), O_RDWR));
+    ASSERT_TRUE(held.back()) << i;
+  }
+  for (unsigned i = 0; i < 4; ++i) {
+    EXPECT_EQ(run({"true"}, std::chrono::seconds(60)).status, 0) << i;
+  }
+}
+
 }  // namespace
 }  // namespace netfs::test
