@@ -25,10 +25,13 @@ Result<void> Store::forget(VolumeId volume, const std::string& path, ForgetScope
     return {};
   }
   // The path is the identity where anybody asks for this.
-  for (const Ref<Object>& object : table_.find_versions(Object::make_table_prefix(volume, path))) {
-    discard(*object);
-  }
-  remove_doomed();
+  const auto discard_versions = [&] {
+    for (const Ref<Object>& one : table_.find_versions(Object::make_table_prefix(volume, path))) {
+      discard(*one);
+    }
+    remove_doomed();
+  };
+  discard_versions();
   const std::string prefix = object_prefix(volume, path);
   std::vector<std::pair<std::string, int64_t>> stored;
   TRY(index_->scan(prefix, prefix, [&](std::string_view key, std::string_view value) {
@@ -41,6 +44,7 @@ Result<void> Store::forget(VolumeId volume, const std::string& path, ForgetScope
     const std::optional<ObjectKeyParts> parts = parse_object_key(key);
     if (parts) cull_one(key, parts->object, last_use, Mapped::kBuried);
   }
+  discard_versions();  // what was looked up since is not culled
   TRY(record_removals());
   files_.close_retired();
   return {};

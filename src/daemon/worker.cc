@@ -54,6 +54,8 @@ UniqueFd watch_signals() {
   ::pthread_sigmask(SIG_BLOCK, &watched, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGHUP, SIG_IGN);
+  // A lease that asks whether anybody has a file of the cache open may be broken by one of us.
+  ::signal(SIGIO, SIG_IGN);
   return UniqueFd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
 }
 

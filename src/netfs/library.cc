@@ -58,8 +58,13 @@ Result<Ref<File>> LibraryImpl::open(FileVersion version) {
       core_->stats.cache_failures.add();
     }
   }
-  auto file = make_ref<RemoteFile>(core_, key, std::move(version), std::move(cookie));
-  return Ref<File>(core_->enter_file(key, std::move(file)));
+  const std::string path = version.path;
+  const bool kept = static_cast<bool>(cookie);
+  auto made = make_ref<RemoteFile>(core_, key, std::move(version), std::move(cookie));
+  Ref<RemoteFile> file = core_->enter_file(key, std::move(made));
+  // Whoever has begun to forget the path since has not seen this file.
+  if (kept && core_->is_being_forgotten(path)) file->supersede();
+  return Ref<File>(std::move(file));
 }
 
 void LibraryImpl::close() {

@@ -141,6 +141,10 @@ Result<std::shared_ptr<OriginFile>> LiveFile::write_handle(Deadline deadline) {
     path = path_;
   }
   OpenedFile opened = TRY(writer_.open_for_writing(path, deadline));
+  const std::string& identity = opened.info.identity;
+  if (!identity.empty() && identity != version_.identity) {
+    return Error(ESTALE, "netfs.write", "the path names another file now");
+  }
   std::shared_ptr<OriginFile> handle = std::move(opened.file);
   sync::MutexLock lock(mutex_);
   write_handle_ = handle;
@@ -157,7 +161,8 @@ Result<Witnessed> LiveFile::set_attributes(const AttributeChange& change, Deadli
   {
     sync::MutexLock lock(mutex_);
     handle = write_handle_;
-    if (!handle && writer_.write_capabilities().files_outlive_names) handle = read_handle_;
+    const bool any_will_do = writer_.write_capabilities().files_outlive_names && !change.size_bytes;
+    if (!handle && any_will_do) handle = read_handle_;
   }
   const bool by_handle = change.size_bytes || writer_.write_capabilities().files_outlive_names;
   if (by_handle) at.open = handle.get();

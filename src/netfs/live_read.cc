@@ -157,7 +157,6 @@ void LiveFile::read_piece_ended(const Ref<LiveRead>& request, size_t index,
     } else if (outcome.transferred_bytes.value() > left) {
       core_->stats.over_reads.add();
       part.error = Error(EIO, "netfs.read", "the origin sent more than was asked");
-      part.ended = true;
     } else {
       const uint64_t bytes = outcome.transferred_bytes.value();
       part.done_bytes += bytes;

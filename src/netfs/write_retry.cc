@@ -66,6 +66,9 @@ void LiveFile::reopen_for(const Ref<WriteRequest>& request) {
         self->write_handle(Deadline{request->deadline});
     if (opened.ok()) {
       self->issue_write(request);
+    } else if (opened.is_error(ENOENT)) {
+      // It may have moved, and its new name may not be known here yet.
+      self->retry_write(request, Error(ESTALE, "netfs.write"));
     } else {
       self->retry_write(request, opened.error());
     }

@@ -105,6 +105,12 @@ void InodeTable::remove_name(Node& directory, std::string_view name, MonoTime no
 void InodeTable::name_is_settled(Node& node, Graveyard& graveyard) {
   --node.seldom_part().going;
   release_live(node, graveyard);
+  if (node.is_going()) return;
+  if (node.hidden && records_[node.index].opens == 0) {
+    node.hidden = false;
+    graveyard.hidden.push_back(path_of(node));
+  }
+  free_if_unused(&node, graveyard);
 }
 
 void InodeTable::hide(Node& node, std::string hidden_name) {

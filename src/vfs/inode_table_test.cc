@@ -252,6 +252,21 @@ TEST_F(WritableTableTest, NamesOfOneFileAreOneNodeUntilTheLastGoes) {
   EXPECT_EQ(node.seldom_part().aliases.size(), 0U);
 }
 
+// In either order of the set that holds them.
+TEST_F(WritableTableTest, ADirectoryGoesWithAllNamesOfOneFileInIt) {
+  sync::MutexLock lock(written.mutex);
+  Node& directory = written.adopt(written.root(), "d", directory_of("1"), MonoTime{}, graveyard);
+  for (unsigned i = 0; i < 40; ++i) {
+    const std::string number = std::to_string(i);
+    for (const char* name : {"a", "b", "c"}) {
+      written.adopt(directory, name + number, file_of("1", "file " + number), MonoTime{},
+                    graveyard);
+    }
+  }
+  written.set_absent(written.root(), "d", MonoTime{}, graveyard);
+  EXPECT_EQ(written.node_count(), 1U);
+}
+
 TEST_F(WritableTableTest, WhatWeChangedUnseenIsNoOtherVersionWhenItIsSeen) {
   sync::MutexLock lock(written.mutex);
   Node& root = written.root();
@@ -321,6 +336,21 @@ TEST_F(WritableTableTest, AHiddenFileHasNoNameHereAndGetsItBack) {
   written.close_handle(handle, graveyard);
   ASSERT_EQ(graveyard.hidden.size(), 1U);
   EXPECT_EQ(graveyard.hidden[0], ".netfs-2");
+}
+
+TEST_F(WritableTableTest, AHiddenFileIsKeptUntilTheChangeThatHidItHasEnded) {
+  sync::MutexLock lock(written.mutex);
+  Node& node = written.adopt(written.root(), "file", file_of("1"), MonoTime{}, graveyard);
+  const fuse::NodeId id = written.id(node);
+  const fuse::HandleId handle = written.open_handle(node, OpenMode::kDaemon, graveyard);
+  ++node.seldom_part().going;
+  written.hide(node, ".hidden");
+  written.close_handle(handle, graveyard);
+  EXPECT_TRUE(graveyard.hidden.empty()) << "it may yet get its name back";
+  ASSERT_EQ(written.find(id), &node);
+  written.name_is_settled(node, graveyard);
+  EXPECT_EQ(graveyard.hidden, std::vector<std::string>{".hidden"});
+  EXPECT_EQ(written.find(id), nullptr);
 }
 
 }  // namespace

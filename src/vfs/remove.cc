@@ -35,7 +35,7 @@ Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadli
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
-    unknown = node == nullptr || table_.record(*node).opens == 0 || !node->listed;
+    unknown = node == nullptr || !node->listed;
     if (!unknown) {
       Node& parent = *node->parent;
       table_.hide(*node, name);
@@ -47,7 +47,7 @@ Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadli
   }
   bury(std::move(graveyard));
   tell_moved(moved);
-  if (unknown) remove_hidden(path);  // it was closed meanwhile
+  if (unknown) remove_hidden(path);  // its name was taken from it meanwhile
   return path;
 }
 

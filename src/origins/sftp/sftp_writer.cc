@@ -132,9 +132,11 @@ Result<NodeInfo> SftpWriter::make(const std::string& path, const NewNode& what, 
 }
 
 Result<OpenedFile> SftpWriter::open_handle(const std::string& path, uint32_t flags,
-                                           const SetAttributes& attributes, Deadline deadline) {
+                                           const SetAttributes& attributes, unsigned& attempts,
+                                           Deadline deadline) {
   const std::string full = asker_.absolute(path);
   return asker_.on_connection(deadline, [&](Connection& connection) -> Result<OpenedFile> {
+    ++attempts;
     Handles::make_room(connection);
     const auto ask_handle = [&]() -> Result<std::string> {
       Call call;
@@ -169,12 +171,20 @@ Result<OpenedFile> SftpWriter::create(const std::string& path, const NewNode& wh
                                       Deadline deadline) {
   SetAttributes attributes;
   attributes.permissions = what.permissions & 07777;
+  unsigned attempts = 0;
   Result<OpenedFile> opened = open_handle(
-      path, kOpenRead | kOpenWrite | kOpenCreate | kOpenExclusive, attributes, deadline);
-  if (!opened.ok()) {
-    if (opened.is_error(EIO) && exists(path, deadline)) return Error(EEXIST, "sftp.create");
-    return explain(std::move(opened).error(), path, deadline);
+      path, kOpenRead | kOpenWrite | kOpenCreate | kOpenExclusive, attributes, attempts, deadline);
+  if (opened.is_error(EIO)) {
+    const Result<NodeInfo> there = asker_.stat(path, deadline);
+    if (there.ok()) {
+      // An empty file that is there after an attempt was lost is what that attempt has made.
+      const Attributes& is = there.value().attributes;
+      const bool ours = attempts > 1 && is.type == FileType::kRegular && is.size_bytes == 0;
+      if (!ours) return Error(EEXIST, "sftp.create");
+      opened = open_handle(path, kOpenRead | kOpenWrite, {}, attempts, deadline);
+    }
   }
+  if (!opened.ok()) return explain(std::move(opened).error(), path, deadline);
   opened.value().info = TRY(finish_new(path, what, deadline));
   return opened;
 }
@@ -186,7 +196,8 @@ Result<OpenedFile> SftpWriter::open_for_writing(const std::string& path, Deadlin
   if (type == FileType::kDirectory) return Error(EISDIR, "sftp.open");
   if (type == FileType::kSymlink) return Error(ELOOP, "sftp.open");
   if (type != FileType::kRegular && type != FileType::kUnknown) return Error(EINVAL, "sftp.open");
-  Result<OpenedFile> opened = open_handle(path, kOpenWrite, {}, deadline);
+  unsigned attempts = 0;
+  Result<OpenedFile> opened = open_handle(path, kOpenWrite, {}, attempts, deadline);
   if (!opened.ok()) return explain(std::move(opened).error(), path, deadline);
   return opened;
 }
@@ -317,9 +328,14 @@ Result<void> SftpWriter::sync(const FileAt& file, SyncKind /*kind*/, Deadline de
   OpenedFile opened;
   OriginFile* open = file.open;
   if (open == nullptr) {
-    Result<OpenedFile> made = open_handle(file.path, kOpenRead, {}, deadline);
-    // A directory has no handle of this kind; what was done in it was answered.
-    if (!made.ok()) return made.is_error(EIO) ? Result<void>() : made.error();
+    unsigned attempts = 0;
+    Result<OpenedFile> made = open_handle(file.path, kOpenRead, {}, attempts, deadline);
+    if (!made.ok()) {
+      // A directory has no handle of this kind; what was done in it was answered.
+      const Result<NodeInfo> info = asker_.stat(file.path, deadline);
+      const bool directory = info.ok() && info.value().attributes.type == FileType::kDirectory;
+      return directory ? Result<void>() : std::move(made).error();
+    }
     opened = std::move(made).value();
     open = opened.file.get();
   }

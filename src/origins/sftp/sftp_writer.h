@@ -43,8 +43,10 @@ class SftpWriter final : public OriginWriter {
                         Deadline deadline) override;
 
  private:
+  // Counts its attempts: more than one, and those before were lost with their connection.
   Result<OpenedFile> open_handle(const std::string& path, uint32_t flags,
-                                 const SetAttributes& attributes, Deadline deadline);
+                                 const SetAttributes& attributes, unsigned& attempts,
+                                 Deadline deadline);
   Result<NodeInfo> finish_new(const std::string& path, const NewNode& what, Deadline deadline);
   template <class Encode>
   Result<void> change(const std::string& path, Deadline deadline, bool& lost, Encode encode);
