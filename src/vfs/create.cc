@@ -41,9 +41,8 @@ void FileSystem::create(const fuse::Request& request, fuse::Reply reply) {
   Result<Place> place = place_of(request.header.node, wanted.name);
   if (!place.ok()) return reply.error(place.code());
   counters_.opens.add();
-  NewNode what{.type = FileType::kRegular,
-               .permissions = wanted.mode & 07777,
-               .owner = owner_of_new(request.header.node, request.header)};
+  NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
+  what.owner = owner_of_new(request.header.node, request.header);
   change_on_worker(std::move(reply), [this, at = std::move(place).value(), what = std::move(what),
                                       flags = wanted.flags, resent = request.header.resent()](
                                          Pending& pending, Deadline until) {

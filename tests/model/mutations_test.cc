@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
 #include <memory>
 #include <random>
 #include <string>
@@ -209,7 +210,7 @@ class Mutations : public testing::TestWithParam<MutationParameters> {
   void change_a_name() {
     const std::string path = any_path();
     const std::string other = any_path();
-    switch (random_() % 6) {
+    switch (random_() % 7) {
       case 0:
         return both("mkdir " + path, [&](const std::string& root) {
           return outcome(::mkdir((root + path).c_str(), 0755));
@@ -232,6 +233,16 @@ class Mutations : public testing::TestWithParam<MutationParameters> {
         return both("symlink " + path, [&](const std::string& root) {
           return outcome(::symlink("b", (root + path).c_str()));
         });
+      case 5: {
+        let_go();
+        const unsigned choices[] = {RENAME_NOREPLACE, RENAME_EXCHANGE};
+        const unsigned flags = choices[random_() % (GetParam().sftp ? 1 : 2)];
+        return both("renameat2 " + path + " " + other + " flags " + std::to_string(flags),
+                    [&](const std::string& root) {
+                      return outcome(::renameat2(AT_FDCWD, (root + path).c_str(), AT_FDCWD,
+                                                 (root + other).c_str(), flags));
+                    });
+      }
       default:
         // By SFTP two names of one file are two files here: docs/semantics.md.
         if (GetParam().sftp) return;
