@@ -31,14 +31,6 @@ function(netfs_compiler_settings)
   if(NETFS_LOCKDEP)
     add_compile_definitions(NETFS_LOCKDEP)
   endif()
-  if(NETFS_PCH)
-    # So that ccache can tell one precompiled header from another (with scripts/build's settings).
-    if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
-      add_compile_options("SHELL:-Xclang -fno-pch-timestamp")
-    else()
-      add_compile_options(-fpch-preprocess)
-    endif()
-  endif()
   if(NETFS_SANITIZE)
     add_compile_options(-fsanitize=${NETFS_SANITIZE} -fno-sanitize-recover=all)
     add_link_options(-fsanitize=${NETFS_SANITIZE})
@@ -61,11 +53,19 @@ endfunction()
 # netfs_use_precompiled(TARGET KIND): KIND is room or test.
 #
 # With NETFS_PCH the headers of the standard library and of GoogleTest are compiled once for all
-# targets of a kind.  Builds that are made to be run once use it; the product's does not, so that a
-# file that forgets an include is found there.
+# targets of a kind.  Test builds use it; the product's does not, so that a file that forgets an
+# include is found there (and a header, by `tools/check headers`).  g++ 12 warns of the standard
+# library's own code when that comes precompiled and is optimised: its validated build has NETFS_PCH
+# for TESTS alone, which are not optimised.
 function(netfs_use_precompiled target kind)
-  if(NOT NETFS_PCH)
+  if(NOT NETFS_PCH OR (NETFS_PCH STREQUAL "TESTS" AND NOT kind STREQUAL "test"))
     return()
+  endif()
+  # So that ccache can tell one precompiled header from another (with scripts/build's settings).
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    set(for_ccache "SHELL:-Xclang -fno-pch-timestamp")
+  else()
+    set(for_ccache -fpch-preprocess)
   endif()
   set(owner netfs_precompiled_${kind})
   if(NOT TARGET ${owner})
@@ -76,14 +76,39 @@ function(netfs_use_precompiled target kind)
                 <variant> <vector>)
     if(kind STREQUAL "test")
       target_link_libraries(${owner} PRIVATE GTest::gtest GTest::gmock)
+      target_compile_options(${owner} PRIVATE -O0)
       list(APPEND headers <gtest/gtest.h> <gmock/gmock.h>)
     else()
       set_target_properties(${owner} PROPERTIES POSITION_INDEPENDENT_CODE ON)
     endif()
     target_link_libraries(${owner} PRIVATE Threads::Threads)
+    target_compile_options(${owner} PRIVATE ${for_ccache})
     target_precompile_headers(${owner} PRIVATE ${headers})
   endif()
+  target_compile_options(${target} PRIVATE ${for_ccache})
   target_precompile_headers(${target} REUSE_FROM ${owner})
+endfunction()
+
+# netfs_test_program(TARGET): a program or library that is nothing but test code.
+#
+# Not optimised: it is compiled far more often than its own code has work to do, and compiles in half
+# the time.  What it tests is optimised as in the rest of the build.
+function(netfs_test_program target)
+  target_compile_options(${target} PRIVATE -O0)
+  netfs_use_precompiled(${target} test)
+endfunction()
+
+# netfs_unit_test(TARGET TIMEOUT): the program is one entry of ctest with the label `unit`.
+#
+# The target `unit_programs` builds all of them.  The limit is against a hang, not for a time:
+# sanitizers make some programs ten times as slow.
+function(netfs_unit_test target timeout)
+  add_test(NAME ${target} COMMAND ${target} ${ARGN})
+  set_tests_properties(${target} PROPERTIES TIMEOUT ${timeout} LABELS unit)
+  if(NOT TARGET unit_programs)
+    add_custom_target(unit_programs)
+  endif()
+  add_dependencies(unit_programs ${target})
 endfunction()
 
 # netfs_room(NAME SOURCES a.cc ... [USES rooms...] [LIBS libraries...] [TESTS a_test.cc ...]
@@ -125,16 +150,17 @@ function(netfs_test room file)
   set(target ${room}_${stem})
   add_executable(${target} ${file})
   target_link_libraries(${target} PRIVATE netfs_${room} GTest::gtest GTest::gmock GTest::gtest_main)
-  netfs_use_precompiled(${target} test)
-  add_test(NAME ${target} COMMAND ${target})
-  # Against a hang, not for a time: sanitizers make some of them ten times as slow.
-  set_tests_properties(${target} PROPERTIES TIMEOUT 600 LABELS unit)
+  netfs_test_program(${target})
+  netfs_unit_test(${target} 600)
 endfunction()
 
 function(netfs_fuzzer room file)
   get_filename_component(stem ${file} NAME_WE)
   set(target ${room}_${stem})
   set(corpus ${CMAKE_SOURCE_DIR}/tests/corpus/${stem})
+  if(NOT IS_DIRECTORY ${corpus})
+    message(FATAL_ERROR "${file} has no corpus: put a few real inputs into ${corpus}")
+  endif()
   if(NETFS_FUZZ)
     add_executable(${target} ${file})
     target_link_options(${target} PRIVATE -fsanitize=fuzzer)
@@ -147,8 +173,7 @@ function(netfs_fuzzer room file)
   elseif(NETFS_TESTS)
     add_executable(${target} ${file} ${CMAKE_SOURCE_DIR}/tests/corpus/replay_main.cc)
     target_link_libraries(${target} PRIVATE netfs_${room})
-    add_test(NAME ${target} COMMAND ${target} ${corpus})
-    set_tests_properties(${target} PROPERTIES TIMEOUT 120 LABELS unit)
+    netfs_unit_test(${target} 120 ${corpus})
   endif()
 endfunction()
 

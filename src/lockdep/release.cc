@@ -64,9 +64,9 @@ void State::remove(Context& context, size_t index) {
   rebuild(context, index);
 }
 
-void Validator::release(Context& context, const Instance& instance, uintptr_t ip) {
+bool Validator::release(Context& context, const Instance& instance, uintptr_t ip) {
   const Inside inside;
-  if (!inside) return;
+  if (!inside) return true;
   const uint32_t depth = context.depth_.load(std::memory_order_relaxed);
   if (__builtin_expect(depth != 0, 1)) {
     const HeldLock& top = context.held_.load(std::memory_order_relaxed)[depth - 1];
@@ -76,34 +76,35 @@ void Validator::release(Context& context, const Instance& instance, uintptr_t ip
       context.key_ = top.previous_key;
       context.mask_ = top.previous_mask;
       context.depth_.store(depth - 1, std::memory_order_relaxed);
-      return;
+      return true;
     }
   }
-  release_slowly(context, instance, ip);
+  return release_slowly(context, instance, ip);
 }
 
-void Validator::release_slowly(Context& context, const Instance& instance, uintptr_t ip) {
+bool Validator::release_slowly(Context& context, const Instance& instance, uintptr_t ip) {
   State& state = this->state();
   const size_t at = State::find_held(context, instance);
   if (at == 0) {
     if (context.lost_ != 0) {
       --context.lost_;
-      return;
+      return true;
     }
     state.report_bad_unlock(context, instance, ip);
     state.deliver_from(context);
-    return;
+    return false;
   }
   HeldLock& held = context.held_[at - 1];
   if (held.again != 0) {
     --held.again;
-    return;
+    return true;
   }
   if (held.pins != 0) {
     state.report_claim(context, instance, ip, "a pinned lock is released");
     state.deliver_from(context);
   }
   State::remove(context, at - 1);
+  return true;
 }
 
 void Validator::acquire_failed(Context& context, const Instance& instance, uintptr_t ip) {

@@ -155,7 +155,8 @@ class Validator {
   void acquired(Context& context, const Instance& instance);
   // It was not got: timed out, EDEADLK, a failed try that had been announced.
   void acquire_failed(Context& context, const Instance& instance, uintptr_t ip);
-  void release(Context& context, const Instance& instance, uintptr_t ip);
+  // False: the context does not hold it, which is reported.
+  bool release(Context& context, const Instance& instance, uintptr_t ip);
   // The held lock goes on in another mode (a writer becomes a reader).
   void downgrade(Context& context, const Instance& instance, Mode mode, uintptr_t ip);
   // Waits for all that hold it, and holds nothing afterwards: flush, join, wait for completion.
@@ -252,7 +253,7 @@ class Validator {
   friend struct State;
 
   void acquire_slowly(Context& context, const Instance& instance, const How& how, uintptr_t ip);
-  void release_slowly(Context& context, const Instance& instance, uintptr_t ip);
+  bool release_slowly(Context& context, const Instance& instance, uintptr_t ip);
   State& state();
 
   // What the hot path reads: one line, written only when classes come, go or become watched.

@@ -4,6 +4,7 @@
 #include <new>
 #include <pthread.h>
 #include <string>
+#include <unistd.h>
 
 #include "lockdep/stack_capture.h"
 #include "lockdep_preload/hook.h"
@@ -15,6 +16,7 @@
 #include "lockdep_preload/record.h"
 #include "lockdep_preload/report_sink.h"
 #include "lockdep_preload/thread.h"
+#include "lockdep_preload/timing.h"
 #include "lockdep_preload/watchdog.h"
 
 // Lets a debugger, or `lockdep`, see which library a process has.
@@ -24,19 +26,14 @@ namespace netfs::lockdep_preload {
 
 constinit std::atomic<Stage> g_stage{Stage::kNone};
 
+constinit Forever<lockdep::Validator> g_validator;
+
 namespace {
 
-// Built before any code runs; never destroyed, for static destructors still lock.
-template <class T>
-union Forever {
-  T it;
-  constexpr Forever() : it() {}
-  ~Forever() {}
-};
-constinit Forever<lockdep::Validator> g_validator;
 constinit Forever<lockdep::Arena> g_arena;
 
-// Without our own frames: the first is that of who called the hook.
+// Without our own frames: those of the hook, and that of a thread's function which calls the
+// program's.
 size_t capture(void*, uintptr_t* frames, size_t max) {
   constexpr size_t kOwnMax = 16;
   uintptr_t all[64];
@@ -44,33 +41,54 @@ size_t capture(void*, uintptr_t* frames, size_t max) {
   const size_t count = lockdep::capture_unwind_tables({all, wanted});
   dl_find_object own;
   if (::_dl_find_object(reinterpret_cast<void*>(&capture), &own) != 0) return 0;
-  size_t first = 0;
   const auto begin = reinterpret_cast<uintptr_t>(own.dlfo_map_start);
   const auto end = reinterpret_cast<uintptr_t>(own.dlfo_map_end);
-  while (first < count && all[first] >= begin && all[first] < end) ++first;
-  const size_t kept = std::min(max, count - first);
-  std::memcpy(frames, all + first, kept * sizeof *frames);
+  size_t kept = 0;
+  for (size_t i = 0; i < count && kept < max; ++i) {
+    if (all[i] < begin || all[i] >= end) frames[kept++] = all[i];
+  }
   return kept;
 }
 
+// False: the fork is in a signal handler that interrupted one of our events, which may have any of
+// our locks; the child gets what there is.
+__thread bool t_forking = false;
+
+// In the order in which they are taken under each other: who shows a report takes all the others.
 void before_fork() {
-  validator().before_fork();
+  t_forking = lockdep::t_inside == 0;
+  if (!t_forking) return;
   ++lockdep::t_inside;
+  lock_reports();
+  validator().before_fork();
+  lock_threads();
+  lock_contexts();
   lock_records();
   lock_sites();
+  arena().before_fork();
 }
 void after_fork() {
+  arena().after_fork();
   unlock_sites();
   unlock_records();
-  --lockdep::t_inside;
+  unlock_contexts();
+  unlock_threads();
 }
 void after_fork_in_parent() {
+  if (!t_forking) return;
   after_fork();
   validator().after_fork_in_parent();
+  unlock_reports();
+  --lockdep::t_inside;
 }
 void after_fork_in_child() {
-  after_fork();
-  validator().after_fork_in_child(t_context);
+  if (t_forking) {
+    after_fork();
+    contexts_after_fork_in_child();
+    validator().after_fork_in_child(own_context(), static_cast<uint64_t>(::getpid()));
+    unlock_reports();
+    --lockdep::t_inside;
+  }
   watchdog_after_fork_in_child();
 }
 
@@ -107,10 +125,6 @@ void leave_environment() {
 
 }  // namespace
 
-lockdep::Validator& validator() {
-  return g_validator.it;
-}
-
 lockdep::Arena& arena() {
   return g_arena.it;
 }
@@ -127,6 +141,7 @@ void begin() {
   reports_begin(text == nullptr ? "" : text);
   validator().configure(
       {.sink = report_sink, .stacks = capture, .match = lockdep::Validator::Match::kExact});
+  g_timing = options().histograms;
   threads_begin();
   other_runs_begin();
   g_stage.store(Stage::kWatching, std::memory_order_release);

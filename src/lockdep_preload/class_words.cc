@@ -76,7 +76,7 @@ std::string class_words(const char* name, lockdep::Symbolizer& symbolizer) {
   std::string out;
   switch (site->origin) {
     case Origin::kStatic:
-      out = data_symbol(site->at);
+      out = site->kind == Kind::kLoader ? "the dynamic loader's lock" : data_symbol(site->at);
       break;
     case Origin::kInit:
       out = std::string(kind_word(site->kind)) + " made in " + place(site->at, symbolizer);

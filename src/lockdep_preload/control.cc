@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstring>
 #include <fcntl.h>
+#include <optional>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,11 +45,21 @@ bool send_all(int fd, std::string_view text) {
   return true;
 }
 
-bool may_ask(int fd) {
+// Whose the other side is: who connected, or who listens.
+std::optional<uid_t> peer_of(int fd) {
   ucred peer{};
   socklen_t size = sizeof peer;
-  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
-  return peer.uid == 0 || peer.uid == ::geteuid();
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer.uid;
+}
+
+bool may_ask(int fd) {
+  const std::optional<uid_t> asks = peer_of(fd);
+  return asks.has_value() && (*asks == 0 || *asks == ::geteuid());
+}
+
+bool may_be_asked(int fd) {
+  return ::geteuid() == 0 || peer_of(fd) == ::geteuid();
 }
 
 }  // namespace
@@ -106,7 +117,10 @@ Result<std::string> ask(int process, std::string_view word) {
     return Error(ESRCH, "ask",
                  who + " does not run under lockdep run, or has started no thread yet");
   }
-  if (!send_all(fd.get(), std::string(word) + "\n")) return Error::from_errno("send");
+  // Who does not answer us has closed the connection, perhaps before this is sent.
+  if (!send_all(fd.get(), std::string(word) + "\n") && errno != EPIPE && errno != ECONNRESET) {
+    return Error::from_errno("send");
+  }
   std::string text;
   char piece[16384];
   while (text.size() < kAnswerMax) {
@@ -119,8 +133,11 @@ Result<std::string> ask(int process, std::string_view word) {
     if (got <= 0) break;
     text.append(piece, static_cast<size_t>(got));
   }
-  if (text.empty()) return Error(EACCES, "ask", who + " does not answer: it is another user's");
-  return text;
+  if (!text.empty()) return text;
+  if (!may_be_asked(fd.get())) {
+    return Error(EACCES, "ask", who + " does not answer: it is another user's");
+  }
+  return Error(ESRCH, "ask", who + " ended while it was asked");
 }
 
 }  // namespace netfs::lockdep_preload

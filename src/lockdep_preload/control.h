@@ -36,8 +36,8 @@ class ControlSocket {
   unsigned long long inode_;
 };
 
-// Asks the program `process`.  ESRCH: it is not watched, or has no thread to answer with; EACCES:
-// it is another user's; ETIMEDOUT.
+// Asks the program `process`.  ESRCH: it is not watched, has no thread to answer with, or ended
+// while it was asked; EACCES: it is another user's; ETIMEDOUT.
 [[nodiscard]] Result<std::string> ask(int process, std::string_view word);
 
 }  // namespace netfs::lockdep_preload

@@ -161,6 +161,14 @@ int join(pthread_t id, Attempt attempt, uintptr_t ip, Real real_join) {
 
 }  // namespace
 
+void lock_threads() {
+  g_lock.lock();
+}
+
+void unlock_threads() {
+  g_lock.unlock();
+}
+
 LOCKDEP_HOOK int pthread_create(pthread_t* id, const pthread_attr_t* attributes,
                                 void* (*function)(void*), void* argument) {
   Context* context = watched();

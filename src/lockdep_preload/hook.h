@@ -43,16 +43,33 @@ class KeepErrno {
 enum class Stage : uint8_t { kNone, kBeginning, kWatching, kEnded };
 extern std::atomic<Stage> g_stage;
 
+// The thread's context.  Another thread makes it null (call_attention) to have this one look up
+// before its next event.
 extern __thread Context* t_context;
 Context* watched_slowly();
 
 // This thread's context; null: what is done now is not watched (we are inside, it has ended).
 inline Context* watched() {
   if (lockdep::t_inside != 0) return nullptr;
-  if (__builtin_expect(t_context != nullptr, 1)) return t_context;
+  Context* context = __atomic_load_n(&t_context, __ATOMIC_RELAXED);
+  if (__builtin_expect(context != nullptr, 1)) return context;
   return watched_slowly();
 }
 
-lockdep::Validator& validator();
+// As watched(), but null as well for a thread that has no context yet: for signal handlers.
+Context* watched_if_known();
+
+// Built before any code runs; never destroyed, for static destructors still lock.
+template <class T>
+union Forever {
+  T it;
+  constexpr Forever() : it() {}
+  ~Forever() {}
+};
+extern Forever<lockdep::Validator> g_validator;
+
+inline lockdep::Validator& validator() {
+  return g_validator.it;
+}
 
 }  // namespace netfs::lockdep_preload

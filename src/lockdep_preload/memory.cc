@@ -3,6 +3,7 @@
 #include "lockdep_preload/memory.h"
 
 #include "lockdep_preload/real.h"
+#include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
 
 namespace netfs::lockdep_preload {
@@ -36,7 +37,7 @@ void block_goes(void* block, uintptr_t ip) {
 }  // namespace
 
 void memory_goes(uintptr_t from, uintptr_t to, uintptr_t ip) {
-  Context* context = t_context;
+  Context* context = own_context();
   if (context != nullptr && context->depth() != 0) report_held(*context, from, to, ip);
   for_each_record(
       from, to, [](void*, Record&) { return true; }, nullptr);

@@ -75,12 +75,26 @@ LOCKDEP_HOOK int pthread_mutex_trylock(pthread_mutex_t* mutex) {
   return result;
 }
 
+namespace {
+
+// Whether the real unlock looks whether its caller has it.
+bool is_checked(const pthread_mutex_t* mutex) {
+  constexpr int kRobust = 16;
+  const int kind = mutex->__data.__kind;
+  return reentry(mutex) == Reentry::kAllowed || (kind & kRobust) != 0;
+}
+
+}  // namespace
+
 // Before the real one: once it is free, another thread may destroy it.
 LOCKDEP_HOOK int pthread_mutex_unlock(pthread_mutex_t* mutex) {
   Context* context = watched();
   if (context != nullptr) {
     const uintptr_t ip = LOCKDEP_CALLER_IP;
-    release(*context, record_at(mutex, Kind::kMutex, ip), ip);
+    Record* record = record_at(mutex, Kind::kMutex, ip);
+    if (!release(*context, record, ip) && !is_checked(mutex)) {
+      taken_from(*record, mutex->__data.__owner);
+    }
   }
   return real().pthread_mutex_unlock(mutex);
 }

@@ -1,5 +1,6 @@
 // pthread_once, call_once and the guards of function-local statics: while one thread initialises,
-// it holds what the others wait for.  What is initialised already costs a look.
+// it holds what the others wait for.  What is initialised already waits for nobody; under a lock it
+// would have, had it come first: that order counts.  Else it costs a look.
 
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/watch.h"
@@ -14,13 +15,22 @@ bool done(const void* control) {
   return (__atomic_load_n(static_cast<const int*>(control), __ATOMIC_ACQUIRE) & kOnceDone) != 0;
 }
 
+bool holds_locks(const Context& context) {
+  const lockdep::Instance* held = nullptr;
+  return lockdep::Validator::held(context, &held, 1) != 0 &&
+         record_of(held)->site->kind != Kind::kThread;
+}
+
+bool is_wait(const Context* context, const void* control) {
+  return context != nullptr && (!done(control) || holds_locks(*context));
+}
+
 // Ends also when the initialiser is cancelled or throws.
 class Once {
  public:
   Once(Context* context, const void* control, uintptr_t ip)
       : context_(context),
-        record_(context == nullptr || done(control) ? nullptr
-                                                    : record_at(control, Kind::kOnce, ip)),
+        record_(is_wait(context, control) ? record_at(control, Kind::kOnce, ip) : nullptr),
         ip_(ip) {
     if (record_ != nullptr) acquire(*context_, record_, {}, ip_);
   }

@@ -62,8 +62,9 @@ struct SwitchKey {
   std::string_view key;
   bool Options::*value;
 };
-constexpr std::array<SwitchKey, 2> kSwitches{
-    {{"order-only", &Options::order_only}, {"abort", &Options::abort}}};
+constexpr std::array<SwitchKey, 3> kSwitches{{{"order-only", &Options::order_only},
+                                              {"abort", &Options::abort},
+                                              {"histograms", &Options::histograms}}};
 
 bool set(Options& options, std::string_view key, const std::string& value) {
   for (const PathKey& path : kPaths) {

@@ -32,6 +32,7 @@ struct Options {
   std::string save;              // path of the graph to be saved; empty: none
   std::string stat;              // path of the statistics; empty: none
   bool order_only = false;       // print ORDER-ONLY too
+  bool histograms = false;       // time waiting and holding
   bool abort = false;            // after a report of LIKELY or PROVED
   std::optional<int> exit_code;  // in place of the program's, when LIKELY or PROVED was reported
   int watchdog_seconds = 1;      // between looks for circular waits; 0: never

@@ -12,6 +12,7 @@ TEST(LockdepOptions, WhatIsEncodedIsDecodedWhateverBytesItHas) {
                   .save = "/graph",
                   .stat = "/stat",
                   .order_only = true,
+                  .histograms = true,
                   .abort = true,
                   .exit_code = 3,
                   .watchdog_seconds = 0,

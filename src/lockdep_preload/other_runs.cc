@@ -22,6 +22,7 @@
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/report_sink.h"
+#include "lockdep_preload/timing.h"
 #include "lockdep_preload/watchdog.h"
 
 namespace netfs::lockdep_preload {
@@ -100,7 +101,9 @@ void write_statistics() {
   for (lockdep::GraphClass& one : graph.classes) {
     one.identity.name = words(one.identity.name, symbolizer);
   }
-  const std::string text = statistics_text(validator().statistics()) + "\n" + classes_text(graph);
+  std::string text = statistics_text(validator().statistics()) + "\n" + classes_text(graph);
+  const std::string times = timing_text(symbolizer);
+  if (!times.empty()) text += "\n" + times;
   const UniqueFd fd(::open(options().stat.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
   const bool wrote =
       fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -159,6 +162,7 @@ void watch_for_hangs() {
                   .lock = lock_reports,
                   .unlock = unlock_reports,
                   .class_words = words,
+                  .more_figures = timing_text,
                   .print = [](std::string_view text) { write_out(std::string(text)); }});
 }
 

@@ -1,6 +1,7 @@
 #include "lockdep_preload/real.h"
 
 #include <cerrno>
+#include <gnu/libc-version.h>
 
 #include "lockdep_preload/hook.h"
 
@@ -42,6 +43,12 @@ void find_real() {
 #define LOCKDEP_FUNCTION(result, name, arguments) find(g_real.name, #name);
   LOCKDEP_FUNCTIONS
 #undef LOCKDEP_FUNCTION
+  dl_find_object next;
+  dl_find_object libc;
+  g_real.others =
+      ::_dl_find_object(reinterpret_cast<void*>(g_real.pthread_mutex_lock), &next) == 0 &&
+      ::_dl_find_object(reinterpret_cast<void*>(&::gnu_get_libc_version), &libc) == 0 &&
+      next.dlfo_link_map != libc.dlfo_link_map;
   __atomic_store_n(&g_real.ready, true, __ATOMIC_RELEASE);
   t_finding = false;
   errno = saved;

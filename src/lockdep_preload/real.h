@@ -4,6 +4,7 @@
 // Thread-safe.  Found at the first use, which may be before our own constructor; null where no
 // library has one.  pthread_cond_* by version: the unversioned search finds another in some glibc.
 
+#include <csetjmp>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
@@ -23,6 +24,8 @@ struct Real {
 #define LOCKDEP_FUNCTION(result, name, arguments) result(*name) arguments = nullptr;
   LOCKDEP_FUNCTIONS
 #undef LOCKDEP_FUNCTION
+  // Another library stands before the locks as well: it is to see the calls that the program makes.
+  bool others = false;
   bool ready = false;
 };
 

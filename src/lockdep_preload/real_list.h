@@ -47,6 +47,10 @@
   LOCKDEP_FUNCTION(int, pthread_sigmask, (int, const sigset_t*, sigset_t*))                      \
   LOCKDEP_FUNCTION(int, sigprocmask, (int, const sigset_t*, sigset_t*))                          \
   LOCKDEP_FUNCTION(int, sigaction, (int, const struct sigaction*, struct sigaction*))            \
+  LOCKDEP_FUNCTION(void, longjmp, (jmp_buf, int))                                                \
+  LOCKDEP_FUNCTION(void, _longjmp, (jmp_buf, int))                                               \
+  LOCKDEP_FUNCTION(void, siglongjmp, (sigjmp_buf, int))                                          \
+  LOCKDEP_FUNCTION(void, __longjmp_chk, (jmp_buf, int))                                          \
   LOCKDEP_FUNCTION(int, sem_init, (sem_t*, int, unsigned))                                       \
   LOCKDEP_FUNCTION(int, sem_destroy, (sem_t*))                                                   \
   LOCKDEP_FUNCTION(int, sem_wait, (sem_t*))                                                      \

@@ -17,7 +17,6 @@ constexpr size_t kFirstBuckets = 64;
 constexpr unsigned kStepsMax = 64;    // of a reader; a chain that changes meanwhile may be longer
 constexpr size_t kQuarantine = 4096;  // records that went, before one is used again
 constexpr size_t kFilterBits = 1 << 17;  // pages that have, or had, a lock
-constexpr size_t kCached = 16;
 
 struct Page {
   uintptr_t number = 0;
@@ -46,8 +45,6 @@ Record* g_gone_first = nullptr;
 Record* g_gone_last = nullptr;
 size_t g_gone = 0;
 
-__thread Record* t_cached[kCached] __attribute__((tls_model("initial-exec")));
-
 uint64_t page_hash(uintptr_t address) {
   return lockdep::mix(0x243f6a8885a308d3, address >> kPageShift);
 }
@@ -59,9 +56,6 @@ std::atomic<Page*>& page_head(Shard& shard, uint64_t hash) {
 }
 size_t bucket_of(uintptr_t address, size_t count) {
   return (address * 0x9e3779b97f4a7c15 >> 20) & (count - 1);
-}
-Record*& cached(uintptr_t address) {
-  return t_cached[(address >> 3 ^ address >> 8) % kCached];
 }
 
 bool filter_has(uint64_t hash) {
@@ -170,18 +164,18 @@ void into_quarantine(Record& record) {
 
 void end(Record& record) {
   if (record.has_own_class()) free_own_key(*record.site, record.instance.key());
+  // A barrier is held for long, and by whoever may never learn that it is gone.
+  if (record.site->kind == Kind::kBarrier) return;
   into_quarantine(record);
 }
 
 }  // namespace
 
-Record* find_record(uintptr_t address) {
-  Record*& slot = cached(address);
-  Record* record = slot;
-  if (record != nullptr && record->address.load(std::memory_order_relaxed) == address)
-    return record;
-  record = look(shard_of(page_hash(address)), address);
-  if (record != nullptr) slot = record;
+__thread Record* t_cached_records[kCachedRecords];
+
+Record* find_record_slowly(uintptr_t address) {
+  Record* record = look(shard_of(page_hash(address)), address);
+  if (record != nullptr) cached_record(address) = record;
   return record;
 }
 

@@ -28,12 +28,26 @@ struct Record {
   Site* site;
   uintptr_t frame = 0;                  // of the function whose stack frame it lies in; 0: in none
   std::atomic<bool> not_a_lock{false};  // a semaphore that somebody else posted
+  std::atomic<int> taken_from{0};       // the thread that another one unlocked it for; 0: none
 
   [[nodiscard]] bool has_own_class() const { return &instance.key() != &site->key; }
 };
 
+// The locks that the thread used last.
+constexpr size_t kCachedRecords = 16;
+extern __thread Record* t_cached_records[kCachedRecords] __attribute__((tls_model("initial-exec")));
+inline Record*& cached_record(uintptr_t address) {
+  return t_cached_records[(address >> 3 ^ address >> 8) % kCachedRecords];
+}
+
 // Null: nothing is known of a lock there.
-Record* find_record(uintptr_t address);
+Record* find_record_slowly(uintptr_t address);
+inline Record* find_record(uintptr_t address) {
+  Record* record = cached_record(address);
+  if (record != nullptr && record->address.load(std::memory_order_relaxed) == address)
+    return record;
+  return find_record_slowly(address);
+}
 // The one that is there, or a new one of `site`; null: no memory.
 Record* add_record(uintptr_t address, Site& site);
 void retire_record(Record& record);

@@ -146,6 +146,11 @@ Show weigh(lockdep::Report& report) {
     report.reason = "semaphores, which others may post: " + report.reason;
     return order_only ? Show::kAll : Show::kNote;
   }
+  if (has(report, Kind::kBarrier)) {
+    report.verdict = lockdep::Verdict::kOrderOnly;
+    report.reason = "a barrier, to which others may come: " + report.reason;
+    return order_only ? Show::kAll : Show::kNothing;
+  }
   if (has(report, Kind::kThread)) {
     // Who joins under a lock often knows by that lock that the thread has done its part.
     report.verdict = lockdep::Verdict::kOrderOnly;

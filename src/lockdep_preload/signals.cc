@@ -2,10 +2,16 @@
 // interrupted code holds, and may be found held by it.
 //
 // A handler of the program's is called by one of ours.  What the program reads back is its own.
+//
+// A handler ends when it returns, throws or ends its thread; or it is jumped out of.  The jump
+// itself says not where to.  At the thread's next event it is known by where the stack is: what
+// lies below belongs to calls that are over.
 
+#include <csetjmp>
 #include <cstring>
 
 #include "lockdep_preload/real.h"
+#include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
 
 namespace netfs::lockdep_preload {
@@ -26,19 +32,78 @@ uint64_t bits(const sigset_t& set) {
   return out;
 }
 
+// A handler of this thread that runs.
+struct Handling {
+  int signal;
+  uintptr_t frame;
+  uintptr_t stack_from;  // the alternate stack that it runs on; 0: the thread's own
+  uintptr_t stack_to;
+};
+constexpr unsigned kHandlersMax = 16;
+__thread Handling t_handling[kHandlersMax] __attribute__((tls_model("initial-exec")));
+__thread unsigned t_handlers __attribute__((tls_model("initial-exec"))) = 0;
+__thread bool t_jumped __attribute__((tls_model("initial-exec"))) = false;
+
+// Whether the stack pointer `now` shows that the handler's frame is no more.
+bool is_left(const Handling& handling, uintptr_t now, bool on_alternate) {
+  if (handling.stack_from == 0) return !on_alternate && now > handling.frame;
+  const bool there = now >= handling.stack_from && now < handling.stack_to;
+  return !there || now > handling.frame;
+}
+
+class InHandler {
+ public:
+  InHandler(int signal, uintptr_t frame) {
+    const KeepErrno keep;
+    // Only a thread that is known already: to begin one is not for handlers.  Who sets a handler
+    // is, and who was created.
+    context_ = watched_if_known();
+    if (context_ == nullptr || t_handlers == kHandlersMax) {
+      context_ = nullptr;
+      return;
+    }
+    stack_t stack{};
+    const bool alternate =
+        ::sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_ONSTACK) != 0;
+    const auto from = alternate ? reinterpret_cast<uintptr_t>(stack.ss_sp) : 0;
+    at_ = t_handlers;
+    t_handling[at_] = {.signal = signal,
+                       .frame = frame,
+                       .stack_from = from,
+                       .stack_to = from + (alternate ? stack.ss_size : 0)};
+    validator().signal_enter(*context_, signal);
+    t_handlers = at_ + 1;
+    // What else is blocked meanwhile: sa_mask, and not the signal itself if SA_NODEFER says so.
+    validator().set_blocked_signals(*context_, blocked_signals(), 0);
+  }
+  ~InHandler() {
+    if (context_ == nullptr || t_handlers <= at_) return;
+    const KeepErrno keep;
+    while (t_handlers > at_) validator().signal_leave(*context_, t_handling[--t_handlers].signal);
+  }
+  InHandler(const InHandler&) = delete;
+  InHandler& operator=(const InHandler&) = delete;
+
+ private:
+  Context* context_ = nullptr;
+  unsigned at_ = 0;
+};
+
 void handle(int signal, siginfo_t* info, void* machine) {
   const auto handler = g_wanted[signal].handler.load(std::memory_order_acquire);
   if (handler == nullptr) return;
-  // Only a thread that is known already: to begin one is not for handlers.  Who sets a handler is,
-  // and who was created.
-  Context* context = lockdep::t_inside == 0 ? t_context : nullptr;
-  if (context != nullptr) validator().signal_enter(*context, signal);
+  const InHandler in_handler(signal, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
   if (g_wanted[signal].with_info.load(std::memory_order_relaxed)) {
     handler(signal, info, machine);
   } else {
     reinterpret_cast<void (*)(int)>(reinterpret_cast<void*>(handler))(signal);
   }
-  if (context != nullptr) validator().signal_leave(*context, signal);
+}
+
+void jump() {
+  if (t_handlers == 0) return;
+  t_jumped = true;
+  call_own_attention();
 }
 
 bool is_handler(const struct sigaction& action) {
@@ -48,9 +113,10 @@ bool is_handler(const struct sigaction& action) {
 template <class Real>
 int change_mask(Real real_change, int how, const sigset_t* set, sigset_t* old, uintptr_t ip) {
   const int result = real_change(how, set, old);
-  Context* context = t_context;
-  if (result != 0 || set == nullptr || context == nullptr || lockdep::t_inside != 0) return result;
+  if (result != 0 || set == nullptr) return result;
   const KeepErrno keep;
+  Context* context = watched_if_known();
+  if (context == nullptr) return result;
   sigset_t now;
   if (real().pthread_sigmask(SIG_BLOCK, nullptr, &now) == 0) {
     validator().set_blocked_signals(*context, bits(now), ip);
@@ -59,6 +125,46 @@ int change_mask(Real real_change, int how, const sigset_t* set, sigset_t* old, u
 }
 
 }  // namespace
+
+void end_left_handlers(Context& context) {
+  if (!t_jumped) return;
+  stack_t stack{};
+  const bool on_alternate =
+      ::sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_ONSTACK) != 0;
+  const auto now = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  const unsigned before = t_handlers;
+  while (t_handlers != 0 && is_left(t_handling[t_handlers - 1], now, on_alternate)) {
+    validator().signal_leave(context, t_handling[--t_handlers].signal);
+  }
+  // A handler on another stack hides where the jump went: we look again when it has ended.
+  t_jumped = on_alternate && t_handlers != 0;
+  if (t_handlers != before) validator().set_blocked_signals(context, blocked_signals(), 0);
+}
+
+LOCKDEP_HOOK void longjmp(jmp_buf where, int value) {
+  jump();
+  real().longjmp(where, value);
+  __builtin_unreachable();
+}
+
+LOCKDEP_HOOK void _longjmp(jmp_buf where, int value) {
+  jump();
+  real()._longjmp(where, value);
+  __builtin_unreachable();
+}
+
+LOCKDEP_HOOK void siglongjmp(sigjmp_buf where, int value) {
+  jump();
+  real().siglongjmp(where, value);
+  __builtin_unreachable();
+}
+
+// What the three are where the program was built with -D_FORTIFY_SOURCE.
+LOCKDEP_HOOK void __longjmp_chk(jmp_buf where, int value) {
+  jump();
+  real().__longjmp_chk(where, value);
+  __builtin_unreachable();
+}
 
 LOCKDEP_HOOK int sigaction(int signal, const struct sigaction* action, struct sigaction* old) {
   if (signal <= 0 || signal >= kSignals ||

@@ -111,8 +111,15 @@ Site* site_by_name(const char* name, uint32_t* number) {
   const auto [rest, error] = std::from_chars(name + 1, end, index);
   if (error != std::errc()) return nullptr;
   if (*rest == '.') std::from_chars(rest + 1, end, *number);
-  if (index >= g_count.load(std::memory_order_acquire)) return nullptr;
-  return g_chunks[index / kChunk].load(std::memory_order_acquire)[index % kChunk];
+  return index < site_count() ? &site_at(index) : nullptr;
+}
+
+uint32_t site_count() {
+  return g_count.load(std::memory_order_acquire);
+}
+
+Site& site_at(uint32_t index) {
+  return *g_chunks[index / kChunk].load(std::memory_order_acquire)[index % kChunk];
 }
 
 void lock_sites() {

@@ -15,6 +15,8 @@
 
 namespace netfs::lockdep_preload {
 
+struct LockTimes;
+
 enum class Kind : uint8_t {
   kMutex,
   kRwlock,
@@ -49,6 +51,7 @@ struct Site {
   std::atomic<bool> split{false};
   std::atomic<uint32_t> own{0};  // classes of their own that live
   std::atomic<uint32_t> next_own{1};
+  std::atomic<LockTimes*> times{nullptr};  // of its locks, once there are any (timing.h)
   Site* next = nullptr;
   char name[24];
   char identity[80];  // what other runs know the site by; empty: they do not
@@ -59,6 +62,9 @@ Site* site_of(Kind kind, Origin origin, uintptr_t at);
 // By the name of one of its classes; null: it is none of ours.  `number` tells which of its locks,
 // 0 for all.
 Site* site_by_name(const char* name, uint32_t* number);
+// All of them, by index.
+uint32_t site_count();
+Site& site_at(uint32_t index);
 
 // Around fork: nobody makes one meanwhile.
 void lock_sites();

@@ -28,6 +28,46 @@ alignas(Context) __thread char t_storage[sizeof(Context)];
 __thread bool t_ended = false;
 __thread int t_round = 0;
 __thread uintptr_t t_stack_top = 0;
+__thread Context* t_own = nullptr;
+
+// Where another thread finds t_context of this one.
+struct Slot {
+  Slot* previous;
+  Slot* next;
+  Context** context;
+  int thread_id;
+};
+__thread Slot t_slot;
+lockdep::SpinLock g_slots_lock;
+Slot* g_slots = nullptr;
+
+void enlist(Slot& slot) {
+  const lockdep::SpinGuard guard(g_slots_lock);
+  slot.previous = nullptr;
+  slot.next = g_slots;
+  if (g_slots != nullptr) g_slots->previous = &slot;
+  g_slots = &slot;
+}
+
+void delist(Slot& slot) {
+  const Inside inside;
+  const lockdep::SpinGuard guard(g_slots_lock);
+  (slot.previous == nullptr ? g_slots : slot.previous->next) = slot.next;
+  if (slot.next != nullptr) slot.next->previous = slot.previous;
+}
+
+// Locks of this thread's that another one unlocked are not held any more.
+void give_up_what_was_taken(Context& context) {
+  constexpr size_t kHeldMax = 64;
+  const lockdep::Instance* held[kHeldMax];
+  const size_t count = lockdep::Validator::held(context, held, kHeldMax);
+  for (size_t i = 0; i < count; ++i) {
+    int own = t_slot.thread_id;
+    if (record_of(held[i])->taken_from.compare_exchange_strong(own, 0)) {
+      (void)validator().release(context, *held[i], 0);
+    }
+  }
+}
 
 void end_context(void* value) {
   if (t_round++ < kRounds) {
@@ -36,16 +76,23 @@ void end_context(void* value) {
   }
   const KeepErrno keep;
   t_ended = true;
-  Context* context = t_context;
+  Context* context = t_own;
   if (context == nullptr) return;
+  give_up_what_was_taken(*context);
+  end_left_handlers(*context);
   drop_semaphores(*context);
+  drop_barriers(*context);
+  delist(t_slot);
   context->~Context();
-  t_context = nullptr;
+  t_own = nullptr;
+  __atomic_store_n(&t_context, nullptr, __ATOMIC_RELAXED);
   const auto here = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   if (t_stack_top > here && t_stack_top - here < uintptr_t{1} << 30) {
     memory_goes(here - 4096, t_stack_top, 0);
   }
 }
+
+}  // namespace
 
 uint64_t blocked_signals() {
   sigset_t blocked;
@@ -56,6 +103,8 @@ uint64_t blocked_signals() {
   __builtin_memcpy(&bits, &blocked, sizeof bits);
   return bits;
 }
+
+namespace {
 
 struct FrameSearch {
   uintptr_t address;
@@ -104,17 +153,63 @@ Context* begin_context() {
     }
     context = new (t_storage) Context(validator(), name, lockdep::ContextKind::kThread, id);
     (void)::pthread_setspecific(g_key, context);
+    t_own = context;
+    t_slot = {.previous = nullptr,
+              .next = nullptr,
+              .context = &t_context,
+              .thread_id = static_cast<int>(id)};
+    enlist(t_slot);
   }
   validator().set_blocked_signals(*context, blocked_signals(), 0);
-  t_context = context;
+  __atomic_store_n(&t_context, context, __ATOMIC_RELAXED);
   return context;
+}
+
+void call_attention(int thread_id) {
+  const Inside inside;
+  const lockdep::SpinGuard guard(g_slots_lock);
+  for (Slot* slot = g_slots; slot != nullptr; slot = slot->next) {
+    if (slot->thread_id == thread_id) __atomic_store_n(slot->context, nullptr, __ATOMIC_RELAXED);
+  }
+}
+
+void call_own_attention() {
+  __atomic_store_n(&t_context, nullptr, __ATOMIC_RELAXED);
+}
+
+void lock_contexts() {
+  g_slots_lock.lock();
+}
+
+void unlock_contexts() {
+  g_slots_lock.unlock();
+}
+
+void contexts_after_fork_in_child() {
+  g_slots = nullptr;
+  if (t_own == nullptr) return;
+  t_slot.thread_id = ::gettid();
+  enlist(t_slot);
+}
+
+Context* own_context() {
+  return t_own;
+}
+
+Context* watched_if_known() {
+  return t_own == nullptr ? nullptr : watched();
 }
 
 Context* watched_slowly() {
   const Stage stage = g_stage.load(std::memory_order_acquire);
   if (stage == Stage::kNone) begin();
   if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return nullptr;
-  return begin_context();
+  if (t_own == nullptr) return begin_context();
+  const KeepErrno keep;
+  __atomic_store_n(&t_context, t_own, __ATOMIC_RELAXED);  // first: it may be called again meanwhile
+  give_up_what_was_taken(*t_own);
+  end_left_handlers(*t_own);
+  return t_own;
 }
 
 bool on_own_stack(uintptr_t address) {

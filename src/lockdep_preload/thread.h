@@ -13,6 +13,9 @@ void threads_begin();
 // Gives the calling thread, which has no context yet, one; null: it has ended.
 Context* begin_context();
 
+// A bit for each signal that the calling thread blocks, that of signal 1 the lowest.
+uint64_t blocked_signals();
+
 // Between the stack pointer and where the thread's stack began.
 bool on_own_stack(uintptr_t address);
 struct StackFrame {
@@ -25,7 +28,27 @@ StackFrame stack_frame(uintptr_t address);
 // Where the thread's stack began, for a thread of ours: the address of a local variable.
 void stack_begins(uintptr_t top);
 
-// Of a thread that ends: semaphores that it has are not held by it (semaphore.cc).
+// The thread with that id looks up before its next event (see watched_slowly).
+void call_attention(int thread_id);
+// The thread itself does: it jumps, perhaps out of signal handlers.
+void call_own_attention();
+
+// Around fork: no thread comes or goes.  The child has one.
+void lock_contexts();
+void unlock_contexts();
+void contexts_after_fork_in_child();
+// The calling thread's context, whoever called its attention; null: it has none.
+Context* own_context();
+
+// Around fork: no thread is made or joined (create.cc).
+void lock_threads();
+void unlock_threads();
+
+// Of a thread that ends: semaphores and barriers that it has are not held by it.
 void drop_semaphores(Context& context);
+void drop_barriers(Context& context);
+
+// Handlers that the thread has jumped out of have ended (signals.cc).
+void end_left_handlers(Context& context);
 
 }  // namespace netfs::lockdep_preload

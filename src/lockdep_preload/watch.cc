@@ -1,6 +1,7 @@
 #include "lockdep_preload/watch.h"
 
 #include <dlfcn.h>
+#include <unistd.h>
 
 #include "lockdep/stack_capture.h"
 #include "lockdep_preload/thread.h"
@@ -42,7 +43,7 @@ void give_own_class(Context& context, Record& record) {
 
 }  // namespace
 
-Record* record_at(const void* lock, Kind kind, uintptr_t ip) {
+Record* record_at_slowly(const void* lock, Kind kind, uintptr_t ip) {
   const auto address = reinterpret_cast<uintptr_t>(lock);
   Record* record = find_record(address);
   if (__builtin_expect(record == nullptr, 0)) return add(address, kind, ip);
@@ -74,8 +75,15 @@ void lock_destroyed(Context& context, const void* lock, uintptr_t ip) {
   retire_record(*record);
 }
 
-// With other locks held, or of a site that is split.  Two locks of one class under each other:
-// that is said once (as a matter of the class), and from then on each has its own.
+void taken_from(Record& record, int owner) {
+  if (owner == 0 || owner == ::gettid()) return;
+  record.taken_from.store(owner);
+  call_attention(owner);
+}
+
+// Perhaps with another lock of its site held, or of a site that is split.  Two locks of one class
+// under each other: that is said once (as a matter of the class), and from then on each has its
+// own.
 void acquire_known_class(Context& context, Record& record, const How& how, uintptr_t ip) {
   Site& site = *record.site;
   if (!record.has_own_class()) {

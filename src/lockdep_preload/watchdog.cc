@@ -49,8 +49,13 @@ std::string answer(std::string_view word) {
     const lockdep::Inside inside;
     the_watchdog.lock();
     for (lockdep::GraphClass& one : graph.classes) put_into_words(one.identity);
+    std::string more;
+    if (the_watchdog.more_figures != nullptr) {
+      more = the_watchdog.more_figures(the_watchdog.symbolizer());
+    }
     the_watchdog.unlock();
-    return text + classes_text(graph);
+    if (!more.empty()) more.insert(0, "\n");
+    return text + classes_text(graph) + more;
   }
   return "lockdep: a word that is not known\n";
 }

@@ -30,6 +30,8 @@ struct Watchdog {
   void (*unlock)() = nullptr;
   // What a person would call a class; null: its name.
   std::string (*class_words)(const std::string& name, lockdep::Symbolizer& symbolizer) = nullptr;
+  // What `stat` says beside the validator's figures; null: nothing.
+  std::string (*more_figures)(lockdep::Symbolizer& symbolizer) = nullptr;
   // Once for each hang: who waits for whom, beside the report of the circle.
   void (*print)(std::string_view text) = nullptr;
 };

@@ -34,7 +34,7 @@ _lockdep() {
   esac
   case ${COMP_WORDS[1]} in
     run)
-      options="-o --output --json --suppressions --save --stat --order-only --abort
+      options="-o --output --json --suppressions --save --stat --histograms --order-only --abort
                --exit-code --watchdog --no-children --library --help --" ;;
     explain) options="--text --help" ;;
     graph) options="-o --output --svg --help" ;;

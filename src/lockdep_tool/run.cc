@@ -71,6 +71,8 @@ void describe(CLI::App& app, Arguments& arguments) {
   app.add_option("--suppressions", options.suppressions, "file of reports not to be shown");
   app.add_option("--save", options.save, "save the orders that were learnt to this file");
   app.add_option("--stat", options.stat, "write figures to this file at the end");
+  app.add_flag("--histograms", options.histograms,
+               "time waiting and holding; --stat and lockdep stat show it");
   app.add_flag("--order-only", options.order_only,
                "show circular orders too that nothing shows to be possible");
   app.add_flag("--abort", options.abort, "abort the program after a report");

@@ -1,10 +1,12 @@
-// scenarios NAME: runs one.  Without a name: lists them.
+// scenarios NAME [TIMES]: runs one.  Without a name: lists them.
 
 #include "tests/lockdep/scenarios.h"
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <span>
+#include <unistd.h>
 
 namespace scenarios {
 
@@ -39,6 +41,8 @@ void run_parts(std::span<void (*const)()> runs) {
 
 }  // namespace
 
+long times = 1000;
+
 void run_concurrently(void (*first)(), void (*second)()) {
   void (*const runs[])() = {first, second};
   run_parts(runs);
@@ -47,6 +51,27 @@ void run_concurrently(void (*first)(), void (*second)()) {
 void run_concurrently(void (*first)(), void (*second)(), void (*third)()) {
   void (*const runs[])() = {first, second, third};
   run_parts(runs);
+}
+
+pthread_t start(void (*run)()) {
+  pthread_t thread{};
+  require(::pthread_create(
+              &thread, nullptr,
+              [](void* argument) -> void* {
+                reinterpret_cast<void (*)()>(argument)();
+                return nullptr;
+              },
+              reinterpret_cast<void*>(run)),
+          0);
+  return thread;
+}
+
+void join(pthread_t thread) {
+  ::pthread_join(thread, nullptr);
+}
+
+void require(int got, int wanted) {
+  if (got != wanted) ::_exit(96);
 }
 
 void with(pthread_mutex_t& outer, pthread_mutex_t& inner) {
@@ -63,7 +88,12 @@ int main(int argc, char** argv) {
   const std::span<const Scenario> all[] = {
       {scenarios::kOrderScenarios, scenarios::kOrderScenarioCount},
       {scenarios::kKindScenarios, scenarios::kKindScenarioCount},
-      {scenarios::kLifeScenarios, scenarios::kLifeScenarioCount}};
+      {scenarios::kLifeScenarios, scenarios::kLifeScenarioCount},
+      {scenarios::kHardScenarios, scenarios::kHardScenarioCount},
+      {scenarios::kFineScenarios, scenarios::kFineScenarioCount},
+      {scenarios::kSignalScenarios, scenarios::kSignalScenarioCount},
+      {scenarios::kProcessScenarios, scenarios::kProcessScenarioCount}};
+  if (argc > 2) scenarios::times = std::atol(argv[2]);
   for (const std::span<const Scenario> part : all) {
     for (const Scenario& scenario : part) {
       if (argc < 2) {

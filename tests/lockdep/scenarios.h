@@ -2,8 +2,8 @@
 // Scenarios: small programs, one a name, each with one thing about its locks that is a bug, or that
 // looks like one and is not.  run_test.cc has the table of what must be said of each.
 //
-// But for join_needs_lock none deadlocks: what could meet is kept apart in time, by atomics that no
-// tool takes for locks.
+// But for join_needs_lock, fork_orphan, relock and hang none deadlocks: what could meet is kept
+// apart in time, by atomics that no tool takes for locks.
 
 #include <atomic>
 #include <pthread.h>
@@ -36,11 +36,27 @@ void run_concurrently(void (*first)(), void (*second)(), void (*third)());
 
 void with(pthread_mutex_t& outer, pthread_mutex_t& inner);
 
+pthread_t start(void (*run)());
+void join(pthread_t thread);
+// Ends the program with 96 where they differ.
+void require(int got, int wanted);
+
+// How often, for a scenario that wants to know: the second word of the command line.
+extern long times;
+
 extern const Scenario kOrderScenarios[];
 extern const unsigned kOrderScenarioCount;
 extern const Scenario kKindScenarios[];
 extern const unsigned kKindScenarioCount;
 extern const Scenario kLifeScenarios[];
 extern const unsigned kLifeScenarioCount;
+extern const Scenario kHardScenarios[];
+extern const unsigned kHardScenarioCount;
+extern const Scenario kFineScenarios[];
+extern const unsigned kFineScenarioCount;
+extern const Scenario kSignalScenarios[];
+extern const unsigned kSignalScenarioCount;
+extern const Scenario kProcessScenarios[];
+extern const unsigned kProcessScenarioCount;
 
 }  // namespace scenarios

@@ -84,8 +84,15 @@ bool LoopImage::cut_power() const {
   return directory && ::ioctl(directory.get(), kIocShutdown, &flags) == 0;
 }
 
+// A worker that is about to end still has the dead file system, through a mount of its own, and as
+// long as it does a new mount is of that one.
 bool LoopImage::mount_again() {
-  return unmount() && mount();
+  const auto takes_files = [this] {
+    const UniqueFd probe(::open(path_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
+    return static_cast<bool>(probe);
+  };
+  return wait_until([&] { return unmount() && mount() && takes_files(); },
+                    std::chrono::seconds(10));
 }
 
 Frozen::Frozen(const std::string& path, Duration bound) {

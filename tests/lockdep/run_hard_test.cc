@@ -1,0 +1,191 @@
+// `lockdep run` where it is hard: what hangs, what is odd about the program or the files that it is
+// given, very much of everything, and what several runs did together.
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <elf.h>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/lockdep/run_support.h"
+
+namespace {
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+size_t count(const std::string& text, const std::string& part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+// Asks until the threads hang; what it prints of the program comes after.
+TEST(LockdepHang, IsReportedWhileItLastsAndDumpTellsWhoWaitsForWhom) {
+  const std::string file = fresh_file("hang");
+  const Ran ran = shell(std::string(LOCKDEP) + " run -o " + file + " -- " + scenario("hang") +
+                        " & pid=$!; i=0; while [ $i -lt 100 ]; do"
+                        " " +
+                        LOCKDEP + " dump $pid >" + file +
+                        ".dump 2>/dev/null;"
+                        " grep -q PROVED " +
+                        file + " && grep -q '^2 contexts wait' " + file +
+                        ".dump && break; i=$((i+1)); read -t 0.1 _ </dev/zero; done;"
+                        " kill -KILL $pid; cat " +
+                        file + ".dump; echo ---; cat " + file);
+  EXPECT_TRUE(has(ran.out, "2 contexts wait for locks")) << ran.out;
+  EXPECT_TRUE(has(ran.out, "PROVED: possible circular")) << ran.out;
+  EXPECT_GE(count(ran.out, "scenarios_process.cc"), 4U) << "both stacks of both: " << ran.out;
+  (void)std::remove(file.c_str());
+  (void)std::remove((file + ".dump").c_str());
+}
+
+TEST(LockdepHang, AForkWhileAnotherThreadReportsLeavesAChildThatCanReport) {
+  const std::string file = fresh_file("fork");
+  const Ran ran = run("-o " + file, scenario("fork_while_reporting"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  const std::string text = shell("grep -c '^lockdep: LIKELY' " + file).out;
+  EXPECT_GE(std::atoi(text.c_str()), 24) << text;
+  (void)std::remove(file.c_str());
+}
+
+TEST(LockdepProcess, ExecStartsAnewAndTheExitCodeIsTheLastPrograms) {
+  const Ran ran = run("", scenario("exec_abba"));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(count(ran.out, "lockdep: LIKELY"), 1U) << ran.out;
+}
+
+TEST(LockdepProcess, ThreadsThatRunOnAndDestructorsThatLockAtTheEndDoNoHarm) {
+  for (const char* name :
+       {"exit_while_threads_run", "lock_at_the_end", "ten_thousand_threads", "pairs"}) {
+    const Ran ran = run("", scenario(name));
+    EXPECT_EQ(ran.status, 0) << name;
+    EXPECT_EQ(ran.out, "") << name;
+  }
+}
+
+TEST(LockdepProcess, AMallocThatLocksAndLocksBeforeAnyConstructorWork) {
+  const Ran ran = run("", OWN_MALLOC);
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_EQ(count(ran.out, "lockdep: LIKELY: possible circular"), 1U) << ran.out;
+  EXPECT_TRUE(has(ran.out, "lock_a")) << ran.out;
+}
+
+TEST(LockdepProcess, SixtyFourThreadsWithOneBugAreOneReport) {
+  const Ran ran = run("", scenario("many_threads_abba"));
+  EXPECT_EQ(count(ran.out, "lockdep: "), 1U) << ran.out;
+}
+
+TEST(LockdepProcess, AbortEndsTheProgramAfterAReportAndOnlyThen) {
+  EXPECT_EQ(run("--abort", scenario("abba")).status, -SIGABRT);
+  EXPECT_EQ(run("--abort", scenario("abba_gate")).status, 0);
+}
+
+TEST(LockdepProcess, ALockThatAnotherThreadUnlockedIsNotHeldAnyMore) {
+  const Ran ran = run("--order-only", scenario("unlocked_by_other_then_on"));
+  EXPECT_EQ(count(ran.out, "lockdep: "), 1U) << ran.out;
+  EXPECT_TRUE(has(ran.out, "lockdep: PROVED: bad unlock")) << ran.out;
+}
+
+TEST(LockdepProcess, AMillionLiveLocksTakeUnderTwoHundredBytesEach) {
+  const Ran ran = run("", scenario("million_locks"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  const int bytes = std::atoi(ran.out.c_str());
+  EXPECT_GT(bytes, 0) << ran.out;
+  EXPECT_LT(bytes, 200) << ran.out;
+  std::printf("a live lock takes %d bytes\n", bytes);
+}
+
+TEST(LockdepProcess, AnotherLibraryInFrontOfTheLocksGetsItsCallsAsWell) {
+  const Ran ran = shell("LD_PRELOAD=" SCENARIOS_PLUGIN " PLUGIN_SAYS=1 exec " LOCKDEP " run -- " +
+                        scenario("abba"));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(count(ran.out, "lockdep: LIKELY"), 1U) << ran.out;
+  EXPECT_TRUE(has(ran.out, "the plugin stood before a lock")) << ran.out;
+}
+
+TEST(LockdepRuns, HalvesOfAnInversionInTwoRunsAreJoined) {
+  const std::string graph = fresh_file("graph");
+  EXPECT_EQ(run("--save " + graph, scenario("half_ab")).out, "");
+  const Ran second = run("--save " + graph + " --exit-code 9", scenario("half_ba"));
+  EXPECT_TRUE(has(second.out, "LIKELY: possible circular")) << second.out;
+  EXPECT_TRUE(has(second.out, "in another run")) << second.out;
+  EXPECT_GE(count(second.out, "scenarios::with+"), 4U) << "stacks with names: " << second.out;
+  EXPECT_EQ(second.status, 9);
+  (void)std::remove(graph.c_str());
+  (void)std::remove((graph + ".lock").c_str());
+}
+
+TEST(LockdepRuns, ADamagedGraphIsNamedInOneLineAndLeftAsItIs) {
+  const std::string graph = fresh_file("damaged");
+  std::ofstream(graph) << "lockdep-graph 1\nnonsense\n";
+  const Ran ran = run("--save " + graph, scenario("abba"));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.out.rfind("lockdep: ", 0), 0U) << ran.out;
+  EXPECT_TRUE(has(ran.out.substr(0, ran.out.find('\n')), graph)) << ran.out;
+  EXPECT_EQ(count(ran.out, "lockdep: LIKELY"), 1U) << ran.out;
+  EXPECT_EQ(shell("cat " + graph).out, "lockdep-graph 1\nnonsense\n");
+  (void)std::remove(graph.c_str());
+  (void)std::remove((graph + ".lock").c_str());
+}
+
+// An output that can be made at the start and not written to later is no matter of the program's.
+TEST(LockdepBadInput, AnOutputThatGoesAwayChangesNothingOfTheProgram) {
+  const std::string folder = fresh_file("gone");
+  const Ran ran =
+      shell("mkdir -p " + folder + "; exec " LOCKDEP " run -o " + folder +
+            "/out -- /bin/sh -c 'rm -r " + folder + "; " + scenario("abba") + "; echo $?'");
+  EXPECT_EQ(ran.out, "0\n");
+  EXPECT_EQ(ran.status, 0);
+}
+
+TEST(LockdepBadInput, AProgramOfAnotherArchitectureIsRefused) {
+  const std::string path = fresh_file("foreign");
+  Elf64_Ehdr header{};
+  std::memcpy(header.e_ident, ELFMAG, SELFMAG);
+  header.e_ident[EI_CLASS] = ELFCLASS64;
+  header.e_ident[EI_DATA] = ELFDATA2LSB;
+  header.e_type = ET_EXEC;
+  header.e_machine = EM_RISCV;
+  std::ofstream(path, std::ios::binary).write(reinterpret_cast<char*>(&header), sizeof header);
+  ASSERT_EQ(::chmod(path.c_str(), 0755), 0);
+  const Ran ran = run("", path);
+  EXPECT_EQ(ran.status, 126);
+  EXPECT_TRUE(has(ran.out, "another architecture")) << ran.out;
+  EXPECT_EQ(count(ran.out, "\n"), 1U) << ran.out;
+  (void)std::remove(path.c_str());
+}
+
+TEST(LockdepBadInput, AProgramThatRunsAsAnotherUserIsRefused) {
+  if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: only root can make another user's setuid program";
+  const std::string path = fresh_file("setuid");
+  shell("cp /bin/true " + path);
+  ASSERT_EQ(::chown(path.c_str(), 65534, 65534), 0);
+  ASSERT_EQ(::chmod(path.c_str(), 04755), 0);
+  const Ran ran = run("", path);
+  EXPECT_EQ(ran.status, 126);
+  EXPECT_TRUE(has(ran.out, "setuid")) << ran.out;
+  EXPECT_EQ(count(ran.out, "\n"), 1U) << ran.out;
+  (void)std::remove(path.c_str());
+}
+
+TEST(LockdepTimes, AreShownForEachClassWhereTheyWereAskedFor) {
+  const std::string file = fresh_file("stat");
+  EXPECT_EQ(run("--stat " + file + " --histograms", scenario("ten_thousand_threads")).out, "");
+  const std::string text = shell("cat " + file).out;
+  EXPECT_TRUE(has(text, "waits    total      p50      p99      max |      holds")) << text;
+  EXPECT_TRUE(has(text, "lock_a\n")) << text;
+  const size_t row = text.rfind('\n', text.rfind("lock_a\n"));
+  const size_t bar = text.find('|', row);
+  EXPECT_EQ(std::atoi(text.c_str() + bar + 1), 10'000) << text.substr(row);
+  EXPECT_EQ(run("--stat " + file, scenario("abba_gate")).out, "");
+  EXPECT_FALSE(has(shell("cat " + file).out, "holds")) << "nobody asked";
+  (void)std::remove(file.c_str());
+}
+
+}  // namespace

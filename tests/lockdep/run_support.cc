@@ -1,0 +1,32 @@
+#include "tests/lockdep/run_support.h"
+
+#include <cstdio>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+Ran shell(const std::string& command) {
+  Ran ran;
+  FILE* pipe = ::popen(("exec 2>&1; " + command).c_str(), "re");
+  if (pipe == nullptr) return {.out = "popen failed", .status = -1};
+  char buffer[4096];
+  for (size_t size = 0; (size = std::fread(buffer, 1, sizeof buffer, pipe)) != 0;) {
+    ran.out.append(buffer, size);
+  }
+  const int status = ::pclose(pipe);
+  ran.status = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  return ran;
+}
+
+Ran run(const std::string& options, const std::string& program) {
+  return shell(std::string("exec ") + LOCKDEP + " run " + options + " -- " + program);
+}
+
+std::string scenario(const std::string& name) {
+  return std::string(SCENARIOS) + " " + name;
+}
+
+std::string fresh_file(const std::string& name) {
+  std::string path = testing::TempDir() + "lockdep-run-" + name;
+  (void)std::remove(path.c_str());
+  return path;
+}

@@ -1,0 +1,100 @@
+// Signal handlers that lock, and that are left in other ways than by returning.
+
+#include <csetjmp>
+#include <csignal>
+#include <cstdlib>
+
+#include "tests/lockdep/scenarios.h"
+
+namespace scenarios {
+
+namespace {
+
+pthread_mutex_t lock_a = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t lock_b = PTHREAD_MUTEX_INITIALIZER;
+
+void take_a(int) {
+  ::pthread_mutex_lock(&lock_a);
+  ::pthread_mutex_unlock(&lock_a);
+}
+
+sigset_t set_of(int signal) {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, signal);
+  return set;
+}
+
+// The mask of another signal is no excuse.
+void handler_lock_other_blocked() {
+  const sigset_t other = set_of(SIGUSR2);
+  ::signal(SIGUSR1, take_a);
+  ::pthread_sigmask(SIG_BLOCK, &other, nullptr);
+  take_a(0);
+  ::raise(SIGUSR1);
+}
+
+// Two handlers share a lock, and each blocks the other's signal by its sa_mask.
+void handler_mask() {
+  struct sigaction action {};
+  action.sa_handler = take_a;
+  action.sa_mask = set_of(SIGUSR2);
+  ::sigaction(SIGUSR1, &action, nullptr);
+  action.sa_mask = set_of(SIGUSR1);
+  ::sigaction(SIGUSR2, &action, nullptr);
+  ::raise(SIGUSR1);
+  ::raise(SIGUSR2);
+}
+
+// The same without: the second may come while the first has the lock.
+void handler_mask_missing() {
+  ::signal(SIGUSR1, take_a);
+  ::signal(SIGUSR2, take_a);
+  ::raise(SIGUSR1);
+  ::raise(SIGUSR2);
+}
+
+sigjmp_buf before;
+
+void jump_out(int) {
+  ::siglongjmp(before, 1);
+}
+
+// Once it has jumped out of the handler, the thread is in none: what it locks may be locked with
+// the signal unblocked.
+void jump_out_of(int flags) {
+  struct sigaction action {};
+  action.sa_handler = jump_out;
+  action.sa_flags = flags;
+  ::sigaction(SIGUSR1, &action, nullptr);
+  with(lock_a, lock_b);
+  for (int round = 0; round < 3; ++round) {
+    if (::sigsetjmp(before, 1) == 0) ::raise(SIGUSR1);
+    with(lock_a, lock_b);
+  }
+}
+
+void handler_jump() {
+  jump_out_of(0);
+}
+
+void handler_jump_from_other_stack() {
+  stack_t stack{};
+  stack.ss_size = 1 << 16;
+  stack.ss_sp = std::malloc(stack.ss_size);
+  ::sigaltstack(&stack, nullptr);
+  jump_out_of(SA_ONSTACK);
+}
+
+}  // namespace
+
+const Scenario kSignalScenarios[] = {
+    {"handler_lock_other_blocked", handler_lock_other_blocked},
+    {"handler_mask", handler_mask},
+    {"handler_mask_missing", handler_mask_missing},
+    {"handler_jump", handler_jump},
+    {"handler_jump_from_other_stack", handler_jump_from_other_stack},
+};
+const unsigned kSignalScenarioCount = sizeof kSignalScenarios / sizeof *kSignalScenarios;
+
+}  // namespace scenarios
