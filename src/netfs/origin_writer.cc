@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "netfs/origin.h"
+
 namespace netfs {
 
 Result<OpenedFile> OriginWriter::create_nameless(const std::string& /*directory*/,

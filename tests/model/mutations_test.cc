@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <gtest/gtest.h>
 #include <linux/fs.h>
 #include <memory>
@@ -20,6 +19,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "tests/model/describe_tree.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/temp_dir.h"
@@ -48,42 +48,6 @@ std::string bytes_of(int fd, off_t offset, size_t length) {
   std::string bytes(length, '\0');
   const ssize_t n = ::pread(fd, bytes.data(), length, offset);
   return n < 0 ? outcome(n) : bytes.substr(0, static_cast<size_t>(n));
-}
-
-// What a stranger sees of a tree: names, types, modes, sizes, bytes, targets.
-void describe(const std::filesystem::path& root, const std::string& below, std::string& text) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(root / below)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  for (const std::string& name : names) {
-    const std::string path = below.empty() ? name : below + "/" + name;
-    struct stat st {};
-    if (::lstat((root / path).c_str(), &st) != 0) {
-      text += path + ": " + strerrorname_np(errno) + "\n";
-      continue;
-    }
-    char line[64];
-    std::snprintf(line, sizeof line, " %06o %lld ", st.st_mode,
-                  S_ISDIR(st.st_mode) ? 0LL : static_cast<long long>(st.st_size));
-    text += path + line;
-    if (S_ISREG(st.st_mode)) {
-      const Result<std::string> bytes = read_whole((root / path).string());
-      text += bytes.ok() ? std::to_string(std::hash<std::string>()(bytes.value()))
-                         : std::string(strerrorname_np(bytes.code()));
-    } else if (S_ISLNK(st.st_mode)) {
-      text += std::filesystem::read_symlink(root / path).string();
-    }
-    text += "\n";
-    if (S_ISDIR(st.st_mode)) describe(root, path, text);
-  }
-}
-
-std::string describe(const std::string& root) {
-  std::string text;
-  describe(root, "", text);
-  return text;
 }
 
 class Mutations : public testing::TestWithParam<MutationParameters> {
@@ -394,12 +358,12 @@ TEST_P(Mutations, AWritableMountAnswersAsAPlainTreeDoes) {
   for (unsigned i = 0; i < steps && !HasFailure() && Clock::system().now() < until; ++i) step();
   if (HasFailure()) return;
   held_.clear();
-  const std::string plain = describe(twin_);
-  EXPECT_EQ(describe(mount_->path()), plain);
-  EXPECT_EQ(describe(source_), plain);
+  const std::string plain = describe_tree(twin_);
+  EXPECT_EQ(describe_tree(mount_->path()), plain);
+  EXPECT_EQ(describe_tree(source_), plain);
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
   mount_anew();
-  EXPECT_EQ(describe(mount_->path()), plain) << "after another mount";
+  EXPECT_EQ(describe_tree(mount_->path()), plain) << "after another mount";
 }
 
 INSTANTIATE_TEST_SUITE_P(Mounts, Mutations,
