@@ -1,6 +1,7 @@
 // Goal: what programs find on a local file system besides reads and writes, they find on a writable
 // mount, as far as the origin can: holes, copies, files without a name, ACLs.
 
+#include <atomic>
 #include <linux/fs.h>
 #include <sys/xattr.h>
 
@@ -93,6 +94,23 @@ TEST_P(Write, AFileWithoutANameIsReadAndWrittenAndMayBeGivenOne) {
   EXPECT_EQ(list_names(source_ + "/d").value(), std::vector<std::string>{"named"});
 }
 
+TEST_P(Write, AnOpenDirectoryWhoseNameGoesHasNoLinks) {
+  mount_it();
+  for (const char* name : {"removed", "replaced", "other"}) {
+    ASSERT_EQ(::mkdir(here(name).c_str(), 0755), 0);
+  }
+  const UniqueFd removed = open_file(here("removed"), O_RDONLY | O_DIRECTORY);
+  const UniqueFd replaced = open_file(here("replaced"), O_RDONLY | O_DIRECTORY);
+  ASSERT_TRUE(removed && replaced);
+  ASSERT_EQ(::rmdir(here("removed").c_str()), 0);
+  ASSERT_EQ(::rename(here("other").c_str(), here("replaced").c_str()), 0);
+  for (const int fd : {removed.get(), replaced.get()}) {
+    struct stat st {};
+    ASSERT_EQ(::fstat(fd, &st), 0) << strerror(errno);
+    EXPECT_EQ(st.st_nlink, 0U);
+  }
+}
+
 TEST_P(Write, AWhiteoutTakesTheOldNameWhereTheOriginCan) {
   mount_it();
   ASSERT_EQ(put(here("a"), "a"), 0);
@@ -175,11 +193,13 @@ TEST_P(Write, AclsAreObeyedAndInherited) {
   // What a directory says of new files holds, and the umask does not.
   ASSERT_EQ(set_acl(here("d"), inherited, for_nobody), 0);
   const mode_t before = ::umask(077);
-  ASSERT_EQ(put(here("d/f"), "x"), 0);
+  EXPECT_TRUE(open_file(here("d/f"), O_WRONLY | O_CREAT, 0664));
+  EXPECT_TRUE(open_file(here("d/less"), O_WRONLY | O_CREAT, 0644));
   ASSERT_EQ(::mkdir(here("d/sub").c_str(), 0777), 0);
   ASSERT_EQ(put(here("plain"), "x"), 0);
   ::umask(before);
   EXPECT_EQ(reads("d/f"), 0);
+  EXPECT_EQ(reads("d/less"), EACCES) << "the mode that was asked for bounds the mask";
   EXPECT_EQ(stat_of(there("plain")).st_mode & 0777, 0600U);
   EXPECT_GT(::getxattr(there("d/sub").c_str(), inherited, nullptr, 0), 0);
   char names[256];

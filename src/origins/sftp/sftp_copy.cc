@@ -33,8 +33,13 @@ Result<Copied> SftpWriter::copy(const FileAt& from, OriginFile& to, const Copyin
                         .to_offset = what.to.offset_bytes,
                         .length = copied.bytes});
     }));
-    Result<void> done = expect_ok(TRY(call.wait(deadline)), "sftp.copy");
-    if (!done.ok()) return explain(std::move(done).error(), from.path, deadline);
+    const Result<void> done = expect_ok(TRY(call.wait(deadline)), "sftp.copy");
+    if (!done.ok()) {
+      Error why = explain(done.error(), from.path, deadline);
+      // OpenSSH does not copy within one file, and says no more than that it failed.  If there is
+      // another reason, reading and writing will meet it.
+      return why.code() == EIO ? Error(EOPNOTSUPP, "sftp.copy") : std::move(why);
+    }
   }
   copied.seen.after = TRY(stat_handle(*connection, target.handle(), deadline));
   return copied;
