@@ -207,6 +207,7 @@ bool MountInstance::wait_ended(Deadline deadline) {
 }
 
 void MountInstance::stop_serving() {
+  if (notifier_) notifier_->stop();  // while the kernel is still answered, which it may wait for
   if (serving_) session_->stop(Deadline::after(Clock::system(), kReplyGrace));
 }
 

@@ -36,7 +36,8 @@ class Supervisor {
     // Its failure is ours, and its success is told to systemd.  -1: none.
     pid_t client = -1;
     Duration operation_timeout = std::chrono::seconds(30);
-    Duration stop_timeout = std::chrono::seconds(30);
+    // Time for an unmount that does not end to be given up, and for what follows it.
+    Duration stop_timeout = std::chrono::seconds(75);
   };
 
   explicit Supervisor(Options options);

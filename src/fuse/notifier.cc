@@ -98,13 +98,19 @@ bool Notifier::drain(Deadline deadline) {
 }
 
 void Notifier::stop() {
-  {
-    sync::MutexLock lock(mutex_);
-    stopping_ = true;
-    queue_.clear();
-    changed_.notify_all();
+  sync::MutexLock lock(mutex_);
+  stopping_ = true;
+  queue_.clear();
+  changed_.notify_all();
+  if (std::exchange(joining_, true)) {
+    while (!joined_) changed_.wait(mutex_);
+    return;
   }
+  lock.unlock();
   thread_.join();
+  lock.lock();
+  joined_ = true;
+  changed_.notify_all();
 }
 
 size_t Notifier::depth() const {

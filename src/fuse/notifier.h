@@ -54,7 +54,7 @@ class Notifier {
   // Until everything posted before has been sent; false at the deadline.  Not for a thread that
   // owes the kernel an answer.
   bool drain(Deadline deadline) EXCLUDES(mutex_);
-  // Drops what is queued, refuses more, joins.  Idempotent.
+  // Drops what is queued, refuses more, waits for the thread's end.  Idempotent, from any thread.
   void stop() EXCLUDES(mutex_);
 
   // issued: posted; done: sent, or not known to the kernel; failed: refused by it.
@@ -86,6 +86,8 @@ class Notifier {
   std::deque<Item> queue_ GUARDED_BY(mutex_);
   bool sending_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool joining_ GUARDED_BY(mutex_) = false;  // by whoever stopped it first
+  bool joined_ GUARDED_BY(mutex_) = false;
   sync::Thread thread_;
 };
 

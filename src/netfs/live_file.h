@@ -110,7 +110,9 @@ class LiveFile final : public WritableFile {
   void finish_write(const Ref<WriteRequest>& request, Result<Written> result) EXCLUDES(mutex_);
 
   // write_retry.cc
-  void retry_write(const Ref<WriteRequest>& request, const Error& error) EXCLUDES(mutex_);
+  // No error: a part of it was taken.
+  void retry_write(const Ref<WriteRequest>& request, const std::optional<Error>& error)
+      EXCLUDES(mutex_);
   void reopen_for(const Ref<WriteRequest>& request) EXCLUDES(mutex_);
 
   const Ref<LibraryCore> core_;

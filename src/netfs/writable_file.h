@@ -35,6 +35,7 @@ struct Witnessed {
 
 struct Written {
   uint64_t bytes = 0;  // from the front; fewer than asked if the rest failed
+  int stopped_by = 0;  // then: errno of what failed
   Witnessed witnessed;
 };
 

@@ -51,7 +51,7 @@ void LiveFile::write_piece_ended(const Ref<WriteRequest>& request, size_t index,
 void LiveFile::collect_write(const Ref<WriteRequest>& request) {
   Written written;
   std::optional<Error> error;
-  bool short_part = false;
+  bool whole = false;
   bool over = false;
   {
     sync::MutexLock lock(mutex_);
@@ -59,15 +59,14 @@ void LiveFile::collect_write(const Ref<WriteRequest>& request) {
     over = request->finished;
     written.bytes = stream.collected_bytes();
     if (const WritePart* front = stream.front()) {
-      error = front->error;
-      short_part = !error;
+      error = front->error;  // none: the origin took a part of it
     } else {
+      whole = true;
       written.witnessed = witness_locked(std::move(request->seen));
     }
   }
   if (over) return end_turn();  // answered already: it was timed out
-  if (short_part) return retry_write(request, Error(EAGAIN, "netfs.write"));
-  if (error) return retry_write(request, *error);
+  if (!whole) return retry_write(request, error);
   finish_write(request, std::move(written));
   end_turn();
 }
@@ -89,9 +88,13 @@ void LiveFile::finish_write(const Ref<WriteRequest>& request, Result<Written> re
   request->done(std::move(result));
 }
 
-// Timed out or canceled; what is in flight keeps the turn until it ends.
+// Timed out or canceled; what is in flight keeps the turn until it ends.  What waits for its turn
+// is not kept: the turn before it may never end when the library is closed.
 void LiveFile::end_write(WriteRequest& request, Error error) {
-  finish_write(Ref<WriteRequest>(&request), std::move(error));
+  const Ref<WriteRequest> self(&request);
+  finish_write(self, std::move(error));
+  sync::MutexLock lock(mutex_);
+  std::erase_if(turns_, [&](const Next& next) { return next.write == self; });
 }
 
 std::string LiveFile::what_it_waits_for(const WriteRequest& request) const {

@@ -54,6 +54,7 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
   }
   {
     sync::MutexLock lock(mutex_);
+    if (request->finished) return;  // canceled as soon as it was listed
     turns_.push_back({.write = std::move(request)});
   }
   next_turn();

@@ -12,7 +12,7 @@ namespace {
 constexpr uint64_t kPieceBytesMin = 4096;
 }  // namespace
 
-void LiveFile::retry_write(const Ref<WriteRequest>& request, const Error& error) {
+void LiveFile::retry_write(const Ref<WriteRequest>& request, const std::optional<Error>& error) {
   bool again = false;
   uint64_t written = 0;
   MonoTime when = core_->now();
@@ -20,15 +20,14 @@ void LiveFile::retry_write(const Ref<WriteRequest>& request, const Error& error)
     sync::MutexLock lock(mutex_);
     WriteStream& stream = request->origin;
     written = stream.collected_bytes();
-    const bool short_only = error.code() == EAGAIN;
-    if (!short_only) {
+    if (error) {
       ++request->failures;
       when += back_off(request->failures, request->id);
     }
     again = !request->finished && !core_->closing && when < request->deadline &&
-            (short_only || may_retry(error.code(), request->failures));
+            (!error || may_retry(error->code(), request->failures));
     if (again) {
-      if (!short_only) {
+      if (error) {
         request->piece_bytes = smaller_piece(request->piece_bytes, kPieceBytesMin);
       }
       tile_again(stream, request->piece_bytes);
@@ -41,11 +40,11 @@ void LiveFile::retry_write(const Ref<WriteRequest>& request, const Error& error)
       sync::MutexLock lock(mutex_);
       last_seen_.reset();
     }
-    // Who has written something hears of it; the next write hears of the error.
+    const Error stopped_by = error ? *error : Error(ECANCELED, "netfs.close");
     if (written > 0) {
-      finish_write(request, Written{.bytes = written, .witnessed = {}});
+      finish_write(request, Written{.bytes = written, .stopped_by = stopped_by.code()});
     } else {
-      finish_write(request, error);
+      finish_write(request, stopped_by);
     }
     return end_turn();
   }

@@ -248,8 +248,13 @@ class FileSystem final : public fuse::Handler {
   void tell_moved(const std::vector<InodeTable::Moved>& moved);
 
   // open_write.cc
+  // How to open for writing.
+  struct OpenHow {
+    uint32_t flags = 0;         // O_*
+    bool kill_set_ids = false;  // if they truncate the file
+  };
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
-  Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, uint32_t flags, Deadline until);
+  Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, OpenHow how, Deadline until);
   Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
   Result<Ref<WritableFile>> open_live_file(fuse::NodeId id, Deadline until, bool& moved);
   bool has_moved(fuse::NodeId id, const std::string& path);
@@ -260,8 +265,9 @@ class FileSystem final : public fuse::Handler {
     fuse::Entry entry;
     fuse::Opened opened;
   };
-  Result<Created> create_now(const Place& place, const NewNode& what, uint32_t flags, bool resent,
+  Result<Created> create_now(const Place& place, const NewNode& what, OpenHow how, bool resent,
                              Deadline until);
+  Result<fuse::Opened> open_existing(fuse::NodeId id, OpenHow how, Deadline until);
 
   // copy.cc
   Result<FileRef> file_ref(fuse::NodeId id);
@@ -292,8 +298,10 @@ class FileSystem final : public fuse::Handler {
   std::optional<uint32_t> stripped_permissions(fuse::NodeId id);
 
   // write.cc
+  enum class Shortfall : uint8_t { kIsTold, kIsAnError };  // what a part of a write comes to
   void write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
-                 WritePieces pieces, BufferSlice data, Ref<Pending> pending);
+                 WritePieces pieces, BufferSlice data, Shortfall shortfall,
+                 const Ref<Pending>& pending);
 
   // xattr.cc
   void kill_sgid(fuse::NodeId id, Deadline until);

@@ -302,10 +302,10 @@ void InodeTable::unlist(Node& node, Graveyard& graveyard) {
 }
 
 void InodeTable::unlist_children(Node& node, Graveyard& graveyard) {
-  const std::vector<Node*> children(node.directory->children.begin(),
-                                    node.directory->children.end());
+  auto& children = node.directory->children;
   ++node.children;  // holds `node` while its children go
-  for (Node* child : children) unlist(*child, graveyard);
+  // One at a time: a file with a second name here goes by that one first.
+  while (!children.empty()) unlist(**children.begin(), graveyard);
   --node.children;
 }
 

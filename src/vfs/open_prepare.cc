@@ -79,11 +79,13 @@ Result<void> FileSystem::see_own_change(fuse::NodeId id) {
 Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
   if (writer_ != nullptr) TRY(see_own_change(id));
   FileVersion version;
+  uint64_t changed_in = 0;
   Graveyard graveyard;
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
+    changed_in = node->changed_in();
     if (node->attributes.type != FileType::kRegular) return Error(EINVAL, "vfs.open");
     // One that was given up by a change of ours, although the node is what it was.
     const bool given_up = writer_ != nullptr && node->open && node->open->file &&
@@ -98,7 +100,11 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
   Ref<File> file = TRY(library_.open(std::move(version)));
   {
     sync::MutexLock lock(table_.mutex);
-    if (Node* node = table_.find(id)) table_.keep_file(*node, file, graveyard);
+    Node* node = table_.find(id);
+    // What was changed here meanwhile has another version by now: this one serves this caller only.
+    if (node != nullptr && node->changed_in() == changed_in) {
+      table_.keep_file(*node, file, graveyard);
+    }
   }
   bury(std::move(graveyard));
   return file;

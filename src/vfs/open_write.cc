@@ -14,19 +14,13 @@ void FileSystem::open_for_writing(const fuse::Request& request, fuse::Reply repl
   if (writer_ == nullptr) return reply.error(EROFS);
   counters_.opens.add();
   const auto& wanted = std::get<fuse::OpenRequest>(request.body);
-  const bool strips = wanted.kill_suidgid;
-  change_on_worker(std::move(reply), [this, id = request.header.node, flags = wanted.flags, strips](
-                                         Pending& pending, Deadline until) {
-    if (strips && (flags & O_TRUNC) != 0) {
-      if (const std::optional<uint32_t> permissions = stripped_permissions(id)) {
-        const Result<Witnessed> set = set_now(id, {.permissions = permissions}, until);
-        if (!set.ok()) return pending.error(set.code());
-      }
-    }
-    const Result<fuse::Opened> opened = open_for_writing_now(id, flags, until);
-    if (!opened.ok()) return pending.error(opened.code());
-    pending.answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
-  });
+  const OpenHow how{.flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid};
+  change_on_worker(
+      std::move(reply), [this, id = request.header.node, how](Pending& pending, Deadline until) {
+        const Result<fuse::Opened> opened = open_for_writing_now(id, how, until);
+        if (!opened.ok()) return pending.error(opened.code());
+        pending.answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
+      });
 }
 
 // The node's file as it is open for writing; opened at the origin if it is not.
@@ -131,15 +125,22 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
   return opened;
 }
 
-Result<fuse::Opened> FileSystem::open_for_writing_now(fuse::NodeId id, uint32_t flags,
+Result<fuse::Opened> FileSystem::open_for_writing_now(fuse::NodeId id, OpenHow how,
                                                       Deadline until) {
+  const bool truncates = (how.flags & O_TRUNC) != 0;
+  if (truncates && how.kill_set_ids) {
+    if (const std::optional<uint32_t> permissions = stripped_permissions(id)) {
+      const Result<Witnessed> set = set_now(id, {.permissions = permissions}, until);
+      if (!set.ok()) return set.error();
+    }
+  }
   Ref<WritableFile> live = TRY(live_file(id, until));
-  if ((flags & O_TRUNC) != 0) {
+  if (truncates) {
     Result<Witnessed> cut = live->set_attributes({.size_bytes = 0}, until);
     if (!cut.ok()) return std::move(cut).error();
     take_change(id, std::move(cut).value(), InodeTable::Changed::kBytes);
   }
-  return open_handle(id, std::move(live), flags);
+  return open_handle(id, std::move(live), how.flags);
 }
 
 }  // namespace netfs::vfs

@@ -98,15 +98,18 @@ Result<std::string> FileSystem::keep_open_file(const Place& place, ChangeOfNames
 Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool resent,
                                     Deadline until) {
   ChangeOfNames change(*this);
-  std::string hidden;
-  if (kind == RemoveKind::kFile) hidden = TRY(keep_open_file(place, change, until));
-  if (hidden.empty()) {
-    Result<void> removed = writer_->remove(place.path, kind, until);
+  Result<std::string> hidden = std::string();
+  if (kind == RemoveKind::kFile) hidden = keep_open_file(place, change, until);
+  Result<void> removed;
+  if (!hidden.ok()) {
+    removed = std::move(hidden).error();
+  } else if (hidden.value().empty()) {
+    removed = writer_->remove(place.path, kind, until);
     note_outcome(removed.code());
-    // The kernel asks again what a worker before this one may have done.
-    const bool done_before = resent && removed.is_error(ENOENT);
-    if (!removed.ok() && !done_before) return removed;
   }
+  // Others have removed it: then the name is gone here too.
+  const bool gone = removed.is_error(ENOENT);
+  if (!removed.ok() && !gone) return removed;
   Graveyard graveyard;
   {
     sync::MutexLock lock(table_.mutex);
@@ -116,7 +119,8 @@ Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool re
     }
   }
   bury(std::move(graveyard));
-  return {};
+  // The kernel asks again what a worker before this one may have done.
+  return gone && !resent ? removed : Result<void>();
 }
 
 void FileSystem::remove(const fuse::Request& request, fuse::Reply reply) {

@@ -38,7 +38,12 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
                                     Deadline until) {
   ChangeOfNames change(*this);
   std::string hidden;
-  if (replaces(how)) hidden = TRY(keep_open_file(to, change, until));
+  if (replaces(how)) {
+    Result<std::string> kept = keep_open_file(to, change, until);
+    // Others have removed what had the name: then nothing loses it.
+    if (!kept.ok() && !kept.is_error(ENOENT)) return std::move(kept).error();
+    if (kept.ok()) hidden = std::move(kept).value();
+  }
   Result<void> renamed = writer_->rename(from.path, to.path, how, until);
   note_outcome(renamed.code());
   // The kernel asks again what a worker before this one may have done.

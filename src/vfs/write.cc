@@ -39,22 +39,23 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
                                  ? WritePieces::kOneByOne
                                  : WritePieces::kTogether;
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  if (!strip) return write_now(id, live, range, pieces, std::move(data), std::move(pending));
-  on_worker([this, id, live, range, pieces, strip, until = deadline(), data = std::move(data),
-             pending]() mutable {
+  const auto shortfall = wanted.from_cache ? Shortfall::kIsAnError : Shortfall::kIsTold;
+  if (!strip) return write_now(id, live, range, pieces, std::move(data), shortfall, pending);
+  on_worker([this, id, live, range, pieces, strip, shortfall, until = deadline(),
+             data = std::move(data), pending]() mutable {
     sync::ContextScope scope(pending->context());
     Result<Witnessed> set = set_now(id, {.permissions = strip}, until);
     if (!set.ok()) return pending->error(set.code());
     take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
-    write_now(id, live, range, pieces, std::move(data), std::move(pending));
+    write_now(id, live, range, pieces, std::move(data), shortfall, pending);
   });
 }
 
 void FileSystem::write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
-                           WritePieces pieces, BufferSlice data, Ref<Pending> pending) {
-  const sync::Context& context = pending->context();
-  live->write(range, std::move(data), pieces, context,
-              [this, id, range, pending = std::move(pending)](Result<Written> written) {
+                           WritePieces pieces, BufferSlice data, Shortfall shortfall,
+                           const Ref<Pending>& pending) {
+  live->write(range, std::move(data), pieces, pending->context(),
+              [this, id, range, shortfall, pending](Result<Written> written) {
                 note_outcome(written.code());
                 if (!written.ok()) {
                   // Some of it may be there all the same.
@@ -63,6 +64,10 @@ void FileSystem::write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteR
                 }
                 const auto bytes = static_cast<uint32_t>(written.value().bytes);
                 take_change(id, std::move(written.value().witnessed), InodeTable::Changed::kBytes);
+                // The kernel asks of its own pages whether the write failed, not how far it came.
+                if (bytes < range.length_bytes && shortfall == Shortfall::kIsAnError) {
+                  return pending->error(written.value().stopped_by);
+                }
                 pending->answer([&](fuse::Reply& to) { to.value(fuse::write_out(bytes)); });
               });
 }

@@ -35,7 +35,7 @@ TEST(LockdepHang, IsReportedWhileItLastsAndDumpTellsWhoWaitsForWhom) {
                         ".dump 2>/dev/null;"
                         " grep -q PROVED " +
                         file + " && grep -q '^2 contexts wait' " + file +
-                        ".dump && break; i=$((i+1)); read -t 0.1 _ </dev/zero; done;"
+                        ".dump && break; i=$((i+1)); sleep 0.1; done;"
                         " kill -KILL $pid; cat " +
                         file + ".dump; echo ---; cat " + file);
   EXPECT_TRUE(has(ran.out, "2 contexts wait for locks")) << ran.out;
