@@ -9,5 +9,6 @@ inline constinit sync::LockClass kSupervisorLinkLock{"daemon.supervisor_link"};
 inline constinit sync::LockClass kMountTableLock{"daemon.mount_table"};
 inline constinit sync::LockClass kSharedStoreLock{"daemon.shared_store"};
 inline constinit sync::LockClass kWorkerLock{"daemon.worker"};
+inline constinit sync::LockClass kWritingMarkLock{"daemon.writing_mark"};
 
 }  // namespace netfs::daemon

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "daemon/hiding.h"
 #include "daemon/mount_checks.h"
 #include "netfs/simulated_link.h"
 #include "origins/module_loader.h"
@@ -87,6 +88,7 @@ Result<void> MountInstance::open_parts(Origin* origin) {
     origin = link_.get();
   }
   origin_ = origin;
+  TRY(mark_writing());
   Ref<Volume> volume;
   if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
   library_ = TRY(Library::create({.origin = *origin_,
@@ -96,12 +98,32 @@ Result<void> MountInstance::open_parts(Origin* origin) {
                                   .timeout = options.timeout}));
   vfs::Options view = file_system_options(options);
   view.remote_root = remote_root(spec_.url);
+  view.hiding = hiding_of(store_.options().cache_dir, volume_key_);
   file_system_ = TRY(vfs::FileSystem::create(
       {.origin = *origin_, .library = *library_, .options = std::move(view)}));
   if (options.write != WriteMode::kNo && !file_system_->writable()) {
     telemetry::log_warn("mount", "{} is mounted read-only: its origin cannot be written to",
                         spec_.url);
   }
+  return {};
+}
+
+// Before the volume is opened: nothing of it is in use.
+Result<void> MountInstance::mark_writing() {
+  const OriginWriter* writer = origin_->writer();
+  const bool may_mistake = spec_.options.write != WriteMode::kNo && store_.cache() != nullptr &&
+                           writer != nullptr && !origin_->capabilities().identity &&
+                           writer->write_capabilities().validator_can_be_set;
+  if (!may_mistake) return {};
+  mark_.emplace(store_.options().cache_dir, volume_key_);
+  const Result<WritingMark::Found> found = mark_->set();
+  if (!found.ok()) return found.error();
+  if (found.value() == WritingMark::Found::kNothing) return {};
+  const uint64_t dropped = TRY(store_.cache()->drop(volume_key_, ""));
+  telemetry::log_warn("mount",
+                      "{}: a process before this one died while it was written to; {} cached files "
+                      "are not trusted and dropped",
+                      spec_.url, dropped);
   return {};
 }
 
@@ -131,6 +153,8 @@ fuse::SessionOptions MountInstance::session_options() const {
     made.passthrough_off_reason = reason;
   };
   made.writable = file_system_->writable();
+  // By ACLs the kernel checks permissions, so only where it does.
+  made.posix_acls = spec_.options.allow_other && file_system_->has_acls();
   if (made.writable) {
     off("--write=through: the kernel would not see what is written");
   } else if (spec_.options.verify_always) {
@@ -195,6 +219,9 @@ bool MountInstance::close(Deadline deadline) {
   if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
+  // Without it the next process finds the mark, and that costs it the cache of this volume.
+  const Deadline soon{std::min(deadline.at, clock.now() + kReplyGrace)};
+  if (mark_ && store_.offload()->drain(soon)) mark_->clear();
   return true;
 }
 

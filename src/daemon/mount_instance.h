@@ -26,6 +26,7 @@
 #include "base/unique_fd.h"
 #include "daemon/options.h"
 #include "daemon/shared_store.h"
+#include "daemon/writing_mark.h"
 #include "fuse/backing.h"
 #include "fuse/device_channel.h"
 #include "fuse/mount.h"
@@ -76,6 +77,7 @@ class MountInstance : public RefCounted<MountInstance> {
  private:
   MountInstance(Spec spec, SharedStore& store) : spec_(std::move(spec)), store_(store) {}
   Result<void> open_parts(Origin* origin);
+  Result<void> mark_writing();
   [[nodiscard]] fuse::SessionOptions session_options() const;
   void raise_readahead() const;
 
@@ -85,9 +87,10 @@ class MountInstance : public RefCounted<MountInstance> {
   const MonoTime since_ = Clock::system().now();
 
   // In the order in which they are built; taken down backwards.
-  std::unique_ptr<Origin> opened_;  // by us; null where the origin was given
-  std::unique_ptr<Origin> link_;    // the simulated one, in front of the real one
-  Origin* origin_ = nullptr;        // what the library sees
+  std::unique_ptr<Origin> opened_;   // by us; null where the origin was given
+  std::unique_ptr<Origin> link_;     // the simulated one, in front of the real one
+  Origin* origin_ = nullptr;         // what the library sees
+  std::optional<WritingMark> mark_;  // where what is stored may be taken for another file
   std::unique_ptr<Library> library_;
   std::unique_ptr<vfs::FileSystem> file_system_;
   std::unique_ptr<fuse::DeviceChannel> channel_;

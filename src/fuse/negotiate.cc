@@ -58,6 +58,10 @@ Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& o
   // The kernel says when set-ID bits must go; else it asks for an extended attribute before each
   // write.
   if (options.writable) out.flags |= offered.flags & proto::kHandleKillprivV2;
+  // With ACLs it depends on the directory what the caller's umask means, so the kernel leaves that
+  // to us; and an ACL may cost the file its set-group-ID bit.
+  constexpr uint64_t kAcls = proto::kPosixAcl | proto::kDontMask | proto::kSetxattrExt;
+  if (options.posix_acls && (offered.flags & kAcls) == kAcls) out.flags |= kAcls;
   if (options.passthrough && options.max_stack_depth > 0) {
     out.flags |= offered.flags & proto::kPassthrough;
   }
@@ -107,6 +111,10 @@ std::vector<Feature> describe(const Negotiated& negotiated, const SessionOptions
     const bool on = negotiated.has(proto::kHandleKillprivV2);
     features.push_back({"set-ID bits cleared here", on,
                         on ? "" : "this kernel does not offer it: it asks before each write"});
+  }
+  if (options.posix_acls) {
+    const bool on = negotiated.has(proto::kPosixAcl);
+    features.push_back({"POSIX ACLs", on, on ? "" : "this kernel does not offer them"});
   }
   std::string why_not;
   if (!negotiated.passthrough) {

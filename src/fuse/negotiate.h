@@ -27,6 +27,8 @@ struct SessionOptions {
   std::string passthrough_off_reason;
   // The mount can be written to.
   bool writable = false;
+  // The origin has POSIX ACLs, and the kernel checks permissions by them.
+  bool posix_acls = false;
   // Threads that read requests; 0: one a queue of the channel.
   unsigned threads = 0;
   // With it each of them keeps to the processor of whoever asks: see placement.h.  Outlives the

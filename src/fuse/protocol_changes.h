@@ -36,10 +36,17 @@ struct Rename2In {
   uint32_t flags;
   uint32_t padding;
 };
-// Followed by a name and the value; longer only with SETXATTR_EXT, which we do not ask for.
+// Followed by a name and the value.
 struct SetxattrIn {
   uint32_t size;
   uint32_t flags;
+};
+// The same with SETXATTR_EXT.
+struct SetxattrExtIn {
+  uint32_t size;
+  uint32_t flags;
+  uint32_t setxattr_flags;
+  uint32_t padding;
 };
 
 // Followed by `size` bytes.
@@ -72,7 +79,11 @@ struct CopyFileRangeIn {
   uint64_t len;
   uint64_t flags;
 };
-// The answer to CREATE.
+// The answer to COPY_FILE_RANGE_64; that to COPY_FILE_RANGE is WriteOut.
+struct CopyFileRangeOut {
+  uint64_t bytes_copied;
+};
+// The answer to CREATE and TMPFILE.
 struct CreateOut {
   EntryOut entry;
   OpenOut open;
@@ -83,6 +94,7 @@ static_assert(sizeof(CreateIn) == 16);
 static_assert(sizeof(WriteIn) == 40);
 static_assert(sizeof(FallocateIn) == 32);
 static_assert(sizeof(CopyFileRangeIn) == 56);
+static_assert(sizeof(SetxattrExtIn) == 16);
 static_assert(sizeof(CreateOut) == 144);
 
 }  // namespace netfs::fuse::proto

@@ -135,6 +135,7 @@ inline constexpr uint32_t kExpireOnly = 1U << 0;
 inline constexpr uint32_t kOpenKillSuidgid = 1U << 0;
 inline constexpr uint32_t kWriteCache = 1U << 0;
 inline constexpr uint32_t kWriteKillSuidgid = 1U << 2;
+inline constexpr uint32_t kSetxattrAclKillSgid = 1U << 0;
 
 // SETATTR's `valid`.
 inline constexpr uint32_t kSetMode = 1U << 0;

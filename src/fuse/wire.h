@@ -175,15 +175,18 @@ struct LockRequest {
   uint32_t pid = 0;
   uint32_t flags = 0;
 };
-// The names of these lie in the node of the header.  Modes have the caller's umask taken off.
+// The names of these lie in the node of the header.  Modes have the caller's umask taken off,
+// unless DONT_MASK was negotiated.
 struct MknodRequest {
   std::string_view name;
   uint32_t mode = 0;  // S_IF* included
   uint32_t rdev = 0;
+  uint32_t umask = 0;
 };
 struct MkdirRequest {
   std::string_view name;
   uint32_t mode = 0;
+  uint32_t umask = 0;
 };
 struct RemoveRequest {  // UNLINK, RMDIR
   bool directory = false;
@@ -208,9 +211,12 @@ struct CreateRequest {
   uint32_t flags = 0;  // O_*
   uint32_t mode = 0;
   bool kill_suidgid = false;
+  uint32_t umask = 0;
 };
-struct TmpfileRequest {
+struct TmpfileRequest {  // in the directory of the header
+  uint32_t flags = 0;
   uint32_t mode = 0;
+  uint32_t umask = 0;
 };
 struct WriteRequest {
   HandleId handle;
@@ -224,6 +230,8 @@ struct SetxattrRequest {
   std::string_view name;
   std::span<const std::byte> value;
   uint32_t flags = 0;  // XATTR_*
+  // With SETXATTR_EXT: an access ACL set by somebody who may not keep the set-group-ID bit.
+  bool kill_sgid = false;
 };
 struct RemovexattrRequest {
   std::string_view name;

@@ -12,6 +12,7 @@ Decoded decode_mknod(Cursor in) {
   if (!in.take(raw) || !in.take_name(out.name)) return {};
   out.mode = raw.mode;
   out.rdev = raw.rdev;
+  out.umask = raw.umask;
   return out;
 }
 
@@ -20,6 +21,7 @@ Decoded decode_mkdir(Cursor in) {
   MkdirRequest out;
   if (!in.take(raw) || !in.take_name(out.name)) return {};
   out.mode = raw.mode;
+  out.umask = raw.umask;
   return out;
 }
 
@@ -66,7 +68,16 @@ Decoded decode_create(Cursor in) {
   out.flags = raw.flags;
   out.mode = raw.mode;
   out.kill_suidgid = (raw.open_flags & proto::kOpenKillSuidgid) != 0;
+  out.umask = raw.umask;
   return out;
+}
+
+// As CREATE; what stands for the name is of no use, and is "/".
+Decoded decode_tmpfile(Cursor in) {
+  proto::CreateIn raw{};
+  std::string_view no_name;
+  if (!in.take(raw) || !in.take_text(no_name)) return {};
+  return TmpfileRequest{.flags = raw.flags, .mode = raw.mode, .umask = raw.umask};
 }
 
 Decoded decode_write(Cursor in) {
@@ -83,13 +94,24 @@ Decoded decode_write(Cursor in) {
                       .kill_suidgid = (raw.write_flags & proto::kWriteKillSuidgid) != 0};
 }
 
+// The bytes themselves tell the two layouts apart: read as the short one, the long one has no name,
+// or more bytes than its value.
 Decoded decode_setxattr(Cursor in) {
   proto::SetxattrIn raw{};
   SetxattrRequest out;
-  if (!in.take(raw) || !in.take_text(out.name)) return {};
-  if (raw.size != in.rest().size()) return {};
+  const Cursor begin = in;
+  if (in.take(raw) && in.take_text(out.name) && raw.size == in.rest().size()) {
+    out.value = in.rest();
+    out.flags = raw.flags;
+    return out;
+  }
+  in = begin;
+  proto::SetxattrExtIn more{};
+  if (!in.take(more) || !in.take_text(out.name)) return {};
+  if (more.size != in.rest().size()) return {};
   out.value = in.rest();
-  out.flags = raw.flags;
+  out.flags = more.flags;
+  out.kill_sgid = (more.setxattr_flags & proto::kSetxattrAclKillSgid) != 0;
   return out;
 }
 
@@ -145,11 +167,8 @@ Decoded decode_change(Opcode opcode, Cursor in) {
       return decode_removexattr(in);
     case Opcode::kCreate:
       return decode_create(in);
-    case Opcode::kTmpfile: {
-      Decoded body = decode_create(in);
-      if (body) return TmpfileRequest{std::get<CreateRequest>(*body).mode};
-      return body;
-    }
+    case Opcode::kTmpfile:
+      return decode_tmpfile(in);
     case Opcode::kFallocate:
       return decode_fallocate(in);
     case Opcode::kCopyFileRange:

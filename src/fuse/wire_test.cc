@@ -276,6 +276,15 @@ TEST(WireDecode, WritesAndValuesAreAsLongAsTheySay) {
       Opcode::kSetxattr, raw(proto::SetxattrIn{.size = 2, .flags = 1}, "user.a\0xy"s));
   EXPECT_EQ(set.name, "user.a");
   EXPECT_EQ(set.value.size(), 2U);
+  for (const uint32_t kill : {0U, 1U}) {
+    const auto longer = decoded<SetxattrRequest>(
+        Opcode::kSetxattr,
+        raw(proto::SetxattrExtIn{.size = 2, .flags = 1, .setxattr_flags = kill}, "user.a\0xy"s));
+    EXPECT_EQ(longer.name, "user.a");
+    EXPECT_EQ(longer.value.size(), 2U);
+    EXPECT_EQ(longer.flags, 1U);
+    EXPECT_EQ(longer.kill_sgid, kill == 1);
+  }
   EXPECT_TRUE(refused(Opcode::kSetxattr, raw(proto::SetxattrIn{.size = 3}, "user.a\0xy"s))
                   .is_error(EINVAL));
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "netfs/live_turn.h"
 #include "netfs/read_stream.h"
 
 namespace netfs {
@@ -70,40 +71,6 @@ Witnessed LiveFile::witness_locked(Seen seen) {
   witnessed.info = std::move(seen.after);
   return witnessed;
 }
-
-// The turn of a caller who may wait.
-class LiveFile::Turn {
- public:
-  explicit Turn(LiveFile& file) : file_(file) {}
-  ~Turn() {
-    if (taken_) file_.end_turn();
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
-  Result<void> take(Deadline deadline) {
-    Waiter me;
-    sync::MutexLock lock(file_.mutex_);
-    if (!file_.turn_taken_) {
-      file_.turn_taken_ = true;
-      taken_ = true;
-      return {};
-    }
-    file_.turns_.push_back({.write = nullptr, .waiter = &me});
-    while (!me.granted) {
-      if (!file_.turn_granted_.wait_until(file_.mutex_, deadline.at) && !me.granted) {
-        std::erase_if(file_.turns_, [&](const Next& next) { return next.waiter == &me; });
-        return Error(ETIMEDOUT, "netfs.turn");
-      }
-    }
-    taken_ = true;
-    return {};
-  }
-
- private:
-  LiveFile& file_;
-  bool taken_ = false;
-};
 
 void LiveFile::end_turn() {
   {

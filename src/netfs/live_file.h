@@ -1,6 +1,7 @@
 #pragma once
 // LiveFile: the WritableFile of `--write=through`.  Its verbs stand in files of their own:
 //   live_file.cc      life, turns, attributes
+//   live_copy.cc      names and copies
 //   live_read.cc      reads that go to the origin
 //   write_issue.cc    a write gets its turn, is tiled and issued
 //   write_collect.cc  a part's outcome; the request is collected and finished
@@ -53,6 +54,10 @@ class LiveFile final : public WritableFile {
   Result<Witnessed> set_attributes(const AttributeChange& change, Deadline deadline) override;
   Result<Witnessed> allocate(uint32_t mode, ByteRange range, Deadline deadline) override;
   Result<void> sync(SyncKind kind, Deadline deadline) override;
+  Result<NodeInfo> link(const std::string& to, Deadline deadline) override;
+  Result<CopiedFile> copy_from(const FileRef& from, const Copying& what,
+                               Deadline deadline) override;
+  [[nodiscard]] FileRef as_ref() const override EXCLUDES(mutex_);
   [[nodiscard]] bool changed() const override { return changed_.load(); }
   void moved(const std::string& path) override EXCLUDES(mutex_);
 

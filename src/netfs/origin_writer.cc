@@ -1,6 +1,25 @@
 #include "netfs/origin_writer.h"
 
+#include <cerrno>
+
+#include "netfs/origin.h"
+
 namespace netfs {
+
+Result<OpenedFile> OriginWriter::create_nameless(const std::string& /*directory*/,
+                                                 const NewNode& /*what*/, Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.create_nameless");
+}
+
+Result<uint64_t> OriginWriter::seek(const FileAt& /*file*/, SeekFor /*what*/, uint64_t /*offset*/,
+                                    Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.seek");
+}
+
+Result<Copied> OriginWriter::copy(const FileAt& /*from*/, OriginFile& /*to*/,
+                                  const Copying& /*what*/, Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.copy");
+}
 
 Result<std::string> OriginWriter::get_xattr(const FileAt& /*file*/, const std::string& /*name*/,
                                             Deadline /*deadline*/) {

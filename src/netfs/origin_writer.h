@@ -37,16 +37,24 @@ struct WriteCapabilities {
   // Users can set what the validator is made of: a new file may look like an old version.
   bool validator_can_be_set = true;
   bool extended_attributes = false;
+  bool posix_acls = false;      // system.posix_acl_*: kept, inherited, and in step with the mode
+  bool tells_holes = false;     // seek()
+  bool copies = false;          // copy()
+  bool nameless_files = false;  // create_nameless(), and link() by a handle
 };
 
 enum class RenameHow : uint8_t {
   kReplace,    // what has the new name goes, in one step
   kNoReplace,  // EEXIST when something has it
   kExchange,   // the two change names
+  // As the first two, and a whiteout (character device 0/0) takes the old name.
+  kReplaceWithWhiteout,
+  kNoReplaceWithWhiteout,
 };
 
 enum class RemoveKind : uint8_t { kFile, kDirectory };
 enum class SyncKind : uint8_t { kAll, kData };
+enum class SeekFor : uint8_t { kData, kHole };
 
 struct Owner {
   uint32_t uid = 0;
@@ -56,7 +64,10 @@ struct Owner {
 // What is made under a new name.
 struct NewNode {
   FileType type = FileType::kRegular;
-  uint32_t permissions = 0;    // as they are to be: no umask is applied any more
+  uint32_t permissions = 0;  // as they are to be: no umask is applied any more
+  // What they are before the caller's umask: counts where the directory itself says what new files
+  // in it allow (a default ACL).  Absent: as `permissions`.
+  std::optional<uint32_t> unmasked;
   std::optional<Owner> owner;  // wanted; the origin's own choice where it cannot, without an error
   std::string target;          // of a symbolic link
   uint64_t device = 0;         // of a device
@@ -90,6 +101,17 @@ struct OpenedFile {
   NodeInfo info;          // as it was opened
 };
 
+// A part of one file that goes to another, or to another place of the same.
+struct Copying {
+  uint64_t from_offset = 0;
+  ByteRange to;
+};
+struct Copied {
+  uint64_t bytes =
+      0;      // from the front; fewer than asked at the source's end, or at will; 0: its end
+  Seen seen;  // of the target
+};
+
 class OriginWriter {
  public:
   virtual ~OriginWriter() = default;
@@ -107,9 +129,12 @@ class OriginWriter {
   virtual Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                               Deadline deadline) = 0;
+  // A new regular file in a directory, without a name: it goes with its handle, unless link() gives
+  // it one.  EOPNOTSUPP.
+  virtual Result<OpenedFile> create_nameless(const std::string& directory, const NewNode& what,
+                                             Deadline deadline);
   // One more name, `to`, of the file `from`.
-  virtual Result<NodeInfo> link(const std::string& from, const std::string& to,
-                                Deadline deadline) = 0;
+  virtual Result<NodeInfo> link(const FileAt& from, const std::string& to, Deadline deadline) = 0;
   // Sets all of it or fails; what was set before the failure stays set.
   virtual Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                                       Deadline deadline) = 0;
@@ -122,6 +147,14 @@ class OriginWriter {
   // `mode` is fallocate(2)'s.
   virtual Result<Seen> allocate(OriginFile& file, uint32_t mode, ByteRange range,
                                 Deadline deadline) = 0;
+
+  // lseek(2)'s SEEK_DATA and SEEK_HOLE: ENXIO beyond the end, or of data behind the last;
+  // EOPNOTSUPP.
+  virtual Result<uint64_t> seek(const FileAt& file, SeekFor what, uint64_t offset,
+                                Deadline deadline);
+  // Copies at the origin, without the bytes coming here.  EOPNOTSUPP and EXDEV: not these two.
+  virtual Result<Copied> copy(const FileAt& from, OriginFile& to, const Copying& what,
+                              Deadline deadline);
 
   // Extended attributes, by full name ("user.x"); EOPNOTSUPP unless they are a capability.
   // ENODATA: no such attribute.  `flags` are setxattr(2)'s.

@@ -76,10 +76,28 @@ Result<void> SimulatedLinkWriter::rename(const std::string& from, const std::str
   return inner_.rename(from, to, how, deadline);
 }
 
-Result<NodeInfo> SimulatedLinkWriter::link(const std::string& from, const std::string& to,
+Result<OpenedFile> SimulatedLinkWriter::create_nameless(const std::string& directory,
+                                                        const NewNode& what, Deadline deadline) {
+  TRY(link_.travel(deadline));
+  return inner_.create_nameless(directory, what, deadline);
+}
+
+Result<NodeInfo> SimulatedLinkWriter::link(const FileAt& from, const std::string& to,
                                            Deadline deadline) {
   TRY(link_.travel(deadline));
   return inner_.link(from, to, deadline);
+}
+
+Result<uint64_t> SimulatedLinkWriter::seek(const FileAt& file, SeekFor what, uint64_t offset,
+                                           Deadline deadline) {
+  TRY(link_.travel(deadline));
+  return inner_.seek(file, what, offset, deadline);
+}
+
+Result<Copied> SimulatedLinkWriter::copy(const FileAt& from, OriginFile& to, const Copying& what,
+                                         Deadline deadline) {
+  TRY(link_.travel(deadline));
+  return inner_.copy(from, to, what, deadline);
 }
 
 Result<Seen> SimulatedLinkWriter::set_attributes(const FileAt& file, const AttributeChange& change,

@@ -30,7 +30,13 @@ class SimulatedLinkWriter final : public OriginWriter {
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       Deadline deadline) override;
-  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline) override;
+  Result<OpenedFile> create_nameless(const std::string& directory, const NewNode& what,
+                                     Deadline deadline) override;
+  Result<NodeInfo> link(const FileAt& from, const std::string& to, Deadline deadline) override;
+  Result<uint64_t> seek(const FileAt& file, SeekFor what, uint64_t offset,
+                        Deadline deadline) override;
+  Result<Copied> copy(const FileAt& from, OriginFile& to, const Copying& what,
+                      Deadline deadline) override;
   Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                               Deadline deadline) override;
   void issue_write(WriteSubrequest& subrequest) override;

@@ -65,6 +65,11 @@ Result<TreeWriter::Opened> TreeWriter::create(const std::string& path, const New
   return take(path, std::move(made), nullptr);
 }
 
+Result<TreeWriter::Opened> TreeWriter::create_nameless(const std::string& directory,
+                                                       const NewNode& what, Deadline deadline) {
+  return take(directory, count(writer_.create_nameless(directory, what, deadline)), nullptr);
+}
+
 Result<TreeWriter::Opened> TreeWriter::open(const std::string& path, Ref<File> before,
                                             Deadline deadline) {
   return take(path, writer_.open_for_writing(path, deadline), std::move(before));
@@ -105,7 +110,7 @@ Result<void> TreeWriter::rename(const std::string& from, const std::string& to, 
 
 Result<NodeInfo> TreeWriter::link(const std::string& from, const std::string& to,
                                   Deadline deadline) {
-  Result<NodeInfo> linked = count(writer_.link(from, to, deadline));
+  Result<NodeInfo> linked = count(writer_.link({.path = from}, to, deadline));
   if (may_be_done(linked)) core_->forget_stored(to, ForgetScope::kFile);
   return linked;
 }
@@ -120,6 +125,11 @@ Result<Witnessed> TreeWriter::set_attributes(const std::string& path, const Attr
   return witness(std::move(seen).value(), known);
 }
 
+Result<uint64_t> TreeWriter::seek(const FileRef& file, SeekFor what, uint64_t offset,
+                                  Deadline deadline) {
+  return writer_.seek(file.at(), what, offset, deadline);
+}
+
 Result<void> TreeWriter::sync(const std::string& path, SyncKind kind, Deadline deadline) {
   return writer_.sync({.path = path}, kind, deadline);
 }
@@ -128,27 +138,26 @@ Result<void> TreeWriter::sync_all(Deadline deadline) {
   return writer_.sync_all(deadline);
 }
 
-Result<std::string> TreeWriter::get_xattr(const std::string& path, const std::string& name,
+Result<std::string> TreeWriter::get_xattr(const FileRef& file, const std::string& name,
                                           Deadline deadline) {
-  return writer_.get_xattr({.path = path}, name, deadline);
+  return writer_.get_xattr(file.at(), name, deadline);
 }
 
-Result<std::vector<std::string>> TreeWriter::list_xattrs(const std::string& path,
-                                                         Deadline deadline) {
-  return writer_.list_xattrs({.path = path}, deadline);
+Result<std::vector<std::string>> TreeWriter::list_xattrs(const FileRef& file, Deadline deadline) {
+  return writer_.list_xattrs(file.at(), deadline);
 }
 
-Result<Witnessed> TreeWriter::set_xattr(const std::string& path, const std::string& name,
+Result<Witnessed> TreeWriter::set_xattr(const FileRef& file, const std::string& name,
                                         const std::string& value, uint32_t flags,
                                         const Validator& known, Deadline deadline) {
-  Result<Seen> seen = count(writer_.set_xattr({.path = path}, name, value, flags, deadline));
+  Result<Seen> seen = count(writer_.set_xattr(file.at(), name, value, flags, deadline));
   if (!seen.ok()) return std::move(seen).error();
   return witness(std::move(seen).value(), known);
 }
 
-Result<Witnessed> TreeWriter::remove_xattr(const std::string& path, const std::string& name,
+Result<Witnessed> TreeWriter::remove_xattr(const FileRef& file, const std::string& name,
                                            const Validator& known, Deadline deadline) {
-  Result<Seen> seen = count(writer_.remove_xattr({.path = path}, name, deadline));
+  Result<Seen> seen = count(writer_.remove_xattr(file.at(), name, deadline));
   if (!seen.ok()) return std::move(seen).error();
   return witness(std::move(seen).value(), known);
 }

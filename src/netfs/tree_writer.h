@@ -38,6 +38,9 @@ class TreeWriter {
   };
   // A new regular file, open for reading and writing: EEXIST.
   Result<Opened> create(const std::string& path, const NewNode& what, Deadline deadline);
+  // The same without a name: EOPNOTSUPP.
+  Result<Opened> create_nameless(const std::string& directory, const NewNode& what,
+                                 Deadline deadline);
   // A file that is there, for writing.  `before` is the version that is being read here, or null;
   // it is superseded by the first change.
   Result<Opened> open(const std::string& path, Ref<File> before, Deadline deadline);
@@ -52,16 +55,16 @@ class TreeWriter {
   // Of a file that nobody has open for writing here; `known` is what was last seen of it.
   Result<Witnessed> set_attributes(const std::string& path, const AttributeChange& change,
                                    const Validator& known, Deadline deadline);
+  Result<uint64_t> seek(const FileRef& file, SeekFor what, uint64_t offset, Deadline deadline);
   Result<void> sync(const std::string& path, SyncKind kind, Deadline deadline);
   Result<void> sync_all(Deadline deadline);
 
-  Result<std::string> get_xattr(const std::string& path, const std::string& name,
-                                Deadline deadline);
-  Result<std::vector<std::string>> list_xattrs(const std::string& path, Deadline deadline);
-  Result<Witnessed> set_xattr(const std::string& path, const std::string& name,
+  Result<std::string> get_xattr(const FileRef& file, const std::string& name, Deadline deadline);
+  Result<std::vector<std::string>> list_xattrs(const FileRef& file, Deadline deadline);
+  Result<Witnessed> set_xattr(const FileRef& file, const std::string& name,
                               const std::string& value, uint32_t flags, const Validator& known,
                               Deadline deadline);
-  Result<Witnessed> remove_xattr(const std::string& path, const std::string& name,
+  Result<Witnessed> remove_xattr(const FileRef& file, const std::string& name,
                                  const Validator& known, Deadline deadline);
 
  private:

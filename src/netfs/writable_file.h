@@ -12,6 +12,7 @@
 //   file->write({0, 5}, slice, WritePieces::kTogether, context, [](Result<Written> written) {...});
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -38,6 +39,18 @@ struct Written {
   Witnessed witnessed;
 };
 
+// A file at the origin: by its handle there, if it has one that keeps it alive, or by its path.
+struct FileRef {
+  std::string path;
+  std::shared_ptr<OriginFile> open;
+
+  [[nodiscard]] FileAt at() const { return {.path = path, .open = open.get()}; }
+};
+struct CopiedFile {
+  uint64_t bytes = 0;
+  Witnessed witnessed;
+};
+
 // Called once, from any thread, never under a lock.
 using WriteDone = UniqueFunction<void(Result<Written>)>;
 
@@ -50,6 +63,12 @@ class WritableFile : public File {
   virtual Result<Witnessed> set_attributes(const AttributeChange& change, Deadline deadline) = 0;
   virtual Result<Witnessed> allocate(uint32_t mode, ByteRange range, Deadline deadline) = 0;
   virtual Result<void> sync(SyncKind kind, Deadline deadline) = 0;
+  // One more name of the file, or its first: EOPNOTSUPP where the origin cannot by the handle.
+  virtual Result<NodeInfo> link(const std::string& to, Deadline deadline) = 0;
+  // Copies to this file at the origin: EOPNOTSUPP, EXDEV where it cannot.
+  virtual Result<CopiedFile> copy_from(const FileRef& from, const Copying& what,
+                                       Deadline deadline) = 0;
+  [[nodiscard]] virtual FileRef as_ref() const = 0;
 
   // Whether its bytes were changed since it was opened.
   [[nodiscard]] virtual bool changed() const = 0;

@@ -30,11 +30,7 @@ void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
     note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());
     if (!allocated.ok()) return pending.error(allocated.code());
     take_change(id, std::move(allocated).value(), InodeTable::Changed::kBytes);
-    const std::optional<uint32_t> permissions = strips ? stripped_permissions(id) : std::nullopt;
-    if (permissions) {
-      Result<Witnessed> set = live->set_attributes({.permissions = permissions}, until);
-      if (set.ok()) take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
-    }
+    if (strips) strip_set_id(id, live, until);
     pending.answer([](fuse::Reply& to) { to.ok(); });
   });
 }

@@ -36,6 +36,10 @@ Result<FileSystem::Place> FileSystem::place_of(fuse::NodeId parent_id, std::stri
   return place;
 }
 
+NewNode FileSystem::new_node(FileType type, uint32_t mode, uint32_t umask) {
+  return {.type = type, .permissions = mode & 07777 & ~umask, .unmasked = mode & 07777};
+}
+
 // The caller's user and group; a directory with the set-group-ID bit gives its own group.
 std::optional<Owner> FileSystem::owner_of_new(fuse::NodeId parent_id, const fuse::Header& caller) {
   if (options_.uid || options_.gid) return {};

@@ -53,9 +53,8 @@ void FileSystem::create(const fuse::Request& request, fuse::Reply reply) {
   if (!place.ok()) return reply.error(place.code());
   counters_.opens.add();
   const OpenHow how{.flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid};
-  NewNode what{.type = FileType::kRegular,
-               .permissions = wanted.mode & 07777,
-               .owner = owner_of_new(request.header.node, request.header)};
+  NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
+  what.owner = owner_of_new(request.header.node, request.header);
   change_on_worker(std::move(reply),
                    [this, at = std::move(place).value(), what = std::move(what), how,
                     resent = request.header.resent()](Pending& pending, Deadline until) {

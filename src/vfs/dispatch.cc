@@ -54,10 +54,10 @@ struct Dispatch {
     set(Opcode::kListxattr, &FileSystem::list_xattrs);
     set(Opcode::kSetxattr, &FileSystem::change_xattr);
     set(Opcode::kRemovexattr, &FileSystem::change_xattr);
-    for (const Opcode modifying :
-         {Opcode::kCopyFileRange, Opcode::kCopyFileRange64, Opcode::kTmpfile}) {
-      set(modifying, &FileSystem::refuse_modifying);
-    }
+    set(Opcode::kCopyFileRange, &FileSystem::copy);
+    set(Opcode::kCopyFileRange64, &FileSystem::copy);
+    set(Opcode::kLseek, &FileSystem::seek);
+    set(Opcode::kTmpfile, &FileSystem::create_nameless);
     set(Opcode::kIoctl, &FileSystem::refuse_ioctl);
     return table;
   }

@@ -47,6 +47,7 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       options_(completed(std::move(parts.options))),
       clock_(parts.clock),
       writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
+      hidden_names_(options_.hiding),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
@@ -57,9 +58,15 @@ FileSystem::~FileSystem() {
 
 void FileSystem::started(const fuse::Negotiated& negotiated) {
   no_open_ = options_.immutable && negotiated.has(fuse::proto::kNoOpenSupport);
+  acls_ = negotiated.has(fuse::proto::kPosixAcl);
   no_opendir_ = options_.immutable && negotiated.has(fuse::proto::kNoOpendirSupport);
   // The kernel would go on to show what it reads by itself while it is written to through us.
   passthrough_ = negotiated.passthrough && backing_ != nullptr && !no_open_ && writer_ == nullptr;
+}
+
+bool FileSystem::has_acls() const {
+  const bool as_is = !options_.uid && !options_.gid && !options_.umask;
+  return as_is && writer_ != nullptr && writer_->capabilities().posix_acls;
 }
 
 void FileSystem::stop() {

@@ -35,6 +35,7 @@
 #include "netfs/tree_writer.h"
 #include "sync/work_queue.h"
 #include "vfs/flights.h"
+#include "vfs/hidden_names.h"
 #include "vfs/inode_table.h"
 #include "vfs/name_changes.h"
 #include "vfs/options.h"
@@ -76,6 +77,8 @@ class FileSystem final : public fuse::Handler {
 
   // Whether the origin can be changed through this mount.
   [[nodiscard]] bool writable() const { return writer_ != nullptr; }
+  // Whether what is shown of permissions is the origin's own, with its POSIX ACLs.
+  [[nodiscard]] bool has_acls() const;
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
   struct Sizes {
@@ -117,12 +120,14 @@ class FileSystem final : public fuse::Handler {
   void set_attributes(const fuse::Request& request, fuse::Reply reply);      // set_attributes.cc
   void write(const fuse::Request& request, fuse::Reply reply);               // write.cc
   void allocate(const fuse::Request& request, fuse::Reply reply);            // allocate.cc
+  void copy(const fuse::Request& request, fuse::Reply reply);                // copy.cc
+  void seek(const fuse::Request& request, fuse::Reply reply);                // seek.cc
+  void create_nameless(const fuse::Request& request, fuse::Reply reply);     // nameless.cc
   void flush(const fuse::Request& request, fuse::Reply reply);               // sync.cc
   void sync(const fuse::Request& request, fuse::Reply reply);                // sync.cc
   void get_xattr(const fuse::Request& request, fuse::Reply reply);           // xattr.cc
   void list_xattrs(const fuse::Request& request, fuse::Reply reply);         // xattr.cc
   void change_xattr(const fuse::Request& request, fuse::Reply reply);        // xattr.cc
-  void refuse_modifying(const fuse::Request& request, fuse::Reply reply);    // read_only.cc
   void refuse_unsupported(const fuse::Request& request, fuse::Reply reply);  // unsupported.cc
   void refuse_ioctl(const fuse::Request& request, fuse::Reply reply);        // unsupported.cc
 
@@ -227,6 +232,8 @@ class FileSystem final : public fuse::Handler {
   void change_on_worker(fuse::Reply reply, Change change);
   // A name in a directory that is there: ESTALE, ENOTDIR, ENAMETOOLONG, EINVAL.
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
+  // What is made of a mode and the caller's umask.
+  static NewNode new_node(FileType type, uint32_t mode, uint32_t umask);
   // Whom a new node belongs to, where it is the origin's to say.
   std::optional<Owner> owner_of_new(fuse::NodeId parent, const fuse::Header& caller);
   // A name that we have made, or that leads to what we have made: its entry for the kernel.
@@ -262,6 +269,17 @@ class FileSystem final : public fuse::Handler {
                              Deadline until);
   Result<fuse::Opened> open_existing(fuse::NodeId id, OpenHow how, Deadline until);
 
+  // copy.cc
+  Result<FileRef> file_ref(fuse::NodeId id);
+  void strip_set_id(fuse::NodeId id, const Ref<WritableFile>& live, Deadline until);
+
+  // nameless.cc
+  Result<Created> create_nameless_now(fuse::NodeId parent, const NewNode& what, uint32_t flags,
+                                      Deadline until);
+
+  // link.cc
+  void take_link(fuse::NodeId id, const Place& at, const NodeInfo& info);
+
   // remove.cc
   Result<std::string> keep_open_file(const Place& place, ChangeOfNames& change, Deadline until);
   Result<std::string> hide(const Place& place, fuse::NodeId id, Deadline until);
@@ -286,7 +304,7 @@ class FileSystem final : public fuse::Handler {
                  const Ref<Pending>& pending);
 
   // xattr.cc
-  Result<Place> place_of_node(fuse::NodeId id);
+  void kill_sgid(fuse::NodeId id, Deadline until);
 
   // open_prepare.cc
   void prepare_open(fuse::NodeId id, Ref<Pending> pending);
@@ -353,8 +371,10 @@ class FileSystem final : public fuse::Handler {
   // Settled by started(); the kernel may still refuse passthrough later.
   std::atomic<bool> passthrough_{false};
   std::atomic<bool> no_open_{false};
+  std::atomic<bool> acls_{false};
   std::atomic<bool> no_opendir_{false};
   TreeWriter* const writer_;  // null: the mount is read-only
+  const HiddenNames hidden_names_;
   Counters counters_;
   InodeTable table_;
   PendingTable pending_;

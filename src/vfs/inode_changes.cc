@@ -91,7 +91,9 @@ void InodeTable::promote_alias(Node& node, Graveyard& graveyard) {
 // opens by another name from now on.
 void InodeTable::lose_name(Node& node, Graveyard& graveyard) {
   node.seldom_part().changed_in = serial();
-  if (node.attributes.link_count > 0) --node.attributes.link_count;
+  uint32_t& links = node.attributes.link_count;
+  // A directory has one name; its links are those from itself and from those in it.
+  links = node.attributes.type == FileType::kDirectory || links == 0 ? 0 : links - 1;
   if (node.has_aliases()) take_unknown(node, Changed::kBytes, graveyard);
 }
 

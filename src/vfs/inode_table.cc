@@ -248,7 +248,14 @@ Node* InodeTable::by_lost_name(const NodeInfo& info) {
   return lost && other.is_live() && same_file(other, info) ? &other : nullptr;
 }
 
-// It had a name at the origin that nobody here knew.
+Node& InodeTable::nameless(Node& directory, NodeInfo info, MonoTime now) {
+  Node& node = create(&directory, "", std::move(info), now);
+  directory.directory->children.erase(&node);
+  node.listed = false;
+  return node;
+}
+
+// It had a name at the origin that nobody here knew, or gets its first.
 void InodeTable::give_name(Node& node, Node& directory, std::string_view name,
                            Graveyard& graveyard) {
   Node* before = node.parent;

@@ -92,6 +92,8 @@ class InodeTable {
   // The origin shows `name` so now: the node of that version, new if it is a new one.
   Node& adopt(Node& directory, std::string_view name, NodeInfo info, MonoTime now,
               Graveyard& graveyard) REQUIRES(mutex);
+  // A new file without a name, made in `directory`.
+  Node& nameless(Node& directory, NodeInfo info, MonoTime now) REQUIRES(mutex);
   // The root is what it is: it has no other version.
   void update_root(NodeInfo info, MonoTime now) REQUIRES(mutex);
   // The origin has no such name.
@@ -111,6 +113,9 @@ class InodeTable {
   void take_unknown(Node& node, Changed what, Graveyard& graveyard) REQUIRES(mutex);
   // Names came or went: the listing is old, and so are the directory's attributes.
   void names_changed(Node& directory, Graveyard& graveyard) REQUIRES(mutex);
+  // The first name of a node that is open without one.
+  void give_name(Node& node, Node& directory, std::string_view name, Graveyard& graveyard)
+      REQUIRES(mutex);
   // One more name of a node.
   void add_name(Node& node, Node& directory, std::string_view name, MonoTime now,
                 Graveyard& graveyard) REQUIRES(mutex);
@@ -195,8 +200,6 @@ class InodeTable {
   void leave_idle(Node& node) REQUIRES(mutex);
   Node* by_other_name(const NodeInfo& info) REQUIRES(mutex);
   Node* by_lost_name(const NodeInfo& info) REQUIRES(mutex);
-  void give_name(Node& node, Node& directory, std::string_view name, Graveyard& graveyard)
-      REQUIRES(mutex);
   void forget_absent(Directory& directory, std::string_view name) REQUIRES(mutex);
 
   const uint16_t epoch_;

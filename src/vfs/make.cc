@@ -13,35 +13,44 @@ namespace {
 
 struct Making {
   std::string_view name;
-  NewNode what;
+  FileType type = FileType::kUnknown;
+  uint32_t mode = 0;
+  uint32_t umask = 0;
+  std::string_view target;
+  uint64_t device = 0;
 };
 
 Making making_of(const fuse::Body& body) {
   if (const auto* directory = std::get_if<fuse::MkdirRequest>(&body)) {
-    return {directory->name,
-            {.type = FileType::kDirectory, .permissions = directory->mode & 07777}};
+    return {.name = directory->name,
+            .type = FileType::kDirectory,
+            .mode = directory->mode,
+            .umask = directory->umask};
   }
   if (const auto* link = std::get_if<fuse::SymlinkRequest>(&body)) {
-    return {link->name,
-            {.type = FileType::kSymlink, .permissions = 0777, .target = std::string(link->target)}};
+    return {.name = link->name, .type = FileType::kSymlink, .mode = 0777, .target = link->target};
   }
   const auto& node = std::get<fuse::MknodRequest>(body);
   // A mode without a type means a regular file, as for mknod(2).
   const FileType type = (node.mode & S_IFMT) == 0 ? FileType::kRegular : file_type_of(node.mode);
-  return {node.name, {.type = type, .permissions = node.mode & 07777, .device = node.rdev}};
+  return {
+      .name = node.name, .type = type, .mode = node.mode, .umask = node.umask, .device = node.rdev};
 }
 
 }  // namespace
 
 void FileSystem::make(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
-  Making making = making_of(request.body);
-  if (making.what.type == FileType::kUnknown) return reply.error(EINVAL);
+  const Making making = making_of(request.body);
+  if (making.type == FileType::kUnknown) return reply.error(EINVAL);
   Result<Place> place = place_of(request.header.node, making.name);
   if (!place.ok()) return reply.error(place.code());
-  making.what.owner = owner_of_new(request.header.node, request.header);
+  NewNode wanted = new_node(making.type, making.mode, making.umask);
+  wanted.target = making.target;
+  wanted.device = making.device;
+  wanted.owner = owner_of_new(request.header.node, request.header);
   change_on_worker(
-      std::move(reply), [this, at = std::move(place).value(), what = std::move(making.what),
+      std::move(reply), [this, at = std::move(place).value(), what = std::move(wanted),
                          resent = request.header.resent()](Pending& pending, Deadline until) {
         Result<NodeInfo> made = writer_->make(at.path, what, until);
         note_outcome(made.code());

@@ -24,6 +24,12 @@ enum class Symlinks : uint8_t {
   kAsIs,     // whatever the origin says
 };
 
+// Whose hidden names are whose: hidden_names.h.
+struct Hiding {
+  uint32_t client = 0;  // the same at every start; 0: names of processes before are not looked for
+  uint32_t process = 0;
+};
+
 struct Options {
   enum class Write : uint8_t {
     kNo,       // everything that modifies is EROFS
@@ -46,6 +52,7 @@ struct Options {
   // Tells this process's nodeids from those of one before it on the same connection: another value
   // at every start.  0 draws a random one, which is the same as the one before once in 65,535.
   uint16_t epoch = 0;
+  Hiding hiding;
 };
 
 // Why an open was not handed to the kernel.

@@ -140,10 +140,15 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     listing->began_in = table_.serial();
   }
   std::vector<OriginEntry> batch;
+  std::vector<std::string> left_over;  // by a process before this one
   Graveyard graveyard;
   const auto take = [&] { return take_batch(id, batch, began, *listing, graveyard); };
   Result<void> listed = origin_.list(path, until, [&](OriginEntry entry) -> Result<void> {
     if (!name_is_allowed(path, entry.name) || !info_is_allowed(entry.name, entry.info)) return {};
+    if (writer_ != nullptr && hidden_names_.is_left_over(entry.name)) {
+      left_over.push_back(path.empty() ? entry.name : path + "/" + entry.name);
+      return {};
+    }
     batch.push_back(std::move(entry));
     if (batch.size() < kListingBatch) return {};
     return take();
@@ -168,6 +173,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     }
   }
   bury(std::move(graveyard));
+  for (std::string& file : left_over) remove_hidden(std::move(file));
   if (!listed.ok()) return std::move(listed).error();
   return listing;
 }

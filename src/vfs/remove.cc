@@ -3,8 +3,6 @@
 // its last close.
 
 #include <cerrno>
-#include <spdlog/fmt/fmt.h>
-#include <sys/random.h>
 #include <utility>
 
 #include "telemetry/log.h"
@@ -12,20 +10,9 @@
 
 namespace netfs::vfs {
 
-namespace {
-
-std::string hidden_name() {
-  uint64_t id = 0;
-  // Cannot fail for so few bytes, once the machine has started.
-  if (::getrandom(&id, sizeof id, 0) != sizeof id) id = 1;
-  return fmt::format(".netfs-{:016x}", id);
-}
-
-}  // namespace
-
 // Renames an open file to a name that nobody asks for; where it is now.
 Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadline until) {
-  const std::string name = hidden_name();
+  const std::string name = hidden_names_.next();
   const size_t directory = place.path.size() - place.name.size();
   const std::string path = place.path.substr(0, directory) + name;
   TRY(writer_->rename(place.path, path, RenameHow::kReplace, until));

@@ -9,11 +9,36 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+std::optional<RenameHow> rename_how(uint32_t flags) {
+  switch (flags) {
+    case 0:
+      return RenameHow::kReplace;
+    case RENAME_NOREPLACE:
+      return RenameHow::kNoReplace;
+    case RENAME_EXCHANGE:
+      return RenameHow::kExchange;
+    case RENAME_WHITEOUT:
+      return RenameHow::kReplaceWithWhiteout;
+    case RENAME_WHITEOUT | RENAME_NOREPLACE:
+      return RenameHow::kNoReplaceWithWhiteout;
+    default:
+      return {};
+  }
+}
+
+bool replaces(RenameHow how) {
+  return how == RenameHow::kReplace || how == RenameHow::kReplaceWithWhiteout;
+}
+
+}  // namespace
+
 Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
                                     Deadline until) {
   ChangeOfNames change(*this);
   std::string hidden;
-  if (how == RenameHow::kReplace) {
+  if (replaces(how)) {
     Result<std::string> kept = keep_open_file(to, change, until);
     // Others have removed what had the name: then nothing loses it.
     if (!kept.ok() && !kept.is_error(ENOENT)) return std::move(kept).error();
@@ -64,25 +89,20 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
 void FileSystem::rename(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   const auto& wanted = std::get<fuse::RenameRequest>(request.body);
-  RenameHow how = RenameHow::kReplace;
-  if (wanted.flags == RENAME_NOREPLACE) {
-    how = RenameHow::kNoReplace;
-  } else if (wanted.flags == RENAME_EXCHANGE) {
-    how = RenameHow::kExchange;
-  } else if (wanted.flags != 0) {
-    return reply.error(EINVAL);
-  }
+  const std::optional<RenameHow> how = rename_how(wanted.flags);
+  if (!how) return reply.error(EINVAL);
   Result<Place> from = place_of(request.header.node, wanted.name);
   if (!from.ok()) return reply.error(from.code());
   Result<Place> to = place_of(wanted.new_parent, wanted.new_name);
   if (!to.ok()) return reply.error(to.code());
-  change_on_worker(std::move(reply),
-                   [this, how, source = std::move(from).value(), target = std::move(to).value(),
-                    resent = request.header.resent()](Pending& pending, Deadline until) {
-                     const Result<void> renamed = rename_now(source, target, how, resent, until);
-                     if (!renamed.ok()) return pending.error(renamed.code());
-                     pending.answer([](fuse::Reply& reply_to) { reply_to.ok(); });
-                   });
+  change_on_worker(
+      std::move(reply),
+      [this, how = *how, source = std::move(from).value(), target = std::move(to).value(),
+       resent = request.header.resent()](Pending& pending, Deadline until) {
+        const Result<void> renamed = rename_now(source, target, how, resent, until);
+        if (!renamed.ok()) return pending.error(renamed.code());
+        pending.answer([](fuse::Reply& reply_to) { reply_to.ok(); });
+      });
 }
 
 }  // namespace netfs::vfs

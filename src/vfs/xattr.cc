@@ -1,8 +1,9 @@
-// Extended attributes, of origins that have them, on writable mounts.  POSIX ACLs are refused: kept
-// but not obeyed they would promise what is not so.
+// Extended attributes, of origins that have them, on writable mounts.  POSIX ACLs only where the
+// kernel checks permissions by them: kept but not obeyed they would promise what is not so.
 
 #include <cerrno>
 #include <cstring>
+#include <sys/stat.h>
 #include <utility>
 
 #include "vfs/file_system.h"
@@ -24,14 +25,19 @@ void send_text(fuse::Reply& reply, const std::string& text, uint32_t room) {
 
 }  // namespace
 
-// Where a node is now; ESTALE when it has no name any more.
-Result<FileSystem::Place> FileSystem::place_of_node(fuse::NodeId id) {
-  sync::MutexLock lock(table_.mutex);
-  const Node* node = table_.find(id);
-  if (node == nullptr) return Error(ESTALE, "vfs.node");
-  if (!InodeTable::is_current(*node) && !node->hidden) return Error(ESTALE, "vfs.node");
-  const fuse::NodeId parent = node->parent == nullptr ? fuse::NodeId() : table_.id(*node->parent);
-  return Place{.parent = parent, .name = node->name, .path = InodeTable::path_of(*node)};
+// The set-group-ID bit goes: an ACL was set by somebody who is not of the file's group.
+void FileSystem::kill_sgid(fuse::NodeId id, Deadline until) {
+  std::optional<uint32_t> permissions;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node != nullptr && (node->attributes.permissions & S_ISGID) != 0) {
+      permissions = node->attributes.permissions & ~static_cast<uint32_t>(S_ISGID);
+    }
+  }
+  if (!permissions) return;
+  Result<Witnessed> set = set_now(id, {.permissions = permissions}, until);
+  if (set.ok()) take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
 }
 
 void FileSystem::get_xattr(const fuse::Request& request, fuse::Reply reply) {
@@ -40,13 +46,13 @@ void FileSystem::get_xattr(const fuse::Request& request, fuse::Reply reply) {
     return refuse_unsupported(request, std::move(reply));
   }
   const auto& wanted = std::get<fuse::GetxattrRequest>(request.body);
-  if (is_acl(wanted.name)) return reply.error(EOPNOTSUPP);
-  Result<Place> place = place_of_node(request.header.node);
-  if (!place.ok()) return reply.error(place.code());
+  if (is_acl(wanted.name) && !acls_) return reply.error(EOPNOTSUPP);
+  Result<FileRef> file = file_ref(request.header.node);
+  if (!file.ok()) return reply.error(file.code());
   change_on_worker(std::move(reply),
-                   [this, at = std::move(place).value(), name = std::string(wanted.name),
+                   [this, at = std::move(file).value(), name = std::string(wanted.name),
                     room = wanted.size_bytes](Pending& pending, Deadline until) {
-                     const Result<std::string> value = writer_->get_xattr(at.path, name, until);
+                     const Result<std::string> value = writer_->get_xattr(at, name, until);
                      if (!value.ok()) return pending.error(value.code());
                      pending.answer([&](fuse::Reply& to) { send_text(to, value.value(), room); });
                    });
@@ -57,20 +63,20 @@ void FileSystem::list_xattrs(const fuse::Request& request, fuse::Reply reply) {
     return refuse_unsupported(request, std::move(reply));
   }
   const uint32_t room = std::get<fuse::ListxattrRequest>(request.body).size_bytes;
-  Result<Place> place = place_of_node(request.header.node);
-  if (!place.ok()) return reply.error(place.code());
-  change_on_worker(std::move(reply), [this, room, at = std::move(place).value()](Pending& pending,
-                                                                                 Deadline until) {
-    const Result<std::vector<std::string>> names = writer_->list_xattrs(at.path, until);
-    if (!names.ok()) return pending.error(names.code());
-    std::string text;
-    for (const std::string& name : names.value()) {
-      if (is_acl(name)) continue;
-      text += name;
-      text += '\0';
-    }
-    pending.answer([&](fuse::Reply& to) { send_text(to, text, room); });
-  });
+  Result<FileRef> file = file_ref(request.header.node);
+  if (!file.ok()) return reply.error(file.code());
+  change_on_worker(std::move(reply),
+                   [this, room, at = std::move(file).value()](Pending& pending, Deadline until) {
+                     const Result<std::vector<std::string>> names = writer_->list_xattrs(at, until);
+                     if (!names.ok()) return pending.error(names.code());
+                     std::string text;
+                     for (const std::string& name : names.value()) {
+                       if (is_acl(name) && !acls_) continue;
+                       text += name;
+                       text += '\0';
+                     }
+                     pending.answer([&](fuse::Reply& to) { send_text(to, text, room); });
+                   });
 }
 
 void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
@@ -81,31 +87,32 @@ void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
   const auto* set = std::get_if<fuse::SetxattrRequest>(&request.body);
   const std::string name(set != nullptr ? set->name
                                         : std::get<fuse::RemovexattrRequest>(request.body).name);
-  if (is_acl(name)) return reply.error(EOPNOTSUPP);
+  if (is_acl(name) && !acls_) return reply.error(EOPNOTSUPP);
   if (set != nullptr && set->value.size() > kXattrBytesMax) return reply.error(E2BIG);
   std::optional<std::string> value;
   if (set != nullptr) {
     value.emplace(reinterpret_cast<const char*>(set->value.data()), set->value.size());
   }
   const uint32_t flags = set != nullptr ? set->flags : 0;
+  const bool kills_sgid = set != nullptr && set->kill_sgid;
   const fuse::NodeId id = request.header.node;
-  Result<Place> place = place_of_node(id);
-  if (!place.ok()) return reply.error(place.code());
+  Result<FileRef> file = file_ref(id);
+  if (!file.ok()) return reply.error(file.code());
   Validator known;
   {
     sync::MutexLock lock(table_.mutex);
     if (const Node* node = table_.find(id)) known = node->validator;
   }
-  change_on_worker(std::move(reply),
-                   [this, id, name, flags, value = std::move(value), known = std::move(known),
-                    at = std::move(place).value()](Pending& pending, Deadline until) {
-                     Result<Witnessed> changed =
-                         value ? writer_->set_xattr(at.path, name, *value, flags, known, until)
-                               : writer_->remove_xattr(at.path, name, known, until);
-                     if (!changed.ok()) return pending.error(changed.code());
-                     take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
-                     pending.answer([](fuse::Reply& to) { to.ok(); });
-                   });
+  change_on_worker(std::move(reply), [this, id, name, flags, kills_sgid, value = std::move(value),
+                                      known = std::move(known), at = std::move(file).value()](
+                                         Pending& pending, Deadline until) {
+    Result<Witnessed> changed = value ? writer_->set_xattr(at, name, *value, flags, known, until)
+                                      : writer_->remove_xattr(at, name, known, until);
+    if (!changed.ok()) return pending.error(changed.code());
+    take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
+    if (kills_sgid) kill_sgid(id, until);
+    pending.answer([](fuse::Reply& to) { to.ok(); });
+  });
 }
 
 }  // namespace netfs::vfs

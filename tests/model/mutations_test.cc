@@ -9,8 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
-#include <filesystem>
 #include <gtest/gtest.h>
+#include <linux/fs.h>
 #include <memory>
 #include <random>
 #include <string>
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "tests/model/describe_tree.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/temp_dir.h"
@@ -47,42 +48,6 @@ std::string bytes_of(int fd, off_t offset, size_t length) {
   std::string bytes(length, '\0');
   const ssize_t n = ::pread(fd, bytes.data(), length, offset);
   return n < 0 ? outcome(n) : bytes.substr(0, static_cast<size_t>(n));
-}
-
-// What a stranger sees of a tree: names, types, modes, sizes, bytes, targets.
-void describe(const std::filesystem::path& root, const std::string& below, std::string& text) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(root / below)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  for (const std::string& name : names) {
-    const std::string path = below.empty() ? name : below + "/" + name;
-    struct stat st {};
-    if (::lstat((root / path).c_str(), &st) != 0) {
-      text += path + ": " + strerrorname_np(errno) + "\n";
-      continue;
-    }
-    char line[64];
-    std::snprintf(line, sizeof line, " %06o %lld ", st.st_mode,
-                  S_ISDIR(st.st_mode) ? 0LL : static_cast<long long>(st.st_size));
-    text += path + line;
-    if (S_ISREG(st.st_mode)) {
-      const Result<std::string> bytes = read_whole((root / path).string());
-      text += bytes.ok() ? std::to_string(std::hash<std::string>()(bytes.value()))
-                         : std::string(strerrorname_np(bytes.code()));
-    } else if (S_ISLNK(st.st_mode)) {
-      text += std::filesystem::read_symlink(root / path).string();
-    }
-    text += "\n";
-    if (S_ISDIR(st.st_mode)) describe(root, path, text);
-  }
-}
-
-std::string describe(const std::string& root) {
-  std::string text;
-  describe(root, "", text);
-  return text;
 }
 
 class Mutations : public testing::TestWithParam<MutationParameters> {
@@ -209,7 +174,7 @@ class Mutations : public testing::TestWithParam<MutationParameters> {
   void change_a_name() {
     const std::string path = any_path();
     const std::string other = any_path();
-    switch (random_() % 6) {
+    switch (random_() % 7) {
       case 0:
         return both("mkdir " + path, [&](const std::string& root) {
           return outcome(::mkdir((root + path).c_str(), 0755));
@@ -232,6 +197,16 @@ class Mutations : public testing::TestWithParam<MutationParameters> {
         return both("symlink " + path, [&](const std::string& root) {
           return outcome(::symlink("b", (root + path).c_str()));
         });
+      case 5: {
+        let_go();
+        const unsigned choices[] = {RENAME_NOREPLACE, RENAME_EXCHANGE};
+        const unsigned flags = choices[random_() % (GetParam().sftp ? 1 : 2)];
+        return both("renameat2 " + path + " " + other + " flags " + std::to_string(flags),
+                    [&](const std::string& root) {
+                      return outcome(::renameat2(AT_FDCWD, (root + path).c_str(), AT_FDCWD,
+                                                 (root + other).c_str(), flags));
+                    });
+      }
       default:
         // By SFTP two names of one file are two files here: docs/semantics.md.
         if (GetParam().sftp) return;
@@ -383,12 +358,12 @@ TEST_P(Mutations, AWritableMountAnswersAsAPlainTreeDoes) {
   for (unsigned i = 0; i < steps && !HasFailure() && Clock::system().now() < until; ++i) step();
   if (HasFailure()) return;
   held_.clear();
-  const std::string plain = describe(twin_);
-  EXPECT_EQ(describe(mount_->path()), plain);
-  EXPECT_EQ(describe(source_), plain);
+  const std::string plain = describe_tree(twin_);
+  EXPECT_EQ(describe_tree(mount_->path()), plain);
+  EXPECT_EQ(describe_tree(source_), plain);
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
   mount_anew();
-  EXPECT_EQ(describe(mount_->path()), plain) << "after another mount";
+  EXPECT_EQ(describe_tree(mount_->path()), plain) << "after another mount";
 }
 
 INSTANTIATE_TEST_SUITE_P(Mounts, Mutations,

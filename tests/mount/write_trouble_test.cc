@@ -3,6 +3,7 @@
 
 #include <sys/mount.h>
 
+#include "base/kill_process.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/loop_image.h"
 #include "tests/support/wait.h"
@@ -131,6 +132,43 @@ TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
       << strerror(errno);
   EXPECT_EQ(::fsync(fd.get()), 0) << strerror(errno);
   EXPECT_TRUE(whole(there("a")) == bytes + bytes);
+}
+
+// The cache forgets what it has of a file after the change of it, so that no write waits for its
+// disk: here the disk stands still until the worker is dead.  The new file has the size and the time
+// of the old one, which is all that SFTP tells them apart by.
+TEST_P(WriteRemote, WhatACrashKeptTheCacheFromForgettingIsNeverShown) {
+  NETFS_TEST_NEEDS(loop_devices());
+  const LoopImage disk(temp_, "ext4", 128);
+  ASSERT_TRUE(disk.ready()) << disk.trouble();
+  const std::string before = pattern(21, 0, 300'000);
+  const std::string after = pattern(22, 0, 300'000);
+  const timespec times[2] = {{1'500'000'000, 0}, {1'500'000'000, 0}};
+  write_file(there("a"), before);
+  ASSERT_EQ(::utimensat(AT_FDCWD, there("a").c_str(), times, 0), 0);
+  NetfsMount::Options options{.url = sshd_->url(source_),
+                              .cache_dir = disk.path() + "/cache",
+                              .more = {"--write=through"}};
+  for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
+  mount_ = std::make_unique<NetfsMount>(options, temp_);
+  ASSERT_TRUE(mount_->ready()) << mount_->log();
+  ASSERT_TRUE(whole(here("a")) == before);
+  ASSERT_TRUE(wait_until([&] { return mount_->status_number("stored_blocks") >= 5; },
+                         std::chrono::seconds(60)))
+      << mount_->status();
+  const pid_t first = mount_->worker();
+  Frozen frozen(disk.path(), std::chrono::seconds(60));
+  ASSERT_TRUE(frozen.frozen());
+  ASSERT_EQ(put(here("a"), after, 0), 0);
+  ASSERT_EQ(::utimensat(AT_FDCWD, here("a").c_str(), times, 0), 0);
+  ASSERT_EQ(stat_of(there("a")).st_mtim.tv_sec, 1'500'000'000);
+  kill_process(first, SIGKILL);
+  EXPECT_TRUE(frozen.thaw());
+  ASSERT_TRUE(wait_until([&] { return mount_->worker() > 0 && mount_->worker() != first; },
+                         std::chrono::seconds(60)));
+  EXPECT_TRUE(whole(here("a")) == after);
+  drop_pages(here("a"));
+  EXPECT_TRUE(whole(here("a")) == after);
 }
 
 }  // namespace

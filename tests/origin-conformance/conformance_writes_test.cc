@@ -113,9 +113,9 @@ TEST_P(OriginWrites, RenamesReplaceUnlessTheyMustNot) {
   EXPECT_EQ(read_whole(at("b")).value(), "a");
   EXPECT_TRUE(writer().rename("a", "c", RenameHow::kReplace, soon()).is_error(ENOENT));
   EXPECT_TRUE(writer().rename("b", "c", RenameHow::kNoReplace, soon()).ok());
-  const NodeInfo linked = MUST(writer().link("c", "e", soon()));
+  const NodeInfo linked = MUST(writer().link({.path = "c"}, "e", soon()));
   EXPECT_EQ(linked.attributes.size_bytes, 1U);
-  EXPECT_TRUE(writer().link("c", "e", soon()).is_error(EEXIST));
+  EXPECT_TRUE(writer().link({.path = "c"}, "e", soon()).is_error(EEXIST));
   struct stat c {};
   struct stat e {};
   ASSERT_EQ(::stat(at("c").c_str(), &c), 0);

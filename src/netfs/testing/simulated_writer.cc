@@ -56,7 +56,7 @@ Result<void> SimulatedWriter::rename(const std::string& from, const std::string&
   return {};
 }
 
-Result<NodeInfo> SimulatedWriter::link(const std::string& /*from*/, const std::string& /*to*/,
+Result<NodeInfo> SimulatedWriter::link(const FileAt& /*from*/, const std::string& /*to*/,
                                        Deadline /*deadline*/) {
   return Error(EPERM, "simulated.link");
 }

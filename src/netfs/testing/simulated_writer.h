@@ -28,7 +28,7 @@ class SimulatedWriter final : public OriginWriter {
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       Deadline deadline) override;
-  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline) override;
+  Result<NodeInfo> link(const FileAt& from, const std::string& to, Deadline deadline) override;
   Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                               Deadline deadline) override;
   void issue_write(WriteSubrequest& subrequest) override;

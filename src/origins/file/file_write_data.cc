@@ -1,5 +1,6 @@
 // The bytes of files, what makes them durable, and extended attributes.
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -38,6 +39,15 @@ WriteOutcome write_range(const LocalFile& file, ByteRange range, std::span<const
     outcome.seen.after = std::move(after).value();
   }
   return outcome;
+}
+
+// As much as a slow disk copies well within any deadline; who wants more asks again.
+constexpr uint64_t kCopyBytesMax = 64 << 20;
+
+// A file to be read: nothing where it is open already.
+Result<UniqueFd> open_to_read(int root, const FileAt& file) {
+  if (file.open != nullptr) return UniqueFd();
+  return open_beneath(root, file.path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
 }
 
 // Calls `ask(buffer, bytes)` with more and more room until the answer fits.
@@ -97,6 +107,32 @@ Result<Seen> FileWriter::allocate(OriginFile& file, uint32_t mode, ByteRange ran
   }
   seen.after = TRY(stat_fd(fd, ""));
   return seen;
+}
+
+Result<uint64_t> FileWriter::seek(const FileAt& file, SeekFor what, uint64_t offset, Deadline) {
+  const UniqueFd opened = TRY(open_to_read(root_, file));
+  const int fd = opened ? opened.get() : static_cast<LocalFile&>(*file.open).fd.get();
+  // The descriptor's own offset is of no use to anybody: reads and writes say theirs.
+  const off_t found =
+      ::lseek(fd, static_cast<off_t>(offset), what == SeekFor::kData ? SEEK_DATA : SEEK_HOLE);
+  if (found < 0) return Error::from_errno("file.seek");
+  return static_cast<uint64_t>(found);
+}
+
+Result<Copied> FileWriter::copy(const FileAt& from, OriginFile& to, const Copying& what, Deadline) {
+  const UniqueFd opened = TRY(open_to_read(root_, from));
+  const int source = opened ? opened.get() : static_cast<LocalFile&>(*from.open).fd.get();
+  const int target = static_cast<LocalFile&>(to).fd.get();
+  auto from_offset = static_cast<off_t>(what.from_offset);
+  auto to_offset = static_cast<off_t>(what.to.offset_bytes);
+  Copied copied;
+  copied.seen.before = TRY(stat_fd(target, "")).validator;
+  const uint64_t length = std::min(what.to.length_bytes, kCopyBytesMax);
+  const ssize_t n = ::copy_file_range(source, &from_offset, target, &to_offset, length, 0);
+  if (n < 0) return Error::from_errno("file.copy");
+  copied.bytes = static_cast<uint64_t>(n);
+  copied.seen.after = TRY(stat_fd(target, ""));
+  return copied;
 }
 
 Result<std::string> FileWriter::get_xattr(const FileAt& file, const std::string& name, Deadline) {

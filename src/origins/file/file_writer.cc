@@ -8,6 +8,7 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "netfs/file_mode.h"
@@ -18,9 +19,35 @@ namespace netfs::origins {
 
 namespace {
 
+// Whether the file system below keeps ACLs.
+bool has_acls(int root) {
+  const std::string path = "/proc/self/fd/" + std::to_string(root);
+  return ::getxattr(path.c_str(), "system.posix_acl_access", nullptr, 0) >= 0 || errno == ENODATA;
+}
+
+// How a new node gets its permissions.
+enum class Inheriting : uint8_t {
+  kNothing,     // it gets what was asked for
+  kDefaultAcl,  // the directory has one, and the file system applies it
+};
+
+Inheriting inheriting_in(int directory, const NewNode& what) {
+  if (!what.unmasked || what.type == FileType::kSymlink) return Inheriting::kNothing;
+  const std::string path = "/proc/self/fd/" + std::to_string(directory);
+  const ssize_t bytes = ::getxattr(path.c_str(), "system.posix_acl_default", nullptr, 0);
+  return bytes > 0 ? Inheriting::kDefaultAcl : Inheriting::kNothing;
+}
+
+// With which mode it is made.  Nobody else may look in before the owner is right.
+uint32_t first_mode(const NewNode& what, Inheriting inheriting) {
+  if (inheriting == Inheriting::kDefaultAcl) return *what.unmasked & 0777;
+  return what.owner ? what.permissions & 0700 : what.permissions & 0777;
+}
+
 // What a new node got by itself is brought to what was asked.  Giving it away clears set-ID bits,
 // so permissions come last.  Owners that we may not give stay ours.
-Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what) {
+Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what,
+                            Inheriting inheriting) {
   const char* name = fd >= 0 ? "" : place.name.c_str();
   const int at = fd >= 0 ? fd : place.directory.get();
   NodeInfo info = TRY(stat_fd(at, name));
@@ -38,7 +65,10 @@ Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what) {
   // The bit that a directory took from its parent stays.
   const uint32_t inherited =
       what.type == FileType::kDirectory ? info.attributes.permissions & S_ISGID : 0;
-  const uint32_t wanted = what.permissions | inherited;
+  uint32_t wanted = what.permissions | inherited;
+  if (inheriting == Inheriting::kDefaultAcl) {
+    wanted = (info.attributes.permissions & 0777) | (what.permissions & 07000) | inherited;
+  }
   if (!is_link && info.attributes.permissions != wanted) {
     const int set =
         fd >= 0 ? ::fchmod(fd, wanted) : ::fchmodat(place.directory.get(), name, wanted, 0);
@@ -48,11 +78,9 @@ Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what) {
   return info;
 }
 
-int make_named(const Place& place, const NewNode& what) {
+int make_named(const Place& place, const NewNode& what, uint32_t mode) {
   const int at = place.directory.get();
   const char* name = place.name.c_str();
-  // Nobody else may look in before the owner is right.
-  const uint32_t mode = what.owner ? what.permissions & 0700 : what.permissions & 0777;
   switch (what.type) {
     case FileType::kDirectory:
       return ::mkdirat(at, name, mode);
@@ -61,6 +89,22 @@ int make_named(const Place& place, const NewNode& what) {
     default:
       return ::mknodat(at, name, type_bits_of(what.type) | mode, what.device);
   }
+}
+
+unsigned flags_of(RenameHow how) {
+  switch (how) {
+    case RenameHow::kReplace:
+      return 0;
+    case RenameHow::kNoReplace:
+      return RENAME_NOREPLACE;
+    case RenameHow::kExchange:
+      return RENAME_EXCHANGE;
+    case RenameHow::kReplaceWithWhiteout:
+      return RENAME_WHITEOUT;
+    case RenameHow::kNoReplaceWithWhiteout:
+      return RENAME_WHITEOUT | RENAME_NOREPLACE;
+  }
+  return 0;
 }
 
 timespec spec_of(const std::optional<NewTime>& time) {
@@ -102,20 +146,50 @@ Result<void> set_all(const Held& held, FileType type, const AttributeChange& cha
 
 }  // namespace
 
+FileWriter::FileWriter(int root, sync::WorkQueue& workers)
+    : root_(root),
+      workers_(workers),
+      capabilities_{.files_outlive_names = true,
+                    .validator_can_be_set = false,
+                    .extended_attributes = true,
+                    .posix_acls = has_acls(root),
+                    .tells_holes = true,
+                    .copies = true,
+                    .nameless_files = true} {}
+
 Result<NodeInfo> FileWriter::make(const std::string& path, const NewNode& what, Deadline) {
   const Place place = TRY(find_place(root_, path));
-  if (make_named(place, what) != 0) return Error::from_errno("file.make");
-  return finish_new(place, -1, what);
+  const Inheriting inheriting = inheriting_in(place.directory.get(), what);
+  if (make_named(place, what, first_mode(what, inheriting)) != 0) {
+    return Error::from_errno("file.make");
+  }
+  return finish_new(place, -1, what, inheriting);
 }
 
 Result<OpenedFile> FileWriter::create(const std::string& path, const NewNode& what, Deadline) {
   const Place place = TRY(find_place(root_, path));
-  const uint32_t mode = what.owner ? what.permissions & 0700 : what.permissions & 0777;
+  const Inheriting inheriting = inheriting_in(place.directory.get(), what);
   UniqueFd fd(::openat(place.directory.get(), place.name.c_str(),
-                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
+                       O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                       first_mode(what, inheriting)));
   if (!fd) return Error::from_errno("file.create");
   OpenedFile opened;
-  opened.info = TRY(finish_new(place, fd.get(), what));
+  opened.info = TRY(finish_new(place, fd.get(), what, inheriting));
+  opened.readable = true;
+  opened.file = std::make_unique<LocalFile>(std::move(fd));
+  return opened;
+}
+
+Result<OpenedFile> FileWriter::create_nameless(const std::string& directory, const NewNode& what,
+                                               Deadline) {
+  Place place;
+  place.directory = TRY(open_beneath(root_, directory, O_RDONLY | O_DIRECTORY));
+  const Inheriting inheriting = inheriting_in(place.directory.get(), what);
+  UniqueFd fd(::openat(place.directory.get(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC,
+                       first_mode(what, inheriting)));
+  if (!fd) return Error::from_errno("file.create_nameless");
+  OpenedFile opened;
+  opened.info = TRY(finish_new(place, fd.get(), what, inheriting));
   opened.readable = true;
   opened.file = std::make_unique<LocalFile>(std::move(fd));
   return opened;
@@ -150,24 +224,28 @@ Result<void> FileWriter::rename(const std::string& from, const std::string& to, 
                                 Deadline) {
   const Place source = TRY(find_place(root_, from));
   const Place target = TRY(find_place(root_, to));
-  unsigned flags = 0;
-  if (how == RenameHow::kNoReplace) flags = RENAME_NOREPLACE;
-  if (how == RenameHow::kExchange) flags = RENAME_EXCHANGE;
   if (::renameat2(source.directory.get(), source.name.c_str(), target.directory.get(),
-                  target.name.c_str(), flags) != 0) {
+                  target.name.c_str(), flags_of(how)) != 0) {
     return Error::from_errno("file.rename");
   }
   return {};
 }
 
-Result<NodeInfo> FileWriter::link(const std::string& from, const std::string& to, Deadline) {
-  const Place source = TRY(find_place(root_, from));
+Result<NodeInfo> FileWriter::link(const FileAt& from, const std::string& to, Deadline) {
   const Place target = TRY(find_place(root_, to));
-  if (::linkat(source.directory.get(), source.name.c_str(), target.directory.get(),
-               target.name.c_str(), 0) != 0) {
-    return Error::from_errno("file.link");
+  const char* name = target.name.c_str();
+  int linked = -1;
+  if (from.open != nullptr) {
+    const Held held = TRY(Held::find(root_, from));
+    // By its path in /proc, which needs no capability.
+    linked =
+        ::linkat(AT_FDCWD, held.path().c_str(), target.directory.get(), name, AT_SYMLINK_FOLLOW);
+  } else {
+    const Place source = TRY(find_place(root_, from.path));
+    linked = ::linkat(source.directory.get(), source.name.c_str(), target.directory.get(), name, 0);
   }
-  return stat_fd(target.directory.get(), target.name.c_str());
+  if (linked != 0) return Error::from_errno("file.link");
+  return stat_fd(target.directory.get(), name);
 }
 
 Result<Seen> FileWriter::set_attributes(const FileAt& file, const AttributeChange& change,

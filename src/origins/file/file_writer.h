@@ -3,7 +3,8 @@
 //
 // Names are changed in the directory that holds them, which is resolved beneath the root and
 // through no symbolic link.  Owners are those asked for where this process may give files away;
-// otherwise they stay its own.  Open files outlive their names.  A file may be fuller of what the
+// otherwise they stay its own.  What a directory's default ACL says of new files in it holds, as on
+// the file system itself.  Open files outlive their names.  A file may be fuller of what the
 // kernel does for it than a caller can see: capabilities in `security.*` go by themselves when it
 // is written to.
 //
@@ -19,7 +20,7 @@ namespace netfs::origins {
 
 class FileWriter final : public OriginWriter {
  public:
-  FileWriter(int root, sync::WorkQueue& workers) : root_(root), workers_(workers) {}
+  FileWriter(int root, sync::WorkQueue& workers);
 
   [[nodiscard]] const WriteCapabilities& write_capabilities() const override {
     return capabilities_;
@@ -31,7 +32,13 @@ class FileWriter final : public OriginWriter {
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       Deadline deadline) override;
-  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline) override;
+  Result<OpenedFile> create_nameless(const std::string& directory, const NewNode& what,
+                                     Deadline deadline) override;
+  Result<NodeInfo> link(const FileAt& from, const std::string& to, Deadline deadline) override;
+  Result<uint64_t> seek(const FileAt& file, SeekFor what, uint64_t offset,
+                        Deadline deadline) override;
+  Result<Copied> copy(const FileAt& from, OriginFile& to, const Copying& what,
+                      Deadline deadline) override;
   Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                               Deadline deadline) override;
   void issue_write(WriteSubrequest& subrequest) override;
@@ -50,8 +57,7 @@ class FileWriter final : public OriginWriter {
  private:
   const int root_;
   sync::WorkQueue& workers_;
-  const WriteCapabilities capabilities_{
-      .files_outlive_names = true, .validator_can_be_set = false, .extended_attributes = true};
+  const WriteCapabilities capabilities_;
 };
 
 }  // namespace netfs::origins

@@ -130,6 +130,17 @@ void append_extended_two(Packet& out, uint32_t id, std::string_view name, std::s
   put_string(out, second);
 }
 
+void append_copy_data(Packet& out, uint32_t id, const CopyData& copy) {
+  const PacketScope scope(out, PacketType::kExtended);
+  put_u32(out, id);
+  put_string(out, "copy-data");
+  put_string(out, copy.from_handle);
+  put_u64(out, copy.from_offset);
+  put_u64(out, copy.length);
+  put_string(out, copy.to_handle);
+  put_u64(out, copy.to_offset);
+}
+
 void append_extended_set(Packet& out, uint32_t id, std::string_view path,
                          const SetAttributes& attributes) {
   const PacketScope scope(out, PacketType::kExtended);
@@ -247,6 +258,7 @@ Result<ServerVersion> decode_version(Reader reader) {
     if (name == "hardlink@openssh.com") version.hardlink = true;
     if (name == "fsync@openssh.com") version.fsync = true;
     if (name == "lsetstat@openssh.com") version.lsetstat = true;
+    if (name == "copy-data") version.copy_data = true;
   }
   return version;
 }

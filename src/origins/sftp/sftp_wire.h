@@ -109,6 +109,15 @@ void append_extended(Packet& out, uint32_t id, std::string_view name, std::strin
 // posix-rename@openssh.com, hardlink@openssh.com.
 void append_extended_two(Packet& out, uint32_t id, std::string_view name, std::string_view first,
                          std::string_view second);
+// copy-data: from a place of one open file to a place of another, both on this connection.
+struct CopyData {
+  std::string_view from_handle;
+  uint64_t from_offset = 0;
+  std::string_view to_handle;
+  uint64_t to_offset = 0;
+  uint64_t length = 0;  // 0 would be all there is
+};
+void append_copy_data(Packet& out, uint32_t id, const CopyData& copy);
 // lsetstat@openssh.com.
 void append_extended_set(Packet& out, uint32_t id, std::string_view path,
                          const SetAttributes& attributes);
@@ -122,6 +131,7 @@ struct ServerVersion {
   bool hardlink = false;
   bool fsync = false;
   bool lsetstat = false;
+  bool copy_data = false;
 };
 
 struct NameEntry {

@@ -131,39 +131,50 @@ Result<NodeInfo> SftpWriter::make(const std::string& path, const NewNode& what, 
   return finish_new(path, what, deadline);
 }
 
+Result<NodeInfo> SftpWriter::stat_handle(Connection& connection, const std::string& handle,
+                                         Deadline deadline) {
+  Call call;
+  TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
+    append_handle_request(out, PacketType::kFstat, id, handle);
+  }));
+  const Answer answer = TRY(call.wait(deadline));
+  TRY(expect(answer, PacketType::kAttrs, "sftp.fstat"));
+  return answer.reader().attributes();
+}
+
+Result<OpenedFile> SftpWriter::open_on(Connection& connection, const std::string& path,
+                                       uint32_t flags, const SetAttributes& attributes,
+                                       Deadline deadline) {
+  const std::string full = asker_.absolute(path);
+  Handles::make_room(connection);
+  const auto ask_handle = [&]() -> Result<std::string> {
+    Call call;
+    TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
+      append_open(out, id, full, flags, attributes);
+    }));
+    const Answer answer = TRY(call.wait(deadline));
+    TRY(expect(answer, PacketType::kHandle, "sftp.open"));
+    return decode_handle(answer.reader());
+  };
+  Result<std::string> handle = ask_handle();
+  if (!handle.ok()) {
+    connection.handles().refused();
+    return std::move(handle).error();
+  }
+  connection.handles().opened(make_ref<Handles>(full), handle.value());
+  OpenedFile opened;
+  // From here on the handle is closed on every way out.
+  opened.file = std::make_unique<SftpWriteFile>(asker_.pool(), connection, handle.value());
+  opened.info = TRY(stat_handle(connection, handle.value(), deadline));
+  return opened;
+}
+
 Result<OpenedFile> SftpWriter::open_handle(const std::string& path, uint32_t flags,
                                            const SetAttributes& attributes, unsigned& attempts,
                                            Deadline deadline) {
-  const std::string full = asker_.absolute(path);
-  return asker_.on_connection(deadline, [&](Connection& connection) -> Result<OpenedFile> {
+  return asker_.on_connection(deadline, [&](Connection& connection) {
     ++attempts;
-    Handles::make_room(connection);
-    const auto ask_handle = [&]() -> Result<std::string> {
-      Call call;
-      TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
-        append_open(out, id, full, flags, attributes);
-      }));
-      const Answer answer = TRY(call.wait(deadline));
-      TRY(expect(answer, PacketType::kHandle, "sftp.open"));
-      return decode_handle(answer.reader());
-    };
-    Result<std::string> handle = ask_handle();
-    if (!handle.ok()) {
-      connection.handles().refused();
-      return std::move(handle).error();
-    }
-    connection.handles().opened(make_ref<Handles>(full), handle.value());
-    OpenedFile opened;
-    // From here on the handle is closed on every way out.
-    opened.file = std::make_unique<SftpWriteFile>(asker_.pool(), connection, handle.value());
-    Call call;
-    TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
-      append_handle_request(out, PacketType::kFstat, id, handle.value());
-    }));
-    const Answer answer = TRY(call.wait(deadline));
-    TRY(expect(answer, PacketType::kAttrs, "sftp.open"));
-    opened.info = TRY(answer.reader().attributes());
-    return opened;
+    return open_on(connection, path, flags, attributes, deadline);
   });
 }
 
@@ -223,7 +234,9 @@ Result<void> SftpWriter::remove(const std::string& path, RemoveKind kind, Deadli
 
 Result<void> SftpWriter::rename(const std::string& from, const std::string& to, RenameHow how,
                                 Deadline deadline) {
-  if (how == RenameHow::kExchange) return Error(EINVAL, "sftp.rename");
+  if (how != RenameHow::kReplace && how != RenameHow::kNoReplace) {
+    return Error(EINVAL, "sftp.rename");
+  }
   const std::string source = asker_.absolute(from);
   const std::string target = asker_.absolute(to);
   const Ref<Connection> connection = TRY(asker_.pool().acquire(deadline));
@@ -247,11 +260,10 @@ Result<void> SftpWriter::rename(const std::string& from, const std::string& to, 
   return is_directory ? Error(ENOTEMPTY, "sftp.rename") : std::move(renamed).error();
 }
 
-Result<NodeInfo> SftpWriter::link(const std::string& from, const std::string& to,
-                                  Deadline deadline) {
+Result<NodeInfo> SftpWriter::link(const FileAt& from, const std::string& to, Deadline deadline) {
   const Ref<Connection> connection = TRY(asker_.pool().acquire(deadline));
   if (!connection->greeting().version.hardlink) return Error(EPERM, "sftp.link");
-  const std::string source = asker_.absolute(from);
+  const std::string source = asker_.absolute(from.path);
   const std::string target = asker_.absolute(to);
   bool lost = false;
   Result<void> linked = change(to, deadline, lost, [&](Packet& out, uint32_t id) {

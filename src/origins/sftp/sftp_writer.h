@@ -3,8 +3,9 @@
 //
 // What version 3 cannot say: sockets, FIFOs, devices (EPERM, as on a file system without them),
 // exchanging two names and allocating (EOPNOTSUPP), nanoseconds and times before 1970 or after 2106
-// (cut to what it can say).  Hard links and replacing by rename need OpenSSH's extensions.  Owners
-// are given where the login may; one refusal is remembered.
+// (cut to what it can say).  Hard links and replacing by rename need OpenSSH's extensions, and so
+// do copies at the server (copy-data, since OpenSSH 9.0, from one file to another; else
+// EOPNOTSUPP). Owners are given where the login may; one refusal is remembered.
 //
 // "Failure" is its word for most of what goes wrong: then the path and the server's free space are
 // asked what it was.
@@ -33,7 +34,9 @@ class SftpWriter final : public OriginWriter {
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       Deadline deadline) override;
-  Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline) override;
+  Result<NodeInfo> link(const FileAt& from, const std::string& to, Deadline deadline) override;
+  Result<Copied> copy(const FileAt& from, OriginFile& to, const Copying& what,
+                      Deadline deadline) override;
   Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                               Deadline deadline) override;
   void issue_write(WriteSubrequest& subrequest) override;
@@ -47,6 +50,10 @@ class SftpWriter final : public OriginWriter {
   Result<OpenedFile> open_handle(const std::string& path, uint32_t flags,
                                  const SetAttributes& attributes, unsigned& attempts,
                                  Deadline deadline);
+  Result<OpenedFile> open_on(Connection& connection, const std::string& path, uint32_t flags,
+                             const SetAttributes& attributes, Deadline deadline);
+  static Result<NodeInfo> stat_handle(Connection& connection, const std::string& handle,
+                                      Deadline deadline);
   Result<NodeInfo> finish_new(const std::string& path, const NewNode& what, Deadline deadline);
   template <class Encode>
   Result<void> change(const std::string& path, Deadline deadline, bool& lost, Encode encode);
@@ -57,8 +64,10 @@ class SftpWriter final : public OriginWriter {
 
   Asker& asker_;
   // 128 KiB is half of what OpenSSH takes, so a subrequest is one WRITE there.
-  const WriteCapabilities capabilities_{
-      .write_bytes_max = 128 * 1024, .files_outlive_names = false, .validator_can_be_set = true};
+  const WriteCapabilities capabilities_{.write_bytes_max = 128 * 1024,
+                                        .files_outlive_names = false,
+                                        .validator_can_be_set = true,
+                                        .copies = true};
   std::atomic<bool> may_give_away_{true};
 };
 

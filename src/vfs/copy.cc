@@ -1,0 +1,74 @@
+// COPY_FILE_RANGE: the origin copies, and no byte comes here.  Where it cannot, EOPNOTSUPP, and the
+// kernel reads and writes as cp does.
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+// A file as the origin knows it now: by the handle that keeps it alive, or by its path.
+Result<FileRef> FileSystem::file_ref(fuse::NodeId id) {
+  sync::MutexLock lock(table_.mutex);
+  const Node* node = table_.find(id);
+  if (node == nullptr) return Error(ESTALE, "vfs.node");
+  if (node->is_live()) return node->open->live->as_ref();
+  if (!InodeTable::is_current(*node) && !node->hidden) return Error(ESTALE, "vfs.node");
+  return FileRef{.path = InodeTable::path_of(*node), .open = nullptr};
+}
+
+void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
+  if (writer_ == nullptr) return reply.error(EROFS);
+  // The kernel remembers ENOSYS and asks no more.
+  if (!writer_->capabilities().copies) return reply.error(ENOSYS);
+  const auto& wanted = std::get<fuse::CopyRequest>(request.body);
+  if (wanted.flags != 0) return reply.error(EINVAL);
+  constexpr auto kEnd = static_cast<uint64_t>(INT64_MAX);
+  if (wanted.from_offset > kEnd || wanted.to_offset > kEnd) return reply.error(EINVAL);
+  const Copying what{.from_offset = wanted.from_offset,
+                     .to = {wanted.to_offset, std::min(wanted.length, kEnd - wanted.to_offset)}};
+  Result<FileRef> source = file_ref(request.header.node);
+  if (!source.ok()) return reply.error(source.code());
+  fuse::NodeId id;
+  Ref<WritableFile> live;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Handle* handle = table_.handle(wanted.to);
+    if (handle != nullptr) {
+      id = table_.id(*handle->node);
+      if (handle->writable && handle->node->is_live()) live = handle->node->open->live;
+    }
+  }
+  if (id.value == 0) return reply.error(ESTALE);
+  if (!live) return reply.error(EBADF);
+  // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
+  const bool strips = request.header.uid != 0;
+  const bool wide = request.header.opcode == fuse::Opcode::kCopyFileRange64;
+  change_on_worker(
+      std::move(reply), [this, id, live, what, strips, wide, from = std::move(source).value()](
+                            Pending& pending, Deadline until) {
+        Result<CopiedFile> copied = live->copy_from(from, what, until);
+        const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
+        note_outcome(refused ? 0 : copied.code());
+        if (!copied.ok()) return pending.error(refused ? EOPNOTSUPP : copied.code());
+        const uint64_t bytes = copied.value().bytes;
+        take_change(id, std::move(copied.value().witnessed), InodeTable::Changed::kBytes);
+        if (strips && bytes > 0) strip_set_id(id, live, until);
+        pending.answer([&](fuse::Reply& to) {
+          if (wide) return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
+          to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
+        });
+      });
+}
+
+// What a write by an ordinary user takes from a file, where the kernel does not do it by itself.
+void FileSystem::strip_set_id(fuse::NodeId id, const Ref<WritableFile>& live, Deadline until) {
+  const std::optional<uint32_t> permissions = stripped_permissions(id);
+  if (!permissions) return;
+  Result<Witnessed> set = live->set_attributes({.permissions = permissions}, until);
+  if (set.ok()) take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
+}
+
+}  // namespace netfs::vfs
