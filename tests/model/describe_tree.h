@@ -1,6 +1,6 @@
 #pragma once
-// describe_tree(): what a stranger sees of a tree, a line a name: type and mode, size, and bytes (as
-// a hash) or target.  Two trees that hold the same are described the same.  Thread-safe.
+// describe_tree(): what a stranger sees of a tree, a line a name: type and mode, size, and bytes
+// (as a hash) or target.  Two trees that hold the same are described the same.  Thread-safe.
 //
 //   EXPECT_EQ(describe_tree(mount.path()), describe_tree(source));
 
