@@ -84,8 +84,27 @@ Result<uint64_t> sftp_job(const std::vector<std::string>& argv, const std::strin
   to_sftp.reset();
   int status = 0;
   ::waitpid(pid, &status, 0);
-  if (status != 0) return Error(EIO, "bench.sftp_get", "sftp get failed");
+  if (status != 0) return Error(EIO, "bench.sftp", "sftp failed: " + command.substr(0, 4));
   return size_bytes;
+}
+
+std::string netfs_use(Use use) {
+  return use == Use::kReading ? "--read-only" : "--write=through";
+}
+
+// One command in a session that stands before the clock starts.
+Result<Work> sftp_session(const SftpAccess& access, const std::string& command,
+                          uint64_t size_bytes) {
+  std::vector<std::string> argv{
+      "sftp", "-q", "-R", "64", "-B", "261120", "-P", std::to_string(access.port), "-b", "-"};
+  for (const std::string& word : ssh_words(access)) {
+    argv.emplace_back("-o");
+    argv.push_back(word);
+  }
+  argv.push_back(access.user + "@" + access.host);
+  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
+    return sftp_job(argv, command + "\nbye\n", size_bytes, gate);
+  });
 }
 
 }  // namespace
@@ -97,14 +116,15 @@ Client netfs_client(const std::string& program, const MountRequest& request) {
       request.access.url(request.remote_path),
       request.directory,
       "--foreground",
-      "--read-only",
+      netfs_use(request.use),
       "--cache-dir",
       request.cache,
       "-o",
       "identity=" + request.access.key_file + ",known_hosts=" + request.access.known_hosts_file};
   argv.insert(argv.end(), request.options.begin(), request.options.end());
   return {.name = "netfs",
-          .how = "netfs mount sftp://... --read-only --cache-dir ... " + joined(request.options),
+          .how = "netfs mount sftp://... " + netfs_use(request.use) + " --cache-dir ... " +
+                 joined(request.options),
           .command = {.argv = std::move(argv), .log = request.log}};
 }
 
@@ -117,7 +137,7 @@ Client sshfs_client(const MountRequest& request) {
       "-p",
       std::to_string(request.access.port),
       "-o",
-      std::string("ro,") + kSshfsOptions};
+      (request.use == Use::kReading ? std::string("ro,") : std::string()) + kSshfsOptions};
   for (const std::string& word : ssh_words(request.access)) {
     argv.emplace_back("-o");
     argv.push_back(word);
@@ -133,7 +153,6 @@ Client rclone_client(const MountRequest& request) {
                                 "mount",
                                 ":sftp:" + request.remote_path,
                                 request.directory,
-                                "--read-only",
                                 "--config=/dev/null",
                                 "--cache-dir=" + request.cache,
                                 "--sftp-host=" + access.host,
@@ -142,6 +161,7 @@ Client rclone_client(const MountRequest& request) {
                                 "--sftp-key-file=" + access.key_file,
                                 "--sftp-known-hosts-file=" + access.known_hosts_file};
   argv.insert(argv.end(), kRcloneOptions.begin(), kRcloneOptions.end());
+  if (request.use == Use::kReading) argv.emplace_back("--read-only");
   return {.name = "rclone",
           .how = line_of({"rclone", "version"}, "rclone") + " mount " + joined(kRcloneOptions),
           .command = {.argv = std::move(argv), .log = request.log}};
@@ -149,21 +169,20 @@ Client rclone_client(const MountRequest& request) {
 
 Result<Work> sftp_get(const SftpAccess& access, const std::string& remote_path,
                       const std::string& local_path, uint64_t size_bytes) {
-  std::vector<std::string> argv{
-      "sftp", "-q", "-R", "64", "-B", "261120", "-P", std::to_string(access.port), "-b", "-"};
-  for (const std::string& word : ssh_words(access)) {
-    argv.emplace_back("-o");
-    argv.push_back(word);
-  }
-  argv.push_back(access.user + "@" + access.host);
-  std::string command = "get " + remote_path + " " + local_path + "\nbye\n";
-  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
-    return sftp_job(argv, command, size_bytes, gate);
-  });
+  return sftp_session(access, "get " + remote_path + " " + local_path, size_bytes);
 }
 
 std::string sftp_get_how() {
   return "sftp -R 64 -B 261120 -b -, connected before the clock starts";
+}
+
+Result<Work> sftp_put(const SftpAccess& access, const std::string& local_path,
+                      const std::string& remote_path, uint64_t size_bytes) {
+  return sftp_session(access, "put " + local_path + " " + remote_path, size_bytes);
+}
+
+std::string sftp_put_how() {
+  return sftp_get_how();
 }
 
 }  // namespace netfs::bench

@@ -18,6 +18,8 @@ struct Client {
   Command command;
 };
 
+enum class Use { kReading, kWriting };
+
 struct MountRequest {
   SftpAccess access;
   std::string remote_path;  // absolute, at the server
@@ -25,6 +27,7 @@ struct MountRequest {
   std::string cache;        // directory for a disk cache, made by the client
   std::string log;
   std::vector<std::string> options;  // netfs: further arguments
+  Use use = Use::kReading;
 };
 
 Client netfs_client(const std::string& program, const MountRequest& request);
@@ -35,5 +38,9 @@ Client rclone_client(const MountRequest& request);
 Result<Work> sftp_get(const SftpAccess& access, const std::string& remote_path,
                       const std::string& local_path, uint64_t size_bytes);
 std::string sftp_get_how();
+// The same the other way: `sftp put`.
+Result<Work> sftp_put(const SftpAccess& access, const std::string& local_path,
+                      const std::string& remote_path, uint64_t size_bytes);
+std::string sftp_put_how();
 
 }  // namespace netfs::bench

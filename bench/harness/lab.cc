@@ -56,19 +56,21 @@ Result<FileSpec> Lab::make_native(const FileSpec& source) {
 }
 
 Result<Client> Lab::client(Peer peer, const std::string& remote_path, const std::string& cache,
-                           const std::vector<std::string>& options) {
-  return client_at(TRY(server()), peer, remote_path, cache, options);
+                           const std::vector<std::string>& options, Use use) {
+  return client_at(TRY(server()), peer, remote_path, cache, options, use);
 }
 
 Result<Client> Lab::client_at(const SftpAccess& access, Peer peer, const std::string& remote_path,
-                              const std::string& cache, const std::vector<std::string>& options) {
+                              const std::string& cache, const std::vector<std::string>& options,
+                              Use use) {
   std::string number = std::to_string(++mounts_);
   MountRequest request{.access = access,
                        .remote_path = remote_path,
                        .directory = work_.path("mount-" + number),
                        .cache = work_.path("cache-" + cache),
                        .log = work_.path("client-" + number + ".log"),
-                       .options = options};
+                       .options = options,
+                       .use = use};
   switch (peer) {
     case Peer::kNetfs:
       return netfs_client(options_.netfs_program, request);

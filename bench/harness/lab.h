@@ -54,10 +54,11 @@ class Lab {
   // The command that mounts `remote_path` with a new mount point and a cache named `cache`, which
   // is kept when it exists.
   Result<Client> client(Peer peer, const std::string& remote_path, const std::string& cache,
-                        const std::vector<std::string>& options = {});
+                        const std::vector<std::string>& options = {}, Use use = Use::kReading);
   // The same at another address of the server.
   Result<Client> client_at(const SftpAccess& access, Peer peer, const std::string& remote_path,
-                           const std::string& cache, const std::vector<std::string>& options = {});
+                           const std::string& cache, const std::vector<std::string>& options = {},
+                           Use use = Use::kReading);
   // Mounts it on the directory that its command names.
   Result<Mount> mount(const Client& client) const;
   // Reads the files (paths on the mount) until each open is handed to the kernel: they are sealed.

@@ -1,5 +1,6 @@
 #pragma once
-// Patterns: the reads that the rows time.  Each checks one word of every block it got (EBADMSG).
+// Patterns: the reads and writes that the rows time.  Each read checks one word of every block it
+// got (EBADMSG).
 //
 // All run in forked jobs (jobs.h).  Random positions come from a fixed seed and the job's number,
 // so that both sides of a pair read the same places.  No pattern drops or warms a cache.
@@ -38,6 +39,13 @@ Result<std::vector<double>> random_latencies(const FileSpec& file, const RandomR
 
 // open, read to the end, close of each file, shared out among the jobs; units: files.
 Result<Work> read_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs);
+
+// Writes a new file of these bytes in order, fsync and close; units: bytes.
+Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes);
+
+// Writes each file anew, in one go, and closes it; units: files.
+Result<Work> write_files(const std::string& root, const std::vector<FileSpec>& files,
+                         unsigned jobs);
 
 // fstatat of each file; units: files.
 Result<Work> stat_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs);
