@@ -3,7 +3,7 @@
 // ".netfs-CCCCCCCC-PPPPPPPP-NNNNNNNN": client, process, a number drawn at random.
 //
 // Of its own client's names a process knows which are of processes before it: those are dead, for a
-// client is one process at a time, and nobody has their files open.  Names of others are left alone.
+// client is one process at a time, and nobody has their files open.  Names of others stay.
 //
 // Thread-safe.
 //

@@ -135,7 +135,7 @@ TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
 }
 
 // The cache forgets what it has of a file after the change of it, so that no write waits for its
-// disk: here the disk stands still until the worker is dead.  The new file has the size and the time
+// disk: here the disk stands still until the worker is dead.  The new file has the size and time
 // of the old one, which is all that SFTP tells them apart by.
 TEST_P(WriteRemote, WhatACrashKeptTheCacheFromForgettingIsNeverShown) {
   NETFS_TEST_NEEDS(loop_devices());
@@ -146,9 +146,8 @@ TEST_P(WriteRemote, WhatACrashKeptTheCacheFromForgettingIsNeverShown) {
   const timespec times[2] = {{1'500'000'000, 0}, {1'500'000'000, 0}};
   write_file(there("a"), before);
   ASSERT_EQ(::utimensat(AT_FDCWD, there("a").c_str(), times, 0), 0);
-  NetfsMount::Options options{.url = sshd_->url(source_),
-                              .cache_dir = disk.path() + "/cache",
-                              .more = {"--write=through"}};
+  NetfsMount::Options options{
+      .url = sshd_->url(source_), .cache_dir = disk.path() + "/cache", .more = {"--write=through"}};
   for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
   mount_ = std::make_unique<NetfsMount>(options, temp_);
   ASSERT_TRUE(mount_->ready()) << mount_->log();
