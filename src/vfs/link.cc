@@ -3,7 +3,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/change_of_names.h"
 
 namespace netfs::vfs {
 
@@ -49,6 +49,7 @@ void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
   change_on_worker(
       std::move(reply), [this, id = wanted.node, nameless, from = std::move(from),
                          at = std::move(place).value()](Pending& pending, Deadline until) {
+        const ChangeOfNames change(*this);
         Result<NodeInfo> linked =
             nameless ? nameless->link(at.path, until) : writer_->link(from, at.path, until);
         note_outcome(linked.code());

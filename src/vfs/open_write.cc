@@ -46,8 +46,10 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
   Ref<File> before;
   Validator known;
   Place place;
+  uint64_t began_in = 0;
   {
     sync::MutexLock lock(table_.mutex);
+    began_in = table_.serial();
     const Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
     if (node->attributes.type != FileType::kRegular) {
@@ -70,7 +72,10 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
     {
       sync::MutexLock lock(table_.mutex);
       Node* parent = table_.find(place.parent);
-      if (parent != nullptr && InodeTable::is_current(*parent)) {
+      const Node* node = table_.find(id);
+      // Another file may have got the name meanwhile.
+      if (parent != nullptr && InodeTable::is_current(*parent) && node != nullptr &&
+          table_.child(*parent, place.name) == node) {
         table_.set_absent(*parent, place.name, clock_.now(), graveyard);
       }
     }
@@ -79,12 +84,17 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
   }
   if (!opened.ok()) return std::move(opened).error();
   if (opened.value().info.validator == known) return std::move(opened).value().file;
+  // Names of ours that come and go make a file another version where change times count.
+  moved = origin_.capabilities().identity && name_changes_.any();
+  if (moved) return Error(ESTALE, "vfs.open");
   // The origin has another version: a stale handle makes the kernel look the name up again.
   Graveyard graveyard;
   bool same_node = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* parent = table_.find(place.parent);
+    moved = parent != nullptr && was_changed_since(*parent, place.name, began_in);
+    if (moved) return Error(ESTALE, "vfs.open");
     if (parent != nullptr && InodeTable::is_current(*parent)) {
       Node& node = table_.adopt(*parent, place.name, opened.value().info, clock_.now(), graveyard);
       same_node = table_.id(node) == id;

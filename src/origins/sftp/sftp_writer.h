@@ -3,9 +3,9 @@
 //
 // What version 3 cannot say: sockets, FIFOs, devices (EPERM, as on a file system without them),
 // exchanging two names and allocating (EOPNOTSUPP), nanoseconds and times before 1970 or after 2106
-// (cut to what it can say).  Hard links and replacing by rename need OpenSSH's extensions, and so
-// do copies at the server (copy-data, since OpenSSH 9.0, from one file to another; else
-// EOPNOTSUPP). Owners are given where the login may; one refusal is remembered.
+// (cut to what it can say).  Hard links, replacing by rename and copies at the server
+// (copy-data, since OpenSSH 9.0, from one file to another, else EOPNOTSUPP) need its extensions.
+// Owners are given where the login may; one refusal is remembered.
 //
 // "Failure" is its word for most of what goes wrong: then the path and the server's free space are
 // asked what it was.
