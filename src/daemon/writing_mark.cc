@@ -17,7 +17,9 @@ namespace netfs::daemon {
 
 namespace {
 
-// The marks of this process: how many mounts hold each.  One process owns a cache directory.
+// The marks of this process: how many mounts hold each.  One process owns a cache directory.  The
+// lock is held while a mark is made or removed: who mounts meanwhile goes on with one that is
+// durable and that nobody is about to remove.
 struct Held {
   sync::Mutex mutex{kWritingMarkLock};
   std::map<std::string, unsigned> mounts GUARDED_BY(mutex);
@@ -53,11 +55,9 @@ WritingMark::~WritingMark() {
 }
 
 Result<WritingMark::Found> WritingMark::set() {
-  {
-    sync::MutexLock lock(held().mutex);
-    held_ = true;
-    if (held().mounts[path_]++ > 0) return Found::kNothing;
-  }
+  sync::MutexLock lock(held().mutex);
+  held_ = true;
+  if (held().mounts[path_]++ > 0) return Found::kNothing;
   UniqueFd fd(::open(path_.c_str(), O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd && errno == EEXIST) return Found::kLeftOver;
   if (!fd || ::fsync(fd.get()) != 0) return Error::from_errno("daemon.writing_mark");
@@ -71,7 +71,6 @@ void WritingMark::clear() {
   sync::MutexLock lock(held().mutex);
   if (--held().mounts[path_] > 0) return;
   held().mounts.erase(path_);
-  lock.unlock();
   ::unlink(path_.c_str());
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <utility>
 
+#include "telemetry/log.h"
 #include "vfs/file_system.h"
 #include "vfs/limits.h"
 
@@ -47,6 +48,10 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
     Result<Witnessed> set = set_now(id, {.permissions = strip}, until);
     if (!set.ok()) return pending->error(set.code());
     take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
+    // After a direct write the kernel goes on to show the mode that it knows.
+    if (notifier_ != nullptr && !notifier_->inval_attributes(id)) {
+      telemetry::log_warn("vfs", "the kernel could not be told that set-ID bits went");
+    }
     write_now(id, live, range, pieces, std::move(data), shortfall, pending);
   });
 }

@@ -178,6 +178,20 @@ TEST_P(Write, WritingByAnOrdinaryUserTakesSetIdBits) {
   }
 }
 
+// The kernel sees a direct write through and does not ask what became of the mode: it is told.
+TEST_P(Write, ADirectWriteThatTakesSetIdBitsShowsIt) {
+  write_file(there("a"), "0123456789");
+  ASSERT_EQ(::chown(there("a").c_str(), kNobody, kNobody), 0);
+  ASSERT_EQ(::chmod(there("a").c_str(), 06777), 0);
+  mount_it({"--allow-other", "--suid", "--metadata-ttl=1h"});
+  EXPECT_EQ(stat_of(here("a")).st_mode & 07777, 06777U);
+  const std::string path = here("a");
+  EXPECT_EQ(as_nobody([&] { return put(path, "x", O_DIRECT); }), 0);
+  EXPECT_EQ(stat_of(there("a")).st_mode & 07777, 0777U);
+  EXPECT_TRUE(wait_until([&] { return (stat_of(path).st_mode & 07777) == 0777U; },
+                         std::chrono::seconds(30)));
+}
+
 TEST_P(Write, ExtendedAttributesAndAllocationAreTheOrigins) {
   mount_it();
   ASSERT_EQ(put(here("a"), pattern(14, 0, 100'000)), 0);
