@@ -327,6 +327,7 @@ class FileSystem final : public fuse::Handler {
     Ref<SharedStream> stream;
     int attempt = 0;           // how often its file went away under it
     bool tried_again = false;  // the same version
+    uint64_t began = 0;        // by name_changes_, this attempt
     MonoTime until{};
   };
   Result<ReadPlace> find_place(const fuse::Request& request);

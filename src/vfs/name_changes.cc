@@ -16,6 +16,16 @@ bool NameChanges::any() {
   return !under_way_.empty();
 }
 
+uint64_t NameChanges::now() {
+  sync::MutexLock lock(mutex_);
+  return under_way_.empty() ? next_ : *under_way_.begin();
+}
+
+bool NameChanges::any_since(uint64_t moment) {
+  sync::MutexLock lock(mutex_);
+  return next_ > moment;
+}
+
 std::vector<NameChanges::Waiter> NameChanges::end(uint64_t change) {
   std::vector<Waiter> ready;
   sync::MutexLock lock(mutex_);

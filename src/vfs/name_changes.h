@@ -29,6 +29,9 @@ class NameChanges {
   uint64_t begin() EXCLUDES(mutex_);
   // Whether any is under way.
   [[nodiscard]] bool any() EXCLUDES(mutex_);
+  // A moment: what was under way then, or has begun since, is told by any_since().
+  [[nodiscard]] uint64_t now() EXCLUDES(mutex_);
+  [[nodiscard]] bool any_since(uint64_t moment) EXCLUDES(mutex_);
   // Those who waited for this one last.
   [[nodiscard]] std::vector<Waiter> end(uint64_t change) EXCLUDES(mutex_);
   // Keeps the waiter until all changes that are under way now have ended; gives it back when there

@@ -132,10 +132,13 @@ void FileSystem::read_again(ReadPlace place, ByteRange range, const Ref<Pending>
 }
 
 void FileSystem::read_renewed(ReadPlace place, ByteRange range, Ref<Pending> pending) {
+  const bool moved = name_changes_.any_since(place.began);
+  place.began = name_changes_.now();
   Result<Ref<File>> file = ready_file(place.node);
   bool other = file.ok() && !(file.value() == place.file);
-  if (other) {
-    // The very version once more, in case it was given up by mistake; then others have changed it.
+  // What a change of ours moved is found by and by.  Else the very version is read once more, in
+  // case it was given up by mistake; then others have changed it.
+  if (other && !moved) {
     const FileVersion& was = place.file->version();
     const FileVersion& is = file.value()->version();
     const bool same = was.path == is.path && was.validator == is.validator;
@@ -179,6 +182,7 @@ void FileSystem::give_stream(ReadPlace& place) {
 Result<FileSystem::ReadPlace> FileSystem::find_place(const fuse::Request& request) {
   const auto& wanted = std::get<fuse::ReadRequest>(request.body);
   ReadPlace place{.handle = wanted.handle, .until = clock_.now() + options_.timeout};
+  if (writer_ != nullptr) place.began = name_changes_.now();
   Graveyard graveyard;
   Node* node = nullptr;
   {

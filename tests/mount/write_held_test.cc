@@ -137,8 +137,8 @@ TEST_P(Write, FilesAreReadWhileTheirDirectoryMoves) {
     }
   });
   for (unsigned i = 0; i < kFiles; ++i) {
-    EXPECT_TRUE(bytes_at(held[i].get(), 0, 2 * kBytes) == bytes_of(i))
-        << i << ": " << bytes_at(held[i].get(), 0, 2 * kBytes).substr(0, 40);
+    const std::string got = bytes_at(held[i].get(), 0, 2 * kBytes);
+    EXPECT_TRUE(got == bytes_of(i)) << i << ": " << got.size() << " bytes, " << got.substr(0, 10);
   }
   for (unsigned i = 0; i < 20; ++i) {
     const UniqueFd fd = open_file(here("here/" + std::to_string(i)), O_RDWR);
