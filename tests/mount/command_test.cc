@@ -109,29 +109,41 @@ TEST_F(Command, ProgramOfTheExamplesMountsItsOwnOrigin) {
   EXPECT_EQ(hello.wait(kBound), 0) << hello.output();
 }
 
-// Type=notify: READY when it is mounted, STOPPING at SIGTERM; then it is unmounted and ends well.
-TEST_F(Command, InFrontItTellsSystemdAndEndsByTermination) {
-  const std::string path = temp_ / "notify";
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  ASSERT_LT(path.size(), sizeof(address.sun_path));
-  path.copy(address.sun_path, path.size());
-  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  const auto next = [&]() -> std::string {
-    pollfd polled{socket.get(), POLLIN, 0};
+// Plays systemd to a command with NOTIFY_SOCKET.
+class NotifySocket {
+ public:
+  explicit NotifySocket(std::string path)
+      : path_(std::move(path)), socket_(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    EXPECT_LT(path_.size(), sizeof(address.sun_path));
+    path_.copy(address.sun_path, sizeof(address.sun_path) - 1);
+    EXPECT_EQ(::bind(socket_.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  }
+  [[nodiscard]] std::string variable() const { return "NOTIFY_SOCKET=" + path_; }
+  std::string next() {
+    pollfd polled{socket_.get(), POLLIN, 0};
     char text[64];
     if (::poll(&polled, 1, 20'000) <= 0) return "nothing";
-    const ssize_t length = ::recv(socket.get(), text, sizeof(text), 0);
+    const ssize_t length = ::recv(socket_.get(), text, sizeof(text), 0);
     return {text, length > 0 ? static_cast<size_t>(length) : 0};
-  };
-  Process front({"env", "NOTIFY_SOCKET=" + path, netfs_binary(), "mount", "--foreground", url_,
+  }
+
+ private:
+  const std::string path_;
+  const UniqueFd socket_;
+};
+
+// Type=notify: READY when it is mounted, STOPPING at SIGTERM; then it is unmounted and ends well.
+TEST_F(Command, InFrontItTellsSystemdAndEndsByTermination) {
+  NotifySocket systemd(temp_ / "notify");
+  Process front({"env", systemd.variable(), netfs_binary(), "mount", "--foreground", url_,
                  mount_point_, "--cache-dir", cache_},
                 temp_ / "front.log");
-  EXPECT_EQ(next(), "READY=1") << front.output();
+  EXPECT_EQ(systemd.next(), "READY=1") << front.output();
   EXPECT_TRUE(entry().has_value());
   front.signal(SIGTERM);
-  EXPECT_EQ(next(), "STOPPING=1");
+  EXPECT_EQ(systemd.next(), "STOPPING=1");
   EXPECT_EQ(front.wait(kBound), 0) << front.output();
   EXPECT_FALSE(entry().has_value());
 }
@@ -141,12 +153,14 @@ TEST_F(Command, InFrontItTellsSystemdAndEndsByTermination) {
 TEST_F(Command, CommandInFrontWhoseDaemonIsAnothersUnmountsAtItsEnd) {
   ASSERT_EQ(mount().status, 0);
   const std::string second = temp_.make_dir("second");
-  Process front({netfs_binary(), "mount", "-f", url_, second, "--cache-dir", cache_},
+  NotifySocket systemd(temp_ / "notify");
+  Process front({"env", systemd.variable(), netfs_binary(), "mount", "-f", url_, second,
+                 "--cache-dir", cache_},
                 temp_ / "front.log");
-  ASSERT_TRUE(wait_until([&] { return fuse::find_mount(second).value().has_value(); }, kBound))
-      << front.output();
+  ASSERT_EQ(systemd.next(), "READY=1") << front.output();
   EXPECT_TRUE(same_bytes(second + "/folder/file", source_ + "/folder/file"));
   front.signal(SIGTERM);
+  EXPECT_EQ(systemd.next(), "STOPPING=1");
   EXPECT_EQ(front.wait(kBound), 0) << front.output();
   EXPECT_FALSE(fuse::find_mount(second).value().has_value());
   EXPECT_TRUE(entry().has_value());
