@@ -109,14 +109,17 @@ bool LibraryCore::wait_for_subrequests(Deadline until) {
 Ref<RemoteFile> LibraryCore::find_file(const std::string& key) {
   sync::MutexLock lock(mutex_);
   const auto found = files_.find(key);
-  if (found == files_.end() || !found->second->ref_try_get()) return nullptr;
+  // One that was given up a moment ago may not have been taken out yet.
+  if (found == files_.end() || found->second->superseded()) return nullptr;
+  if (!found->second->ref_try_get()) return nullptr;
   return Ref<RemoteFile>::adopt(found->second);
 }
 
 Ref<RemoteFile> LibraryCore::enter_file(const std::string& key, Ref<RemoteFile> file) {
   sync::MutexLock lock(mutex_);
   RemoteFile*& entry = files_[key];
-  if (entry != nullptr && entry->ref_try_get()) return Ref<RemoteFile>::adopt(entry);
+  const bool good = entry != nullptr && !entry->superseded();
+  if (good && entry->ref_try_get()) return Ref<RemoteFile>::adopt(entry);
   entry = file.get();
   return file;
 }
