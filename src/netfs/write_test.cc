@@ -112,7 +112,10 @@ TEST(Write, ADirectWriteStopsAtTheFirstPieceThatFails) {
   });
   const Ref<WritableFile> file = open_for_writing(fixture, "f");
   const std::string bytes = pattern(2, {0, 5 * kPiece});
-  EXPECT_EQ(MUST(write(fixture, *file, 0, bytes, WritePieces::kOneByOne)), 2 * kPiece);
+  const Written written =
+      MUST(begin_write(fixture, *file, 0, bytes, WritePieces::kOneByOne).take());
+  EXPECT_EQ(written.bytes, 2 * kPiece);
+  EXPECT_EQ(written.stopped_by, ENOSPC) << "for the kernel's own pages, of which none may be lost";
   EXPECT_TRUE(fixture.origin.content("f") == bytes.substr(0, 2 * kPiece));
   EXPECT_EQ(fixture.origin.counts().writes, 3U) << "no piece after the third went out";
   EXPECT_TRUE(write(fixture, *file, 2 * kPiece, bytes, WritePieces::kOneByOne).is_error(ENOSPC));
@@ -148,6 +151,22 @@ TEST(Write, AttemptsEndAndTheErrorIsTheCallers) {
   const uint64_t before = fixture.origin.counts().writes;
   EXPECT_TRUE(write(fixture, *file, 0, "x").is_error(EDQUOT));
   EXPECT_EQ(fixture.origin.counts().writes, before + 1);
+}
+
+TEST(Write, WhatWaitsForItsTurnWhenTheLibraryClosesIsLetGo) {
+  LibraryFixture fixture(writable());
+  fixture.origin.add_file("f", "");
+  fixture.origin.set_write_fault(
+      [](const SimulatedRead&) -> std::optional<Fault> { return Fault{.error = ENOTCONN}; });
+  {
+    const Ref<WritableFile> file = open_for_writing(fixture, "f");
+    const PendingWrite first = begin_write(fixture, *file, 0, "first");
+    const PendingWrite second = begin_write(fixture, *file, 5, "second");
+    fixture.library->close();
+    EXPECT_FALSE(first.take().ok());
+    EXPECT_TRUE(second.take().is_error(ECANCELED));
+  }
+  EXPECT_EQ(fixture.pool.used_bytes(), 0U);
 }
 
 TEST(Write, MoreThanGivenIsRefused) {
