@@ -1,9 +1,9 @@
 // Writing over SFTP, each write at the server when it returns: one large file beside sftp put and
 // sshfs; many small ones, on loopback and at 20 ms.
 //
-// What was written is compared at the server by its size.  sshfs hands over what it has at close;
-// netfs when a write returns.  rclone uploads after the close and answers before, so it has no
-// place in these rows.
+// What is at the server after each run must have the size of what was written.  sshfs hands over
+// what it has at close; netfs when a write returns.  rclone uploads after the close and answers
+// before, so it has no place in these rows.
 
 #include <filesystem>
 #include <optional>
@@ -37,28 +37,39 @@ struct Desk {
   }
 };
 
+Result<void> check_size(const std::string& served, uint64_t bytes) {
+  uint64_t there = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(served)) there += entry.file_size();
+  if (there != bytes) return Error(EBADMSG, "bench.write", "the server has another size");
+  return {};
+}
+
 Result<Side> desk_side(Lab& lab, Peer peer, const SftpAccess& access, const std::string& name,
-                       Writing writing) {
+                       Writing writing, uint64_t bytes) {
   const std::string id = name + std::to_string(static_cast<int>(peer));
   const std::string served = TRY(lab.work().directory("desk-" + id));
   Client client = TRY(lab.client_at(access, peer, served, id, {}, Use::kWriting));
   Side side{.name = client.name, .how = client.how};
   auto state = std::make_shared<Desk>(Desk{lab, std::move(client), served, std::move(writing)});
   side.prepare = [state] { return state->prepare(); };
-  side.run = [state] { return state->writing(state->mounted->directory()); };
+  side.run = [state, bytes]() -> Result<Work> {
+    Work work = TRY(state->writing(state->mounted->directory()));
+    TRY(check_size(state->served, bytes));
+    return work;
+  };
   side.finish = [state] { state->mounted.reset(); };
   side.processes = [state] { return state->mounted->processes(); };
   return side;
 }
 
 Result<std::vector<Side>> desk_sides(Lab& lab, const SftpAccess& access, const std::string& name,
-                                     const Writing& writing) {
+                                     const Writing& writing, uint64_t bytes) {
   std::vector<Side> sides;
   if (lab.options().netfs) {
-    sides.push_back(TRY(desk_side(lab, Peer::kNetfs, access, name, writing)));
+    sides.push_back(TRY(desk_side(lab, Peer::kNetfs, access, name, writing, bytes)));
   }
   if (lab.options().peers) {
-    sides.push_back(TRY(desk_side(lab, Peer::kSshfs, access, name, writing)));
+    sides.push_back(TRY(desk_side(lab, Peer::kSshfs, access, name, writing, bytes)));
   }
   return sides;
 }
@@ -66,11 +77,12 @@ Result<std::vector<Side>> desk_sides(Lab& lab, const SftpAccess& access, const s
 Result<void> large(Lab& lab) {
   FileSpec source = TRY(lab.make_source("large", lab.size(1ULL << 30, 64ULL << 20)));
   SftpAccess access = TRY(lab.server());
-  std::vector<Side> sides = TRY(desk_sides(lab, access, "large", [source](const std::string& root) {
+  const Writing writing = [source](const std::string& root) {
     FileSpec file = source;
     file.path = root + "/large";
     return write_sequential(file, kBlockBytes);
-  }));
+  };
+  std::vector<Side> sides = TRY(desk_sides(lab, access, "large", writing, source.size_bytes));
   const std::string copy = TRY(lab.work().directory("sftp-put")) + "/large";
   sides.push_back({.name = "sftp put",
                    .how = sftp_put_how(),
@@ -91,11 +103,13 @@ Result<void> large(Lab& lab) {
 Result<void> small(Lab& lab, const SftpAccess& access, const std::string& name,
                    const std::string& what, uint64_t count) {
   std::vector<FileSpec> files;
+  uint64_t bytes = 0;
   for (uint64_t i = 0; i < count; ++i) {
     files.push_back({std::to_string(i), i, 4096 + mix(i) % 61440 / 8 * 8});
+    bytes += files.back().size_bytes;
   }
-  std::vector<Side> sides = TRY(desk_sides(
-      lab, access, name, [files](const std::string& root) { return write_files(root, files, 1); }));
+  const Writing writing = [files](const std::string& root) { return write_files(root, files, 1); };
+  std::vector<Side> sides = TRY(desk_sides(lab, access, name, writing, bytes));
   lab.add(run_row({.name = "write/small/" + name,
                    .what = what,
                    .unit = "files/s",

@@ -2,8 +2,8 @@
 
 #include <fstream>
 #include <span>
+#include <spdlog/fmt/fmt.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "base/crc32c.h"
 
@@ -20,12 +20,14 @@ uint32_t draw() {
   return drawn;
 }
 
-std::string machine() {
-  std::string id;
-  std::ifstream file("/etc/machine-id");
-  std::getline(file, id);
-  char host[256] = {};
-  if (::gethostname(host, sizeof host - 1) == 0) id += host;
+// Drawn once for each cache directory, and kept in it.  0: it cannot be kept.
+uint32_t client_of(const std::string& cache_dir) {
+  const std::string path = cache_dir + "/client";
+  uint32_t id = 0;
+  for (int attempt = 0; attempt < 2 && id == 0; ++attempt) {
+    std::ifstream(path) >> std::hex >> id;
+    if (id == 0) std::ofstream(path) << fmt::format("{:08x}\n", draw()) << std::flush;
+  }
   return id;
 }
 
@@ -34,9 +36,9 @@ std::string machine() {
 vfs::Hiding hiding_of(const std::string& cache_dir, const std::string& volume_key) {
   static const uint32_t process = draw();
   // Several processes may be without a cache at one time, and none knows of the others.
-  if (cache_dir.empty()) return {.client = 0, .process = process};
-  const std::string name =
-      machine() + '\0' + std::to_string(::geteuid()) + '\0' + cache_dir + '\0' + volume_key;
+  const uint32_t id = cache_dir.empty() ? 0 : client_of(cache_dir);
+  if (id == 0) return {.client = 0, .process = process};
+  const std::string name = fmt::format("{:08x} {}", id, volume_key);
   const uint32_t client = crc32c(std::as_bytes(std::span(name.data(), name.size())));
   return {.client = client == 0 ? 1 : client, .process = process};
 }

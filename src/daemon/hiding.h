@@ -10,8 +10,9 @@
 
 namespace netfs::daemon {
 
-// A client is one machine's daemon of one cache directory, on one volume: never two processes at a
-// time.  Without a cache directory nobody can say that, so no names are taken for left over.
+// A client is the owner of one cache directory, on one volume: never two processes at a time.  Its
+// number is drawn once and kept in the directory, as "client".  Without a cache directory nobody
+// can say that, so no names are taken for left over.
 vfs::Hiding hiding_of(const std::string& cache_dir, const std::string& volume_key);
 
 }  // namespace netfs::daemon

@@ -98,7 +98,8 @@ Result<void> MountInstance::open_parts(Origin* origin) {
                                   .timeout = options.timeout}));
   vfs::Options view = file_system_options(options);
   view.remote_root = remote_root(spec_.url);
-  view.hiding = hiding_of(store_.options().cache_dir, volume_key_);
+  const bool cached = store_.cache() != nullptr;
+  view.hiding = hiding_of(cached ? store_.options().cache_dir : std::string(), volume_key_);
   file_system_ = TRY(vfs::FileSystem::create(
       {.origin = *origin_, .library = *library_, .options = std::move(view)}));
   if (options.write != WriteMode::kNo && !file_system_->writable()) {
@@ -111,11 +112,14 @@ Result<void> MountInstance::open_parts(Origin* origin) {
 // Before the volume is opened: nothing of it is in use.
 Result<void> MountInstance::mark_writing() {
   const OriginWriter* writer = origin_->writer();
-  const bool may_mistake = spec_.options.write != WriteMode::kNo && store_.cache() != nullptr &&
-                           writer != nullptr && !origin_->capabilities().identity &&
+  const bool may_mistake = store_.cache() != nullptr && writer != nullptr &&
+                           !origin_->capabilities().identity &&
                            writer->write_capabilities().validator_can_be_set;
   if (!may_mistake) return {};
-  mark_.emplace(store_.options().cache_dir, volume_key_);
+  const std::string& directory = store_.options().cache_dir;
+  const bool writes = spec_.options.write != WriteMode::kNo;
+  if (!writes && !WritingMark::is_left(directory, volume_key_)) return {};
+  mark_.emplace(directory, volume_key_);
   const Result<WritingMark::Found> found = mark_->set();
   if (!found.ok()) return found.error();
   if (found.value() == WritingMark::Found::kNothing) return {};
@@ -124,6 +128,7 @@ Result<void> MountInstance::mark_writing() {
                       "{}: a process before this one died while it was written to; {} cached files "
                       "are not trusted and dropped",
                       spec_.url, dropped);
+  mark_->trusted();
   return {};
 }
 
@@ -219,9 +224,8 @@ bool MountInstance::close(Deadline deadline) {
   if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
-  // Without it the next process finds the mark, and that costs it the cache of this volume.
-  const Deadline soon{std::min(deadline.at, clock.now() + kReplyGrace)};
-  if (mark_ && store_.offload()->drain(soon)) mark_->clear();
+  // Behind what this mount has queued to be forgotten.
+  if (mark_) mark_->clear(*store_.offload());
   return true;
 }
 

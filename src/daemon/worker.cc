@@ -30,6 +30,7 @@ constexpr Duration kTalkTimeout = std::chrono::seconds(30);
 constexpr Duration kAskTimeout = std::chrono::seconds(2);
 constexpr Duration kGoodbyeTimeout = std::chrono::seconds(1);
 constexpr Duration kStoreCloseTimeout = std::chrono::seconds(10);
+constexpr Duration kLookTimeout = std::chrono::seconds(1);
 constexpr Duration kUnusedTimeout = std::chrono::seconds(30);
 constexpr int kPollMs = 1000;
 
@@ -317,9 +318,10 @@ int Worker::end() {
   stoppers_->stop();
   settle_attached();
   mounts_.bury();
-  if (!store_.close(within(kStoreCloseTimeout))) {
+  const bool closed = store_.close(within(kStoreCloseTimeout));
+  if (!closed || !store_.callers().idle_by(Clock::system().now() + kLookTimeout)) {
     telemetry::stop_log();
-    ::_exit(0);  // a thread stands in a write that does not end: nothing may be destroyed
+    ::_exit(0);  // a thread stands in the kernel and does not come back: nothing may be destroyed
   }
   return 0;
 }

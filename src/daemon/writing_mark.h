@@ -7,15 +7,21 @@
 // before the first mount of a volume is written to and cleared when all is forgotten; one that is
 // found set is of a process that died, and nothing that is stored of the volume can be trusted.
 //
-// For the threads that mount and unmount; several mounts of one volume share a mark.
+// For the threads that mount and unmount; several mounts of one volume share a mark.  set() waits
+// for the cache's disk, and for another mount of the volume that is at it; clear() for nothing.
 //
-//   TRY(mark.set(directory, volume_key)) -> whether a process before us died with it
+//   const WritingMark::Found found = TRY(mark.set());
+//   if (found == WritingMark::Found::kLeftOver) {
+//     TRY(drop what is stored of the volume);
+//     mark.trusted();
+//   }
 //   ...
-//   mark.clear();
+//   mark.clear(offload);
 
 #include <string>
 
 #include "base/result.h"
+#include "netfs/offload.h"
 
 namespace netfs::daemon {
 
@@ -28,14 +34,21 @@ class WritingMark {
   WritingMark(const WritingMark&) = delete;
   WritingMark& operator=(const WritingMark&) = delete;
 
-  // Durable when it returns.
+  // Whether a process before this one has left it: also a mount that is only read must know.
+  static bool is_left(const std::string& cache_dir, const std::string& volume_key);
+  // Durable when it returns.  After kLeftOver other mounts of the volume wait until trusted(), or
+  // until this is destroyed, and are told the same then.
   Result<Found> set();
-  // All that had to be forgotten is.  Without this the mark stays for the next process to find.
-  void clear();
+  void trusted();
+  // When all that was queued to be forgotten before is: goes, unless other mounts hold it.  Without
+  // this it stays for the next process to find.
+  void clear(Offload& offload);
 
  private:
+  enum class State : uint8_t { kNone, kChecking, kHeld };
+
   const std::string path_;
-  bool held_ = false;
+  State state_ = State::kNone;
 };
 
 }  // namespace netfs::daemon

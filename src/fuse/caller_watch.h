@@ -16,6 +16,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/clock.h"
 #include "base/ref.h"
 #include "sync/work_queue.h"
 
@@ -40,6 +41,8 @@ class CallerWatch {
   static Ref<Seat> seat() { return make_ref<Seat>(); }
   // Asks where a thread runs, unless the seat's last question still waits.
   void look(const Ref<Seat>& seat, uint32_t pid);
+  // Waits for a look that is under way; false at the deadline: then this may not be destroyed.
+  [[nodiscard]] bool idle_by(MonoTime until) { return thread_.drain(until); }
 
  private:
   sync::WorkQueue thread_;

@@ -42,8 +42,10 @@ Result<CopiedFile> LiveFile::copy_from(const FileRef& from, const Copying& what,
     if (copied.is_error(ENOTCONN) && write_handle_ == handle) write_handle_ = nullptr;
   }
   (copied.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();
+  const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
+  // Also of what failed: nobody may know how much was carried out.
+  if (copied.ok() ? copied.value().bytes > 0 : !refused) forget_stored();
   if (!copied.ok()) return std::move(copied).error();
-  if (copied.value().bytes > 0) forget_stored();
   sync::MutexLock lock(mutex_);
   return CopiedFile{copied.value().bytes, witness_locked(std::move(copied.value().seen))};
 }

@@ -47,6 +47,7 @@ std::string LiveFile::path() const {
 void LiveFile::moved(const std::string& path) {
   std::shared_ptr<OriginFile> closed;  // destroyed without the lock
   sync::MutexLock lock(mutex_);
+  if (path_ == path) return;
   path_ = path;
   // A handle that opens more of its kind by path would go on with the old one.
   if (!writer_.write_capabilities().files_outlive_names && read_handle_ != write_handle_) {

@@ -20,7 +20,7 @@ class LiveFile::Turn {
   Result<void> take(Deadline deadline) {
     Waiter me;
     sync::MutexLock lock(file_.mutex_);
-    if (!file_.turn_taken_) {
+    if (!file_.turn_taken_ && file_.turns_.empty()) {
       file_.turn_taken_ = true;
       taken_ = true;
       return {};

@@ -59,6 +59,16 @@ bool Offload::forget(Forget what, UniqueFunction<void()> done) {
   return true;
 }
 
+bool Offload::after_stores(UniqueFunction<void()> task) {
+  sync::MutexLock lock(mutex_);
+  if (closing_) return false;
+  Job job;
+  job.task = std::move(task);
+  queue_.push_back(std::move(job));
+  changed_.notify_all();
+  return true;
+}
+
 void Offload::discard(Ref<Cookie> cookie) {
   sync::MutexLock lock(mutex_);
   if (closing_) return;
@@ -106,7 +116,7 @@ void Offload::drop_queue() {
     changed_.notify_all();
   }
   for (const Job& job : dropped) {
-    if (job.is_discard || job.forget.volume) continue;
+    if (job.is_discard || job.forget.volume || job.task) continue;
     stats_.dropped.add();
     if (job.store.ticket) job.store.ticket->settle(StoreTicket::State::kDropped);
   }
@@ -143,6 +153,7 @@ void Offload::work(Job job) {
   // The founding rule at run time: this thread works for nobody who waits.
   NETFS_ASSERT(sync::Context::current() == nullptr);
   Store& store = job.store;
+  if (job.task) return job.task();
   if (job.forget.volume) {
     stats_.forgets.add();
     const Result<void> gone =

@@ -96,6 +96,9 @@ class Offload {
     ForgetScope scope = ForgetScope::kFile;
   };
   bool forget(Forget what, UniqueFunction<void()> done) EXCLUDES(mutex_);
+  // After what is queued before it: `task`, on the thread that stores, for what may wait for the
+  // cache's disk.  False when closing; what close() drops is not run.
+  bool after_stores(UniqueFunction<void()> task) EXCLUDES(mutex_);
   // After the stores queued before it: the cookie's object goes.  Never dropped but by close().
   void discard(Ref<Cookie> cookie) EXCLUDES(mutex_);
 
@@ -118,6 +121,7 @@ class Offload {
     bool is_discard = false;
     Forget forget;  // with a volume: that
     UniqueFunction<void()> forgotten;
+    UniqueFunction<void()> task;  // alone
   };
 
   void run_stores() EXCLUDES(mutex_);

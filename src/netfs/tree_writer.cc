@@ -99,12 +99,12 @@ Result<void> TreeWriter::remove(const std::string& path, RemoveKind kind, Deadli
 }
 
 Result<void> TreeWriter::rename(const std::string& from, const std::string& to, RenameHow how,
-                                Deadline deadline) {
+                                ForgetScope what, Deadline deadline) {
   Result<void> renamed = count(writer_.rename(from, to, how, deadline));
   if (!may_be_done(renamed)) return renamed;
   // Of both, and of what is beneath: what is stored of a path is another file's now.
-  core_->forget_stored(from, ForgetScope::kTree);
-  core_->forget_stored(to, ForgetScope::kTree);
+  core_->forget_stored(from, what);
+  core_->forget_stored(to, what);
   return renamed;
 }
 

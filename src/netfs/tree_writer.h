@@ -49,8 +49,9 @@ class TreeWriter {
 
   Result<NodeInfo> make(const std::string& path, const NewNode& what, Deadline deadline);
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline);
+  // `what`: kFile where neither is a directory: the cache then need not look at all it has.
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
-                      Deadline deadline);
+                      ForgetScope what, Deadline deadline);
   Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline);
   // Of a file that nobody has open for writing here; `known` is what was last seen of it.
   Result<Witnessed> set_attributes(const std::string& path, const AttributeChange& change,

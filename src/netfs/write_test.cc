@@ -267,9 +267,12 @@ TEST(Write, WhatIsStoredOfAPathIsForgottenWhenThePathChanges) {
       EXPECT_TRUE(write(fixture, *file, 0, bytes).ok());
     } else if (how == "rename") {
       fixture.origin.add_file("g", bytes);
-      EXPECT_TRUE(writer.rename("g", "d/f", RenameHow::kReplace, Deadline::never()).ok());
+      EXPECT_TRUE(
+          writer.rename("g", "d/f", RenameHow::kReplace, ForgetScope::kFile, Deadline::never())
+              .ok());
     } else if (how == "rename above") {
-      EXPECT_TRUE(writer.rename("d", "e", RenameHow::kReplace, Deadline::never()).ok());
+      EXPECT_TRUE(
+          writer.rename("d", "e", RenameHow::kReplace, ForgetScope::kTree, Deadline::never()).ok());
     } else {
       EXPECT_TRUE(writer.remove("d/f", RemoveKind::kFile, Deadline::never()).ok());
       EXPECT_TRUE(writer.make("d/f", {}, Deadline::never()).ok());

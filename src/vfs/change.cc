@@ -19,7 +19,7 @@ void FileSystem::change_on_worker(fuse::Reply reply, Change change) {
   });
 }
 
-Result<FileSystem::Place> FileSystem::place_of(fuse::NodeId parent_id, std::string_view name) {
+Result<Place> FileSystem::place_of(fuse::NodeId parent_id, std::string_view name) {
   if (name.size() > kNameBytesMax) return Error(ENAMETOOLONG, "vfs.name");
   if (name.empty() || name == "." || name == "..") return Error(EINVAL, "vfs.name");
   Place place{.parent = parent_id, .name = std::string(name), .path = {}};

@@ -31,10 +31,12 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
                      .to = {wanted.to_offset, std::min(wanted.length, kEnd - wanted.to_offset)}};
   Result<FileRef> source = file_ref(request.header.node);
   if (!source.ok()) return reply.error(source.code());
+  Validator version;  // of a source that is found by its path
   fuse::NodeId id;
   Ref<WritableFile> live;
   {
     sync::MutexLock lock(table_.mutex);
+    if (const Node* node = table_.find(request.header.node)) version = node->validator;
     const Handle* handle = table_.handle(wanted.to);
     if (handle != nullptr) {
       id = table_.id(*handle->node);
@@ -47,9 +49,14 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
   const bool strips = request.header.uid != 0;
   const bool wide = request.header.opcode == fuse::Opcode::kCopyFileRange64;
   change_on_worker(
-      std::move(reply), [this, id, live, what, strips, wide, from = std::move(source).value()](
-                            Pending& pending, Deadline until) {
+      std::move(reply), [this, id, live, what, strips, wide, from = std::move(source).value(),
+                         version = std::move(version)](Pending& pending, Deadline until) {
         Result<CopiedFile> copied = live->copy_from(from, what, until);
+        // What was copied of another version is written over by the kernel, which reads with care.
+        if (copied.ok() && !from.open && !is_still(from.path, version, until)) {
+          copied = Error(EOPNOTSUPP, "vfs.copy");
+        }
+        if (!copied.ok()) take_change(id, {}, InodeTable::Changed::kBytes);
         const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
         note_outcome(refused ? 0 : copied.code());
         if (!copied.ok()) return pending.error(refused ? EOPNOTSUPP : copied.code());
@@ -61,6 +68,11 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
           to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
         });
       });
+}
+
+bool FileSystem::is_still(const std::string& path, const Validator& version, Deadline until) {
+  const Result<NodeInfo> now = origin_.stat(path, until);
+  return now.ok() && now.value().validator == version;
 }
 
 // What a write by an ordinary user takes from a file, where the kernel does not do it by itself.

@@ -1,5 +1,5 @@
-// CREATE: a new file and its first open in one call.  If somebody else made it meanwhile it is
-// opened as it is, unless it was to be new (O_EXCL).
+// CREATE: a new file and its first open in one call.  If somebody else made it meanwhile the kernel
+// looks the name up again: it has not asked whether the caller may open that file.
 
 #include <cerrno>
 #include <fcntl.h>
@@ -23,10 +23,11 @@ Result<FileSystem::Created> FileSystem::create_now(const Place& place, const New
   const bool may_be_there = (how.flags & O_EXCL) == 0 || resent;
   if (!made.is_error(EEXIST) || !may_be_there) return std::move(made).error();
   NodeInfo there = TRY(origin_.stat(place.path, until));
-  if (there.attributes.type == FileType::kSymlink) return Error(ELOOP, "vfs.create");
+  const bool made_before = resent && there.attributes.type == FileType::kRegular;
   Created created;
   created.entry = TRY(take_made(place, std::move(there)));
-  Result<fuse::Opened> opened = open_existing(created.entry.node, how, until);
+  Result<fuse::Opened> opened = Error(ESTALE, "vfs.create");
+  if (made_before) opened = open_existing(created.entry.node, how, until);
   if (!opened.ok()) {
     // The kernel never learns of the entry, so it does not forget it either.
     Graveyard graveyard;

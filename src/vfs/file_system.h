@@ -35,6 +35,7 @@
 #include "netfs/tree_writer.h"
 #include "sync/work_queue.h"
 #include "vfs/flights.h"
+#include "vfs/handed_on.h"
 #include "vfs/hidden_names.h"
 #include "vfs/inode_table.h"
 #include "vfs/name_changes.h"
@@ -222,11 +223,6 @@ class FileSystem final : public fuse::Handler {
   void answer_open(fuse::NodeId id, Prepared prepared, Pending& pending);
 
   // change.cc: what changes have in common.
-  struct Place {
-    fuse::NodeId parent;
-    std::string name;
-    std::string path;
-  };
   using Change = UniqueFunction<void(Pending&, Deadline)>;
   // Runs `change` on a worker; it answers.
   void change_on_worker(fuse::Reply reply, Change change);
@@ -248,11 +244,6 @@ class FileSystem final : public fuse::Handler {
   void tell_moved(const std::vector<InodeTable::Moved>& moved);
 
   // open_write.cc
-  // How to open for writing.
-  struct OpenHow {
-    uint32_t flags = 0;         // O_*
-    bool kill_set_ids = false;  // if they truncate the file
-  };
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
   Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, OpenHow how, Deadline until);
   Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
@@ -270,6 +261,7 @@ class FileSystem final : public fuse::Handler {
   Result<fuse::Opened> open_existing(fuse::NodeId id, OpenHow how, Deadline until);
 
   // copy.cc
+  bool is_still(const std::string& path, const Validator& version, Deadline until);
   Result<FileRef> file_ref(fuse::NodeId id);
   void strip_set_id(fuse::NodeId id, const Ref<WritableFile>& live, Deadline until);
 
@@ -281,13 +273,18 @@ class FileSystem final : public fuse::Handler {
   void take_link(fuse::NodeId id, const Place& at, const NodeInfo& info);
 
   // remove.cc
-  Result<std::string> keep_open_file(const Place& place, ChangeOfNames& change, Deadline until);
+  Result<Kept> keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,
+                              Deadline until);
+  [[nodiscard]] std::string hidden_beside(const Place& place) const;
   Result<std::string> hide(const Place& place, fuse::NodeId id, Deadline until);
+  void take_hidden(fuse::NodeId id, const std::string& path);
+  void take_back(const Place& place, fuse::NodeId id, const Kept& kept);
   void show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
                   Deadline until);
   Result<void> remove_now(const Place& place, RemoveKind kind, bool resent, Deadline until);
 
   // rename.cc
+  ForgetScope scope_of_rename(const Place& from, const Place& to);
   Result<void> rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
                           Deadline until);
 
@@ -298,12 +295,12 @@ class FileSystem final : public fuse::Handler {
   std::optional<uint32_t> stripped_permissions(fuse::NodeId id);
 
   // write.cc
-  enum class Shortfall : uint8_t { kIsTold, kIsAnError };  // what a part of a write comes to
   void write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
                  WritePieces pieces, BufferSlice data, Shortfall shortfall,
                  const Ref<Pending>& pending);
 
   // xattr.cc
+  [[nodiscard]] bool shows_xattr(std::string_view name) const;
   void kill_sgid(fuse::NodeId id, Deadline until);
 
   // open_prepare.cc

@@ -127,8 +127,10 @@ void InodeTable::hide(Node& node, std::string hidden_name) {
   keep_number(node);
 }
 
-void InodeTable::show_again(Node& node, std::string name) {
+void InodeTable::show_again(Node& node, std::string name, Graveyard& graveyard) {
   NETFS_ASSERT(node.hidden);
+  // A look in between may have found it by this name.
+  if (Node* other = entry(*node.parent, name)) unlist(*other, graveyard);
   node.name = std::move(name);
   node.hidden = false;
   node.listed = true;

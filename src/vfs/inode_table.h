@@ -127,7 +127,7 @@ class InodeTable {
   // An open file's only name goes, and the origin has it under another one from now on.
   void hide(Node& node, std::string hidden_name) REQUIRES(mutex);
   // It has its name back.
-  void show_again(Node& node, std::string name) REQUIRES(mutex);
+  void show_again(Node& node, std::string name, Graveyard& graveyard) REQUIRES(mutex);
   struct Moved {
     Ref<WritableFile> live;
     std::string path;

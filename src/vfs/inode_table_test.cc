@@ -330,7 +330,7 @@ TEST_F(WritableTableTest, AHiddenFileHasNoNameHereAndGetsItBack) {
   written.hide(node, ".netfs-1");
   EXPECT_EQ(written.child(root, "a"), nullptr);
   EXPECT_EQ(InodeTable::path_of(node), ".netfs-1");
-  written.show_again(node, "a");
+  written.show_again(node, "a", graveyard);
   EXPECT_EQ(written.child(root, "a"), &node);
   written.hide(node, ".netfs-2");
   written.close_handle(handle, graveyard);

@@ -109,6 +109,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
                                              uint32_t flags) {
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
   fuse::Opened opened;
+  std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
   {
     sync::MutexLock lock(table_.mutex);
@@ -126,12 +127,17 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
       } else {
         if (state.live) graveyard.files.emplace_back(std::move(state.live));
         state.live = std::move(live);
+        // It may have moved since it was opened at the origin.
+        if (InodeTable::is_current(*node) || node->hidden) {
+          moved.push_back({state.live, InodeTable::path_of(*node)});
+        }
       }
       ++state.writers;
       table_.handle(opened.handle)->writable = true;
     }
   }
   bury(std::move(graveyard));
+  tell_moved(moved);
   return opened;
 }
 

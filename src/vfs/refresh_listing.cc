@@ -139,6 +139,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     sync::MutexLock lock(table_.mutex);
     listing->began_in = table_.serial();
   }
+  const uint64_t changes_before = name_changes_.now();
   std::vector<OriginEntry> batch;
   std::vector<std::string> left_over;  // by a process before this one
   Graveyard graveyard;
@@ -154,6 +155,8 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     return take();
   });
   if (listed.ok()) listed = take();
+  // The origin may be ahead of the table.
+  const bool moving = name_changes_.any_since(changes_before);
   Ref<Listing> before;
   if (listed.ok()) {
     listing->entries.shrink_to_fit();
@@ -162,7 +165,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     Node* directory = table_.find(id);
     if (directory == nullptr || !InodeTable::is_current(*directory)) {
       listed = Error(ESTALE, "vfs.list");
-    } else if (directory->changed_in() > listing->began_in) {
+    } else if (directory->changed_in() > listing->began_in || moving) {
       // Names came or went meanwhile: good for whoever asked, and for nobody after him.
       directory->doubted = true;
     } else {

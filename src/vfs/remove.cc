@@ -10,12 +10,21 @@
 
 namespace netfs::vfs {
 
+std::string FileSystem::hidden_beside(const Place& place) const {
+  return place.path.substr(0, place.path.size() - place.name.size()) + hidden_names_.next();
+}
+
 // Renames an open file to a name that nobody asks for; where it is now.
 Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadline until) {
-  const std::string name = hidden_names_.next();
-  const size_t directory = place.path.size() - place.name.size();
-  const std::string path = place.path.substr(0, directory) + name;
-  TRY(writer_->rename(place.path, path, RenameHow::kReplace, until));
+  const std::string path = hidden_beside(place);
+  // One file of a directory: nothing lies beneath.
+  TRY(writer_->rename(place.path, path, RenameHow::kReplace, ForgetScope::kFile, until));
+  take_hidden(id, path);
+  return path;
+}
+
+// The origin has the file by its hidden name.
+void FileSystem::take_hidden(fuse::NodeId id, const std::string& path) {
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
   bool unknown = false;
@@ -25,7 +34,7 @@ Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadli
     unknown = node == nullptr || !node->listed;
     if (!unknown) {
       Node& parent = *node->parent;
-      table_.hide(*node, name);
+      table_.hide(*node, path.substr(path.rfind('/') + 1));
       // It opens by its new name from now on.
       table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
       if (node->is_live()) moved.push_back({node->open->live, path});
@@ -35,16 +44,27 @@ Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadli
   bury(std::move(graveyard));
   tell_moved(moved);
   if (unknown) remove_hidden(path);  // its name was taken from it meanwhile
-  return path;
+}
+
+// A change that did not come about: the file keeps its name, or gets it back.
+void FileSystem::take_back(const Place& place, fuse::NodeId id, const Kept& kept) {
+  if (kept.path.empty()) return;
+  if (kept.linked) return remove_hidden(kept.path);
+  // Whatever ended the change, this gets its own time.
+  show_again(place, id, kept.path, deadline());
 }
 
 // What was hidden for a change that did not come about gets its name back.
 void FileSystem::show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
                             Deadline until) {
-  const Result<void> back = writer_->rename(hidden_path, place.path, RenameHow::kNoReplace, until);
+  const Result<void> back =
+      writer_->rename(hidden_path, place.path, RenameHow::kNoReplace, ForgetScope::kFile, until);
   if (!back.ok()) {
     telemetry::log_warn("vfs", "{} stays at the origin as {}: {}", place.path, hidden_path,
                         back.error().message());
+    // It is nobody's to remove.
+    sync::MutexLock lock(table_.mutex);
+    if (Node* node = table_.find(id)) node->hidden = false;
     return;
   }
   std::vector<InodeTable::Moved> moved;
@@ -53,7 +73,7 @@ void FileSystem::show_again(const Place& place, fuse::NodeId id, const std::stri
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     if (node != nullptr && node->hidden) {
-      table_.show_again(*node, place.name);
+      table_.show_again(*node, place.name, graveyard);
       table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
       if (node->is_live()) moved.push_back({node->open->live, place.path});
       table_.names_changed(*node->parent, graveyard);
@@ -64,24 +84,35 @@ void FileSystem::show_again(const Place& place, fuse::NodeId id, const std::stri
 }
 
 // Before a name of a file goes: if it is open it is made to live on, whatever other names it may
-// have: nobody here knows them all.  A path: that took the name away already, and there it is now.
-Result<std::string> FileSystem::keep_open_file(const Place& place, ChangeOfNames& change,
-                                               Deadline until) {
+// have: nobody here knows them all.
+Result<Kept> FileSystem::keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,
+                                        Deadline until) {
   bool held = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* parent = table_.find(place.parent);
     Node* node = parent == nullptr ? nullptr : table_.child(*parent, place.name);
-    if (node == nullptr || node->attributes.type != FileType::kRegular) return std::string();
+    if (node == nullptr || node->attributes.type != FileType::kRegular) return Kept();
     change.takes_name_of(*node);
-    if (table_.record(*node).opens == 0) return std::string();
+    if (table_.record(*node).opens == 0) return Kept();
     held = node->is_live();
   }
-  if (!writer_->capabilities().files_outlive_names) return hide(place, change.going(), until);
-  if (held) return std::string();
+  if (!writer_->capabilities().files_outlive_names) {
+    // By one more name, so that the name it loses is never without a file.
+    if (losing == Losing::kToAnother) {
+      const std::string path = hidden_beside(place);
+      const Result<NodeInfo> linked = writer_->link(place.path, path, until);
+      if (linked.ok()) return Kept{.path = path, .linked = true};
+      if (!linked.is_error(EPERM) && !linked.is_error(EOPNOTSUPP) && !linked.is_error(EIO)) {
+        return linked.error();
+      }
+    }
+    return Kept{.path = TRY(hide(place, change.going(), until)), .linked = false};
+  }
+  if (held) return Kept();
   Result<TreeWriter::Opened> opened = writer_->hold(place.path, until);
   // Who may not read it has no handle to lose by it.
-  if (opened.is_error(EACCES)) return std::string();
+  if (opened.is_error(EACCES)) return Kept();
   if (!opened.ok()) return std::move(opened).error();
   Ref<File> surplus;
   sync::MutexLock lock(table_.mutex);
@@ -92,18 +123,18 @@ Result<std::string> FileSystem::keep_open_file(const Place& place, ChangeOfNames
     node->open_state().live = std::move(opened.value().file);
   }
   lock.unlock();
-  return std::string();
+  return Kept();
 }
 
 Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool resent,
                                     Deadline until) {
   ChangeOfNames change(*this);
-  Result<std::string> hidden = std::string();
-  if (kind == RemoveKind::kFile) hidden = keep_open_file(place, change, until);
+  Result<Kept> kept = Kept();
+  if (kind == RemoveKind::kFile) kept = keep_open_file(place, change, Losing::kForGood, until);
   Result<void> removed;
-  if (!hidden.ok()) {
-    removed = std::move(hidden).error();
-  } else if (hidden.value().empty()) {
+  if (!kept.ok()) {
+    removed = std::move(kept).error();
+  } else if (kept.value().path.empty()) {
     removed = writer_->remove(place.path, kind, until);
     note_outcome(removed.code());
   }

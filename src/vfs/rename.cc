@@ -37,21 +37,22 @@ bool replaces(RenameHow how) {
 Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
                                     Deadline until) {
   ChangeOfNames change(*this);
-  std::string hidden;
+  Kept kept;
   if (replaces(how)) {
-    Result<std::string> kept = keep_open_file(to, change, until);
+    Result<Kept> keeping = keep_open_file(to, change, Losing::kToAnother, until);
     // Others have removed what had the name: then nothing loses it.
-    if (!kept.ok() && !kept.is_error(ENOENT)) return std::move(kept).error();
-    if (kept.ok()) hidden = std::move(kept).value();
+    if (!keeping.ok() && !keeping.is_error(ENOENT)) return std::move(keeping).error();
+    if (keeping.ok()) kept = std::move(keeping).value();
   }
-  Result<void> renamed = writer_->rename(from.path, to.path, how, until);
+  Result<void> renamed = writer_->rename(from.path, to.path, how, scope_of_rename(from, to), until);
   note_outcome(renamed.code());
   // The kernel asks again what a worker before this one may have done.
   const bool done_before = resent && renamed.is_error(ENOENT) && origin_.stat(to.path, until).ok();
   if (!renamed.ok() && !done_before) {
-    if (!hidden.empty()) show_again(to, change.going(), hidden, until);
+    take_back(to, change.going(), kept);
     return renamed;
   }
+  if (kept.linked) take_hidden(change.going(), kept.path);
   // Where change times count the file is another version by its new name.
   Result<NodeInfo> info = Error(ENOENT, "vfs.rename");
   if (origin_.capabilities().identity) info = origin_.stat(to.path, until);
@@ -84,6 +85,20 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
   bury(std::move(graveyard));
   tell_moved(moved);
   return {};
+}
+
+// What the cache has to forget: what lies beneath as well, unless both are known to be files.
+ForgetScope FileSystem::scope_of_rename(const Place& from, const Place& to) {
+  sync::MutexLock lock(table_.mutex);
+  const auto may_be_directory = [&](const Place& place, bool if_unknown) REQUIRES(table_.mutex) {
+    Node* parent = table_.find(place.parent);
+    const Node* node = parent == nullptr ? nullptr : table_.child(*parent, place.name);
+    if (node == nullptr) return if_unknown;
+    return node->attributes.type == FileType::kDirectory;
+  };
+  // A directory does not take the place of a file, nor the other way round.
+  return may_be_directory(from, true) || may_be_directory(to, false) ? ForgetScope::kTree
+                                                                     : ForgetScope::kFile;
 }
 
 void FileSystem::rename(const fuse::Request& request, fuse::Reply reply) {

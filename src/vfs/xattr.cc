@@ -17,6 +17,12 @@ bool is_acl(std::string_view name) {
   return name.starts_with("system.posix_acl_");
 }
 
+// Whose permissions the kernel has checked: those of all else in `system.` it leaves to us.
+bool is_checked(std::string_view name) {
+  return name.starts_with("user.") || name.starts_with("trusted.") ||
+         name.starts_with("security.") || is_acl(name);
+}
+
 void send_text(fuse::Reply& reply, const std::string& text, uint32_t room) {
   if (room == 0) return reply.value(fuse::xattr_size_out(static_cast<uint32_t>(text.size())));
   if (text.size() > room) return reply.error(ERANGE);
@@ -24,6 +30,10 @@ void send_text(fuse::Reply& reply, const std::string& text, uint32_t room) {
 }
 
 }  // namespace
+
+bool FileSystem::shows_xattr(std::string_view name) const {
+  return is_checked(name) && (acls_ || !is_acl(name));
+}
 
 // The set-group-ID bit goes: an ACL was set by somebody who is not of the file's group.
 void FileSystem::kill_sgid(fuse::NodeId id, Deadline until) {
@@ -46,7 +56,7 @@ void FileSystem::get_xattr(const fuse::Request& request, fuse::Reply reply) {
     return refuse_unsupported(request, std::move(reply));
   }
   const auto& wanted = std::get<fuse::GetxattrRequest>(request.body);
-  if (is_acl(wanted.name) && !acls_) return reply.error(EOPNOTSUPP);
+  if (!shows_xattr(wanted.name)) return reply.error(EOPNOTSUPP);
   Result<FileRef> file = file_ref(request.header.node);
   if (!file.ok()) return reply.error(file.code());
   change_on_worker(std::move(reply),
@@ -71,7 +81,7 @@ void FileSystem::list_xattrs(const fuse::Request& request, fuse::Reply reply) {
                      if (!names.ok()) return pending.error(names.code());
                      std::string text;
                      for (const std::string& name : names.value()) {
-                       if (is_acl(name) && !acls_) continue;
+                       if (!shows_xattr(name)) continue;
                        text += name;
                        text += '\0';
                      }
@@ -87,7 +97,7 @@ void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
   const auto* set = std::get_if<fuse::SetxattrRequest>(&request.body);
   const std::string name(set != nullptr ? set->name
                                         : std::get<fuse::RemovexattrRequest>(request.body).name);
-  if (is_acl(name) && !acls_) return reply.error(EOPNOTSUPP);
+  if (!shows_xattr(name)) return reply.error(EOPNOTSUPP);
   if (set != nullptr && set->value.size() > kXattrBytesMax) return reply.error(E2BIG);
   std::optional<std::string> value;
   if (set != nullptr) {

@@ -44,24 +44,36 @@ uint32_t first_mode(const NewNode& what, Inheriting inheriting) {
   return what.owner ? what.permissions & 0700 : what.permissions & 0777;
 }
 
+// A new node that has no handle, held by one that follows no link: somebody may have put another in
+// its place.
+Result<UniqueFd> hold_new(const Place& place, const NewNode& what) {
+  UniqueFd fd(::openat(place.directory.get(), place.name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return Error::from_errno("file.make");
+  const NodeInfo info = TRY(stat_fd(fd.get(), ""));
+  if (info.attributes.type != what.type) {
+    return Error(ESTALE, "file.make", "it was replaced as soon as it was made");
+  }
+  return fd;
+}
+
 // What a new node got by itself is brought to what was asked.  Giving it away clears set-ID bits,
 // so permissions come last.  Owners that we may not give stay ours.
-Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what,
-                            Inheriting inheriting) {
-  const char* name = fd >= 0 ? "" : place.name.c_str();
-  const int at = fd >= 0 ? fd : place.directory.get();
-  NodeInfo info = TRY(stat_fd(at, name));
+Result<NodeInfo> finish_new(int fd, const NewNode& what, Inheriting inheriting) {
+  NodeInfo info = TRY(stat_fd(fd, ""));
   bool changed = false;
-  const bool other_owner = what.owner && (what.owner->uid != info.attributes.uid ||
-                                          what.owner->gid != info.attributes.gid);
+  // Nothing but our own is given away.
+  const bool ours = info.attributes.uid == ::geteuid();
+  const bool other_owner =
+      ours && what.owner &&
+      (what.owner->uid != info.attributes.uid || what.owner->gid != info.attributes.gid);
   if (other_owner) {
     const int given =
-        ::fchownat(at, name, what.owner->uid, what.owner->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
+        ::fchownat(fd, "", what.owner->uid, what.owner->gid, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH);
     if (given != 0 && errno != EPERM && errno != EINVAL) return Error::from_errno("file.chown");
     changed = given == 0;
   }
   const bool is_link = what.type == FileType::kSymlink;
-  if (changed) info = TRY(stat_fd(at, name));
+  if (changed) info = TRY(stat_fd(fd, ""));
   // The bit that a directory took from its parent stays.
   const uint32_t inherited =
       what.type == FileType::kDirectory ? info.attributes.permissions & S_ISGID : 0;
@@ -70,10 +82,10 @@ Result<NodeInfo> finish_new(const Place& place, int fd, const NewNode& what,
     wanted = (info.attributes.permissions & 0777) | (what.permissions & 07000) | inherited;
   }
   if (!is_link && info.attributes.permissions != wanted) {
-    const int set =
-        fd >= 0 ? ::fchmod(fd, wanted) : ::fchmodat(place.directory.get(), name, wanted, 0);
-    if (set != 0) return Error::from_errno("file.chmod");
-    info = TRY(stat_fd(at, name));
+    // By its path in /proc: fchmod() does not take a handle without access.
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    if (::chmod(path.c_str(), wanted) != 0) return Error::from_errno("file.chmod");
+    info = TRY(stat_fd(fd, ""));
   }
   return info;
 }
@@ -163,7 +175,8 @@ Result<NodeInfo> FileWriter::make(const std::string& path, const NewNode& what, 
   if (make_named(place, what, first_mode(what, inheriting)) != 0) {
     return Error::from_errno("file.make");
   }
-  return finish_new(place, -1, what, inheriting);
+  const UniqueFd made = TRY(hold_new(place, what));
+  return finish_new(made.get(), what, inheriting);
 }
 
 Result<OpenedFile> FileWriter::create(const std::string& path, const NewNode& what, Deadline) {
@@ -174,7 +187,7 @@ Result<OpenedFile> FileWriter::create(const std::string& path, const NewNode& wh
                        first_mode(what, inheriting)));
   if (!fd) return Error::from_errno("file.create");
   OpenedFile opened;
-  opened.info = TRY(finish_new(place, fd.get(), what, inheriting));
+  opened.info = TRY(finish_new(fd.get(), what, inheriting));
   opened.readable = true;
   opened.file = std::make_unique<LocalFile>(std::move(fd));
   return opened;
@@ -189,7 +202,7 @@ Result<OpenedFile> FileWriter::create_nameless(const std::string& directory, con
                        first_mode(what, inheriting)));
   if (!fd) return Error::from_errno("file.create_nameless");
   OpenedFile opened;
-  opened.info = TRY(finish_new(place, fd.get(), what, inheriting));
+  opened.info = TRY(finish_new(fd.get(), what, inheriting));
   opened.readable = true;
   opened.file = std::make_unique<LocalFile>(std::move(fd));
   return opened;
