@@ -8,6 +8,7 @@
 
 #include "sync/thread.h"
 #include "tests/mount/write_fixture.h"
+#include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
@@ -163,6 +164,51 @@ TEST_P(Write, AProgramThatReplacesAnotherClosesWhatThatHadOpen) {
   for (unsigned i = 0; i < 4; ++i) {
     EXPECT_EQ(run({"true"}, std::chrono::seconds(60)).status, 0) << i;
   }
+}
+
+// Who replaces a file by a rename, as editors and databases do, counts on the name being there all
+// the time: for others at the origin, too, and while somebody here has the old file open.
+TEST_P(Write, ANameThatIsReplacedByARenameIsNeverGone) {
+  constexpr unsigned kRounds = 60;
+  write_file(there("name"), "first");
+  mount_it();
+  std::atomic<bool> done{false};
+  std::atomic<unsigned> gone{0};
+  sync::Thread watcher("watcher", [&] {
+    while (!done) gone += ::access(there("name").c_str(), F_OK) == 0 ? 0 : 1;
+  });
+  for (unsigned i = 0; i < kRounds; ++i) {
+    const UniqueFd held = open_file(here("name"), O_RDONLY);
+    const std::string before = whole(there("name"));
+    EXPECT_EQ(put(here("new"), std::to_string(i)), 0);
+    EXPECT_EQ(code(::rename(here("new").c_str(), here("name").c_str())), 0) << i;
+    EXPECT_EQ(whole(here("name")), std::to_string(i));
+    EXPECT_EQ(bytes_at(held.get(), 0, 100), before) << "the old file is read on";
+  }
+  done = true;
+  watcher.join();
+  EXPECT_EQ(gone, 0U);
+  EXPECT_TRUE(
+      wait_until([&] { return list_names(source_).value().size() == 1; }, std::chrono::seconds(30)))
+      << "what was hidden goes with its last close";
+}
+
+TEST_P(Write, AFileThatARenameFailedToReplaceIsWhatItWas) {
+  write_file(there("name"), "kept");
+  write_file(there("goes"), "x");
+  mount_it({"--metadata-ttl", "60s"});
+  {
+    const UniqueFd held = open_file(here("name"), O_RDONLY);
+    ASSERT_TRUE(held);
+    EXPECT_EQ(stat_of(here("goes")).st_size, 1);
+    ASSERT_EQ(::unlink(there("goes").c_str()), 0);
+    EXPECT_EQ(code(::rename(here("goes").c_str(), here("name").c_str())), ENOENT);
+    EXPECT_EQ(bytes_at(held.get(), 0, 100), "kept");
+  }
+  EXPECT_TRUE(wait_until([&] { return list_names(source_).value().size() == 1; },
+                         std::chrono::seconds(30)));
+  EXPECT_EQ(whole(there("name")), "kept");
+  EXPECT_EQ(whole(here("name")), "kept");
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <sys/xattr.h>
 
+#include "sync/thread.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/wait.h"
 
@@ -230,6 +231,42 @@ TEST_P(Write, ExtendedAttributesAndAllocationAreTheOrigins) {
   EXPECT_TRUE(whole(there("a")) == want);
   EXPECT_EQ(code(::mkfifo(here("fifo").c_str(), 0600)), 0);
   EXPECT_TRUE(S_ISFIFO(stat_of(here("fifo")).st_mode));
+}
+
+// A name that was not there when the caller looked, and that another client has made since: the
+// kernel asks for a new file, and has not asked whether the caller may open this one.
+TEST_P(Write, CreatingWhatOthersHaveMadeMeanwhileAsksForTheirPermission) {
+  ASSERT_EQ(::chmod(source_.c_str(), 0777), 0);
+  mount_it({"--allow-other", "--metadata-ttl", "60s"});
+  int asked[2];
+  int made[2];
+  const auto try_it = [&](const std::string& name, int flags) {
+    return as_nobody([&] {
+      struct stat st {};
+      if (::lstat(here(name).c_str(), &st) == 0 || errno != ENOENT) return 102;
+      // Only root may put it there like this: its parent does, and says so.
+      char byte = 0;
+      if (::write(asked[1], "?", 1) != 1 || ::read(made[0], &byte, 1) != 1) return 103;
+      return open_file(here(name), flags) ? 0 : errno;
+    });
+  };
+  ASSERT_EQ(::pipe2(asked, O_CLOEXEC), 0);
+  ASSERT_EQ(::pipe2(made, O_CLOEXEC), 0);
+  sync::Thread root("root", [&] {
+    for (const char* name : {"secret", "shared"}) {
+      char byte = 0;
+      ASSERT_EQ(::read(asked[0], &byte, 1), 1);
+      write_file(there(name), "theirs");
+      ASSERT_EQ(::chmod(there(name).c_str(), name == std::string("secret") ? 0600 : 0666), 0);
+      ASSERT_EQ(::write(made[1], "!", 1), 1);
+    }
+  });
+  EXPECT_EQ(try_it("secret", O_RDWR | O_CREAT | O_TRUNC), EACCES);
+  EXPECT_EQ(whole(there("secret")), "theirs");
+  EXPECT_EQ(try_it("shared", O_RDWR | O_CREAT), 0) << "what he may open is opened as it is";
+  EXPECT_EQ(whole(there("shared")), "theirs");
+  root.join();
+  for (int fd : {asked[0], asked[1], made[0], made[1]}) ::close(fd);
 }
 
 }  // namespace
