@@ -248,6 +248,9 @@ class Model : public testing::TestWithParam<Parameters> {
     }
     for (unsigned i = 0; i < 5; ++i) read_a_file();
     ::unlink(ballast.c_str());
+    // Or a power cut brings it back, and the disk stays full.
+    const UniqueFd disk(::open(disk_->path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    (void)::syncfs(disk.get());
   }
 
   void interrupt_the_origin() {
