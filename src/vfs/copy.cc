@@ -11,12 +11,18 @@ namespace netfs::vfs {
 
 // A file as the origin knows it now: by the handle that keeps it alive, or by its path.
 Result<FileRef> FileSystem::file_ref(fuse::NodeId id) {
-  sync::MutexLock lock(table_.mutex);
-  const Node* node = table_.find(id);
-  if (node == nullptr) return Error(ESTALE, "vfs.node");
-  if (node->is_live()) return node->open->live->as_ref();
-  if (!InodeTable::is_current(*node) && !node->hidden) return Error(ESTALE, "vfs.node");
-  return FileRef{.path = InodeTable::path_of(*node), .open = nullptr};
+  Ref<WritableFile> live;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node == nullptr) return Error(ESTALE, "vfs.node");
+    if (!node->is_live()) {
+      if (!InodeTable::is_current(*node) && !node->hidden) return Error(ESTALE, "vfs.node");
+      return FileRef{.path = InodeTable::path_of(*node), .open = nullptr};
+    }
+    live = node->open->live;
+  }
+  return live->as_ref();
 }
 
 void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {

@@ -61,9 +61,13 @@ class Handover : public testing::Test {
   }
 
   // Whoever serves now, and whatever it is doing.  Not waited for.
+  // Nobody but the worker: who kills the child that unmounts, too, has to ask for it again.
   static void kill_worker(const NetfsMount& mount) {
-    const std::vector<pid_t> children = children_of(mount.supervisor());
-    if (!children.empty()) kill_process(children.back(), SIGKILL);
+    for (const pid_t child : children_of(mount.supervisor())) {
+      const std::string name = read_text("/proc/" + std::to_string(child) + "/comm");
+      // "exe": it is being started.
+      if (name == "netfs-worker\n" || name == "exe\n") kill_process(child, SIGKILL);
+    }
   }
 
   // Of a mount that is not up yet: by its name, among the children of our children; -1: none.
