@@ -3,22 +3,13 @@
 #include <fstream>
 #include <span>
 #include <spdlog/fmt/fmt.h>
-#include <sys/random.h>
 
 #include "base/crc32c.h"
+#include "base/drawn.h"
 
 namespace netfs::daemon {
 
 namespace {
-
-uint32_t draw() {
-  uint32_t drawn = 0;
-  while (drawn == 0) {
-    // Cannot fail for so few bytes, once the machine has started.
-    if (::getrandom(&drawn, sizeof drawn, 0) != sizeof drawn) drawn = 1;
-  }
-  return drawn;
-}
 
 // Drawn once for each cache directory, and kept in it.  0: it cannot be kept.
 uint32_t client_of(const std::string& cache_dir) {
@@ -26,7 +17,7 @@ uint32_t client_of(const std::string& cache_dir) {
   uint32_t id = 0;
   for (int attempt = 0; attempt < 2 && id == 0; ++attempt) {
     std::ifstream(path) >> std::hex >> id;
-    if (id == 0) std::ofstream(path) << fmt::format("{:08x}\n", draw()) << std::flush;
+    if (id == 0) std::ofstream(path) << fmt::format("{:08x}\n", drawn<uint32_t>()) << std::flush;
   }
   return id;
 }
@@ -34,7 +25,7 @@ uint32_t client_of(const std::string& cache_dir) {
 }  // namespace
 
 vfs::Hiding hiding_of(const std::string& cache_dir, const std::string& volume_key) {
-  static const uint32_t process = draw();
+  static const uint32_t process = drawn<uint32_t>();
   // Several processes may be without a cache at one time, and none knows of the others.
   const uint32_t id = cache_dir.empty() ? 0 : client_of(cache_dir);
   if (id == 0) return {.client = 0, .process = process};

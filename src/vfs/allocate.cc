@@ -10,18 +10,10 @@ namespace netfs::vfs {
 void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   const auto& wanted = std::get<fuse::FallocateRequest>(request.body);
-  fuse::NodeId id;
-  Ref<WritableFile> live;
-  {
-    sync::MutexLock lock(table_.mutex);
-    const Handle* handle = table_.handle(wanted.handle);
-    if (handle != nullptr) {
-      id = table_.id(*handle->node);
-      if (handle->writable && handle->node->is_live()) live = handle->node->open->live;
-    }
-  }
-  if (id.value == 0) return reply.error(ESTALE);
-  if (!live) return reply.error(EBADF);
+  Result<LiveHandle> handle = live_handle(wanted.handle);
+  if (!handle.ok()) return reply.error(handle.code());
+  const fuse::NodeId id = handle.value().node;
+  const Ref<WritableFile> live = std::move(handle.value().file);
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;
   change_on_worker(std::move(reply), [this, id, live, strips, range = wanted.range,

@@ -38,34 +38,33 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
   Result<FileRef> source = file_ref(request.header.node);
   if (!source.ok()) return reply.error(source.code());
   Validator version;  // of a source that is found by its path
-  fuse::NodeId id;
-  Ref<WritableFile> live;
   {
     sync::MutexLock lock(table_.mutex);
     if (const Node* node = table_.find(request.header.node)) version = node->validator;
-    const Handle* handle = table_.handle(wanted.to);
-    if (handle != nullptr) {
-      id = table_.id(*handle->node);
-      if (handle->writable && handle->node->is_live()) live = handle->node->open->live;
-    }
   }
-  if (id.value == 0) return reply.error(ESTALE);
-  if (!live) return reply.error(EBADF);
+  Result<LiveHandle> target = live_handle(wanted.to);
+  if (!target.ok()) return reply.error(target.code());
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;
   const bool wide = request.header.opcode == fuse::Opcode::kCopyFileRange64;
   change_on_worker(
-      std::move(reply), [this, id, live, what, strips, wide, from = std::move(source).value(),
+      std::move(reply), [this, id = target.value().node, live = std::move(target.value().file),
+                         what, strips, wide, from = std::move(source).value(),
                          version = std::move(version)](Pending& pending, Deadline until) {
         Result<CopiedFile> copied = live->copy_from(from, what, until);
-        // What was copied of another version is written over by the kernel, which reads with care.
-        if (copied.ok() && !from.open && !is_still(from.path, version, until)) {
-          copied = Error(EOPNOTSUPP, "vfs.copy");
-        }
-        if (!copied.ok()) take_change(id, {}, InodeTable::Changed::kBytes);
         const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
         note_outcome(refused ? 0 : copied.code());
-        if (!copied.ok()) return pending.error(refused ? EOPNOTSUPP : copied.code());
+        if (refused) return pending.error(EOPNOTSUPP);
+        if (!copied.ok()) {
+          // Some of it may be there all the same.
+          take_change(id, {}, InodeTable::Changed::kBytes);
+          return pending.error(copied.code());
+        }
+        // What was copied of another version is written over by the kernel, which reads with care.
+        if (!from.open && !is_still(from.path, version, until)) {
+          take_change(id, {}, InodeTable::Changed::kBytes);
+          return pending.error(EOPNOTSUPP);
+        }
         const uint64_t bytes = copied.value().bytes;
         take_change(id, std::move(copied.value().witnessed), InodeTable::Changed::kBytes);
         if (strips && bytes > 0) strip_set_id(id, live, until);

@@ -1,8 +1,8 @@
 #include "vfs/file_system.h"
 
 #include <cerrno>
-#include <sys/random.h>
 
+#include "base/drawn.h"
 #include "telemetry/log.h"
 #include "vfs/limits.h"
 
@@ -10,17 +10,8 @@ namespace netfs::vfs {
 
 namespace {
 
-uint16_t random_epoch() {
-  uint16_t epoch = 0;
-  while (epoch == 0) {
-    // Cannot fail for so few bytes, once the machine has started.
-    if (::getrandom(&epoch, sizeof epoch, 0) != sizeof epoch) epoch = 1;
-  }
-  return epoch;
-}
-
 Options completed(Options options) {
-  if (options.epoch == 0) options.epoch = random_epoch();
+  if (options.epoch == 0) options.epoch = drawn<uint16_t>();
   while (options.remote_root.size() > 1 && options.remote_root.ends_with('/')) {
     options.remote_root.pop_back();
   }

@@ -295,6 +295,7 @@ class FileSystem final : public fuse::Handler {
   std::optional<uint32_t> stripped_permissions(fuse::NodeId id);
 
   // write.cc
+  Result<LiveHandle> live_handle(fuse::HandleId id);
   void write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
                  WritePieces pieces, BufferSlice data, Shortfall shortfall,
                  const Ref<Pending>& pending);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fuse/wire.h"
+#include "netfs/writable_file.h"
 
 namespace netfs::vfs {
 
@@ -19,6 +20,12 @@ struct Place {
 struct OpenHow {
   uint32_t flags = 0;         // O_*
   bool kill_set_ids = false;  // if they truncate the file
+};
+
+// A handle that is open for writing.
+struct LiveHandle {
+  fuse::NodeId node;
+  Ref<WritableFile> file;
 };
 
 // What becomes of a name that a file loses.

@@ -1,7 +1,8 @@
 #include "vfs/hidden_names.h"
 
 #include <spdlog/fmt/fmt.h>
-#include <sys/random.h>
+
+#include "base/drawn.h"
 
 namespace netfs::vfs {
 
@@ -14,10 +15,8 @@ constexpr size_t kNameBytes = kPrefix.size() + 3 * kDigits + 2;
 }  // namespace
 
 std::string HiddenNames::next() const {
-  uint32_t number = 0;
-  // Cannot fail for so few bytes, once the machine has started.
-  if (::getrandom(&number, sizeof number, 0) != sizeof number) number = 1;
-  return fmt::format("{}{:08x}-{:08x}-{:08x}", kPrefix, hiding_.client, hiding_.process, number);
+  return fmt::format("{}{:08x}-{:08x}-{:08x}", kPrefix, hiding_.client, hiding_.process,
+                     drawn<uint32_t>());
 }
 
 bool HiddenNames::is_left_over(std::string_view name) const {

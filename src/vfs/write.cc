@@ -12,22 +12,23 @@
 
 namespace netfs::vfs {
 
+Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id) {
+  sync::MutexLock lock(table_.mutex);
+  const Handle* handle = table_.handle(id);
+  // Of a process before this one.
+  if (handle == nullptr) return Error(ESTALE, "vfs.handle");
+  if (!handle->writable || !handle->node->is_live()) return Error(EBADF, "vfs.handle");
+  return LiveHandle{table_.id(*handle->node), handle->node->open->live};
+}
+
 void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   const auto& wanted = std::get<fuse::WriteRequest>(request.body);
   if (wanted.data.size() > kWriteBytesMax) return reply.error(EINVAL);
-  fuse::NodeId id;
-  Ref<WritableFile> live;
-  {
-    sync::MutexLock lock(table_.mutex);
-    const Handle* handle = table_.handle(wanted.handle);
-    if (handle != nullptr) {
-      id = table_.id(*handle->node);
-      if (handle->writable && handle->node->is_live()) live = handle->node->open->live;
-    }
-  }
-  if (id.value == 0) return reply.error(ESTALE);  // of a process before this one
-  if (!live) return reply.error(EBADF);
+  Result<LiveHandle> handle = live_handle(wanted.handle);
+  if (!handle.ok()) return reply.error(handle.code());
+  const fuse::NodeId id = handle.value().node;
+  const Ref<WritableFile> live = std::move(handle.value().file);
   if (wanted.data.empty()) return reply.value(fuse::write_out(0));
   // The request's bytes are the channel's again when this returns.
   Ref<Buffer> buffer = writer_->buffer(wanted.data.size());
