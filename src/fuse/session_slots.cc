@@ -10,7 +10,11 @@ Session::Queue::~Queue() {
 }
 
 Result<void> Session::Queue::map_buffer(size_t bytes) {
-  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  // All of its pages are there from the start: a thread that is killed while the kernel copies a
+  // request to it ends the request with EIO if a page has to be brought first, and leaves it for
+  // the next process if none has.
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+  void* at = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, kFlags, -1, 0);
   if (at == MAP_FAILED) return Error::from_errno("fuse.session.buffer");
   buffer = {static_cast<std::byte*>(at), bytes};
   return {};
