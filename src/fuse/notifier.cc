@@ -53,6 +53,14 @@ bool Notifier::inval_inode(NodeId node, ByteRange range) {
                .length = static_cast<int64_t>(range.length_bytes)});
 }
 
+bool Notifier::inval_inode(NodeId node, ByteRange range, UniqueFunction<void()> then) {
+  return post({.code = proto::Notify::kInvalInode,
+               .node = node,
+               .offset = static_cast<int64_t>(range.offset_bytes),
+               .length = static_cast<int64_t>(range.length_bytes),
+               .then = std::move(then)});
+}
+
 bool Notifier::inval_attributes(NodeId node) {
   return post({.code = proto::Notify::kInvalInode, .node = node, .offset = -1});
 }
@@ -100,8 +108,14 @@ bool Notifier::drain(Deadline deadline) {
 void Notifier::stop() {
   sync::MutexLock lock(mutex_);
   stopping_ = true;
+  std::deque<Item> dropped = std::move(queue_);
   queue_.clear();
   changed_.notify_all();
+  lock.unlock();
+  for (Item& item : dropped) {
+    if (item.then) item.then();
+  }
+  lock.lock();
   if (std::exchange(joining_, true)) {
     while (!joined_) changed_.wait(mutex_);
     return;
@@ -123,11 +137,12 @@ void Notifier::run() {
   while (true) {
     while (queue_.empty() && !stopping_) changed_.wait(mutex_);
     if (stopping_) return;
-    const Item item = std::move(queue_.front());
+    Item item = std::move(queue_.front());
     queue_.pop_front();
     sending_ = true;
     lock.unlock();
     send(item);
+    if (item.then) item.then();
     lock.lock();
     sending_ = false;
     changed_.notify_all();

@@ -20,6 +20,7 @@
 
 #include "base/byte_range.h"
 #include "base/clock.h"
+#include "base/unique_function.h"
 #include "fuse/channel.h"
 #include "fuse/lock_classes.h"
 #include "fuse/wire.h"
@@ -41,6 +42,10 @@ class Notifier {
 
   // Drops cached pages of `range` (length 0: to the end) and the attributes.
   [[nodiscard]] bool inval_inode(NodeId node, ByteRange range) EXCLUDES(mutex_);
+  // The same; `then` is called once it is done, or dropped by stop(), from the notifier's thread or
+  // stop()'s.  False: it never will be.
+  [[nodiscard]] bool inval_inode(NodeId node, ByteRange range, UniqueFunction<void()> then)
+      EXCLUDES(mutex_);
   // Drops the attributes only.
   [[nodiscard]] bool inval_attributes(NodeId node) EXCLUDES(mutex_);
   // Forgets the name, also one remembered as absent; what is mounted on it goes too.
@@ -71,6 +76,7 @@ class Notifier {
     int64_t length = 0;
     uint32_t flags = 0;
     std::string name;
+    UniqueFunction<void()> then;
   };
   bool post(Item item) EXCLUDES(mutex_);
   void run() EXCLUDES(mutex_);
