@@ -89,7 +89,7 @@ Result<uint64_t> sftp_job(const std::vector<std::string>& argv, const std::strin
 }
 
 std::string netfs_use(Use use) {
-  return use == Use::kReading ? "--read-only" : "--write=through";
+  return use == Use::kReading ? "--read-only" : "--write=close";
 }
 
 // One command in a session that stands before the clock starts.

@@ -126,12 +126,15 @@ void add_mount(std::string& out, const json& mount) {
                    bytes(mount, "bytes/cache_bytes"), bytes(mount, "bytes/memory_bytes"),
                    bytes(mount, "bytes/origin_bytes"), bytes(mount, "bytes/zero_bytes"),
                    bytes(mount, "bytes/downloaded_bytes")));
-  if (text(mount, "options/write") == "through") {
+  if (text(mount, "options/write") != "no") {
     line(out, "writes",
          fmt::format("{}, {} written; {} changes of names and attributes; {} failed",
                      number(mount, "writes/issued"), bytes(mount, "bytes/written_bytes"),
                      number(mount, "changes/issued"),
                      number(mount, "writes/failed") + number(mount, "changes/failed")));
+    line(out, "uploads",
+         fmt::format("{} on their way to the origin, {} lost", bytes(mount, "bytes/dirty_bytes"),
+                     bytes(mount, "bytes/lost_bytes")));
   }
   line(out, "opens",
        fmt::format("{}, {} by passthrough", number(mount, "opens/all"),

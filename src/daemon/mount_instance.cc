@@ -21,6 +21,7 @@ namespace {
 
 constexpr unsigned kQueuesMax = 4;
 constexpr unsigned kReadaheadKib = 1024;
+constexpr uint64_t kWriteBehindPart = 3;
 constexpr Duration kReplyGrace = std::chrono::seconds(2);
 constexpr int64_t kOverlayfsMagic = 0x794c7630;
 
@@ -95,7 +96,8 @@ Result<void> MountInstance::open_parts(Origin* origin) {
                                   .volume = volume,
                                   .offload = volume ? store_.offload() : nullptr,
                                   .pool = store_.pool(),
-                                  .timeout = options.timeout}));
+                                  .timeout = options.timeout,
+                                  .write_behind_bytes = write_behind_bytes()}));
   vfs::Options view = file_system_options(options);
   view.remote_root = remote_root(spec_.url);
   const bool cached = store_.cache() != nullptr;
@@ -107,6 +109,12 @@ Result<void> MountInstance::open_parts(Origin* origin) {
                         spec_.url);
   }
   return {};
+}
+
+// A good part of the memory that reads have, too.
+uint64_t MountInstance::write_behind_bytes() const {
+  return spec_.options.write == WriteMode::kClose ? store_.pool().budget_bytes() / kWriteBehindPart
+                                                  : 0;
 }
 
 // Before the volume is opened: nothing of it is in use.
@@ -161,7 +169,7 @@ fuse::SessionOptions MountInstance::session_options() const {
   // By ACLs the kernel checks permissions, so only where it does.
   made.posix_acls = spec_.options.allow_other && file_system_->has_acls();
   if (made.writable) {
-    off("--write=through: the kernel would not see what is written");
+    off("--write: the kernel would not see what is written");
   } else if (spec_.options.verify_always) {
     off("--verify=always");
   } else if (!spec_.options.passthrough) {
@@ -222,6 +230,8 @@ bool MountInstance::close(Deadline deadline) {
   const Clock& clock = Clock::system();
   if (notifier_) notifier_->stop();  // while the kernel is still answered, which it may wait for
   if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
+  // With its handles, which are let go of when it has landed.  What does not is told by close().
+  if (library_ && library_->writer() != nullptr) library_->writer()->settle_all(deadline);
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
   // Behind what this mount has queued to be forgotten.

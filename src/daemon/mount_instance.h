@@ -78,6 +78,7 @@ class MountInstance : public RefCounted<MountInstance> {
   MountInstance(Spec spec, SharedStore& store) : spec_(std::move(spec)), store_(store) {}
   Result<void> open_parts(Origin* origin);
   Result<void> mark_writing();
+  [[nodiscard]] uint64_t write_behind_bytes() const;
   [[nodiscard]] fuse::SessionOptions session_options() const;
   void raise_readahead() const;
 

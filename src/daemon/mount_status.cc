@@ -13,9 +13,21 @@ std::string duration_text(Duration duration) {
   return format_duration(duration);
 }
 
+const char* write_text(WriteMode mode) {
+  switch (mode) {
+    case WriteMode::kNo:
+      break;
+    case WriteMode::kThrough:
+      return "through";
+    case WriteMode::kClose:
+      return "close";
+  }
+  return "no";
+}
+
 json options_json(const MountOptions& options) {
   json object = {{"read_only", options.read_only},
-                 {"write", options.write == WriteMode::kThrough ? "through" : "no"},
+                 {"write", write_text(options.write)},
                  {"allow_other", options.allow_other},
                  {"timeout", duration_text(options.timeout)},
                  {"metadata_ttl", duration_text(options.metadata_ttl)},

@@ -133,7 +133,7 @@ Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance
   TRY(fuse::check_mount_point(spec.mount_point));
   TRY(store_.open());
   if (spec.options.asked_read_write && spec.options.read_only) {
-    telemetry::log_info(kRoom, "{} is mounted read-only: --write=through makes it writable",
+    telemetry::log_info(kRoom, "{} is mounted read-only: --write=close makes it writable",
                         spec.url);
   }
   Ref<MountInstance> instance = TRY(MountInstance::prepare(std::move(spec), store_));

@@ -84,8 +84,8 @@ constexpr std::array<pair<string_view, telemetry::LogLevel>, 4> kLogLevels = {
      {"info", telemetry::LogLevel::kInfo},
      {"warn", telemetry::LogLevel::kWarn},
      {"error", telemetry::LogLevel::kError}}};
-constexpr std::array<pair<string_view, WriteMode>, 2> kWrite = {
-    {{"no", WriteMode::kNo}, {"through", WriteMode::kThrough}}};
+constexpr std::array<pair<string_view, WriteMode>, 3> kWrite = {
+    {{"no", WriteMode::kNo}, {"through", WriteMode::kThrough}, {"close", WriteMode::kClose}}};
 constexpr std::array<pair<string_view, bool>, 2> kVerify = {{{"sealing", false}, {"always", true}}};
 
 constexpr auto kFlag = OptionKind::kFlag;
@@ -146,8 +146,8 @@ const std::array kTable = {
                 return {};
               }},
     OptionRow{"write", kValue, "HOW", kAccess,
-              "no: a read-only mount (default); through: a writable one, and each change is at\n"
-              "the origin when its call returns",
+              "no: a read-only mount (default); close: a writable one, and what was written is at\n"
+              "the origin when close or fsync returns; through: when each write returns",
               [](O o, V v) { return set_choice(o.write, v, kWrite); }},
     OptionRow{"read-only", kFlag, "", kAccess, "refuse writes, whatever else is said",
               [](O o, V v) { return set_read_only(o, v); }},

@@ -146,6 +146,7 @@ TEST(Options, AMountIsWritableOnlyWhenItIsSaidHow) {
   const MountOptions through = parse_options({{"write", "through"}}).value();
   EXPECT_FALSE(through.read_only);
   EXPECT_EQ(through.write, WriteMode::kThrough);
+  EXPECT_EQ(parse_options({{"write", "close"}}).value().write, WriteMode::kClose);
   EXPECT_FALSE(parse_options({{"write", "through"}, {"read-only", "false"}}).value().read_only);
 }
 

@@ -71,6 +71,8 @@ void add_library(json& mount, const LibraryStats& stats) {
                     {"origin_bytes", stats.bytes_origin.get()},
                     {"downloaded_bytes", stats.bytes_downloaded.get()},
                     {"written_bytes", stats.bytes_written.get()},
+                    {"dirty_bytes", stats.bytes_dirty.load()},
+                    {"lost_bytes", stats.bytes_lost.get()},
                     {"uploaded_bytes", stats.bytes_uploaded.get()}};
   mount["reads"] = to_json(stats.reads);
   mount["writes"] = to_json(stats.writes);

@@ -70,11 +70,13 @@ Result<Ref<File>> LibraryImpl::open(FileVersion version) {
 void LibraryImpl::close() {
   if (core_->closing.exchange(true)) return;
   core_->cancel_requests();
+  if (writer_) writer_->give_up_all(Error(ECANCELED, "netfs.close"));
   core_->wait_for_subrequests(core_->deadline());
   core_->timers.stop();
   core_->waiting.stop();
   core_->readers.stop();
   core_->cancel_requests();
+  if (writer_) writer_->give_up_all(Error(ECANCELED, "netfs.close"));
 }
 
 std::vector<LiveRequest> LibraryImpl::live_requests() const {

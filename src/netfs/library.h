@@ -118,6 +118,9 @@ class Library {
     Duration timeout = std::chrono::seconds(30);  // bound of every wait on the origin
     unsigned read_threads = 4;                    // for hits that wait for the disk
     bool readahead = true;
+    // Up to so many bytes of writes are answered before they are at the origin, and are in memory
+    // meanwhile; 0: none is.
+    uint64_t write_behind_bytes = 0;
   };
 
   static Result<std::unique_ptr<Library>> create(Options options);

@@ -36,6 +36,7 @@ bool lies_in(const std::string& path, const std::string& top) {
 LibraryCore::LibraryCore(Library::Options with)
     : options(std::move(with)),
       capabilities(options.origin.capabilities()),
+      dirty(options.write_behind_bytes),
       timers({.name = "netfs-timer", .threads = 1}),
       waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
       readers({.name = "netfs-read", .threads = options.read_threads}),

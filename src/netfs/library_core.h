@@ -16,11 +16,13 @@
 
 #include "base/ref.h"
 #include "netfs/block_memory.h"
+#include "netfs/dirty_files.h"
 #include "netfs/library.h"
 #include "netfs/library_stats.h"
 #include "netfs/link_estimate.h"
 #include "netfs/lock_classes.h"
 #include "netfs/request_list.h"
+#include "netfs/upload_window.h"
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
 #include "sync/work_queue.h"
@@ -37,6 +39,8 @@ class LibraryCore : public RefCounted<LibraryCore> {
   const OriginCapabilities capabilities;
   LibraryStats stats;
   LinkEstimate link;
+  UploadWindow window;
+  DirtyFiles dirty;
   RequestList requests;
   BlockMemory memory;
   std::atomic<uint64_t> next_request_id{1};

@@ -34,6 +34,7 @@ struct LibraryStats {
   telemetry::Counter bytes_downloaded;  // readahead included
   telemetry::Counter bytes_written;     // of writes that were answered well
   telemetry::Counter bytes_uploaded;    // taken by the origin, what was sent twice included
+  telemetry::Counter bytes_lost;        // answered, and could not be brought to the origin
   telemetry::Counter foreign_changes;   // others had changed a file between two changes of ours
   telemetry::Counter forgotten;         // paths of which the cache was told to forget everything
   telemetry::Counter retries;           // subrequests issued again
@@ -54,6 +55,7 @@ struct LibraryStats {
   telemetry::Counter stores_unverified;  // blocks not kept: no validator, or it was not confirmed
 
   std::atomic<uint64_t> subrequests_open{0};  // gauge: the origin has not terminated them
+  std::atomic<uint64_t> bytes_dirty{0};       // gauge: answered, and not yet at the origin
 
   telemetry::LatencyHistogram hit_latency;
   telemetry::LatencyHistogram miss_latency;

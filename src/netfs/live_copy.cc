@@ -47,7 +47,8 @@ Result<CopiedFile> LiveFile::copy_from(const FileRef& from, const Copying& what,
   if (copied.ok() ? copied.value().bytes > 0 : !refused) forget_stored();
   if (!copied.ok()) return std::move(copied).error();
   sync::MutexLock lock(mutex_);
-  return CopiedFile{copied.value().bytes, witness_locked(std::move(copied.value().seen))};
+  return CopiedFile{copied.value().bytes,
+                    witness_locked(std::move(copied.value().seen), turns_.kept_count())};
 }
 
 }  // namespace netfs

@@ -14,7 +14,8 @@ LiveFile::LiveFile(Ref<LibraryCore> core, OriginWriter& writer, FileVersion vers
       version_(std::move(version)),
       before_(std::move(before)),
       path_(version_.path),
-      last_seen_(version_.validator) {
+      last_seen_(version_.validator),
+      turns_(core_->window) {
   const bool readable = opened.readable;
   write_handle_ = std::move(opened.file);
   if (reader) {
@@ -64,40 +65,49 @@ void LiveFile::forget_stored() {
   core_->forget_stored(path(), ForgetScope::kFile);
 }
 
-Witnessed LiveFile::witness_locked(Seen seen) {
+// `others`: writes that are kept besides what it was seen by.
+Witnessed LiveFile::witness_locked(Seen seen, size_t others) {
   Witnessed witnessed;
+  witnessed.keeps = keeps_.load();
   witnessed.foreign = seen.before && last_seen_ && !(*seen.before == *last_seen_);
   last_seen_.reset();
   if (seen.after) last_seen_ = seen.after->validator;
-  witnessed.info = std::move(seen.after);
+  if (others == 0) witnessed.info = std::move(seen.after);
   return witnessed;
 }
 
 void LiveFile::end_turn() {
   {
     sync::MutexLock lock(mutex_);
-    turn_taken_ = false;
+    turns_.waiter_ended();
   }
   next_turn();
 }
 
-// Whoever is next begins; a write on this thread, others on their own.
-void LiveFile::next_turn() {
-  Ref<WriteRequest> write;
+void LiveFile::end_turn(const WriteRequest& request) {
   {
     sync::MutexLock lock(mutex_);
-    if (turn_taken_ || turns_.empty()) return;
-    turn_taken_ = true;
-    Next next = std::move(turns_.front());
-    turns_.pop_front();
-    if (next.waiter != nullptr) {
-      next.waiter->granted = true;
-      turn_granted_.notify_all();
-      return;
-    }
-    write = std::move(next.write);
+    turns_.ended(request, core_->now() - request.began, core_->options.timeout);
   }
-  begin_write(write);
+  next_turn();
+}
+
+// Whoever is next begins; writes on this thread, others on their own.
+void LiveFile::next_turn() {
+  for (;;) {
+    Ref<WriteRequest> write;
+    WriteTurns::Next next;  // destroyed without the lock
+    {
+      sync::MutexLock lock(mutex_);
+      next = turns_.next();
+      if (next.waiter != nullptr) turn_granted_.notify_all();
+      if (next.writes.empty()) return;
+      write = together(next.writes);
+      turns_.begun(next.writes, write);
+      kept_writes_.store(turns_.kept_count());
+    }
+    begin_write(write);
+  }
 }
 
 // The open handle, opened again if it was lost.
@@ -145,7 +155,7 @@ Result<Witnessed> LiveFile::set_attributes(const AttributeChange& change, Deadli
   if (change.size_bytes || change.mtime) forget_stored();
   if (!seen.ok()) return std::move(seen).error();
   sync::MutexLock lock(mutex_);
-  return witness_locked(std::move(seen).value());
+  return witness_locked(std::move(seen).value(), turns_.kept_count());
 }
 
 Result<Witnessed> LiveFile::allocate(uint32_t mode, ByteRange range, Deadline deadline) {
@@ -158,7 +168,7 @@ Result<Witnessed> LiveFile::allocate(uint32_t mode, ByteRange range, Deadline de
   forget_stored();
   if (!seen.ok()) return std::move(seen).error();
   sync::MutexLock lock(mutex_);
-  return witness_locked(std::move(seen).value());
+  return witness_locked(std::move(seen).value(), turns_.kept_count());
 }
 
 Result<void> LiveFile::sync(SyncKind kind, Deadline deadline) {

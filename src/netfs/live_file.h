@@ -1,19 +1,19 @@
 #pragma once
-// LiveFile: the WritableFile of `--write=through`.  Its verbs stand in files of their own:
+// LiveFile: the WritableFile that goes to its origin.  Its verbs stand in files of their own:
 //   live_file.cc      life, turns, attributes
 //   live_copy.cc      names and copies
 //   live_read.cc      reads that go to the origin
-//   write_issue.cc    a write gets its turn, is tiled and issued
+//   live_settle.cc    kept writes: who hears of them, who waits for them
+//   write_issue.cc    a write is kept or waits, gets its turn, is tiled and issued
 //   write_collect.cc  a part's outcome; the request is collected and finished
 //   write_retry.cc    what failed is tried again or given up; a lost handle is opened anew
 //
-// Turns: changes of the file run one at a time in the order they came: a write until its last part
-// has ended, others while their caller holds the turn.
+// Turns (write_turns.h): a write has one until its last part has ended, others while their caller
+// holds it.
 //
 // Thread-safe.  No I/O and no answer under its lock.
 
 #include <atomic>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +23,7 @@
 #include "netfs/live_read.h"
 #include "netfs/writable_file.h"
 #include "netfs/write_request.h"
+#include "netfs/write_turns.h"
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
 
@@ -58,6 +59,12 @@ class LiveFile final : public WritableFile {
   Result<CopiedFile> copy_from(const FileRef& from, const Copying& what,
                                Deadline deadline) override;
   [[nodiscard]] FileRef as_ref() const override EXCLUDES(mutex_);
+  void watch(Ref<LandingWatch> watch) override EXCLUDES(mutex_);
+  [[nodiscard]] size_t kept_writes() const override { return kept_writes_.load(); }
+  [[nodiscard]] uint64_t keeps() const override { return keeps_.load(); }
+  [[nodiscard]] uint64_t kept_end_bytes() const override EXCLUDES(mutex_);
+  void settle(Settled done) override EXCLUDES(mutex_);
+  [[nodiscard]] WriteErrors write_errors() const override EXCLUDES(mutex_);
   [[nodiscard]] bool changed() const override { return changed_.load(); }
   void moved(const std::string& path) override EXCLUDES(mutex_);
 
@@ -69,24 +76,20 @@ class LiveFile final : public WritableFile {
   [[nodiscard]] std::string path() const EXCLUDES(mutex_);
   [[nodiscard]] LibraryCore& core() const { return *core_; }
 
+  // For the library: what has not begun fails.
+  void give_up(const Error& error) EXCLUDES(mutex_);
+
  private:
   friend class WritePiece;
   friend class LiveReadPiece;
   class Turn;
 
-  struct Waiter {
-    bool granted = false;
-  };
-  struct Next {
-    Ref<WriteRequest> write;  // or
-    Waiter* waiter = nullptr;
-  };
-
   // live_file.cc
   Result<std::shared_ptr<OriginFile>> write_handle(Deadline deadline) EXCLUDES(mutex_);
-  Witnessed witness_locked(Seen seen) REQUIRES(mutex_);
+  Witnessed witness_locked(Seen seen, size_t others) REQUIRES(mutex_);
   void forget_stored() EXCLUDES(mutex_);
   void end_turn() EXCLUDES(mutex_);
+  void end_turn(const WriteRequest& request) EXCLUDES(mutex_);
   void next_turn() EXCLUDES(mutex_);
 
   // live_read.cc
@@ -98,7 +101,19 @@ class LiveFile final : public WritableFile {
   void collect_read(const Ref<LiveRead>& request, std::optional<Error> error) EXCLUDES(mutex_);
   void finish_read(LiveRead& request, Result<ReadResult> result) EXCLUDES(mutex_);
 
+  // live_settle.cc
+  std::vector<Ref<WriteRequest>> note_failure_locked(const WriteRequest& failed, int code)
+      REQUIRES(mutex_);
+  void end_unbegun(const Ref<WriteRequest>& request, const Error& error) EXCLUDES(mutex_);
+  void land(const Ref<WriteRequest>& request, Result<Written> result) EXCLUDES(mutex_);
+  void settled(const WriteRequest& request) EXCLUDES(mutex_);
+  void report_loss(const WriteRequest& failed, uint64_t landed_bytes,
+                   const std::vector<Ref<WriteRequest>>& behind, int code) EXCLUDES(mutex_);
+
   // write_issue.cc
+  uint64_t room_to_keep(const BufferSlice& data, WritePieces pieces) EXCLUDES(mutex_);
+  void keep_locked(const Ref<WriteRequest>& request) REQUIRES(mutex_);
+  Ref<WriteRequest> together(const std::vector<Ref<WriteRequest>>& parts) REQUIRES(mutex_);
   void begin_write(const Ref<WriteRequest>& request) EXCLUDES(mutex_);
   void issue_write(const Ref<WriteRequest>& request) EXCLUDES(mutex_);
 
@@ -113,6 +128,7 @@ class LiveFile final : public WritableFile {
   // No error: a part of it was taken.
   void retry_write(const Ref<WriteRequest>& request, const std::optional<Error>& error)
       EXCLUDES(mutex_);
+  void wake_write(const Ref<WriteRequest>& request) EXCLUDES(mutex_);
   void reopen_for(const Ref<WriteRequest>& request) EXCLUDES(mutex_);
 
   const Ref<LibraryCore> core_;
@@ -127,8 +143,13 @@ class LiveFile final : public WritableFile {
   std::shared_ptr<OriginFile> write_handle_ GUARDED_BY(mutex_);
   std::shared_ptr<OriginFile> read_handle_ GUARDED_BY(mutex_);
   std::optional<Validator> last_seen_ GUARDED_BY(mutex_);
-  std::deque<Next> turns_ GUARDED_BY(mutex_);
-  bool turn_taken_ GUARDED_BY(mutex_) = false;
+  WriteTurns turns_ GUARDED_BY(mutex_);
+  WriteErrors errors_ GUARDED_BY(mutex_);
+  // The last write failed: until one has arrived, none is kept, so that its writer hears of it.
+  bool failing_ GUARDED_BY(mutex_) = false;
+  Ref<LandingWatch> watch_ GUARDED_BY(mutex_);
+  std::atomic<size_t> kept_writes_{0};  // set under mutex_, as is:
+  std::atomic<uint64_t> keeps_{0};      // the last one's number
 };
 
 }  // namespace netfs

@@ -1,4 +1,5 @@
-// Reads of a file that is being written: they go to the origin, in parts, and are not kept.
+// Reads of a file that is being written: they go to the origin, in parts, but for what is only here
+// yet; and they are not kept.
 
 #include "netfs/live_read.h"
 
@@ -81,6 +82,11 @@ void LiveFile::read(ReadStream* /*stream*/, ByteRange range, const sync::Context
     request->done(Error(ECANCELED, "netfs.read"));
     return;
   }
+  if (dirty()) {
+    sync::MutexLock lock(mutex_);
+    request->overlay = turns_.overlay(range);
+    for (LiveRead::Part& part : request->parts) part.ended = request->overlay.covers(part.range);
+  }
   issue_read(request);
 }
 
@@ -106,9 +112,11 @@ void LiveFile::issue_read(const Ref<LiveRead>& request) {
   };
   std::vector<Issue> issues;
   std::shared_ptr<OriginFile> handle;
+  bool any = false;
   {
     sync::MutexLock lock(mutex_);
     handle = read_handle_;
+    for (const LiveRead::Part& part : request->parts) any = any || !part.ended;
     for (size_t i = 0; handle && i < request->parts.size(); ++i) {
       LiveRead::Part& part = request->parts[i];
       if (part.ended || part.in_flight) continue;
@@ -122,6 +130,7 @@ void LiveFile::issue_read(const Ref<LiveRead>& request) {
            part.done_bytes});
     }
   }
+  if (!any) return collect_read(request, std::nullopt);  // it is empty, or all of it is here
   if (!handle) {
     const bool posted = core_->waiting.post([self = Ref<LiveFile>(this), request] {
       sync::ContextScope scope(request->context);
@@ -130,7 +139,6 @@ void LiveFile::issue_read(const Ref<LiveRead>& request) {
     if (!posted) finish_read(*request, Error(ECANCELED, "netfs.close"));
     return;
   }
-  if (issues.empty()) return collect_read(request, std::nullopt);  // of an empty range
   for (Issue& one : issues) {
     core_->stats.origin_reads.issued.add();
     core_->subrequest_opened();
@@ -196,18 +204,21 @@ void LiveFile::collect_read(const Ref<LiveRead>& request, std::optional<Error> e
     if (!later) finish_read(*request, Error(ECANCELED, "netfs.close"));
     return;
   }
-  ReadResult result;
   bool again = false;
   {
     sync::MutexLock lock(mutex_);
     if (request->finished) return;
-    for (LiveRead::Part& part : request->parts) {
-      again = again || !part.ended;
-      if (part.done_bytes > 0) result.slices.push_back({part.buffer, 0, part.done_bytes});
-      if (part.at_end) break;
-    }
+    for (const LiveRead::Part& part : request->parts) again = again || !part.ended;
   }
   if (again) return issue_read(request);
+  // Nothing is in flight: the parts are this thread's alone.
+  ReadResult result;
+  for (LiveRead::Part& part : request->parts) {
+    const std::span<std::byte> bytes = part.buffer->writable().first(part.range.length_bytes);
+    const uint64_t good = request->overlay.apply(part.range, bytes, part.done_bytes);
+    if (good > 0) result.slices.push_back({part.buffer, 0, good});
+    if (good < part.range.length_bytes) break;
+  }
   finish_read(*request, std::move(result));
 }
 

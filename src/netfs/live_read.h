@@ -9,6 +9,7 @@
 #include "netfs/buffer.h"
 #include "netfs/library.h"
 #include "netfs/request.h"
+#include "netfs/write_overlay.h"
 
 namespace netfs {
 
@@ -39,6 +40,7 @@ class LiveRead final : public Request {
 
   ReadDone done;
   std::vector<Part> parts;
+  WriteOverlay overlay;  // of the writes that were kept when it began
   unsigned in_flight = 0;
   unsigned failures = 0;
   bool finished = false;

@@ -18,17 +18,15 @@ class LiveFile::Turn {
   Turn& operator=(const Turn&) = delete;
 
   Result<void> take(Deadline deadline) {
-    Waiter me;
-    sync::MutexLock lock(file_.mutex_);
-    if (!file_.turn_taken_ && file_.turns_.empty()) {
-      file_.turn_taken_ = true;
-      taken_ = true;
-      return {};
+    {
+      sync::MutexLock lock(file_.mutex_);
+      file_.turns_.add(me_);
     }
-    file_.turns_.push_back({.write = nullptr, .waiter = &me});
-    while (!me.granted) {
-      if (!file_.turn_granted_.wait_until(file_.mutex_, deadline.at) && !me.granted) {
-        std::erase_if(file_.turns_, [&](const Next& next) { return next.waiter == &me; });
+    file_.next_turn();
+    sync::MutexLock lock(file_.mutex_);
+    while (!me_.granted) {
+      if (!file_.turn_granted_.wait_until(file_.mutex_, deadline.at) && !me_.granted) {
+        file_.turns_.remove(me_);
         return Error(ETIMEDOUT, "netfs.turn");
       }
     }
@@ -38,6 +36,7 @@ class LiveFile::Turn {
 
  private:
   LiveFile& file_;
+  WriteTurns::Waiter me_;
   bool taken_ = false;
 };
 

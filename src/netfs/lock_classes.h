@@ -8,6 +8,8 @@ namespace netfs {
 inline constinit sync::LockClass kBufferPoolLock{"netfs.buffer_pool"};
 inline constinit sync::LockClass kFileLock{"netfs.file"};
 inline constinit sync::LockClass kLiveFileLock{"netfs.live_file"};
+inline constinit sync::LockClass kDirtyFilesLock{"netfs.dirty_files"};
+inline constinit sync::LockClass kDirtyFilesLatchLock{"netfs.dirty_files_latch"};
 inline constinit sync::LockClass kFileTableLock{"netfs.file_table"};
 inline constinit sync::LockClass kRequestListLock{"netfs.request_list"};
 inline constinit sync::LockClass kBlockMemoryLock{"netfs.block_memory"};

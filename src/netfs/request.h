@@ -2,7 +2,8 @@
 // Request: one read or write that somebody asked for and that cannot be answered at once.
 //
 // It is in the list of live requests from then until it is answered: the list times it out, and
-// `netfs status` shows what it waits for.  The two links are the list's; the rest is constant.
+// `netfs status` shows what it waits for.  The two links are the list's; the rest is constant once
+// it is listed.
 
 #include <cstdint>
 #include <string>
@@ -22,11 +23,17 @@ class Request : public RefCounted<Request> {
       : id(number), range(asked), context(asker), began(now), deadline(until) {}
   virtual ~Request() = default;
 
+  // For one that is not listed yet: its time runs from now.
+  void begin_at(MonoTime now, MonoTime until) {
+    began = now;
+    deadline = until;
+  }
+
   const uint64_t id;
   const ByteRange range;
   const sync::Context context;
-  const MonoTime began;
-  const MonoTime deadline;
+  MonoTime began;
+  MonoTime deadline;
 
   // Answers it with an error unless it was answered before.  Not under a lock.
   virtual void end(Error error) = 0;

@@ -138,6 +138,41 @@ Result<void> TreeWriter::sync_all(Deadline deadline) {
   return writer_.sync_all(deadline);
 }
 
+bool TreeWriter::settle_all(Deadline deadline) {
+  struct Latch : RefCounted<Latch> {
+    sync::Mutex mutex{kDirtyFilesLatchLock};
+    sync::CondVar changed;
+    size_t waiting GUARDED_BY(mutex) = 0;
+  };
+  const Ref<Latch> latch = make_ref<Latch>();
+  const std::vector<Ref<LiveFile>> files = core_->dirty.all();
+  {
+    sync::MutexLock lock(latch->mutex);
+    latch->waiting = files.size();
+  }
+  for (const Ref<LiveFile>& file : files) {
+    file->settle([latch] {
+      sync::MutexLock lock(latch->mutex);
+      if (--latch->waiting == 0) latch->changed.notify_all();
+    });
+  }
+  uint64_t dirty = core_->stats.bytes_dirty.load();
+  MonoTime until = std::min(core_->deadline().at, deadline.at);
+  sync::MutexLock lock(latch->mutex);
+  while (latch->waiting > 0) {
+    if (latch->changed.wait_until(latch->mutex, until)) continue;
+    const uint64_t left = core_->stats.bytes_dirty.load();
+    if (left >= dirty || deadline.passed(core_->now())) return latch->waiting == 0;
+    dirty = left;
+    until = std::min(core_->deadline().at, deadline.at);
+  }
+  return true;
+}
+
+void TreeWriter::give_up_all(const Error& error) {
+  for (const Ref<LiveFile>& file : core_->dirty.all()) file->give_up(error);
+}
+
 Result<std::string> TreeWriter::get_xattr(const FileRef& file, const std::string& name,
                                           Deadline deadline) {
   return writer_.get_xattr(file.at(), name, deadline);

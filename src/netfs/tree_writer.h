@@ -2,9 +2,10 @@
 // TreeWriter: the writing side of a library: whatever a mount changes at its origin goes through
 // here, so that no change passes the cache by.
 //
-// Each change is at the origin when its call returns, and its error is the origin's own.  What the
-// cache holds of a path that changes is forgotten where it could be taken for the new file, and
-// until that is done files of that path are opened without the cache.
+// Each change is at the origin when its call returns, and its error is the origin's own; but for
+// kept writes (writable_file.h).  What the cache holds of a path that changes is forgotten where it
+// could be taken for the new file, and until that is done files of that path are opened without the
+// cache.
 //
 // Thread-safe; part of its library.  All calls wait for the origin, until their deadline: for
 // workers.
@@ -59,6 +60,12 @@ class TreeWriter {
   Result<uint64_t> seek(const FileRef& file, SeekFor what, uint64_t offset, Deadline deadline);
   Result<void> sync(const std::string& path, SyncKind kind, Deadline deadline);
   Result<void> sync_all(Deadline deadline);
+
+  // Waits until all writes that were kept before have landed or failed: until the deadline, and as
+  // long as some land within the timeout; false: no longer.
+  bool settle_all(Deadline deadline);
+  // Those that have not begun fail, and say so.
+  void give_up_all(const Error& error);
 
   Result<std::string> get_xattr(const FileRef& file, const std::string& name, Deadline deadline);
   Result<std::vector<std::string>> list_xattrs(const FileRef& file, Deadline deadline);

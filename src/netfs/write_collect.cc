@@ -62,39 +62,60 @@ void LiveFile::collect_write(const Ref<WriteRequest>& request) {
       error = front->error;  // none: the origin took a part of it
     } else {
       whole = true;
-      written.witnessed = witness_locked(std::move(request->seen));
+      // Beside other writes nobody knows which of them it shows.
+      if (!request->alone) request->seen = {};
+      const size_t others = turns_.kept_count() - (request->kept() ? 1 : 0);
+      written.witnessed = witness_locked(std::move(request->seen), others);
     }
   }
-  if (over) return end_turn();  // answered already: it was timed out
+  if (over) return end_turn(*request);  // answered already: it was timed out
   if (!whole) return retry_write(request, error);
   finish_write(request, std::move(written));
-  end_turn();
+  end_turn(*request);
 }
 
 void LiveFile::finish_write(const Ref<WriteRequest>& request, Result<Written> result) {
+  const uint64_t landed = result.ok() ? result.value().bytes : 0;
+  const bool whole = landed == request->range.length_bytes;
+  const int code = result.ok() ? result.value().stopped_by : result.code();
+  std::vector<Ref<WriteRequest>> behind;
   {
     sync::MutexLock lock(mutex_);
     if (request->finished) return;
     request->finished = true;
+    failing_ = !whole;
+    if (!whole) behind = note_failure_locked(*request, code);
   }
   core_->requests.remove(*request);
+  if (!whole) report_loss(*request, landed, behind, code);
   LibraryStats& stats = core_->stats;
-  (result.ok() ? stats.writes.done : stats.writes.failed).add();
-  if (result.ok()) {
-    stats.bytes_written.add(result.value().bytes);
-    if (result.value().witnessed.foreign) stats.foreign_changes.add();
-    stats.write_latency.record(core_->now() - request->began);
+  if (result.ok() && result.value().witnessed.foreign) stats.foreign_changes.add();
+  if (request->kept()) {
+    land(request, std::move(result));
+  } else {
+    (result.ok() ? stats.writes.done : stats.writes.failed).add();
+    if (result.ok()) {
+      stats.bytes_written.add(landed);
+      stats.write_latency.record(core_->now() - request->began);
+    }
+    request->done(std::move(result));
   }
-  request->done(std::move(result));
+  for (const Ref<WriteRequest>& one : behind) end_unbegun(one, Error(code, "netfs.write"));
 }
 
-// Timed out or canceled; what is in flight keeps the turn until it ends.  What waits for its turn
-// is not kept: the turn before it may never end when the library is closed.
+// Timed out or canceled; what is in flight keeps the turn until it ends.  One that waits for its
+// turn, or for a timer that may be gone, leaves now: nothing else will end it when the library is
+// closed.
 void LiveFile::end_write(WriteRequest& request, Error error) {
   const Ref<WriteRequest> self(&request);
   finish_write(self, std::move(error));
-  sync::MutexLock lock(mutex_);
-  std::erase_if(turns_, [&](const Next& next) { return next.write == self; });
+  bool rested = false;
+  {
+    sync::MutexLock lock(mutex_);
+    turns_.remove(request);
+    rested = std::exchange(request.resting, false);
+  }
+  if (rested) end_turn(request);
 }
 
 std::string LiveFile::what_it_waits_for(const WriteRequest& request) const {

@@ -1,6 +1,7 @@
-// A write gets its turn, its streams are tiled, and what waits is issued.
+// A write is kept or waits; it gets its turn, its streams are tiled, and what waits is issued.
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "netfs/live_file.h"
@@ -26,9 +27,11 @@ class WritePiece final : public WriteSubrequest {
     std::unique_ptr<WritePiece> self(this);
     const bool ok = outcome.transferred_bytes.ok();
     (ok ? core->stats.origin_writes.done : core->stats.origin_writes.failed).add();
-    const Ref<WriteRequest> request = request_;
-    request->file->write_piece_ended(request, part_, handle_, std::move(outcome));
-    self = nullptr;  // with its hold on the origin's file
+    {
+      const Ref<WriteRequest> request = request_;
+      request->file->write_piece_ended(request, part_, handle_, std::move(outcome));
+    }
+    self = nullptr;  // with its hold on the origin's file, perhaps the last
     core->subrequest_closed();
   }
 
@@ -44,9 +47,37 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
   core_->stats.writes.issued.add();
   const MonoTime now = core_->now();
   const uint64_t id = core_->next_request_id.fetch_add(1, std::memory_order_relaxed);
-  auto request =
-      make_ref<WriteRequest>(id, Ref<LiveFile>(this), range, std::move(data), pieces, context,
-                             std::move(done), now, now + core_->options.timeout);
+  const uint64_t memory = room_to_keep(data, pieces);
+  Ref<WriteRequest> request;
+  bool kept = false;
+  bool waits = false;
+  {
+    sync::MutexLock lock(mutex_);
+    // Behind one that was given up and may never end, each has its own time, and its writer waits.
+    const bool moving = !failing_ && !turns_.is_stuck();
+    kept = memory > 0 && moving;
+    // Nobody waits for one that is kept.
+    const sync::Context holds = kept ? sync::Context() : context;
+    request = make_ref<WriteRequest>(id, Ref<LiveFile>(this), range, std::move(data), pieces, holds,
+                                     now, now + core_->options.timeout);
+    if (kept) {
+      request->kept_bytes = memory;
+      keep_locked(request);
+    } else {
+      request->done = std::move(done);
+      // Kept ones before it each end in their own time.
+      request->untimed = moving && turns_.kept_count() > 0;
+      if (request->untimed) turns_.add(request);
+    }
+    waits = request->untimed;
+  }
+  if (kept) {
+    forget_stored();
+    done(Written{.bytes = range.length_bytes, .kept = true});
+  } else if (memory > 0) {
+    core_->dirty.release(memory);
+  }
+  if (waits) return next_turn();
   if (!core_->list(*request)) {
     core_->stats.writes.failed.add();
     request->done(Error(ECANCELED, "netfs.write"));
@@ -55,12 +86,58 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
   {
     sync::MutexLock lock(mutex_);
     if (request->finished) return;  // canceled as soon as it was listed
-    turns_.push_back({.write = std::move(request)});
+    turns_.add(std::move(request));
   }
   next_turn();
 }
 
-// It has the turn, which ends with its last part.
+// How much memory it takes to keep a write, which is reserved; 0: its writer waits for the origin.
+uint64_t LiveFile::room_to_keep(const BufferSlice& data, WritePieces pieces) {
+  // A direct write is answered with what the origin has taken.
+  if (pieces == WritePieces::kOneByOne || core_->closing) return 0;
+  // Readers and other mounts may have all of it.
+  const BufferPool& pool = core_->options.pool;
+  if (pool.used_bytes() > pool.budget_bytes()) return 0;
+  const uint64_t memory = data.buffer->capacity_bytes() + sizeof(WriteRequest);
+  return core_->dirty.reserve(memory) ? memory : 0;
+}
+
+void LiveFile::keep_locked(const Ref<WriteRequest>& request) {
+  request->untimed = true;
+  LibraryStats& stats = core_->stats;
+  stats.writes.done.add();
+  stats.bytes_dirty.fetch_add(request->range.length_bytes);
+  stats.bytes_written.add(request->range.length_bytes);
+  stats.write_latency.record(core_->now() - request->began);
+  if (turns_.kept_count() == 0) core_->dirty.enter(*this);
+  turns_.add(request);
+  kept_writes_.store(turns_.kept_count());
+  keeps_.store(request->id);
+}
+
+// Neighbours that waited go out as one write.
+Ref<WriteRequest> LiveFile::together(const std::vector<Ref<WriteRequest>>& parts) {
+  if (parts.size() == 1) return parts.front();
+  const uint64_t offset = parts.front()->range.offset_bytes;
+  const uint64_t length = parts.back()->range.end_bytes() - offset;
+  const Ref<Buffer> buffer = core_->options.pool.allocate_for_reader(length);
+  uint64_t memory = 0;
+  for (const Ref<WriteRequest>& part : parts) {
+    const std::span<const std::byte> bytes = part->data.bytes();
+    std::memcpy(buffer->writable().data() + (part->range.offset_bytes - offset), bytes.data(),
+                bytes.size());
+    memory += part->kept_bytes;
+  }
+  auto whole =
+      make_ref<WriteRequest>(parts.front()->id, Ref<LiveFile>(this), ByteRange{offset, length},
+                             BufferSlice{buffer, 0, length}, WritePieces::kTogether,
+                             sync::Context(), parts.front()->began, parts.front()->deadline);
+  whole->kept_bytes = memory;
+  whole->untimed = true;
+  return whole;
+}
+
+// It has a turn, which ends with its last part.
 void LiveFile::begin_write(const Ref<WriteRequest>& request) {
   bool over = false;
   {
@@ -75,8 +152,16 @@ void LiveFile::begin_write(const Ref<WriteRequest>& request) {
                                .done_bytes = request->range.length_bytes}};
     }
   }
-  if (over) return end_turn();
+  if (over) return end_turn(*request);
   sync::ContextScope scope(request->context);
+  if (request->untimed) {
+    const MonoTime now = core_->now();
+    request->begin_at(now, now + core_->options.timeout);
+    if (!core_->list(*request)) {
+      finish_write(request, Error(ECANCELED, "netfs.write"));
+      return end_turn(*request);
+    }
+  }
   forget_stored();
   issue_write(request);
 }
@@ -101,16 +186,16 @@ void LiveFile::issue_write(const Ref<WriteRequest>& request) {
       if (part.state != WritePartState::kWaiting) continue;
       part.state = WritePartState::kInFlight;
       ++request->origin.in_flight;
-      issues.push_back(
-          {i,
-           part.range,
-           {.before = i == 0 && !request->seen.before, .after = i + 1 == parts.size()}});
+      issues.push_back({i,
+                        part.range,
+                        {.before = i == 0 && !request->seen.before && request->alone,
+                         .after = i + 1 == parts.size() && request->alone}});
       if (request->pieces == WritePieces::kOneByOne) break;
     }
   }
   if (over) {
     finish_write(request, Error(ECANCELED, "netfs.write"));
-    return end_turn();
+    return end_turn(*request);
   }
   if (!handle) return reopen_for(request);
   for (const Issue& one : issues) {

@@ -50,13 +50,12 @@ void tile_again(WriteStream& stream, uint64_t piece_bytes) {
 }
 
 WriteRequest::WriteRequest(uint64_t number, Ref<LiveFile> of, ByteRange asked, BufferSlice from,
-                           WritePieces how, const sync::Context& asker, WriteDone answer,
-                           MonoTime now, MonoTime until)
+                           WritePieces how, const sync::Context& asker, MonoTime now,
+                           MonoTime until)
     : Request(number, asked, asker, now, until),
       file(std::move(of)),
       data(std::move(from)),
-      pieces(how),
-      done(std::move(answer)) {}
+      pieces(how) {}
 WriteRequest::~WriteRequest() = default;
 
 void WriteRequest::end(Error error) {

@@ -4,8 +4,10 @@
 // It has two streams over one buffer.  The origin's is tiled into parts of the origin's size; they
 // may end in any order and are collected from the front.  What fails is tried again, tiled smaller,
 // once nothing is in flight; the first part that failed for good ends the request, and what lies
-// before it is written.  The cache's stream, under `through`, has one kind of part, "cancel": what
-// is stored of the version before goes.  It is queued and nobody waits for it.
+// before it is written.  The cache's stream has one kind of part, "cancel": what is stored of the
+// version before goes.  It is queued and nobody waits for it.
+//
+// One that was kept was answered when it came; it lives on, in no context, until it has landed.
 //
 // Everything that is not const is guarded by the mutex of its file.
 
@@ -52,8 +54,7 @@ void tile_again(WriteStream& stream, uint64_t piece_bytes);
 class WriteRequest final : public Request {
  public:
   WriteRequest(uint64_t number, Ref<LiveFile> of, ByteRange asked, BufferSlice from,
-               WritePieces how, const sync::Context& asker, WriteDone answer, MonoTime now,
-               MonoTime until);
+               WritePieces how, const sync::Context& asker, MonoTime now, MonoTime until);
   ~WriteRequest() override;
 
   void end(Error error) override;
@@ -64,13 +65,20 @@ class WriteRequest final : public Request {
   const BufferSlice data;
   const WritePieces pieces;
 
-  WriteDone done;
+  WriteDone done;           // null: it was kept
+  uint64_t kept_bytes = 0;  // of memory, while it is kept; 0: it is not
+  bool untimed = false;     // until its turn comes
+  bool resting = false;     // nothing is in flight: a timer will try again
+  uint64_t order = 0;       // among the writes of its file
+  bool alone = true;        // no other write of the file was on its way at the same time
   WriteStream origin{.kind = WriteStreamKind::kOrigin};
   WriteStream cache{.kind = WriteStreamKind::kCache};
   uint64_t piece_bytes = 0;
   unsigned failures = 0;  // since the last progress
-  bool finished = false;  // answered
+  bool finished = false;  // answered, or landed
   Seen seen;
+
+  [[nodiscard]] bool kept() const { return kept_bytes > 0; }
 };
 
 }  // namespace netfs

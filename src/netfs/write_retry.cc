@@ -32,6 +32,7 @@ void LiveFile::retry_write(const Ref<WriteRequest>& request, const std::optional
       }
       tile_again(stream, request->piece_bytes);
       request->seen.after.reset();
+      request->resting = true;
     }
   }
   if (!again) {
@@ -46,16 +47,22 @@ void LiveFile::retry_write(const Ref<WriteRequest>& request, const std::optional
     } else {
       finish_write(request, stopped_by);
     }
-    return end_turn();
+    return end_turn(*request);
   }
   core_->stats.retries.add();
   const bool later = core_->timers.post_at(when, [self = Ref<LiveFile>(this), request] {
     sync::ContextScope scope(request->context);
-    self->issue_write(request);
+    self->wake_write(request);
   });
-  if (later) return;
-  finish_write(request, Error(ECANCELED, "netfs.close"));
-  end_turn();
+  if (!later) end_write(*request, Error(ECANCELED, "netfs.close"));
+}
+
+void LiveFile::wake_write(const Ref<WriteRequest>& request) {
+  {
+    sync::MutexLock lock(mutex_);
+    if (!std::exchange(request->resting, false)) return;  // it was ended meanwhile
+  }
+  issue_write(request);
 }
 
 // The handle was lost with its connection: opened again on a worker, by the name the file has now.
@@ -75,7 +82,7 @@ void LiveFile::reopen_for(const Ref<WriteRequest>& request) {
   });
   if (posted) return;
   finish_write(request, Error(ECANCELED, "netfs.close"));
-  end_turn();
+  end_turn(*request);
 }
 
 }  // namespace netfs

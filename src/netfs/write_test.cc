@@ -9,14 +9,12 @@
 #include <string>
 
 #include "netfs/library_stats.h"
-#include "netfs/testing/reading.h"
+#include "netfs/testing/writing.h"
 #include "netfs/tree_writer.h"
 #include "netfs/write_request.h"
 
 namespace netfs {
 namespace {
-
-constexpr uint64_t kPiece = 64 << 10;
 
 LibraryFixture::Options writable(WriteCapabilities capabilities = {.write_bytes_max = kPiece}) {
   LibraryFixture::Options options;
@@ -30,57 +28,6 @@ LibraryFixture::Options by_path() {
       writable({.write_bytes_max = kPiece, .validator_can_be_set = true});
   options.origin.capabilities.validator_strength = ValidatorStrength::kWeak;
   return options;
-}
-
-class PendingWrite {
- public:
-  PendingWrite() : state_(std::make_shared<State>()) {}
-  [[nodiscard]] WriteDone callback() const {
-    return [state = state_](Result<Written> result) {
-      sync::MutexLock lock(state->mutex);
-      NETFS_ASSERT(!state->result);
-      state->result.emplace(std::move(result));
-      state->changed.notify_all();
-    };
-  }
-  [[nodiscard]] Result<Written> take() const {
-    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
-    sync::MutexLock lock(state_->mutex);
-    while (!state_->result) {
-      if (!state_->changed.wait_until(state_->mutex, until)) return Error(ETIME, "test.write");
-    }
-    return *state_->result;
-  }
-
- private:
-  struct State {
-    sync::Mutex mutex{kSimulatedOriginLock};
-    sync::CondVar changed;
-    std::optional<Result<Written>> result GUARDED_BY(mutex);
-  };
-  std::shared_ptr<State> state_;
-};
-
-PendingWrite begin_write(LibraryFixture& fixture, WritableFile& file, uint64_t offset,
-                         const std::string& bytes, WritePieces pieces = WritePieces::kTogether) {
-  Ref<Buffer> buffer = fixture.pool.allocate_for_reader(bytes.size());
-  std::memcpy(buffer->writable().data(), bytes.data(), bytes.size());
-  PendingWrite pending;
-  file.write({offset, bytes.size()}, {std::move(buffer), 0, bytes.size()}, pieces, {},
-             pending.callback());
-  return pending;
-}
-
-Result<uint64_t> write(LibraryFixture& fixture, WritableFile& file, uint64_t offset,
-                       const std::string& bytes, WritePieces pieces = WritePieces::kTogether) {
-  const Result<Written> written = begin_write(fixture, file, offset, bytes, pieces).take();
-  if (!written.ok()) return written.error();
-  return written.value().bytes;
-}
-
-Ref<WritableFile> open_for_writing(LibraryFixture& fixture, const std::string& path,
-                                   Ref<File> before = nullptr) {
-  return MUST(fixture.library->writer()->open(path, std::move(before), Deadline::never())).file;
 }
 
 TEST(Write, AnOriginThatCannotBeChangedHasNoWriter) {

@@ -16,15 +16,16 @@ void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
   const Ref<WritableFile> live = std::move(handle.value().file);
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;
-  change_on_worker(std::move(reply), [this, id, live, strips, range = wanted.range,
-                                      mode = wanted.mode](Pending& pending, Deadline until) {
-    Result<Witnessed> allocated = live->allocate(mode, range, until);
-    note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());
-    if (!allocated.ok()) return pending.error(allocated.code());
-    take_change(id, std::move(allocated).value(), InodeTable::Changed::kBytes);
-    if (strips) strip_set_id(id, live, until);
-    pending.answer([](fuse::Reply& to) { to.ok(); });
-  });
+  change_settled(id, std::move(reply),
+                 [this, id, live, strips, range = wanted.range, mode = wanted.mode](
+                     Pending& pending, Deadline until) {
+                   Result<Witnessed> allocated = live->allocate(mode, range, until);
+                   note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());
+                   if (!allocated.ok()) return pending.error(allocated.code());
+                   take_change(id, std::move(allocated).value(), InodeTable::Changed::kBytes);
+                   if (strips) strip_set_id(id, live, until);
+                   pending.answer([](fuse::Reply& to) { to.ok(); });
+                 });
 }
 
 }  // namespace netfs::vfs

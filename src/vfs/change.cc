@@ -19,6 +19,17 @@ void FileSystem::change_on_worker(fuse::Reply reply, Change change) {
   });
 }
 
+void FileSystem::change_settled(fuse::NodeId id, fuse::Reply reply, Change change) {
+  if (!keeps_writes_) return change_on_worker(std::move(reply), std::move(change));
+  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
+  after_settling(id, [this, pending, change = std::move(change)]() mutable {
+    on_worker([pending, until = deadline(), change = std::move(change)]() mutable {
+      sync::ContextScope scope(pending->context());
+      change(*pending, until);
+    });
+  });
+}
+
 Result<Place> FileSystem::place_of(fuse::NodeId parent_id, std::string_view name) {
   if (name.size() > kNameBytesMax) return Error(ENAMETOOLONG, "vfs.name");
   if (name.empty() || name == "." || name == "..") return Error(EINVAL, "vfs.name");
@@ -78,8 +89,7 @@ void FileSystem::take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::C
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     if (node == nullptr) return;
-    const bool sane = witnessed.info && InodeTable::same_file(*node, *witnessed.info);
-    if (sane) {
+    if (shows_all(*node, witnessed)) {
       table_.take_own(*node, std::move(*witnessed.info), what, clock_.now(), graveyard);
     } else {
       table_.take_unknown(*node, what, graveyard);

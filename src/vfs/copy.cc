@@ -37,42 +37,42 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
                      .to = {wanted.to_offset, std::min(wanted.length, kEnd - wanted.to_offset)}};
   Result<FileRef> source = file_ref(request.header.node);
   if (!source.ok()) return reply.error(source.code());
-  Validator version;  // of a source that is found by its path
-  {
-    sync::MutexLock lock(table_.mutex);
-    if (const Node* node = table_.find(request.header.node)) version = node->validator;
-  }
   Result<LiveHandle> target = live_handle(wanted.to);
   if (!target.ok()) return reply.error(target.code());
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;
   const bool wide = request.header.opcode == fuse::Opcode::kCopyFileRange64;
-  change_on_worker(
-      std::move(reply), [this, id = target.value().node, live = std::move(target.value().file),
-                         what, strips, wide, from = std::move(source).value(),
-                         version = std::move(version)](Pending& pending, Deadline until) {
-        Result<CopiedFile> copied = live->copy_from(from, what, until);
-        const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
-        note_outcome(refused ? 0 : copied.code());
-        if (refused) return pending.error(EOPNOTSUPP);
-        if (!copied.ok()) {
-          // Some of it may be there all the same.
-          take_change(id, {}, InodeTable::Changed::kBytes);
-          return pending.error(copied.code());
-        }
-        // What was copied of another version is written over by the kernel, which reads with care.
-        if (!from.open && !is_still(from.path, version, until)) {
-          take_change(id, {}, InodeTable::Changed::kBytes);
-          return pending.error(EOPNOTSUPP);
-        }
-        const uint64_t bytes = copied.value().bytes;
-        take_change(id, std::move(copied.value().witnessed), InodeTable::Changed::kBytes);
-        if (strips && bytes > 0) strip_set_id(id, live, until);
-        pending.answer([&](fuse::Reply& to) {
-          if (wide) return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
-          to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
-        });
-      });
+  // The target is written in turn.
+  change_settled(request.header.node, std::move(reply),
+                 [this, id = target.value().node, live = std::move(target.value().file), what,
+                  strips, wide, from = std::move(source).value(),
+                  source_id = request.header.node](Pending& pending, Deadline until) {
+                   const KnownVersion known = known_of(source_id);
+                   Result<CopiedFile> copied = live->copy_from(from, what, until);
+                   const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
+                   note_outcome(refused ? 0 : copied.code());
+                   if (refused) return pending.error(EOPNOTSUPP);
+                   if (!copied.ok()) {
+                     // Some of it may be there all the same.
+                     take_change(id, {}, InodeTable::Changed::kBytes);
+                     return pending.error(copied.code());
+                   }
+                   // What was copied of another version is written over by the kernel, which reads
+                   // with care.
+                   if (!from.open && !is_still(from.path, known.validator, until)) {
+                     take_change(id, {}, InodeTable::Changed::kBytes);
+                     return pending.error(EOPNOTSUPP);
+                   }
+                   const uint64_t bytes = copied.value().bytes;
+                   take_change(id, std::move(copied.value().witnessed),
+                               InodeTable::Changed::kBytes);
+                   if (strips && bytes > 0) strip_set_id(id, live, until);
+                   pending.answer([&](fuse::Reply& to) {
+                     if (wide)
+                       return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
+                     to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
+                   });
+                 });
 }
 
 bool FileSystem::is_still(const std::string& path, const Validator& version, Deadline until) {

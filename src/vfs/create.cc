@@ -9,8 +9,8 @@
 
 namespace netfs::vfs {
 
-Result<FileSystem::Created> FileSystem::create_now(const Place& place, const NewNode& what,
-                                                   OpenHow how, bool resent, Deadline until) {
+Result<Created> FileSystem::create_now(const Place& place, const NewNode& what, OpenHow how,
+                                       bool resent, Deadline until) {
   Result<TreeWriter::Opened> made = writer_->create(place.path, what, until);
   note_outcome(made.code());
   if (made.ok()) {

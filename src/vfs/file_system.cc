@@ -38,6 +38,7 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       options_(completed(std::move(parts.options))),
       clock_(parts.clock),
       writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
+      keeps_writes_(writer_ != nullptr && options_.write == Options::Write::kClose),
       hidden_names_(options_.hiding),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),

@@ -152,18 +152,16 @@ class FileSystem final : public fuse::Handler {
     std::string path;
   };
   void refresh_name(Name name, Then then);
+  void look_at_name(Name name, Then then);
   enum class Look : uint8_t { kAtTheName, kCheapest };  // kCheapest: refresh_cheaply
   void refresh_node(fuse::NodeId node, Look look, Then then);
   void stat_now(const Name& name, Deadline until);
   Result<void> look(const Name& name, Deadline until);
-  struct Asked {  // when a look began, by the table's serial number, and how long it took
-    uint64_t began_in = 0;
-    Duration took{};
-  };
   Result<void> look_again(const Name& name, Deadline until);
   Result<void> take_stat(const Name& name, Result<NodeInfo> info, Asked asked, bool& overtaken);
   bool was_changed_since(Node& parent, std::string_view name, uint64_t serial)
       REQUIRES(table_.mutex);
+  bool is_dirty(Node& parent, std::string_view name) REQUIRES(table_.mutex);
   [[nodiscard]] bool serve_stale(const Name& name);
 
   // refresh_cheaply.cc: the same, by a listing where many names of one directory are asked for.
@@ -226,6 +224,9 @@ class FileSystem final : public fuse::Handler {
   using Change = UniqueFunction<void(Pending&, Deadline)>;
   // Runs `change` on a worker; it answers.
   void change_on_worker(fuse::Reply reply, Change change);
+  // The same once what was written to a node's file before is at the origin, or has failed.
+  void change_settled(fuse::NodeId id, fuse::Reply reply, Change change);
+  void after_settling(fuse::NodeId id, Settled then);
   // A name in a directory that is there: ESTALE, ENOTDIR, ENAMETOOLONG, EINVAL.
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
   // What is made of a mode and the caller's umask.
@@ -234,6 +235,7 @@ class FileSystem final : public fuse::Handler {
   std::optional<Owner> owner_of_new(fuse::NodeId parent, const fuse::Header& caller);
   // A name that we have made, or that leads to what we have made: its entry for the kernel.
   Result<fuse::Entry> take_made(const Place& place, NodeInfo info);
+  void take_kept(fuse::NodeId id, uint64_t end_bytes);
   void take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what);
   // Others have changed the file: the kernel drops what it has of it.
   void forget_pages(fuse::NodeId id);
@@ -242,6 +244,21 @@ class FileSystem final : public fuse::Handler {
   class ChangeOfNames;
   void after_name_changes(sync::WorkQueue::Work then);
   void tell_moved(const std::vector<InodeTable::Moved>& moved);
+
+  // settle.cc: writes that are kept in memory until they have landed.
+  class Landing;
+  void watch_landings(fuse::NodeId id, WritableFile& file);
+  void take_landed(fuse::NodeId id, Witnessed witnessed, int error);
+  void after_landing(fuse::NodeId id, Settled then);
+  bool is_unseen(fuse::NodeId id);
+  void doubt_written(fuse::NodeId id);
+  void take_asked(fuse::NodeId id, const AttributeChange& change);
+  static bool shows_all(const Node& node, const Witnessed& witnessed);
+  KnownVersion known_of(fuse::NodeId id);
+  [[nodiscard]] int new_write_error(fuse::HandleId id);
+
+  // sync.cc
+  void answer_flush(fuse::HandleId id, fuse::Reply& reply);
 
   // open_write.cc
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
@@ -252,10 +269,6 @@ class FileSystem final : public fuse::Handler {
   Result<fuse::Opened> open_handle(fuse::NodeId id, Ref<WritableFile> live, uint32_t flags);
 
   // create.cc
-  struct Created {
-    fuse::Entry entry;
-    fuse::Opened opened;
-  };
   Result<Created> create_now(const Place& place, const NewNode& what, OpenHow how, bool resent,
                              Deadline until);
   Result<fuse::Opened> open_existing(fuse::NodeId id, OpenHow how, Deadline until);
@@ -296,9 +309,8 @@ class FileSystem final : public fuse::Handler {
 
   // write.cc
   Result<LiveHandle> live_handle(fuse::HandleId id);
-  void write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
-                 WritePieces pieces, BufferSlice data, Shortfall shortfall,
-                 const Ref<Pending>& pending);
+  void write_now(const Writing& writing, BufferSlice data, const Ref<Pending>& pending);
+  void take_written(const Writing& writing, Result<Written> written, const Ref<Pending>& pending);
 
   // xattr.cc
   [[nodiscard]] bool shows_xattr(std::string_view name) const;
@@ -318,16 +330,6 @@ class FileSystem final : public fuse::Handler {
 
   // read.cc
   struct Reading;
-  struct ReadPlace {
-    fuse::NodeId node;
-    fuse::HandleId handle;  // 0: read without an open
-    Ref<File> file;         // null: not ready
-    Ref<SharedStream> stream;
-    int attempt = 0;           // how often its file went away under it
-    bool tried_again = false;  // the same version
-    uint64_t began = 0;        // by name_changes_, this attempt
-    MonoTime until{};
-  };
   Result<ReadPlace> find_place(const fuse::Request& request);
   void give_stream(ReadPlace& place);
   static bool read_at_once(const ReadPlace& place, ByteRange range, fuse::Reply& reply);
@@ -373,6 +375,7 @@ class FileSystem final : public fuse::Handler {
   std::atomic<bool> acls_{false};
   std::atomic<bool> no_opendir_{false};
   TreeWriter* const writer_;  // null: the mount is read-only
+  const bool keeps_writes_;
   const HiddenNames hidden_names_;
   Counters counters_;
   InodeTable table_;

@@ -6,6 +6,7 @@
 
 #include "fuse/wire.h"
 #include "netfs/writable_file.h"
+#include "vfs/node.h"
 
 namespace netfs::vfs {
 
@@ -22,10 +23,67 @@ struct OpenHow {
   bool kill_set_ids = false;  // if they truncate the file
 };
 
+// What a part of a write comes to.
+enum class Shortfall : uint8_t { kIsTold, kIsAnError };
+
 // A handle that is open for writing.
 struct LiveHandle {
   fuse::NodeId node;
   Ref<WritableFile> file;
+  Ref<ReadCount> reads;
+};
+
+// One WRITE.
+struct Writing {
+  fuse::NodeId node;
+  Ref<WritableFile> file;
+  ByteRange range;
+  WritePieces pieces = WritePieces::kTogether;
+  Shortfall shortfall = Shortfall::kIsTold;
+  Ref<ReadCount> reads;      // of a direct one
+  bool met_a_read = false;   // one was on its way when it came
+  uint64_t reads_begun = 0;  // until then
+
+  void watch_reads(Ref<ReadCount> of) {
+    reads = std::move(of);
+    if (!reads) return;
+    reads_begun = reads->begun.load();
+    met_a_read = reads->in_flight.load() > 0;
+  }
+  [[nodiscard]] bool may_have_met_a_read() const {
+    return met_a_read || (reads && reads->begun.load() != reads_begun);
+  }
+};
+
+// A file that was made, and is open.
+struct Created {
+  fuse::Entry entry;
+  fuse::Opened opened;
+};
+
+// What a READ reads.
+struct ReadPlace {
+  fuse::NodeId node;
+  fuse::HandleId handle;  // 0: read without an open
+  Ref<File> file;         // null: not ready
+  Ref<SharedStream> stream;
+  Ref<ReadMark> mark;        // on a writable mount: until it is answered
+  int attempt = 0;           // how often its file went away under it
+  bool tried_again = false;  // the same version
+  uint64_t began = 0;        // by name_changes_, this attempt
+  MonoTime until{};
+};
+
+// When a look at the origin began, by the table's serial number, and how long it took.
+struct Asked {
+  uint64_t began_in = 0;
+  Duration took{};
+};
+
+// What is known of a file before the origin is asked of it by its path.
+struct KnownVersion {
+  Validator validator;
+  uint64_t keeps = 0;  // of what is seen of it from now on: Witnessed
 };
 
 // What becomes of a name that a file loses.
@@ -36,8 +94,5 @@ struct Kept {
   std::string path;     // the hidden one it has, or gets; empty: it lives on by its handle
   bool linked = false;  // one more name so far
 };
-
-// What a part of a write comes to.
-enum class Shortfall : uint8_t { kIsTold, kIsAnError };
 
 }  // namespace netfs::vfs

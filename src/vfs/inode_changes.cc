@@ -35,6 +35,15 @@ void InodeTable::take_unknown(Node& node, Changed what, Graveyard& graveyard) {
   if (what == Changed::kBytes) detach_file(node, graveyard);
 }
 
+void InodeTable::take_kept(Node& node, uint64_t end_bytes, Timestamp when, Graveyard& graveyard) {
+  take_unknown(node, Changed::kBytes, graveyard);
+  Attributes& attributes = node.attributes;
+  attributes.size_bytes = std::max(attributes.size_bytes, end_bytes);
+  attributes.mtime = when;
+  attributes.ctime = when;
+  node.written = true;
+}
+
 void InodeTable::names_changed(Node& directory, Graveyard& graveyard) {
   directory.seldom_part().changed_in = serial();
   directory.doubted = true;

@@ -15,6 +15,7 @@ fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& gra
   if (handles_.size() <= index) handles_.resize(index + 1);
   handles_[index] = std::make_unique<Handle>();
   handles_[index]->node = &node;
+  if (node.is_live()) handles_[index]->errors_seen = node.open->live->write_errors().serial;
   HandleRecord& record = handle_records_[index];
   record.generation = (record.generation + 1) & kGenerationMax;
   record.node_id = records_[node.index].node_id;

@@ -153,6 +153,7 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
   node.validated_at = now;
   node.doubted = false;
   node.unseen = false;
+  node.written = false;
 }
 
 // Whether a file that differs from what was seen last is the same version nevertheless: it is open
@@ -161,13 +162,16 @@ bool InodeTable::is_same_node(const Node& node, const NodeInfo& info) {
   return (node.is_live() || node.unseen) && same_file(node, info);
 }
 
-// What others do to a file that is live shows, as in any file that is open.
+// What others do to a file that is live shows, as in any file that is open.  Of what was written
+// here and not looked at, the size must do.
 void InodeTable::take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) {
+  if (node.is_dirty()) return;  // until all that was written is there, what is known here counts
   const Attributes& was = node.attributes;
   const Attributes& is = info.attributes;
   const bool same_bytes = was.size_bytes == is.size_bytes && was.mtime == is.mtime;
   if (node.is_live() || !(node.validator == info.validator)) detach_file(node, graveyard);
-  if (node.is_live() || !same_bytes) graveyard.foreign.push_back(id(node));
+  const bool ours = node.written && was.size_bytes == is.size_bytes;
+  if (!ours && (node.is_live() || !same_bytes)) graveyard.foreign.push_back(id(node));
   take_update(node, std::move(info), now);
 }
 
@@ -188,6 +192,8 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   Node* named = entry(directory, name);
   Node* known = child(directory, name);
   if (named != nullptr) named->validated_at = now;
+  // Until all that was written is there, what is known here counts.
+  if (known != nullptr && known->is_dirty() && same_file(*known, info)) return *known;
   if (known != nullptr && same_version(*known, info)) {
     take_update(*known, std::move(info), now);
     return *known;
@@ -212,7 +218,7 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   }
   if (Node* other = by_other_name(info)) {
     add_name(*other, directory, name, now, graveyard);
-    if (same_version(*other, info)) {
+    if (same_version(*other, info) && !other->is_dirty()) {
       take_update(*other, std::move(info), now);
     } else {
       take_same(*other, std::move(info), now, graveyard);

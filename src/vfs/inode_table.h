@@ -52,6 +52,7 @@ struct Handle {
   Node* node = nullptr;
   Ref<SharedStream> stream;  // of a file, once it was read
   Ref<Listing> listing;      // of a directory
+  uint64_t errors_seen = 0;  // of the kept writes of its file: the serial number
   bool writable = false;     // a file's: counts as a writer
 };
 
@@ -111,6 +112,9 @@ class InodeTable {
   // Nobody knows what it is like: it is asked before it is shown or read, and what it is like then
   // is our own doing, and no other version.
   void take_unknown(Node& node, Changed what, Graveyard& graveyard) REQUIRES(mutex);
+  // Bytes were written up to `end` that are not at the origin yet: what is known here counts.
+  void take_kept(Node& node, uint64_t end_bytes, Timestamp when, Graveyard& graveyard)
+      REQUIRES(mutex);
   // Names came or went: the listing is old, and so are the directory's attributes.
   void names_changed(Node& directory, Graveyard& graveyard) REQUIRES(mutex);
   // The first name of a node that is open without one.

@@ -23,7 +23,7 @@ void FileSystem::take_link(fuse::NodeId id, const Place& at, const NodeInfo& inf
     } else if (one_node && node->is_live()) {
       table_.give_name(*node, *parent, at.name, graveyard);
     }
-    if (same && InodeTable::is_current(*node)) {
+    if (same && InodeTable::is_current(*node) && !node->is_dirty()) {
       table_.take_own(*node, info, InodeTable::Changed::kAttributes, clock_.now(), graveyard);
     }
   }
@@ -46,9 +46,10 @@ void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
     if (node != nullptr && !named && node->is_live()) nameless = node->open->live;
   }
   if (!named && !nameless) return reply.error(ESTALE);
-  change_on_worker(
-      std::move(reply), [this, id = wanted.node, nameless, from = std::move(from),
-                         at = std::move(place).value()](Pending& pending, Deadline until) {
+  change_settled(
+      wanted.node, std::move(reply),
+      [this, id = wanted.node, nameless, from = std::move(from), at = std::move(place).value()](
+          Pending& pending, Deadline until) {
         const ChangeOfNames change(*this);
         Result<NodeInfo> linked =
             nameless ? nameless->link(at.path, until) : writer_->link(from, at.path, until);

@@ -7,9 +7,8 @@
 
 namespace netfs::vfs {
 
-Result<FileSystem::Created> FileSystem::create_nameless_now(fuse::NodeId parent_id,
-                                                            const NewNode& what, uint32_t flags,
-                                                            Deadline until) {
+Result<Created> FileSystem::create_nameless_now(fuse::NodeId parent_id, const NewNode& what,
+                                                uint32_t flags, Deadline until) {
   std::string path;
   {
     sync::MutexLock lock(table_.mutex);

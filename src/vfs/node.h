@@ -9,6 +9,7 @@
 // A node lives while the kernel counts lookups of it, while its directory lists it, while it is
 // open or has children.  All of this is guarded by the inode table's lock.
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -17,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -71,6 +73,24 @@ struct SharedStream : RefCounted<SharedStream> {
   const std::unique_ptr<ReadStream> stream;
 };
 
+// Reads of a file that are on their way: a direct write that met one has the kernel drop the pages
+// that it may have brought.
+struct ReadCount : RefCounted<ReadCount> {
+  std::atomic<uint32_t> in_flight{0};
+  std::atomic<uint64_t> begun{0};
+};
+class ReadMark : public RefCounted<ReadMark> {
+ public:
+  explicit ReadMark(Ref<ReadCount> count) : count_(std::move(count)) {
+    ++count_->in_flight;
+    ++count_->begun;
+  }
+  ~ReadMark() { --count_->in_flight; }
+
+ private:
+  const Ref<ReadCount> count_;
+};
+
 struct Node;
 
 struct NodeNameHash {
@@ -104,6 +124,7 @@ struct OpenState {
   Ref<File> file;            // ready to be read
   Ref<WritableFile> live;    // while it is open for writing, or open without a name
   uint32_t writers = 0;      // handles open for writing
+  Ref<ReadCount> reads;      // on a writable mount, from the first on
   Ref<SharedStream> stream;  // of reads without a handle (immutable mounts)
   std::list<Node*>::iterator idle;
   bool is_idle = false;          // on the table's list of files nobody has open
@@ -140,6 +161,7 @@ struct Node {
   bool referenced = false;               // used since the sweeper last came by
   bool doubted = false;                  // not believed until it was looked at again
   bool unseen = false;                   // changed here and not looked at since: see take_unknown
+  bool written = false;                  // unseen, and its size is what we made it
   bool superseded = false;               // the origin has another version: what is cached may go
   bool changed_while_open = false;       // took the place of a version that was open: it is hot
   bool number_moved = false;             // its number is of a path that it does not have any more
@@ -158,6 +180,8 @@ struct Node {
   }
   // Whether reads go to the origin, and what it shows is the same version however it changes.
   [[nodiscard]] bool is_live() const { return open && open->live; }
+  // Whether some of what was written here is not at the origin yet.
+  [[nodiscard]] bool is_dirty() const { return is_live() && open->live->dirty(); }
 
   [[nodiscard]] OpenState& open_state() {
     if (!open) open = std::make_unique<OpenState>();

@@ -15,12 +15,12 @@ void FileSystem::open_for_writing(const fuse::Request& request, fuse::Reply repl
   counters_.opens.add();
   const auto& wanted = std::get<fuse::OpenRequest>(request.body);
   const OpenHow how{.flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid};
-  change_on_worker(
-      std::move(reply), [this, id = request.header.node, how](Pending& pending, Deadline until) {
-        const Result<fuse::Opened> opened = open_for_writing_now(id, how, until);
-        if (!opened.ok()) return pending.error(opened.code());
-        pending.answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
-      });
+  const fuse::NodeId id = request.header.node;
+  change_settled(id, std::move(reply), [this, id, how](Pending& pending, Deadline until) {
+    const Result<fuse::Opened> opened = open_for_writing_now(id, how, until);
+    if (!opened.ok()) return pending.error(opened.code());
+    pending.answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
+  });
 }
 
 // The node's file as it is open for writing; opened at the origin if it is not.
@@ -127,6 +127,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
       } else {
         if (state.live) graveyard.files.emplace_back(std::move(state.live));
         state.live = std::move(live);
+        watch_landings(id, *state.live);
         // It may have moved since it was opened at the origin.
         if (InodeTable::is_current(*node) || node->hidden) {
           moved.push_back({state.live, InodeTable::path_of(*node)});
@@ -152,9 +153,11 @@ Result<fuse::Opened> FileSystem::open_for_writing_now(fuse::NodeId id, OpenHow h
   }
   Ref<WritableFile> live = TRY(live_file(id, until));
   if (truncates) {
-    Result<Witnessed> cut = live->set_attributes({.size_bytes = 0}, until);
+    const AttributeChange to_nothing{.size_bytes = 0};
+    Result<Witnessed> cut = live->set_attributes(to_nothing, until);
     if (!cut.ok()) return std::move(cut).error();
     take_change(id, std::move(cut).value(), InodeTable::Changed::kBytes);
+    take_asked(id, to_nothing);
   }
   return open_handle(id, std::move(live), how.flags);
 }

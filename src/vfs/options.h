@@ -34,6 +34,7 @@ struct Options {
   enum class Write : uint8_t {
     kNo,       // everything that modifies is EROFS
     kThrough,  // a change is at the origin when its call returns
+    kClose,    // the bytes of a write are when close or fsync returns, all else as kThrough
   };
   Write write = Write::kNo;
   Duration timeout = std::chrono::seconds(30);      // of every wait on the origin

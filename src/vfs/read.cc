@@ -179,7 +179,7 @@ void FileSystem::give_stream(ReadPlace& place) {
   place.stream = slot != nullptr ? *slot : std::move(made);
 }
 
-Result<FileSystem::ReadPlace> FileSystem::find_place(const fuse::Request& request) {
+Result<ReadPlace> FileSystem::find_place(const fuse::Request& request) {
   const auto& wanted = std::get<fuse::ReadRequest>(request.body);
   ReadPlace place{.handle = wanted.handle, .until = clock_.now() + options_.timeout};
   if (writer_ != nullptr) place.began = name_changes_.now();
@@ -199,6 +199,11 @@ Result<FileSystem::ReadPlace> FileSystem::find_place(const fuse::Request& reques
     if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "vfs.read");
     place.node = table_.id(*node);
     place.file = file_to_read(*node);
+    if (writer_ != nullptr) {
+      Ref<ReadCount>& reads = node->open_state().reads;
+      if (!reads) reads = make_ref<ReadCount>();
+      place.mark = make_ref<ReadMark>(reads);
+    }
     table_.touch_file(*node, graveyard);
   }
   bury(std::move(graveyard));

@@ -8,7 +8,23 @@
 
 namespace netfs::vfs {
 
+// A file that is not all at the origin is looked at once it is, as far as it goes now.
 void FileSystem::refresh_name(Name name, Then then) {
+  Ref<WritableFile> dirty;
+  if (keeps_writes_) {
+    sync::MutexLock lock(table_.mutex);
+    Node* parent = table_.find(name.parent);
+    const bool named = parent != nullptr && parent->directory && !name.name.empty();
+    const Node* node = named ? table_.child(*parent, name.name) : nullptr;
+    if (node != nullptr && node->is_dirty()) dirty = node->open->live;
+  }
+  if (!dirty) return look_at_name(std::move(name), std::move(then));
+  dirty->settle([this, name = std::move(name), then = std::move(then)]() mutable {
+    look_at_name(std::move(name), std::move(then));
+  });
+}
+
+void FileSystem::look_at_name(Name name, Then then) {
   if (name.path.size() > kPathBytesMax) return then(Error(ENAMETOOLONG, "vfs.stat"));
   const std::string key = std::to_string(name.parent.value) + "/" + name.name;
   if (!stat_flights_.join(key, std::move(then))) {
@@ -109,6 +125,11 @@ bool FileSystem::was_changed_since(Node& parent, std::string_view name, uint64_t
   return node != nullptr && node->changed_in() > serial;
 }
 
+bool FileSystem::is_dirty(Node& parent, std::string_view name) {
+  const Node* node = name.empty() ? nullptr : table_.child(parent, name);
+  return node != nullptr && node->is_dirty();
+}
+
 Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Asked asked,
                                    bool& overtaken) {
   const bool absent = info.is_error(ENOENT) || info.is_error(ENOTDIR);
@@ -128,6 +149,8 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
       outcome = Error(ESTALE, "vfs.stat");
     } else if (!parent->directory) {
       outcome = Error(ENOTDIR, "vfs.stat");
+    } else if (is_dirty(*parent, name.name)) {
+      // It is being written on: what is known here counts.
     } else if (was_changed_since(*parent, name.name, asked.began_in)) {
       overtaken = true;
     } else if (name.name.empty()) {

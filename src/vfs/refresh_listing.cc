@@ -90,7 +90,8 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, std::vector<OriginEntry>& b
     Node* node = table_.child(*directory, entry.name);
     // What we changed since the listing began we know better; a name that is not known any more may
     // be one that we have removed.
-    const bool overtaken = (node != nullptr ? node : directory)->changed_in() > listing.began_in;
+    const Node& believed = node != nullptr ? *node : *directory;
+    const bool overtaken = believed.is_dirty() || believed.changed_in() > listing.began_in;
     const bool newer_known = named != nullptr && named->validated_at > began;
     const bool adopted = !overtaken && type != FileType::kUnknown &&
                          (!newer_known || InodeTable::same_version(*node, entry.info));

@@ -22,10 +22,28 @@ void FileSystem::close_handle(fuse::HandleId id) {
   bury(std::move(graveyard));
 }
 
-// The handle goes before the answer: whoever has seen the answer may count the handles.
+// The handle goes before the answer: whoever has seen the answer may count the handles.  It stays
+// until what was written is at the origin: stores into a mapping come after the last FLUSH.
 void FileSystem::release(const fuse::Request& request, fuse::Reply reply) {
-  close_handle(std::get<fuse::ReleaseRequest>(request.body).handle);
-  reply.ok();
+  const fuse::HandleId id = std::get<fuse::ReleaseRequest>(request.body).handle;
+  fuse::NodeId dirty;
+  if (keeps_writes_) {
+    sync::MutexLock lock(table_.mutex);
+    const Handle* handle = table_.handle(id);
+    const bool wrote = handle != nullptr && handle->writable;
+    if (wrote && (handle->node->is_dirty() || handle->node->written)) {
+      dirty = table_.id(*handle->node);
+    }
+  }
+  if (dirty.value == 0) {
+    close_handle(id);
+    return reply.ok();
+  }
+  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
+  after_landing(dirty, [this, id, pending] {
+    close_handle(id);
+    pending->answer([](fuse::Reply& to) { to.ok(); });
+  });
 }
 
 void FileSystem::release_directory(const fuse::Request& request, fuse::Reply reply) {

@@ -55,6 +55,11 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
   if (kept.linked) take_hidden(change.going(), kept.path);
   // Where change times count the file is another version by its new name.
   Result<NodeInfo> info = Error(ENOENT, "vfs.rename");
+  uint64_t began_in = 0;
+  {
+    sync::MutexLock lock(table_.mutex);
+    began_in = table_.serial();
+  }
   if (origin_.capabilities().identity) info = origin_.stat(to.path, until);
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
@@ -66,11 +71,15 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
                        target->directory && InodeTable::is_current(*source) &&
                        InodeTable::is_current(*target);
     if (known) {
+      const Node* file = table_.child(*source, from.name);
+      // What is written meanwhile may be in what was seen, or not.
+      const bool overtaken = file != nullptr && (file->is_dirty() || file->changed_in() > began_in);
       moved = how == RenameHow::kExchange
                   ? table_.exchange(*source, from.name, *target, to.name, graveyard)
                   : table_.rename(*source, from.name, *target, to.name, clock_.now(), graveyard);
       Node* node = table_.child(*target, to.name);
-      if (node != nullptr && info.ok() && InodeTable::same_file(*node, info.value())) {
+      if (node != nullptr && info.ok() && !overtaken &&
+          InodeTable::same_file(*node, info.value())) {
         table_.take_own(*node, std::move(info).value(), InodeTable::Changed::kAttributes,
                         clock_.now(), graveyard);
       } else if (node != nullptr && origin_.capabilities().identity) {

@@ -19,9 +19,10 @@ void FileSystem::seek(const fuse::Request& request, fuse::Reply reply) {
   const SeekFor what = wanted.whence == SEEK_DATA ? SeekFor::kData : SeekFor::kHole;
   Result<FileRef> file = file_ref(request.header.node);
   if (!file.ok()) return reply.error(file.code());
-  change_on_worker(
-      std::move(reply), [this, what, offset = wanted.offset, file = std::move(file).value()](
-                            Pending& pending, Deadline until) {
+  change_settled(
+      request.header.node, std::move(reply),
+      [this, what, offset = wanted.offset, file = std::move(file).value()](Pending& pending,
+                                                                           Deadline until) {
         const Result<uint64_t> found = writer_->seek(file, what, offset, until);
         if (!found.ok()) return pending.error(found.code());
         pending.answer([&](fuse::Reply& to) { to.value(fuse::lseek_out(found.value())); });

@@ -90,14 +90,15 @@ void FileSystem::set_attributes(const fuse::Request& request, fuse::Reply reply)
   const Result<AttributeChange> change =
       change_of(id, std::get<fuse::SetattrRequest>(request.body));
   if (!change.ok()) return reply.error(change.code());
-  change_on_worker(
-      std::move(reply), [this, id, wanted = change.value()](Pending& pending, Deadline until) {
+  change_settled(
+      id, std::move(reply), [this, id, wanted = change.value()](Pending& pending, Deadline until) {
         Result<Witnessed> set = set_now(id, wanted, until);
         if (set.is_error(ENOENT)) return pending.error(ESTALE);
         if (!set.ok()) return pending.error(set.code());
         const auto what =
             wanted.size_bytes ? InodeTable::Changed::kBytes : InodeTable::Changed::kAttributes;
         take_change(id, std::move(set).value(), what);
+        take_asked(id, wanted);
         fuse::proto::AttrOut out{};
         int error = 0;
         know_attributes(id, /*believe=*/true, out, error);

@@ -1,5 +1,5 @@
-// FLUSH, FSYNC, FSYNCDIR and SYNCFS.  Nothing is dirty here: what was answered is at the origin, so
-// a close has nothing to do, and a sync is the origin's own.
+// FLUSH, FSYNC, FSYNCDIR and SYNCFS: what is kept here lands first; then a sync is the origin's
+// own. A failure of what was kept is told once to each handle, by whichever of them comes first.
 
 #include <cerrno>
 #include <utility>
@@ -10,21 +10,51 @@ namespace netfs::vfs {
 
 void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return refuse_unsupported(request, std::move(reply));
-  reply.ok();
+  if (!keeps_writes_) return reply.ok();
+  const fuse::HandleId id = std::get<fuse::FlushRequest>(request.body).handle;
+  fuse::NodeId node;
+  bool waits = false;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Handle* handle = table_.handle(id);
+    if (handle != nullptr) {
+      node = table_.id(*handle->node);
+      waits = handle->node->is_dirty() || handle->node->written;
+    }
+  }
+  // Of a process before this one: what that had kept is lost, and nobody else will say so.
+  if (node.value == 0) return reply.error(ESTALE);
+  if (!waits) return answer_flush(id, reply);
+  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
+  after_landing(node, [this, id, pending] {
+    pending->answer([&](fuse::Reply& to) { answer_flush(id, to); });
+  });
+}
+
+void FileSystem::answer_flush(fuse::HandleId id, fuse::Reply& reply) {
+  const int error = new_write_error(id);
+  if (error != 0) {
+    reply.error(error);
+  } else {
+    reply.ok();
+  }
 }
 
 void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return refuse_unsupported(request, std::move(reply));
   if (std::holds_alternative<fuse::SyncfsRequest>(request.body)) {
     return change_on_worker(std::move(reply), [this](Pending& pending, Deadline until) {
+      if (!writer_->settle_all(until)) return pending.error(ETIMEDOUT);
       const Result<void> synced = writer_->sync_all(until);
       if (!synced.ok()) return pending.error(synced.code());
       pending.answer([](fuse::Reply& to) { to.ok(); });
     });
   }
   SyncKind kind = SyncKind::kAll;
+  fuse::HandleId handle;
   if (const auto* file = std::get_if<fuse::FsyncRequest>(&request.body)) {
     if (file->data_only) kind = SyncKind::kData;
+    handle = file->handle;
   }
   const fuse::NodeId id = request.header.node;
   Ref<WritableFile> live;
@@ -44,13 +74,17 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
   }
   if (error != 0) return reply.error(error);
   if (!live && nameless) return reply.ok();  // it is gone, and nobody will ask for it
-  change_on_worker(std::move(reply), [this, live, kind, path = std::move(path)](Pending& pending,
-                                                                                Deadline until) {
-    const Result<void> synced = live ? live->sync(kind, until) : writer_->sync(path, kind, until);
-    note_outcome(synced.code());
-    if (!synced.ok()) return pending.error(synced.code());
-    pending.answer([](fuse::Reply& to) { to.ok(); });
-  });
+  change_settled(
+      id, std::move(reply),
+      [this, live, kind, handle, path = std::move(path)](Pending& pending, Deadline until) {
+        const int lost = new_write_error(handle);
+        if (lost != 0) return pending.error(lost);
+        const Result<void> synced =
+            live ? live->sync(kind, until) : writer_->sync(path, kind, until);
+        note_outcome(synced.code());
+        if (!synced.ok()) return pending.error(synced.code());
+        pending.answer([](fuse::Reply& to) { to.ok(); });
+      });
 }
 
 }  // namespace netfs::vfs

@@ -1,5 +1,6 @@
-// WRITE: bytes that are at the origin when this is answered.  Each comes from a program's write(),
-// or from the kernel's own pages: a shared mapping that is written back.
+// WRITE: bytes that are at the origin when this is answered, or kept here and on their way there.
+// Each comes from a program's write(), or from the kernel's own pages: a shared mapping that is
+// written back.
 
 #include <cerrno>
 #include <cstring>
@@ -18,7 +19,8 @@ Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id) {
   // Of a process before this one.
   if (handle == nullptr) return Error(ESTALE, "vfs.handle");
   if (!handle->writable || !handle->node->is_live()) return Error(EBADF, "vfs.handle");
-  return LiveHandle{table_.id(*handle->node), handle->node->open->live};
+  OpenState& state = *handle->node->open;
+  return LiveHandle{table_.id(*handle->node), state.live, state.reads};
 }
 
 void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
@@ -27,55 +29,74 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
   if (wanted.data.size() > kWriteBytesMax) return reply.error(EINVAL);
   Result<LiveHandle> handle = live_handle(wanted.handle);
   if (!handle.ok()) return reply.error(handle.code());
-  const fuse::NodeId id = handle.value().node;
-  const Ref<WritableFile> live = std::move(handle.value().file);
   if (wanted.data.empty()) return reply.value(fuse::write_out(0));
   // The request's bytes are the channel's again when this returns.
   Ref<Buffer> buffer = writer_->buffer(wanted.data.size());
   std::memcpy(buffer->writable().data(), wanted.data.data(), wanted.data.size());
   BufferSlice data{std::move(buffer), 0, wanted.data.size()};
+  Writing writing{.node = handle.value().node,
+                  .file = std::move(handle.value().file),
+                  .range = {wanted.offset, wanted.data.size()}};
+  if (wanted.from_cache) {
+    writing.shortfall = Shortfall::kIsAnError;
+  } else if ((wanted.flags & O_DIRECT) != 0) {
+    writing.pieces = WritePieces::kOneByOne;
+    writing.watch_reads(std::move(handle.value().reads));
+  }
   const std::optional<uint32_t> strip =
-      wanted.kill_suidgid ? stripped_permissions(id) : std::nullopt;
-  const ByteRange range{wanted.offset, wanted.data.size()};
-  const WritePieces pieces = (wanted.flags & O_DIRECT) != 0 && !wanted.from_cache
-                                 ? WritePieces::kOneByOne
-                                 : WritePieces::kTogether;
+      wanted.kill_suidgid ? stripped_permissions(writing.node) : std::nullopt;
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  const auto shortfall = wanted.from_cache ? Shortfall::kIsAnError : Shortfall::kIsTold;
-  if (!strip) return write_now(id, live, range, pieces, std::move(data), shortfall, pending);
-  on_worker([this, id, live, range, pieces, strip, shortfall, until = deadline(),
-             data = std::move(data), pending]() mutable {
-    sync::ContextScope scope(pending->context());
-    Result<Witnessed> set = set_now(id, {.permissions = strip}, until);
-    if (!set.ok()) return pending->error(set.code());
-    take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
-    // After a direct write the kernel goes on to show the mode that it knows.
-    if (notifier_ != nullptr && !notifier_->inval_attributes(id)) {
-      telemetry::log_warn("vfs", "the kernel could not be told that set-ID bits went");
-    }
-    write_now(id, live, range, pieces, std::move(data), shortfall, pending);
+  if (!strip) return write_now(writing, std::move(data), pending);
+  after_settling(writing.node, [this, writing, strip, data = std::move(data), pending]() mutable {
+    on_worker(
+        [this, writing, strip, until = deadline(), data = std::move(data), pending]() mutable {
+          sync::ContextScope scope(pending->context());
+          const fuse::NodeId id = writing.node;
+          Result<Witnessed> set = set_now(id, {.permissions = strip}, until);
+          if (!set.ok()) return pending->error(set.code());
+          take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
+          // After a direct write the kernel goes on to show the mode that it knows.
+          if (notifier_ != nullptr && !notifier_->inval_attributes(id)) {
+            telemetry::log_warn("vfs", "the kernel could not be told that set-ID bits went");
+          }
+          write_now(writing, std::move(data), pending);
+        });
   });
 }
 
-void FileSystem::write_now(fuse::NodeId id, const Ref<WritableFile>& live, ByteRange range,
-                           WritePieces pieces, BufferSlice data, Shortfall shortfall,
-                           const Ref<Pending>& pending) {
-  live->write(range, std::move(data), pieces, pending->context(),
-              [this, id, range, shortfall, pending](Result<Written> written) {
-                note_outcome(written.code());
-                if (!written.ok()) {
-                  // Some of it may be there all the same.
-                  take_change(id, {}, InodeTable::Changed::kBytes);
-                  return pending->error(written.code());
-                }
-                const auto bytes = static_cast<uint32_t>(written.value().bytes);
-                take_change(id, std::move(written.value().witnessed), InodeTable::Changed::kBytes);
-                // The kernel asks of its own pages whether the write failed, not how far it came.
-                if (bytes < range.length_bytes && shortfall == Shortfall::kIsAnError) {
-                  return pending->error(written.value().stopped_by);
-                }
-                pending->answer([&](fuse::Reply& to) { to.value(fuse::write_out(bytes)); });
-              });
+void FileSystem::write_now(const Writing& writing, BufferSlice data, const Ref<Pending>& pending) {
+  writing.file->write(writing.range, std::move(data), writing.pieces, pending->context(),
+                      [this, writing, pending](Result<Written> written) {
+                        take_written(writing, std::move(written), pending);
+                      });
+}
+
+void FileSystem::take_written(const Writing& writing, Result<Written> written,
+                              const Ref<Pending>& pending) {
+  if (!written.ok() || !written.value().kept) note_outcome(written.code());
+  if (!written.ok()) {
+    // Some of it may be there all the same.
+    take_change(writing.node, {}, InodeTable::Changed::kBytes);
+    return pending->error(written.code());
+  }
+  const auto bytes = static_cast<uint32_t>(written.value().bytes);
+  const auto answer = [pending, bytes] {
+    pending->answer([&](fuse::Reply& to) { to.value(fuse::write_out(bytes)); });
+  };
+  if (written.value().kept) {
+    take_kept(writing.node, writing.range.end_bytes());
+    return answer();
+  }
+  take_change(writing.node, std::move(written.value().witnessed), InodeTable::Changed::kBytes);
+  // The kernel asks of its own pages whether the write failed, not how far it came.
+  if (bytes < writing.range.length_bytes && writing.shortfall == Shortfall::kIsAnError) {
+    return pending->error(written.value().stopped_by);
+  }
+  // A buffered read that was on its way at the same time may have brought older bytes into the
+  // kernel's pages, which an asynchronous direct write does not drop once it is done.
+  const bool drop = writing.may_have_met_a_read() && notifier_ != nullptr;
+  if (drop && notifier_->inval_inode(writing.node, writing.range, answer)) return;
+  answer();
 }
 
 }  // namespace netfs::vfs

@@ -38,6 +38,7 @@ struct MutationParameters {
   const char* name;
   bool sftp;
   unsigned steps;
+  const char* write;
 };
 
 std::string outcome(int64_t result) {
@@ -85,7 +86,7 @@ class Mutations : public testing::TestWithParam<MutationParameters> {
     mount_.reset();
     NetfsMount::Options options{.url = sshd_ ? sshd_->url(source_) : "file://" + source_,
                                 .cache_dir = temp_ / "cache",
-                                .more = {"--write=through"}};
+                                .more = {std::string("--write=") + GetParam().write}};
     if (sshd_) {
       for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
     }
@@ -367,8 +368,10 @@ TEST_P(Mutations, AWritableMountAnswersAsAPlainTreeDoes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Mounts, Mutations,
-                         testing::Values(MutationParameters{"File", false, 3000},
-                                         MutationParameters{"Sftp", true, 1200}),
+                         testing::Values(MutationParameters{"File", false, 3000, "through"},
+                                         MutationParameters{"Sftp", true, 1200, "through"},
+                                         MutationParameters{"FileClose", false, 3000, "close"},
+                                         MutationParameters{"SftpClose", true, 1200, "close"}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

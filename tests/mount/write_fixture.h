@@ -1,13 +1,16 @@
 #pragma once
-// What the tests of a writable mount share: a mount with --write=through of a folder or of a real
-// sshd, and calls in short.
+// What the tests of a writable mount share: a mount of a folder or of a real sshd, written through
+// or by close, and calls in short.
 
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +28,12 @@ namespace netfs::test {
 
 inline constexpr std::chrono::seconds kBound{150};
 inline constexpr unsigned kNobody = 65534;
+
+// How long the tests that go on as long as they are told to do so.
+inline std::chrono::seconds run_time() {
+  const char* given = std::getenv("NETFS_TEST_SECONDS");
+  return std::chrono::seconds(given != nullptr ? std::strtol(given, nullptr, 10) : 6);
+}
 
 // The errno of a call that answers -1, else 0.
 inline int code(int64_t result) {
@@ -74,7 +83,7 @@ int as_nobody(Work work) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-// The parameter is the origin's protocol.
+// The parameter is the origin's protocol, and "_close" for --write=close.
 class Write : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -90,7 +99,10 @@ class Write : public testing::TestWithParam<const char*> {
     }
   }
 
-  static bool is_sftp() { return GetParam() == std::string("sftp"); }
+  static bool is_sftp() { return std::string_view(GetParam()).starts_with("sftp"); }
+  // Whether a write may return before it is at the origin.
+  static bool keeps_writes() { return std::string_view(GetParam()).ends_with("_close"); }
+  static std::string how() { return keeps_writes() ? "--write=close" : "--write=through"; }
 
   std::unique_ptr<NetfsMount> mount_of(const std::string& source, std::vector<std::string> more,
                                        const std::string& name = "mnt") {
@@ -106,7 +118,7 @@ class Write : public testing::TestWithParam<const char*> {
     return made;
   }
   void mount_it(std::vector<std::string> more = {}) {
-    more.emplace_back("--write=through");
+    more.push_back(how());
     mount_ = mount_of(source_, std::move(more));
     ASSERT_TRUE(mount_->ready());
   }
@@ -119,7 +131,7 @@ class Write : public testing::TestWithParam<const char*> {
   std::string source_;
   std::unique_ptr<TestSshd> sshd_;
   std::unique_ptr<NetfsMount> mount_;
-  const Watchdog watchdog_{kBound, [this] {
+  const Watchdog watchdog_{kBound + run_time(), [this] {
                              abort_mount(temp_ / "mnt");
                              abort_mount(temp_ / "other");
                            }};

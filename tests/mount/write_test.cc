@@ -1,6 +1,6 @@
-// Goal: on a mount with --write=through every byte is at the origin when its call returns, readers
-// here see it at once, and nothing stored of an older file is ever shown.  Method: real mounts of a
-// folder and of a real sshd, compared with the folder itself.
+// Goal: every byte is at the origin when its call returns, or by --write=close when close or fsync
+// does; readers here see it at once, and nothing stored of an older file is ever shown.  Method:
+// real mounts of a folder and of a real sshd, compared with the folder itself.
 
 #include <cstdlib>
 #include <sys/mman.h>
@@ -11,7 +11,8 @@
 namespace netfs::test {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(Origins, Write, testing::Values("file", "sftp"),
+INSTANTIATE_TEST_SUITE_P(Origins, Write,
+                         testing::Values("file", "sftp", "file_close", "sftp_close"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(Write, AMountIsReadOnlyUnlessItIsSaidHowItIsWritten) {
@@ -29,6 +30,9 @@ TEST_P(Write, EveryWriteIsAtTheOriginWhenItReturns) {
   for (const size_t length : {1UL, 4095UL, 4097UL, 1'000'000UL, 1'991'807UL}) {
     ASSERT_EQ(::write(fd.get(), bytes.data() + at, length), static_cast<ssize_t>(length));
     at += length;
+    if (keeps_writes()) {
+      EXPECT_EQ(::fsync(fd.get()), 0) << strerror(errno);
+    }
     EXPECT_TRUE(whole(there("a")) == bytes.substr(0, at)) << "after " << at << " bytes";
   }
   struct stat st {};

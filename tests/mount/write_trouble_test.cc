@@ -13,7 +13,7 @@ namespace {
 
 TEST_P(Write, TwoMountsOfOneOriginSeeEachOtherCloseToOpen) {
   mount_it({"--metadata-ttl", "0s"});
-  const auto other = mount_of(source_, {"--write=through", "--metadata-ttl", "0s"}, "other");
+  const auto other = mount_of(source_, {how(), "--metadata-ttl", "0s"}, "other");
   ASSERT_TRUE(other->ready());
   for (int round = 0; round < 20; ++round) {
     // Another size each time: an origin may know seconds only.
@@ -53,7 +53,7 @@ TEST_P(Write, AReadOnlyOriginSaysSo) {
   const std::string bound = temp_.make_dir("bound");
   ASSERT_EQ(::mount(source_.c_str(), bound.c_str(), nullptr, MS_BIND, nullptr), 0);
   ASSERT_EQ(::mount(nullptr, bound.c_str(), nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr), 0);
-  mount_ = mount_of(bound, {"--write=through"});
+  mount_ = mount_of(bound, {how()});
   EXPECT_EQ(put(here("new"), "x"), EROFS);
   EXPECT_EQ(put(here("a"), "x", 0), EROFS);
   EXPECT_EQ(code(::mkdir(here("d").c_str(), 0755)), EROFS);
@@ -68,10 +68,11 @@ TEST_P(Write, AFullDiskIsEnospcAndWhatWasAcceptedIsThere) {
   NETFS_TEST_NEEDS(loop_devices());
   LoopImage disk(temp_, "ext4", 16);
   ASSERT_TRUE(disk.ready()) << disk.trouble();
-  mount_ = mount_of(disk.path(), {"--write=through"});
+  mount_ = mount_of(disk.path(), {how()});
   const std::string bytes = pattern(12, 0, 40 << 20);
   uint64_t accepted = 0;
   int error = 0;
+  uint64_t promised = 0;  // by a sync, where a write alone promises nothing
   {
     const UniqueFd fd = open_file(here("big"), O_WRONLY | O_CREAT);
     ASSERT_TRUE(fd) << strerror(errno);
@@ -80,11 +81,14 @@ TEST_P(Write, AFullDiskIsEnospcAndWhatWasAcceptedIsThere) {
                                 std::min<size_t>(1 << 20, bytes.size() - accepted));
       if (n < 0) error = errno;
       if (n > 0) accepted += static_cast<uint64_t>(n);
+      if (keeps_writes() && error == 0 && ::fsync(fd.get()) != 0) error = errno;
+      if (error == 0) promised = accepted;
     }
   }
+  if (!keeps_writes()) promised = accepted;
   EXPECT_EQ(error, ENOSPC) << strerror(error);
-  EXPECT_GT(accepted, 1U << 20);
-  EXPECT_TRUE(whole(disk.path() + "/big").substr(0, accepted) == bytes.substr(0, accepted));
+  EXPECT_GT(promised, 1U << 20);
+  EXPECT_TRUE(whole(disk.path() + "/big").substr(0, promised) == bytes.substr(0, promised));
   EXPECT_EQ(code(::unlink(here("big").c_str())), 0);
   EXPECT_TRUE(
       wait_until([&] { return put(here("small"), "fits") == 0; }, std::chrono::seconds(30)));
@@ -108,7 +112,7 @@ TEST_P(Write, WhatChangedUnderneathGivesTheErrnoOfALocalUser) {
 }
 
 // A local folder does not die.
-INSTANTIATE_TEST_SUITE_P(Origins, WriteRemote, testing::Values("sftp"),
+INSTANTIATE_TEST_SUITE_P(Origins, WriteRemote, testing::Values("sftp", "sftp_close"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
@@ -117,9 +121,15 @@ TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
   ASSERT_TRUE(fd);
   const std::string bytes = pattern(13, 0, 1 << 20);
   ASSERT_EQ(::pwrite(fd.get(), bytes.data(), bytes.size(), 0), 1 << 20);
+  ASSERT_EQ(::fsync(fd.get()), 0) << strerror(errno);
   sshd_->stop();
   const MonoTime began = Clock::system().now();
-  EXPECT_LT(::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20), 0);
+  if (keeps_writes()) {
+    (void)::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20);
+    EXPECT_LT(::fsync(fd.get()), 0);
+  } else {
+    EXPECT_LT(::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20), 0);
+  }
   EXPECT_TRUE(errno == ETIMEDOUT || errno == ENOTCONN) << strerror(errno);
   const int made = code(::mkdir(here("d").c_str(), 0755));
   EXPECT_TRUE(made == ETIMEDOUT || made == ENOTCONN) << strerror(made);
@@ -147,7 +157,7 @@ TEST_P(WriteRemote, WhatACrashKeptTheCacheFromForgettingIsNeverShown) {
   write_file(there("a"), before);
   ASSERT_EQ(::utimensat(AT_FDCWD, there("a").c_str(), times, 0), 0);
   NetfsMount::Options options{
-      .url = sshd_->url(source_), .cache_dir = disk.path() + "/cache", .more = {"--write=through"}};
+      .url = sshd_->url(source_), .cache_dir = disk.path() + "/cache", .more = {how()}};
   for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
   mount_ = std::make_unique<NetfsMount>(options, temp_);
   ASSERT_TRUE(mount_->ready()) << mount_->log();

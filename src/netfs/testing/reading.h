@@ -73,6 +73,7 @@ struct LibraryFixture {
     Duration timeout = std::chrono::seconds(60);
     bool readahead = false;
     bool cached = true;
+    uint64_t write_behind_bytes = 0;
   };
 
   LibraryFixture() : LibraryFixture(Options{}) {}
@@ -98,7 +99,8 @@ struct LibraryFixture {
                                     .offload = options.cached ? offload.get() : nullptr,
                                     .pool = pool,
                                     .timeout = options.timeout,
-                                    .readahead = options.readahead}));
+                                    .readahead = options.readahead,
+                                    .write_behind_bytes = options.write_behind_bytes}));
   }
   // The version that the origin has now.
   Ref<File> open(const std::string& path) {

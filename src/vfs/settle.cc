@@ -1,0 +1,136 @@
+// Writes that are kept here until they have landed: what the table and the kernel are told of them,
+// and who waits for them.
+
+#include <algorithm>
+#include <utility>
+
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+// Lives as long as its file, which the library lets go of before the file system does.
+class FileSystem::Landing final : public LandingWatch {
+ public:
+  Landing(FileSystem& of, fuse::NodeId id) : of_(of), id_(id) {}
+  void landed(Witnessed witnessed, int error) override {
+    of_.take_landed(id_, std::move(witnessed), error);
+  }
+
+ private:
+  FileSystem& of_;
+  const fuse::NodeId id_;
+};
+
+void FileSystem::watch_landings(fuse::NodeId id, WritableFile& file) {
+  if (keeps_writes_) file.watch(make_ref<Landing>(*this, id));
+}
+
+void FileSystem::after_settling(fuse::NodeId id, Settled then) {
+  Ref<WritableFile> dirty;
+  if (keeps_writes_) {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    if (node != nullptr && node->is_dirty()) dirty = node->open->live;
+  }
+  if (!dirty) return then();
+  dirty->settle(std::move(then));
+}
+
+// Whether what was seen of a file is the file as it is now: nothing else was kept, or has been
+// since.
+bool FileSystem::shows_all(const Node& node, const Witnessed& witnessed) {
+  if (!witnessed.info || !InodeTable::same_file(node, *witnessed.info)) return false;
+  return !node.is_live() || node.open->live->keeps() == witnessed.keeps;
+}
+
+// Before the origin is asked of a file by its path.
+KnownVersion FileSystem::known_of(fuse::NodeId id) {
+  sync::MutexLock lock(table_.mutex);
+  const Node* node = table_.find(id);
+  if (node == nullptr) return {};
+  KnownVersion known{.validator = node->validator};
+  // While some of it is only here, nothing that is seen is all of it.
+  if (node->is_live()) known.keeps = node->is_dirty() ? UINT64_MAX : node->open->live->keeps();
+  return known;
+}
+
+// The same, and what the file is like then is known: where many writes were on their way together,
+// the origin is asked once.  Else what others make of the file later would be taken for our own.
+void FileSystem::after_landing(fuse::NodeId id, Settled then) {
+  after_settling(id, [this, id, then = std::move(then)]() mutable {
+    if (!is_unseen(id)) return then();
+    refresh_node(id, Look::kAtTheName,
+                 [this, id, then = std::move(then)](const Result<void>& seen) mutable {
+                   if (!seen.ok()) doubt_written(id);
+                   then();
+                 });
+  });
+}
+
+bool FileSystem::is_unseen(fuse::NodeId id) {
+  sync::MutexLock lock(table_.mutex);
+  const Node* node = table_.find(id);
+  return node != nullptr && node->unseen && node->written && InodeTable::is_current(*node);
+}
+
+void FileSystem::doubt_written(fuse::NodeId id) {
+  sync::MutexLock lock(table_.mutex);
+  Node* node = table_.find(id);
+  if (node != nullptr && node->unseen) node->written = false;
+}
+
+// What was set of a file that is written on: the rest is not known before that has landed.
+void FileSystem::take_asked(fuse::NodeId id, const AttributeChange& change) {
+  sync::MutexLock lock(table_.mutex);
+  Node* node = table_.find(id);
+  if (node == nullptr || !node->is_dirty()) return;
+  Attributes& is = node->attributes;
+  is.permissions = change.permissions.value_or(is.permissions);
+  is.uid = change.uid.value_or(is.uid);
+  is.gid = change.gid.value_or(is.gid);
+  if (change.size_bytes) {
+    is.size_bytes = std::max(*change.size_bytes, node->open->live->kept_end_bytes());
+  }
+}
+
+void FileSystem::take_kept(fuse::NodeId id, uint64_t end_bytes) {
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node != nullptr) table_.take_kept(*node, end_bytes, clock_.wall(), graveyard);
+  }
+  bury(std::move(graveyard));
+}
+
+void FileSystem::take_landed(fuse::NodeId id, Witnessed witnessed, int error) {
+  note_outcome(error);
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node == nullptr) return;
+    if (shows_all(*node, witnessed)) {
+      table_.take_own(*node, std::move(*witnessed.info), InodeTable::Changed::kBytes, clock_.now(),
+                      graveyard);
+    } else {
+      table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
+      if (error != 0) node->written = false;
+    }
+  }
+  bury(std::move(graveyard));
+  // The kernel's pages have what the origin has not, or not what it has.
+  if (error != 0 || witnessed.foreign) forget_pages(id);
+}
+
+// What the handle has not been told yet; it has been now.
+int FileSystem::new_write_error(fuse::HandleId id) {
+  sync::MutexLock lock(table_.mutex);
+  Handle* handle = table_.handle(id);
+  if (handle == nullptr || !handle->node->is_live()) return 0;
+  const WriteErrors errors = handle->node->open->live->write_errors();
+  if (errors.serial == std::exchange(handle->errors_seen, errors.serial)) return 0;
+  return errors.last;
+}
+
+}  // namespace netfs::vfs
