@@ -30,7 +30,6 @@ enum class Shortfall : uint8_t { kIsTold, kIsAnError };
 struct LiveHandle {
   fuse::NodeId node;
   Ref<WritableFile> file;
-  Ref<ReadCount> reads;
 };
 
 // One WRITE.
@@ -40,19 +39,6 @@ struct Writing {
   ByteRange range;
   WritePieces pieces = WritePieces::kTogether;
   Shortfall shortfall = Shortfall::kIsTold;
-  Ref<ReadCount> reads;      // of a direct one
-  bool met_a_read = false;   // one was on its way when it came
-  uint64_t reads_begun = 0;  // until then
-
-  void watch_reads(Ref<ReadCount> of) {
-    reads = std::move(of);
-    if (!reads) return;
-    reads_begun = reads->begun.load();
-    met_a_read = reads->in_flight.load() > 0;
-  }
-  [[nodiscard]] bool may_have_met_a_read() const {
-    return met_a_read || (reads && reads->begun.load() != reads_begun);
-  }
 };
 
 // A file that was made, and is open.
@@ -67,7 +53,6 @@ struct ReadPlace {
   fuse::HandleId handle;  // 0: read without an open
   Ref<File> file;         // null: not ready
   Ref<SharedStream> stream;
-  Ref<ReadMark> mark;        // on a writable mount: until it is answered
   int attempt = 0;           // how often its file went away under it
   bool tried_again = false;  // the same version
   uint64_t began = 0;        // by name_changes_, this attempt

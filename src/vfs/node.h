@@ -9,7 +9,6 @@
 // A node lives while the kernel counts lookups of it, while its directory lists it, while it is
 // open or has children.  All of this is guarded by the inode table's lock.
 
-#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -18,7 +17,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
-#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -73,24 +71,6 @@ struct SharedStream : RefCounted<SharedStream> {
   const std::unique_ptr<ReadStream> stream;
 };
 
-// Reads of a file that are on their way: a direct write that met one has the kernel drop the pages
-// that it may have brought.
-struct ReadCount : RefCounted<ReadCount> {
-  std::atomic<uint32_t> in_flight{0};
-  std::atomic<uint64_t> begun{0};
-};
-class ReadMark : public RefCounted<ReadMark> {
- public:
-  explicit ReadMark(Ref<ReadCount> count) : count_(std::move(count)) {
-    ++count_->in_flight;
-    ++count_->begun;
-  }
-  ~ReadMark() { --count_->in_flight; }
-
- private:
-  const Ref<ReadCount> count_;
-};
-
 struct Node;
 
 struct NodeNameHash {
@@ -124,7 +104,7 @@ struct OpenState {
   Ref<File> file;            // ready to be read
   Ref<WritableFile> live;    // while it is open for writing, or open without a name
   uint32_t writers = 0;      // handles open for writing
-  Ref<ReadCount> reads;      // on a writable mount, from the first on
+  bool was_read = false;     // on a writable mount: the kernel may have pages of it
   Ref<SharedStream> stream;  // of reads without a handle (immutable mounts)
   std::list<Node*>::iterator idle;
   bool is_idle = false;          // on the table's list of files nobody has open

@@ -199,11 +199,7 @@ Result<ReadPlace> FileSystem::find_place(const fuse::Request& request) {
     if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "vfs.read");
     place.node = table_.id(*node);
     place.file = file_to_read(*node);
-    if (writer_ != nullptr) {
-      Ref<ReadCount>& reads = node->open_state().reads;
-      if (!reads) reads = make_ref<ReadCount>();
-      place.mark = make_ref<ReadMark>(reads);
-    }
+    if (writer_ != nullptr) node->open_state().was_read = true;
     table_.touch_file(*node, graveyard);
   }
   bury(std::move(graveyard));

@@ -19,8 +19,7 @@ Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id) {
   // Of a process before this one.
   if (handle == nullptr) return Error(ESTALE, "vfs.handle");
   if (!handle->writable || !handle->node->is_live()) return Error(EBADF, "vfs.handle");
-  OpenState& state = *handle->node->open;
-  return LiveHandle{table_.id(*handle->node), state.live, state.reads};
+  return LiveHandle{table_.id(*handle->node), handle->node->open->live};
 }
 
 void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
@@ -41,7 +40,6 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
     writing.shortfall = Shortfall::kIsAnError;
   } else if ((wanted.flags & O_DIRECT) != 0) {
     writing.pieces = WritePieces::kOneByOne;
-    writing.watch_reads(std::move(handle.value().reads));
   }
   const std::optional<uint32_t> strip =
       wanted.kill_suidgid ? stripped_permissions(writing.node) : std::nullopt;
@@ -92,9 +90,14 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
   if (bytes < writing.range.length_bytes && writing.shortfall == Shortfall::kIsAnError) {
     return pending->error(written.value().stopped_by);
   }
-  // A buffered read that was on its way at the same time may have brought older bytes into the
-  // kernel's pages, which an asynchronous direct write does not drop once it is done.
-  const bool drop = writing.may_have_met_a_read() && notifier_ != nullptr;
+  // A buffered read may have brought older bytes into the kernel's pages since that dropped them,
+  // before it sent the write; an asynchronous direct one does not drop them again once it is done.
+  bool drop = false;
+  if (writing.pieces == WritePieces::kOneByOne && notifier_ != nullptr) {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(writing.node);
+    drop = node != nullptr && node->open && node->open->was_read;
+  }
   if (drop && notifier_->inval_inode(writing.node, writing.range, answer)) return;
   answer();
 }
