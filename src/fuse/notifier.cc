@@ -115,6 +115,7 @@ void Notifier::stop() {
   for (Item& item : dropped) {
     if (item.then) item.then();
   }
+  dropped.clear();
   lock.lock();
   if (std::exchange(joining_, true)) {
     while (!joined_) changed_.wait(mutex_);
@@ -143,6 +144,7 @@ void Notifier::run() {
     lock.unlock();
     send(item);
     if (item.then) item.then();
+    item.then = {};  // what it owns goes without the lock
     lock.lock();
     sending_ = false;
     changed_.notify_all();

@@ -87,7 +87,7 @@ void LiveFile::end_turn() {
 void LiveFile::end_turn(const WriteRequest& request) {
   {
     sync::MutexLock lock(mutex_);
-    turns_.ended(request, core_->now() - request.began, core_->options.timeout);
+    turns_.ended(request, core_->now() - request.turn_began, core_->options.timeout);
   }
   next_turn();
 }
@@ -103,6 +103,7 @@ void LiveFile::next_turn() {
       if (next.waiter != nullptr) turn_granted_.notify_all();
       if (next.writes.empty()) return;
       write = together(next.writes);
+      write->turn_began = core_->now();
       turns_.begun(next.writes, write);
       kept_writes_.store(turns_.kept_count());
     }

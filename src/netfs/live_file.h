@@ -60,6 +60,7 @@ class LiveFile final : public WritableFile {
                                Deadline deadline) override;
   [[nodiscard]] FileRef as_ref() const override EXCLUDES(mutex_);
   void watch(Ref<LandingWatch> watch) override EXCLUDES(mutex_);
+  void saw(const Validator& validator) override EXCLUDES(mutex_);
   [[nodiscard]] size_t kept_writes() const override { return kept_writes_.load(); }
   [[nodiscard]] uint64_t keeps() const override { return keeps_.load(); }
   [[nodiscard]] uint64_t kept_end_bytes() const override EXCLUDES(mutex_);
@@ -106,6 +107,7 @@ class LiveFile final : public WritableFile {
       REQUIRES(mutex_);
   void end_unbegun(const Ref<WriteRequest>& request, const Error& error) EXCLUDES(mutex_);
   void land(const Ref<WriteRequest>& request, Result<Written> result) EXCLUDES(mutex_);
+  void tell_of_loss(const std::vector<Ref<WriteRequest>>& lost, int code) EXCLUDES(mutex_);
   void settled(const WriteRequest& request) EXCLUDES(mutex_);
   void report_loss(const WriteRequest& failed, uint64_t landed_bytes,
                    const std::vector<Ref<WriteRequest>>& behind, int code) EXCLUDES(mutex_);

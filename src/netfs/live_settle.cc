@@ -31,6 +31,11 @@ WriteErrors LiveFile::write_errors() const {
   return errors_;
 }
 
+void LiveFile::saw(const Validator& validator) {
+  sync::MutexLock lock(mutex_);
+  if (turns_.kept_count() == 0 && !turns_.any_begun()) last_seen_ = validator;
+}
+
 uint64_t LiveFile::kept_end_bytes() const {
   if (!dirty()) return 0;
   sync::MutexLock lock(mutex_);
@@ -79,6 +84,18 @@ void LiveFile::land(const Ref<WriteRequest>& request, Result<Written> result) {
   settled(*request);
 }
 
+// Of kept ones that fail with one that was not kept.
+void LiveFile::tell_of_loss(const std::vector<Ref<WriteRequest>>& lost, int code) {
+  bool any = false;
+  for (const Ref<WriteRequest>& one : lost) any = any || one->kept();
+  Ref<LandingWatch> watch;
+  {
+    sync::MutexLock lock(mutex_);
+    if (any) watch = watch_;
+  }
+  if (watch) watch->landed({}, code);
+}
+
 // Whoever must know does.
 void LiveFile::settled(const WriteRequest& request) {
   core_->dirty.release(request.kept_bytes);
@@ -120,6 +137,7 @@ void LiveFile::give_up(const Error& error) {
   }
   core_->stats.bytes_lost.add(lost);
   telemetry::log_warn("netfs", "{}: {} bytes were not written: {}", path(), lost, error.message());
+  tell_of_loss(waiting, error.code());
   for (const Ref<WriteRequest>& request : waiting) end_unbegun(request, error);
 }
 

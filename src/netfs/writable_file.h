@@ -109,6 +109,10 @@ class WritableFile : public File {
   virtual void settle(Settled done) = 0;
   [[nodiscard]] virtual WriteErrors write_errors() const = 0;
 
+  // A look has shown what it is like, with all that was written here: what it is not before the
+  // next write, others have made of it.
+  virtual void saw(const Validator& validator) = 0;
+
   // Whether its bytes were changed since it was opened.
   [[nodiscard]] virtual bool changed() const = 0;
   // Its name is another one now.

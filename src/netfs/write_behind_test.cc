@@ -147,7 +147,7 @@ TEST(WriteBehind, ASmallWriteWaitsForItsNeighboursUnlessSomebodyWaitsForIt) {
 // What it has may still come to the origin, so nothing may overtake it; nor wait for ever.
 TEST(WriteBehind, WhatComesBehindOneThatMayNeverEndHasItsOwnTime) {
   LibraryFixture::Options options = write_behind();
-  options.timeout = std::chrono::milliseconds(500);
+  options.timeout = std::chrono::seconds(2);
   LibraryFixture fixture(options);
   fixture.origin.add_file("f", "");
   hold(fixture);
@@ -272,7 +272,7 @@ TEST(WriteBehind, WhenThereIsNoRoomTheWriterWaitsForTheOrigin) {
 
 TEST(WriteBehind, AnOriginThatNeverAnswersCostsOneTimeoutHoweverMuchIsKept) {
   LibraryFixture::Options options = write_behind();
-  options.timeout = std::chrono::milliseconds(1500);
+  options.timeout = std::chrono::seconds(2);
   LibraryFixture fixture(options);
   fixture.origin.add_file("f", "");
   hold(fixture);

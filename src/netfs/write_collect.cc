@@ -99,6 +99,7 @@ void LiveFile::finish_write(const Ref<WriteRequest>& request, Result<Written> re
       stats.write_latency.record(core_->now() - request->began);
     }
     request->done(std::move(result));
+    tell_of_loss(behind, code);
   }
   for (const Ref<WriteRequest>& one : behind) end_unbegun(one, Error(code, "netfs.write"));
 }

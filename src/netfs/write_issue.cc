@@ -54,8 +54,9 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
   {
     sync::MutexLock lock(mutex_);
     // Behind one that was given up and may never end, each has its own time, and its writer waits.
-    const bool moving = !failing_ && !turns_.is_stuck();
-    kept = memory > 0 && moving;
+    const bool moving = !turns_.is_stuck();
+    // After a failure the next writer hears for himself whether it goes on.
+    kept = memory > 0 && moving && !failing_;
     // Nobody waits for one that is kept.
     const sync::Context holds = kept ? sync::Context() : context;
     request = make_ref<WriteRequest>(id, Ref<LiveFile>(this), range, std::move(data), pieces, holds,

@@ -69,8 +69,9 @@ class WriteRequest final : public Request {
   uint64_t kept_bytes = 0;  // of memory, while it is kept; 0: it is not
   bool untimed = false;     // until its turn comes
   bool resting = false;     // nothing is in flight: a timer will try again
-  uint64_t order = 0;       // among the writes of its file
-  bool alone = true;        // no other write of the file was on its way at the same time
+  MonoTime turn_began{};
+  uint64_t order = 0;  // among the writes of its file
+  bool alone = true;   // no other write of the file was on its way at the same time
   WriteStream origin{.kind = WriteStreamKind::kOrigin};
   WriteStream cache{.kind = WriteStreamKind::kCache};
   uint64_t piece_bytes = 0;

@@ -42,6 +42,8 @@ class WriteTurns {
   void remove(const WriteRequest& write);
   // All writes without a time limit whose turn has not come, and never will.
   [[nodiscard]] std::vector<Ref<WriteRequest>> remove_untimed();
+  // Whether a change is on its way.
+  [[nodiscard]] bool any_begun() const { return exclusive_ || !running_.empty(); }
   // Whether one that was given up still holds its turn: who waits behind it needs a time limit.
   [[nodiscard]] bool is_stuck() const;
 

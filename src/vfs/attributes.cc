@@ -49,7 +49,7 @@ bool FileSystem::is_fresh(const Node& node) const {
 Duration FileSystem::validity_of(const Node& node) const {
   // A version that was replaced never changes again.
   if (options_.immutable || !InodeTable::is_current(node)) return fuse::kForever;
-  if (node.is_dirty()) return Duration(0);  // its times are not yet the origin's
+  if (node.is_dirty() || node.unseen) return Duration(0);  // its times are not the origin's
   const Duration left = options_.metadata_ttl - (clock_.now() - node.validated_at);
   return left > Duration(0) ? left : Duration(0);
 }

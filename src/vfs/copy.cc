@@ -43,36 +43,34 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
   const bool strips = request.header.uid != 0;
   const bool wide = request.header.opcode == fuse::Opcode::kCopyFileRange64;
   // The target is written in turn.
-  change_settled(request.header.node, std::move(reply),
-                 [this, id = target.value().node, live = std::move(target.value().file), what,
-                  strips, wide, from = std::move(source).value(),
-                  source_id = request.header.node](Pending& pending, Deadline until) {
-                   const KnownVersion known = known_of(source_id);
-                   Result<CopiedFile> copied = live->copy_from(from, what, until);
-                   const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
-                   note_outcome(refused ? 0 : copied.code());
-                   if (refused) return pending.error(EOPNOTSUPP);
-                   if (!copied.ok()) {
-                     // Some of it may be there all the same.
-                     take_change(id, {}, InodeTable::Changed::kBytes);
-                     return pending.error(copied.code());
-                   }
-                   // What was copied of another version is written over by the kernel, which reads
-                   // with care.
-                   if (!from.open && !is_still(from.path, known.validator, until)) {
-                     take_change(id, {}, InodeTable::Changed::kBytes);
-                     return pending.error(EOPNOTSUPP);
-                   }
-                   const uint64_t bytes = copied.value().bytes;
-                   take_change(id, std::move(copied.value().witnessed),
-                               InodeTable::Changed::kBytes);
-                   if (strips && bytes > 0) strip_set_id(id, live, until);
-                   pending.answer([&](fuse::Reply& to) {
-                     if (wide)
-                       return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
-                     to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
-                   });
-                 });
+  change_landed(request.header.node, std::move(reply),
+                [this, id = target.value().node, live = std::move(target.value().file), what,
+                 strips, wide, from = std::move(source).value(),
+                 source_id = request.header.node](Pending& pending, Deadline until) {
+                  const KnownVersion known = known_of(source_id);
+                  Result<CopiedFile> copied = live->copy_from(from, what, until);
+                  const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
+                  note_outcome(refused ? 0 : copied.code());
+                  if (refused) return pending.error(EOPNOTSUPP);
+                  if (!copied.ok()) {
+                    // Some of it may be there all the same.
+                    take_change(id, {}, InodeTable::Changed::kBytes);
+                    return pending.error(copied.code());
+                  }
+                  // What was copied of another version is written over by the kernel, which reads
+                  // with care.
+                  if (!from.open && !is_still(from.path, known.validator, until)) {
+                    take_change(id, {}, InodeTable::Changed::kBytes);
+                    return pending.error(EOPNOTSUPP);
+                  }
+                  const uint64_t bytes = copied.value().bytes;
+                  take_change(id, std::move(copied.value().witnessed), InodeTable::Changed::kBytes);
+                  if (strips && bytes > 0) strip_set_id(id, live, until);
+                  pending.answer([&](fuse::Reply& to) {
+                    if (wide) return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
+                    to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
+                  });
+                });
 }
 
 bool FileSystem::is_still(const std::string& path, const Validator& version, Deadline until) {

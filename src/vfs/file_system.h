@@ -226,6 +226,7 @@ class FileSystem final : public fuse::Handler {
   void change_on_worker(fuse::Reply reply, Change change);
   // The same once what was written to a node's file before is at the origin, or has failed.
   void change_settled(fuse::NodeId id, fuse::Reply reply, Change change);
+  void change_landed(fuse::NodeId id, fuse::Reply reply, Change change);
   void after_settling(fuse::NodeId id, Settled then);
   // A name in a directory that is there: ESTALE, ENOTDIR, ENAMETOOLONG, EINVAL.
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
@@ -250,15 +251,13 @@ class FileSystem final : public fuse::Handler {
   void watch_landings(fuse::NodeId id, WritableFile& file);
   void take_landed(fuse::NodeId id, Witnessed witnessed, int error);
   void after_landing(fuse::NodeId id, Settled then);
-  bool is_unseen(fuse::NodeId id);
+  std::optional<Name> name_of_unseen(fuse::NodeId id);
   void doubt_written(fuse::NodeId id);
+  void take_end(fuse::NodeId id, uint64_t end_bytes);
   void take_asked(fuse::NodeId id, const AttributeChange& change);
   static bool shows_all(const Node& node, const Witnessed& witnessed);
   KnownVersion known_of(fuse::NodeId id);
   [[nodiscard]] int new_write_error(fuse::HandleId id);
-
-  // sync.cc
-  void answer_flush(fuse::HandleId id, fuse::Reply& reply);
 
   // open_write.cc
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
@@ -394,7 +393,8 @@ class FileSystem final : public fuse::Handler {
   std::atomic<uint64_t> next_listing_{1};
   std::atomic<MonoTime> unreachable_until_{MonoTime::min()};
   std::atomic<bool> stopping_{false};
-  sync::WorkQueue metadata_;  // last: its threads use all of the above
+  std::atomic<int> held_answers_{0};  // of direct writes
+  sync::WorkQueue metadata_;          // last: its threads use all of the above
 };
 
 }  // namespace netfs::vfs

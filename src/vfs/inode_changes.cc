@@ -41,7 +41,7 @@ void InodeTable::take_kept(Node& node, uint64_t end_bytes, Timestamp when, Grave
   attributes.size_bytes = std::max(attributes.size_bytes, end_bytes);
   attributes.mtime = when;
   attributes.ctime = when;
-  node.written = true;
+  node.seldom_part().written = true;
 }
 
 void InodeTable::names_changed(Node& directory, Graveyard& graveyard) {

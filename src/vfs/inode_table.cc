@@ -153,7 +153,8 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
   node.validated_at = now;
   node.doubted = false;
   node.unseen = false;
-  node.written = false;
+  node.unset_written();
+  if (node.is_live() && !node.is_dirty()) node.open->live->saw(node.validator);
 }
 
 // Whether a file that differs from what was seen last is the same version nevertheless: it is open
@@ -170,7 +171,7 @@ void InodeTable::take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& g
   const Attributes& is = info.attributes;
   const bool same_bytes = was.size_bytes == is.size_bytes && was.mtime == is.mtime;
   if (node.is_live() || !(node.validator == info.validator)) detach_file(node, graveyard);
-  const bool ours = node.written && was.size_bytes == is.size_bytes;
+  const bool ours = node.is_written() && was.size_bytes == is.size_bytes;
   if (!ours && (node.is_live() || !same_bytes)) graveyard.foreign.push_back(id(node));
   take_update(node, std::move(info), now);
 }

@@ -8,6 +8,10 @@
 
 namespace netfs::vfs {
 
+// Answers of direct writes that wait for the kernel to drop its pages; far fewer than the requests
+// it has under way without their askers.
+inline constexpr int kHeldAnswersMax = 8;
+
 // Workers for calls of the origin that block.  16 listings in flight hide the delay of a far link.
 // Their queue needs no bound of its own: each piece of work answers a request of the kernel, which
 // bounds those, or one that joined it.

@@ -117,6 +117,7 @@ struct OpenState {
 struct Seldom {
   std::optional<std::string> target;  // of a symbolic link, once read
   uint64_t changed_in = 0;            // serial of the last change made here of it, or in it
+  bool written = false;               // unseen, and its size is what we made it
   uint32_t going = 0;                 // changes under way that take a name from it
   // One more name of a file, on a writable mount: it stands among the children of its directory
   // and for the node that it names; it has that one's record.
@@ -141,13 +142,16 @@ struct Node {
   bool referenced = false;               // used since the sweeper last came by
   bool doubted = false;                  // not believed until it was looked at again
   bool unseen = false;                   // changed here and not looked at since: see take_unknown
-  bool written = false;                  // unseen, and its size is what we made it
   bool superseded = false;               // the origin has another version: what is cached may go
   bool changed_while_open = false;       // took the place of a version that was open: it is hot
   bool number_moved = false;             // its number is of a path that it does not have any more
   bool hidden = false;                   // removed here, and kept at the origin under a hidden name
 
   [[nodiscard]] uint64_t changed_in() const { return seldom ? seldom->changed_in : 0; }
+  [[nodiscard]] bool is_written() const { return seldom && seldom->written; }
+  void unset_written() const {
+    if (seldom) seldom->written = false;
+  }
   [[nodiscard]] bool is_going() const { return seldom && seldom->going > 0; }
   [[nodiscard]] Node* alias_of() const { return seldom ? seldom->alias_of : nullptr; }
   [[nodiscard]] bool has_aliases() const { return seldom && !seldom->aliases.empty(); }

@@ -135,6 +135,8 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
       }
       ++state.writers;
       table_.handle(opened.handle)->writable = true;
+      // Of a file that was there before, what has failed until now is others' to hear.
+      table_.handle(opened.handle)->errors_seen = state.live->write_errors().serial;
     }
   }
   bury(std::move(graveyard));

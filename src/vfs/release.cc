@@ -31,7 +31,7 @@ void FileSystem::release(const fuse::Request& request, fuse::Reply reply) {
     sync::MutexLock lock(table_.mutex);
     const Handle* handle = table_.handle(id);
     const bool wrote = handle != nullptr && handle->writable;
-    if (wrote && (handle->node->is_dirty() || handle->node->written)) {
+    if (wrote && (handle->node->is_dirty() || handle->node->is_written())) {
       dirty = table_.id(*handle->node);
     }
   }

@@ -49,8 +49,10 @@ KnownVersion FileSystem::known_of(fuse::NodeId id) {
   const Node* node = table_.find(id);
   if (node == nullptr) return {};
   KnownVersion known{.validator = node->validator};
-  // While some of it is only here, nothing that is seen is all of it.
-  if (node->is_live()) known.keeps = node->is_dirty() ? UINT64_MAX : node->open->live->keeps();
+  if (!node->is_live()) return known;
+  known.keeps = node->open->live->keeps();
+  // Asked after that: while some of it is only here, nothing that is seen is all of it.
+  if (node->is_dirty()) known.keeps = UINT64_MAX;
   return known;
 }
 
@@ -58,32 +60,46 @@ KnownVersion FileSystem::known_of(fuse::NodeId id) {
 // the origin is asked once.  Else what others make of the file later would be taken for our own.
 void FileSystem::after_landing(fuse::NodeId id, Settled then) {
   after_settling(id, [this, id, then = std::move(then)]() mutable {
-    if (!is_unseen(id)) return then();
-    refresh_node(id, Look::kAtTheName,
-                 [this, id, then = std::move(then)](const Result<void>& seen) mutable {
-                   if (!seen.ok()) doubt_written(id);
-                   then();
-                 });
+    std::optional<Name> name = name_of_unseen(id);
+    if (!name) return then();
+    // Once, whatever becomes of it: who closes a file does not wait for an origin to come back.
+    on_worker([this, id, name = std::move(*name), then = std::move(then)]() mutable {
+      if (!believed_unreachable()) (void)look(name, deadline());
+      doubt_written(id);
+      then();
+    });
   });
 }
 
-bool FileSystem::is_unseen(fuse::NodeId id) {
+std::optional<FileSystem::Name> FileSystem::name_of_unseen(fuse::NodeId id) {
   sync::MutexLock lock(table_.mutex);
   const Node* node = table_.find(id);
-  return node != nullptr && node->unseen && node->written && InodeTable::is_current(*node);
+  const bool unseen = node != nullptr && node->unseen && node->is_written();
+  if (!unseen || !InodeTable::is_current(*node) || node->parent == nullptr) return {};
+  return Name{
+      .parent = table_.id(*node->parent), .name = node->name, .path = InodeTable::path_of(*node)};
 }
 
+// The next look shows what others may have made of it.
 void FileSystem::doubt_written(fuse::NodeId id) {
   sync::MutexLock lock(table_.mutex);
   Node* node = table_.find(id);
-  if (node != nullptr && node->unseen) node->written = false;
+  if (node != nullptr && node->unseen) node->unset_written();
+}
+
+// It was written up to there, whatever else is not known of it.
+void FileSystem::take_end(fuse::NodeId id, uint64_t end_bytes) {
+  sync::MutexLock lock(table_.mutex);
+  Node* node = table_.find(id);
+  if (node == nullptr || !node->unseen) return;
+  node->attributes.size_bytes = std::max(node->attributes.size_bytes, end_bytes);
 }
 
 // What was set of a file that is written on: the rest is not known before that has landed.
 void FileSystem::take_asked(fuse::NodeId id, const AttributeChange& change) {
   sync::MutexLock lock(table_.mutex);
   Node* node = table_.find(id);
-  if (node == nullptr || !node->is_dirty()) return;
+  if (node == nullptr || !node->unseen || !node->is_live()) return;
   Attributes& is = node->attributes;
   is.permissions = change.permissions.value_or(is.permissions);
   is.uid = change.uid.value_or(is.uid);
@@ -115,12 +131,23 @@ void FileSystem::take_landed(fuse::NodeId id, Witnessed witnessed, int error) {
                       graveyard);
     } else {
       table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
-      if (error != 0) node->written = false;
+      if (error != 0) node->unset_written();
     }
   }
   bury(std::move(graveyard));
   // The kernel's pages have what the origin has not, or not what it has.
   if (error != 0 || witnessed.foreign) forget_pages(id);
+}
+
+void FileSystem::change_landed(fuse::NodeId id, fuse::Reply reply, Change change) {
+  if (!keeps_writes_) return change_on_worker(std::move(reply), std::move(change));
+  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
+  after_landing(id, [this, pending, change = std::move(change)]() mutable {
+    on_worker([pending, until = deadline(), change = std::move(change)]() mutable {
+      sync::ContextScope scope(pending->context());
+      change(*pending, until);
+    });
+  });
 }
 
 // What the handle has not been told yet; it has been now.

@@ -8,6 +8,18 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+void answer(int error, fuse::Reply& reply) {
+  if (error != 0) {
+    reply.error(error);
+  } else {
+    reply.ok();
+  }
+}
+
+}  // namespace
+
 void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return refuse_unsupported(request, std::move(reply));
   if (!keeps_writes_) return reply.ok();
@@ -19,25 +31,16 @@ void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
     const Handle* handle = table_.handle(id);
     if (handle != nullptr) {
       node = table_.id(*handle->node);
-      waits = handle->node->is_dirty() || handle->node->written;
+      waits = handle->node->is_dirty() || handle->node->is_written();
     }
   }
   // Of a process before this one: what that had kept is lost, and nobody else will say so.
   if (node.value == 0) return reply.error(ESTALE);
-  if (!waits) return answer_flush(id, reply);
+  if (!waits) return answer(new_write_error(id), reply);
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
   after_landing(node, [this, id, pending] {
-    pending->answer([&](fuse::Reply& to) { answer_flush(id, to); });
+    pending->answer([&](fuse::Reply& to) { answer(new_write_error(id), to); });
   });
-}
-
-void FileSystem::answer_flush(fuse::HandleId id, fuse::Reply& reply) {
-  const int error = new_write_error(id);
-  if (error != 0) {
-    reply.error(error);
-  } else {
-    reply.ok();
-  }
 }
 
 void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
@@ -74,7 +77,7 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
   }
   if (error != 0) return reply.error(error);
   if (!live && nameless) return reply.ok();  // it is gone, and nobody will ask for it
-  change_settled(
+  change_landed(
       id, std::move(reply),
       [this, live, kind, handle, path = std::move(path)](Pending& pending, Deadline until) {
         const int lost = new_write_error(handle);

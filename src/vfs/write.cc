@@ -86,6 +86,7 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
     return answer();
   }
   take_change(writing.node, std::move(written.value().witnessed), InodeTable::Changed::kBytes);
+  take_end(writing.node, writing.range.offset_bytes + bytes);
   // The kernel asks of its own pages whether the write failed, not how far it came.
   if (bytes < writing.range.length_bytes && writing.shortfall == Shortfall::kIsAnError) {
     return pending->error(written.value().stopped_by);
@@ -98,8 +99,17 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
     const Node* node = table_.find(writing.node);
     drop = node != nullptr && node->open && node->open->was_read;
   }
-  if (drop && notifier_->inval_inode(writing.node, writing.range, answer)) return;
-  answer();
+  if (!drop) return answer();
+  // The notifier waits for the pages, their readers may wait for one of the kernel's places for
+  // asynchronous requests, and each answer that is held back keeps such a place: few are.
+  const bool hold = held_answers_.fetch_add(1) < kHeldAnswersMax;
+  const auto answer_held = [this, answer] {
+    held_answers_.fetch_sub(1);
+    answer();
+  };
+  if (hold && notifier_->inval_inode(writing.node, writing.range, answer_held)) return;
+  if (!hold) (void)notifier_->inval_inode(writing.node, writing.range);
+  answer_held();
 }
 
 }  // namespace netfs::vfs

@@ -108,19 +108,19 @@ void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
   const fuse::NodeId id = request.header.node;
   Result<FileRef> file = file_ref(id);
   if (!file.ok()) return reply.error(file.code());
-  change_settled(id, std::move(reply),
-                 [this, id, name, flags, kills_sgid, value = std::move(value),
-                  at = std::move(file).value()](Pending& pending, Deadline until) {
-                   const KnownVersion known = known_of(id);
-                   Result<Witnessed> changed =
-                       value ? writer_->set_xattr(at, name, *value, flags, known.validator, until)
-                             : writer_->remove_xattr(at, name, known.validator, until);
-                   if (!changed.ok()) return pending.error(changed.code());
-                   changed.value().keeps = known.keeps;
-                   take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
-                   if (kills_sgid) kill_sgid(id, until);
-                   pending.answer([](fuse::Reply& to) { to.ok(); });
-                 });
+  change_landed(id, std::move(reply),
+                [this, id, name, flags, kills_sgid, value = std::move(value),
+                 at = std::move(file).value()](Pending& pending, Deadline until) {
+                  const KnownVersion known = known_of(id);
+                  Result<Witnessed> changed =
+                      value ? writer_->set_xattr(at, name, *value, flags, known.validator, until)
+                            : writer_->remove_xattr(at, name, known.validator, until);
+                  if (!changed.ok()) return pending.error(changed.code());
+                  changed.value().keeps = known.keeps;
+                  take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
+                  if (kills_sgid) kill_sgid(id, until);
+                  pending.answer([](fuse::Reply& to) { to.ok(); });
+                });
 }
 
 }  // namespace netfs::vfs

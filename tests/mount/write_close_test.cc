@@ -202,6 +202,8 @@ TEST_P(WriteClose, AReadAfterAnAsynchronousDirectWriteSeesIt) {
   void* memory = nullptr;
   ASSERT_EQ(::posix_memalign(&memory, 4096, kBytes), 0);
   const std::unique_ptr<void, decltype(&std::free)> owned(memory, &std::free);
+  aio_context_t context = 0;
+  ASSERT_EQ(::syscall(SYS_io_setup, 128, &context), 0) << strerror(errno);
   std::memset(memory, 0, kBytes);
   ASSERT_EQ(::pwrite(direct.get(), memory, kBytes, 0), static_cast<ssize_t>(kBytes));
   std::atomic<bool> over{false};
@@ -211,8 +213,6 @@ TEST_P(WriteClose, AReadAfterAnAsynchronousDirectWriteSeesIt) {
       (void)bytes_at(fd.get(), 0, kBytes);
     }
   });
-  aio_context_t context = 0;
-  ASSERT_EQ(::syscall(SYS_io_setup, 1, &context), 0) << strerror(errno);
   for (int round = 1; round <= 150 && !HasFailure(); ++round) {
     std::memset(memory, round, kBytes);
     iocb one{};
@@ -229,8 +229,47 @@ TEST_P(WriteClose, AReadAfterAnAsynchronousDirectWriteSeesIt) {
     EXPECT_TRUE(bytes_at(fd.get(), 0, kBytes) == std::string(kBytes, static_cast<char>(round)))
         << "round " << round;
   }
+  // More of them at once than the kernel has places for, while pages are being read.
+  std::vector<iocb> many(100);
+  std::vector<iocb*> all_of_them;
+  for (size_t i = 0; i < many.size(); ++i) {
+    many[i].aio_lio_opcode = IOCB_CMD_PWRITE;
+    many[i].aio_fildes = static_cast<uint32_t>(direct.get());
+    many[i].aio_buf = reinterpret_cast<uint64_t>(memory);
+    many[i].aio_nbytes = 4096;
+    many[i].aio_offset = static_cast<int64_t>(i * 4096);
+    all_of_them.push_back(&many[i]);
+  }
+  std::vector<io_event> done(many.size());
+  const long count = static_cast<long>(many.size());
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(::syscall(SYS_io_submit, context, count, all_of_them.data()), count);
+    EXPECT_EQ(::syscall(SYS_io_getevents, context, count, count, done.data(), nullptr), count);
+  }
   over = true;
   ::syscall(SYS_io_destroy, context);
+}
+
+// Where many pieces were on their way together no answer tells what the file is like; a look does,
+// and the next write is measured by it.
+TEST_P(WriteClose, WhatOthersWriteBetweenTwoOfOurWritesIsSeen) {
+  mount_it({"--metadata-ttl", "1h"});
+  const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
+  ASSERT_TRUE(fd);
+  std::string want = pattern(40, 0, 3 << 20);
+  ASSERT_EQ(::pwrite(fd.get(), want.data(), want.size(), 0), static_cast<ssize_t>(want.size()));
+  ASSERT_EQ(::fsync(fd.get()), 0) << strerror(errno);
+  {
+    const UniqueFd foreign = open_file(there("a"), O_WRONLY);
+    ASSERT_EQ(::pwrite(foreign.get(), "foreign", 7, 1'000'000), 7);
+    want.replace(1'000'000, 7, "foreign");
+  }
+  if (is_sftp()) set_mtime(there("a"), 1'600'000'000);
+  ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 10), 4);
+  want.replace(10, 4, "ours");
+  ASSERT_EQ(::fsync(fd.get()), 0) << strerror(errno);
+  EXPECT_TRUE(wait_until([&] { return bytes_at(fd.get(), 0, want.size()) == want; },
+                         std::chrono::seconds(20)));
 }
 
 // Far away nothing else would be bearable; and the origin is asked little.
