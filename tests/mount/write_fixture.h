@@ -32,7 +32,7 @@ inline constexpr unsigned kNobody = 65534;
 // How long the tests that go on as long as they are told to do so.
 inline std::chrono::seconds run_time() {
   const char* given = std::getenv("NETFS_TEST_SECONDS");
-  return std::chrono::seconds(given != nullptr ? std::strtol(given, nullptr, 10) : 6);
+  return std::chrono::seconds(given != nullptr ? std::strtol(given, nullptr, 10) : 4);
 }
 
 // The errno of a call that answers -1, else 0.
