@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "fuse/encode.h"
 #include "fuse/wire.h"
 #include "netfs/writable_file.h"
 #include "vfs/node.h"
