@@ -38,9 +38,4 @@ std::vector<Ref<LiveFile>> DirtyFiles::all() const {
   return found;
 }
 
-bool DirtyFiles::empty() const {
-  sync::MutexLock lock(mutex_);
-  return files_.empty();
-}
-
 }  // namespace netfs

@@ -32,7 +32,6 @@ class DirtyFiles {
   void enter(LiveFile& file) EXCLUDES(mutex_);
   void leave(LiveFile& file) EXCLUDES(mutex_);
   [[nodiscard]] std::vector<Ref<LiveFile>> all() const EXCLUDES(mutex_);
-  [[nodiscard]] bool empty() const EXCLUDES(mutex_);
 
  private:
   const uint64_t max_;
