@@ -68,9 +68,10 @@ struct NewNode {
   // What they are before the caller's umask: counts where the directory itself says what new files
   // in it allow (a default ACL).  Absent: as `permissions`.
   std::optional<uint32_t> unmasked;
-  std::optional<Owner> owner;  // wanted; the origin's own choice where it cannot, without an error
-  std::string target;          // of a symbolic link
-  uint64_t device = 0;         // of a device
+  std::optional<Owner> owner;   // wanted; the origin's own choice where it cannot, without an error
+  std::string target;           // of a symbolic link
+  uint64_t device = 0;          // of a device
+  bool with_directory = false;  // of a file: what its directory is like then will be asked for
 };
 
 struct NewTime {
@@ -99,6 +100,8 @@ struct OpenedFile {
   std::unique_ptr<OriginFile> file;
   bool readable = false;  // the same handle reads as well
   NodeInfo info;          // as it was opened
+  // What its directory is like since; absent unless it was wanted and came with the rest.
+  std::optional<NodeInfo> directory{};
 };
 
 // A part of one file that goes to another, or to another place of the same.

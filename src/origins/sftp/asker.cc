@@ -21,6 +21,12 @@ Result<void> expect_ok(const Answer& answer, const char* context) {
   return Error(code != 0 ? code : EIO, context);
 }
 
+Result<NodeInfo> info_of(const Result<Answer>& answer, const char* context) {
+  if (!answer.ok()) return answer.error();
+  TRY(expect(answer.value(), PacketType::kAttrs, context));
+  return answer.value().reader().attributes();
+}
+
 Error for_path(Error error, const std::string& path) {
   size_t longest = 0;
   for (size_t at = 0; at <= path.size();) {
@@ -38,15 +44,14 @@ std::string Asker::absolute(const std::string& path) const {
   return root_ == "/" ? root_ + path : root_ + "/" + path;
 }
 
+Result<NodeInfo> Asker::info_at(const std::string& path, const Result<Answer>& answer) {
+  Result<NodeInfo> info = info_of(answer, "sftp.stat");
+  if (!info.ok()) return for_path(std::move(info).error(), path);
+  return info;
+}
+
 Result<NodeInfo> Asker::stat(const std::string& path, Deadline deadline) {
-  const PacketType type = path.empty() ? PacketType::kStat : PacketType::kLstat;
-  const std::string full = absolute(path);
-  const Answer answer = TRY(
-      ask(deadline, [&](Packet& out, uint32_t id) { append_path_request(out, type, id, full); }));
-  if (Result<void> is = expect(answer, PacketType::kAttrs, "sftp.stat"); !is.ok()) {
-    return for_path(std::move(is).error(), path);
-  }
-  return answer.reader().attributes();
+  return info_at(path, ask(deadline, look_at(path)));
 }
 
 }  // namespace netfs::origins::sftp

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "origins/sftp/batch.h"
 #include "origins/sftp/call.h"
 #include "origins/sftp/pool.h"
 
@@ -25,6 +26,8 @@ namespace netfs::origins::sftp {
 Result<void> expect(const Answer& answer, PacketType type, const char* context);
 // The answer must be STATUS kOk.
 Result<void> expect_ok(const Answer& answer, const char* context);
+// What LSTAT, STAT or FSTAT answered.
+Result<NodeInfo> info_of(const Result<Answer>& answer, const char* context);
 // Version 3 has few words for what went wrong; what the path itself tells is said better.
 Error for_path(Error error, const std::string& path);
 
@@ -70,6 +73,38 @@ class Asker {
       TRY(call.submit(connection, encode));
       return call.wait(deadline);
     });
+  }
+
+  // A stat() in two halves, for a Batch.
+  [[nodiscard]] auto look_at(const std::string& path) const {
+    return [type = path.empty() ? PacketType::kStat : PacketType::kLstat, full = absolute(path)](
+               Packet& out, uint32_t id) { append_path_request(out, type, id, full); };
+  }
+  static Result<NodeInfo> info_at(const std::string& path, const Result<Answer>& answer);
+
+  // The same as ask_to_change(), and in the same round trip what the path shows once it is done.
+  struct Changed {
+    Answer answer;
+    Result<NodeInfo> seen;
+  };
+  template <class Encode>
+  Result<Changed> change_and_look(const std::string& path, Deadline deadline, bool& lost,
+                                  Encode encode) {
+    unsigned attempts = 0;
+    Result<Changed> changed =
+        on_connection(deadline, [&](Connection& connection) -> Result<Changed> {
+          lost = attempts++ > 0;
+          Batch batch(connection);
+          batch.ask(encode);
+          batch.ask(look_at(path));
+          Answer answer = TRY(batch.answer(deadline));
+          return Changed{std::move(answer), info_at(path, batch.answer(deadline))};
+        });
+    // Lost with its connection, behind a change that is known to be done.
+    if (changed.ok() && changed.value().seen.is_error(ENOTCONN)) {
+      changed.value().seen = stat(path, deadline);
+    }
+    return changed;
   }
 
   // LSTAT; the root itself may be a link at the server and is shown as what it leads to.

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "origins/sftp/sftp_writer.h"
-#include "origins/sftp/write_job.h"
 
 namespace netfs::origins::sftp {
 
@@ -18,30 +17,42 @@ Result<Copied> SftpWriter::copy(const FileAt& from, OriginFile& to, const Copyin
   const Ref<Connection> connection = target.connection();
   if (!connection) return Error(ENOTCONN, "sftp.copy");
   if (!connection->greeting().version.copy_data) return Error(EOPNOTSUPP, "sftp.copy");
-  const OpenedFile source = TRY(open_on(*connection, from.path, kOpenRead, {}, deadline));
-  const uint64_t size = source.info.attributes.size_bytes;
+  Opening opened = TRY(open_on(*connection, {.path = from.path, .flags = kOpenRead}, deadline));
+  const std::unique_ptr<SftpWriteFile> source = TRY(std::move(opened.file));
+  const auto ask_stat = [&](Batch& batch, const SftpWriteFile& of) {
+    batch.ask([&](Packet& out, uint32_t id) {
+      append_handle_request(out, PacketType::kFstat, id, of.handle());
+    });
+  };
+  Batch looks(*connection);
+  ask_stat(looks, *source);
+  ask_stat(looks, target);
+  const uint64_t size = TRY(info_of(looks.answer(deadline), "sftp.copy")).attributes.size_bytes;
+  NodeInfo before = TRY(info_of(looks.answer(deadline), "sftp.copy"));
   Copied copied;
-  copied.seen.before = TRY(stat_handle(*connection, target.handle(), deadline)).validator;
+  copied.seen.before = before.validator;
+  copied.seen.after = std::move(before);
   if (what.from_offset < size) {
     copied.bytes = std::min({what.to.length_bytes, size - what.from_offset, kCopyBytesMax});
-    Call call;
-    TRY(call.submit(*connection, [&](Packet& out, uint32_t id) {
+    Batch batch(*connection);
+    batch.ask([&](Packet& out, uint32_t id) {
       append_copy_data(out, id,
-                       {.from_handle = static_cast<SftpWriteFile&>(*source.file).handle(),
+                       {.from_handle = source->handle(),
                         .from_offset = what.from_offset,
                         .to_handle = target.handle(),
                         .to_offset = what.to.offset_bytes,
                         .length = copied.bytes});
-    }));
-    const Result<void> done = expect_ok(TRY(call.wait(deadline)), "sftp.copy");
+    });
+    ask_stat(batch, target);
+    const Result<void> done = expect_ok(TRY(batch.answer(deadline)), "sftp.copy");
     if (!done.ok()) {
       Error why = explain(done.error(), from.path, deadline);
       // OpenSSH does not copy within one file, and says no more than that it failed.  If there is
       // another reason, reading and writing will meet it.
       return why.code() == EIO ? Error(EOPNOTSUPP, "sftp.copy") : std::move(why);
     }
+    copied.seen.after = TRY(info_of(batch.answer(deadline), "sftp.copy"));
   }
-  copied.seen.after = TRY(stat_handle(*connection, target.handle(), deadline));
   return copied;
 }
 

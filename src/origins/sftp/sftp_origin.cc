@@ -153,17 +153,19 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_directory(Connection& connecti
   return entries;
 }
 
-// Asks ahead: one READDIR at first, twice as many each time, so a small directory costs no more
-// than it must and a large one no round trip a hundred names.
+// Asks ahead: two READDIRs at first, so that the names of a small directory and its end come in one
+// round trip; where both bring names, twice as many each time, so that a large one does not take a
+// round trip for each hundred.
 Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection,
                                                           const std::string& handle,
                                                           Deadline deadline) {
   std::vector<OriginEntry> entries;
   std::deque<Call> calls;
-  size_t ahead = 1;
-  bool more = true;
-  while (more || !calls.empty()) {
-    while (more && calls.size() < ahead) {
+  size_t ahead = 2;
+  bool small = true;  // as far as is known
+  for (;;) {
+    const bool ask = calls.empty() || !small;
+    while (ask && calls.size() < ahead) {
       Call call;
       TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
         append_handle_request(out, PacketType::kReaddir, id, handle);
@@ -172,10 +174,8 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection
     }
     const Answer answer = TRY(calls.front().wait(deadline));
     calls.pop_front();
-    if (answer.type == PacketType::kStatus && TRY(answer.status()) == Status::kEof) {
-      more = false;
-      continue;
-    }
+    // Those asked behind it have no more to say, and nobody waits for them.
+    if (answer.type == PacketType::kStatus && TRY(answer.status()) == Status::kEof) return entries;
     TRY(expect(answer, PacketType::kName, "sftp.list"));
     const std::vector<NameEntry> names = TRY(decode_names(answer.reader()));
     // A directory that goes on for ever without a name would never reach its deadline.
@@ -185,9 +185,9 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection
       entries.push_back({std::string(entry.name), entry.info});
     }
     if (deadline.passed(asker_->now())) return Error(ETIMEDOUT, "sftp.list");
-    ahead = std::min(ahead * 2, kReaddirsMax);
+    small = small && !calls.empty();
+    if (!small) ahead = std::min(ahead * 2, kReaddirsMax);
   }
-  return entries;
 }
 
 Result<std::unique_ptr<OriginFile>> SftpOrigin::open(const std::string& path, Deadline deadline) {

@@ -1,0 +1,50 @@
+#pragma once
+// SftpMeter: an SFTP server behind sftp_meter (sftp_meter.cc), and what was asked of it.
+//
+// A round trip is a run of requests that were sent before any answer to one of them came; what is
+// sent after an answer begins another.  CLOSE does not count: nobody waits for it.  A client that
+// loses the processor for the whole delay between two requests seems to have waited, so a test
+// takes the least of some attempts: fewer than are needed it cannot be.
+//
+//   SftpMeter meter(temp);
+//   request.options["ssh"] = meter.program();   // with connections=1
+//   const Metered metered = meter.measure([&] { origin.stat("file", deadline); });
+//   EXPECT_EQ(metered.requests, "LSTAT");
+
+#include <string>
+#include <utility>
+
+#include "tests/support/temp_dir.h"
+
+namespace netfs::test {
+
+struct Metered {
+  std::string requests;  // by name in the order they came, a "|" where an answer was waited for
+  unsigned trips = 0;
+};
+
+class SftpMeter {
+ public:
+  static constexpr const char* kServer = "/usr/lib/openssh/sftp-server";
+
+  explicit SftpMeter(const TempDir& temp);
+
+  // To be run in place of ssh.
+  [[nodiscard]] std::string program() const { return program_; }
+  // What is asked while `work` runs.
+  template <class Work>
+  Metered measure(Work work) {
+    const size_t begin = log_bytes();
+    work();
+    return since(begin);
+  }
+
+ private:
+  [[nodiscard]] size_t log_bytes() const;
+  [[nodiscard]] Metered since(size_t begin) const;
+
+  const std::string log_;
+  const std::string program_;
+};
+
+}  // namespace netfs::test
