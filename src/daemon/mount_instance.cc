@@ -38,6 +38,7 @@ vfs::Options file_system_options(const MountOptions& options) {
   made.uid = options.uid;
   made.gid = options.gid;
   made.umask = options.umask;
+  made.asks_for_directories = options.allow_other;  // default_permissions
   made.write = options.write;
   return made;
 }

@@ -51,10 +51,11 @@ Result<TreeWriter::Opened> TreeWriter::take(const std::string& path, Result<Open
   if (!opened.ok()) return std::move(opened).error();
   OpenedFile file = std::move(opened).value();
   NodeInfo info = file.info;
+  std::optional<NodeInfo> directory = std::move(file.directory);
   FileVersion version = version_of(path, info);
   return Opened{make_ref<LiveFile>(core_, writer_, std::move(version), std::move(file), nullptr,
                                    std::move(before)),
-                std::move(info)};
+                std::move(info), std::move(directory)};
 }
 
 Result<TreeWriter::Opened> TreeWriter::create(const std::string& path, const NewNode& what,

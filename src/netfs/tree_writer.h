@@ -13,6 +13,7 @@
 //   TreeWriter* writer = library.writer();   // null: the origin cannot be changed (EROFS)
 //   const NodeInfo info = TRY(writer->make("a/b", {.type = FileType::kDirectory, ...}, deadline));
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,7 @@ class TreeWriter {
   struct Opened {
     Ref<WritableFile> file;
     NodeInfo info;
+    std::optional<NodeInfo> directory{};  // of a new one, if the origin told
   };
   // A new regular file, open for reading and writing: EEXIST.
   Result<Opened> create(const std::string& path, const NewNode& what, Deadline deadline);

@@ -63,8 +63,9 @@ std::optional<Owner> FileSystem::owner_of_new(fuse::NodeId parent_id, const fuse
   return owner;
 }
 
-Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info) {
+Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info, DirectoryAfter after) {
   if (!info_is_allowed(place.path, info)) return Error(EIO, "vfs.make");
+  if (after.info && !info_is_allowed(place.path, *after.info)) after.info.reset();
   fuse::Entry entry;
   Graveyard graveyard;
   {
@@ -73,7 +74,13 @@ Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info) {
     if (parent != nullptr && parent->directory && InodeTable::is_current(*parent)) {
       Node& node = table_.adopt(*parent, place.name, std::move(info), clock_.now(), graveyard);
       node.seldom_part().changed_in = table_.serial();
+      // Not if other names came or went in it meanwhile: theirs may have come behind that look.
+      const bool alone = parent->changed_in() <= after.began_in;
       table_.names_changed(*parent, graveyard);
+      if (after.info && alone && InodeTable::same_file(*parent, *after.info)) {
+        table_.take_own(*parent, std::move(*after.info), InodeTable::Changed::kAttributes,
+                        clock_.now(), graveyard);
+      }
       entry = entry_of(node);
       table_.sweep(kUnreferencedNodesMax, graveyard);
     }

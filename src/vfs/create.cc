@@ -11,11 +11,17 @@ namespace netfs::vfs {
 
 Result<Created> FileSystem::create_now(const Place& place, const NewNode& what, OpenHow how,
                                        bool resent, Deadline until) {
+  DirectoryAfter after;
+  {
+    sync::MutexLock lock(table_.mutex);
+    after.began_in = table_.serial();
+  }
   Result<TreeWriter::Opened> made = writer_->create(place.path, what, until);
   note_outcome(made.code());
   if (made.ok()) {
     Created created;
-    created.entry = TRY(take_made(place, made.value().info));
+    after.info = std::move(made.value().directory);
+    created.entry = TRY(take_made(place, made.value().info, std::move(after)));
     created.opened = TRY(open_handle(created.entry.node, std::move(made).value().file, how.flags));
     return created;
   }
@@ -25,7 +31,7 @@ Result<Created> FileSystem::create_now(const Place& place, const NewNode& what, 
   NodeInfo there = TRY(origin_.stat(place.path, until));
   const bool made_before = resent && there.attributes.type == FileType::kRegular;
   Created created;
-  created.entry = TRY(take_made(place, std::move(there)));
+  created.entry = TRY(take_made(place, std::move(there), {}));
   Result<fuse::Opened> opened = Error(ESTALE, "vfs.create");
   if (made_before) opened = open_existing(created.entry.node, how, until);
   if (!opened.ok()) {
@@ -56,6 +62,7 @@ void FileSystem::create(const fuse::Request& request, fuse::Reply reply) {
   const OpenHow how{.flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid};
   NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
   what.owner = owner_of_new(request.header.node, request.header);
+  what.with_directory = options_.asks_for_directories;
   change_on_worker(std::move(reply),
                    [this, at = std::move(place).value(), what = std::move(what), how,
                     resent = request.header.resent()](Pending& pending, Deadline until) {

@@ -220,9 +220,8 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
   void answer_open(fuse::NodeId id, Prepared prepared, Pending& pending);
 
-  // change.cc: what changes have in common.
+  // change.cc: what changes have in common.  One runs on a worker, and answers.
   using Change = UniqueFunction<void(Pending&, Deadline)>;
-  // Runs `change` on a worker; it answers.
   void change_on_worker(fuse::Reply reply, Change change);
   // The same once what was written to a node's file before is at the origin, or has failed.
   void change_settled(fuse::NodeId id, fuse::Reply reply, Change change);
@@ -235,7 +234,7 @@ class FileSystem final : public fuse::Handler {
   // Whom a new node belongs to, where it is the origin's to say.
   std::optional<Owner> owner_of_new(fuse::NodeId parent, const fuse::Header& caller);
   // A name that we have made, or that leads to what we have made: its entry for the kernel.
-  Result<fuse::Entry> take_made(const Place& place, NodeInfo info);
+  Result<fuse::Entry> take_made(const Place& place, NodeInfo info, DirectoryAfter after);
   void take_kept(fuse::NodeId id, uint64_t end_bytes);
   void take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what);
   // Others have changed the file: the kernel drops what it has of it.
@@ -392,6 +391,7 @@ class FileSystem final : public fuse::Handler {
   std::vector<std::string> refused_names_ GUARDED_BY(refused_mutex_);
   std::atomic<uint64_t> next_listing_{1};
   std::atomic<MonoTime> unreachable_until_{MonoTime::min()};
+  std::atomic<MonoTime> unsure_at_{MonoTime::min()};  // an error may last have been a change
   std::atomic<bool> stopping_{false};
   std::atomic<int> held_answers_{0};  // of direct writes
   sync::WorkQueue metadata_;          // last: its threads use all of the above

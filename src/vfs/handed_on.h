@@ -2,6 +2,7 @@
 // What the steps of an operation that changes something hand on to each other.  Plain values.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "fuse/encode.h"
@@ -16,6 +17,12 @@ struct Place {
   fuse::NodeId parent;
   std::string name;
   std::string path;
+};
+
+// What a directory is like since a name was made in it, if the origin told.
+struct DirectoryAfter {
+  std::optional<NodeInfo> info;
+  uint64_t began_in = 0;  // the table's serial number when it was asked
 };
 
 // How to open for writing.

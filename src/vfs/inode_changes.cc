@@ -128,6 +128,7 @@ void InodeTable::hide(Node& node, std::string hidden_name) {
   NETFS_ASSERT(node.listed);
   NETFS_ASSERT(!node.has_aliases());
   node.parent->directory->children.erase(&node);
+  node.parent->directory->whole_since.reset();
   node.listed = false;
   node.name = std::move(hidden_name);
   node.hidden = true;
@@ -189,6 +190,9 @@ std::vector<InodeTable::Moved> InodeTable::rename(Node& from, std::string_view n
                                                   std::string_view new_name, MonoTime now,
                                                   Graveyard& graveyard) {
   std::vector<Moved> moved;
+  // Of two names of one file both stay: the old one is known to go only where nothing had the new.
+  const bool was_free = to.directory->whole_since && entry(to, new_name) == nullptr;
+  if (!was_free) from.directory->whole_since.reset();
   if (Node* target = child(to, new_name)) lose_name(*target, graveyard);
   if (Node* target = entry(to, new_name)) unlist(*target, graveyard);
   forget_absent(*to.directory, new_name);
@@ -196,6 +200,8 @@ std::vector<InodeTable::Moved> InodeTable::rename(Node& from, std::string_view n
     put(*source, to, new_name, graveyard);
     source->validated_at = now;
     collect_moved(*source, moved, graveyard);
+  } else {
+    to.directory->whole_since.reset();  // it has a name that is not known here
   }
   // Not taken for absent: two names of one file both stay.
   names_changed(from, graveyard);
@@ -212,6 +218,10 @@ std::vector<InodeTable::Moved> InodeTable::exchange(Node& from, std::string_view
   // What is not known is looked up when somebody asks for it.
   if (a == nullptr && b != nullptr) unlist(*b, graveyard);
   if (b == nullptr && a != nullptr) unlist(*a, graveyard);
+  if (a == nullptr || b == nullptr) {
+    from.directory->whole_since.reset();
+    to.directory->whole_since.reset();
+  }
   if (a != nullptr && b != nullptr) {
     Node* a_parent = a->parent;
     Node* b_parent = b->parent;

@@ -84,6 +84,7 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
     // Somebody is reading the directory and will want it.
     if (records_[node.parent->index].opens > 0) continue;
     // The directory no longer knows all its names.
+    node.parent->directory->whole_since.reset();
     if (node.parent->directory->listing) {
       graveyard.listings.push_back(std::move(node.parent->directory->listing));
     }
@@ -105,6 +106,7 @@ void InodeTable::doubt(Node& node, Graveyard& graveyard) {
   if (!node.directory) return;
   absent_ -= node.directory->absent.size();
   node.directory->absent.clear();
+  node.directory->whole_since.reset();
   if (node.directory->listing) graveyard.listings.push_back(std::move(node.directory->listing));
   for (Node* child : node.directory->children) doubt(*child, graveyard);
 }

@@ -57,7 +57,7 @@ void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
         if (!linked.ok()) return pending.error(linked.code());
         NodeInfo info = std::move(linked).value();
         take_link(id, at, info);
-        const Result<fuse::Entry> entry = take_made(at, std::move(info));
+        const Result<fuse::Entry> entry = take_made(at, std::move(info), {});
         if (!entry.ok()) return pending.error(entry.code());
         pending.answer([&](fuse::Reply& to) { to.value(fuse::entry_out(entry.value())); });
       });

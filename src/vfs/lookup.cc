@@ -17,10 +17,14 @@ fuse::Entry FileSystem::entry_of(Node& node) {
           .attr = attr_of(node)};
 }
 
-// No such name, as far as memory knows: it was asked for, or a whole listing does not have it.
+// No such name, as far as memory knows: it was asked for, or a whole listing does not have it, or
+// nobody has made it in a directory that we have made.
 bool FileSystem::is_known_absent(const Node& directory, std::string_view name) const {
-  if (directory.doubted) return false;
   const Directory& known = *directory.directory;
+  // What we make in it ourselves stands among its children, and makes this no older.
+  const bool whole = known.whole_since && *known.whole_since > unsure_at_.load();
+  if (whole && is_fresh(*known.whole_since, options_.negative_ttl)) return true;
+  if (directory.doubted) return false;
   const auto absent = known.absent.find(name);
   if (absent != known.absent.end() && is_fresh(absent->second, options_.negative_ttl)) return true;
   return known.listing && !known.listing->has_unknown &&

@@ -52,16 +52,24 @@ void FileSystem::make(const fuse::Request& request, fuse::Reply reply) {
   change_on_worker(
       std::move(reply), [this, at = std::move(place).value(), what = std::move(wanted),
                          resent = request.header.resent()](Pending& pending, Deadline until) {
+        const MonoTime began = clock_.now();
         Result<NodeInfo> made = writer_->make(at.path, what, until);
         note_outcome(made.code());
+        const bool is_new = made.ok() && what.type == FileType::kDirectory;
         // The kernel asks again what a worker before this one may have done.
         if (resent && made.is_error(EEXIST)) {
           Result<NodeInfo> there = origin_.stat(at.path, until);
           if (there.ok() && there.value().attributes.type == what.type) made = std::move(there);
         }
         if (!made.ok()) return pending.error(made.code());
-        const Result<fuse::Entry> entry = take_made(at, std::move(made).value());
+        const Result<fuse::Entry> entry = take_made(at, std::move(made).value(), {});
         if (!entry.ok()) return pending.error(entry.code());
+        if (is_new) {
+          // What is not known of it is not there.
+          sync::MutexLock lock(table_.mutex);
+          const Node* node = table_.find(entry.value().node);
+          if (node != nullptr && node->directory) node->directory->whole_since = began;
+        }
         pending.answer([&](fuse::Reply& to) { to.value(fuse::entry_out(entry.value())); });
       });
 }

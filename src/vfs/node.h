@@ -92,6 +92,8 @@ struct Directory {
   Ref<Listing> listing;                                 // complete, or null
   MonoTime listed_at{};                                 // when that began
   Duration listing_took{};
+  // It was made here, and all its names stand among its children: as of then.
+  std::optional<MonoTime> whole_since;
   uint32_t looks = 0;     // at names it has, since `looks_since`: refresh_cheaply.cc
   Duration looks_took{};  // all of them together
   MonoTime looks_since{};

@@ -50,6 +50,8 @@ struct Options {
   std::optional<uint32_t> uid;  // owner shown for everything
   std::optional<uint32_t> gid;
   std::optional<uint32_t> umask;  // permissions taken away from everything
+  // The kernel checks permissions, so it asks for a directory after each change in it.
+  bool asks_for_directories = false;
   // Tells this process's nodeids from those of one before it on the same connection: another value
   // at every start.  0 draws a random one, which is the same as the one before once in 65,535.
   uint16_t epoch = 0;

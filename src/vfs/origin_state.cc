@@ -32,6 +32,8 @@ bool is_unreachable(int code) {
 }  // namespace
 
 void FileSystem::note_outcome(int code) {
+  // EIO: an answer that could not be understood.
+  if (is_unreachable(code) || code == EIO) unsure_at_ = clock_.now();
   if (is_unreachable(code)) {
     counters_.origin_errors.add();
     unreachable_until_ = clock_.now() + kUnreachableFor;

@@ -89,6 +89,8 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
       if (other != nullptr) {
         table_.take_unknown(*other, InodeTable::Changed::kAttributes, graveyard);
       }
+    } else if (target != nullptr && target->directory) {
+      target->directory->whole_since.reset();
     }
   }
   bury(std::move(graveyard));

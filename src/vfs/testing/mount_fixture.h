@@ -42,6 +42,7 @@ class MountFixture : public testing::Test {
     proto::Dirent dirent{};
   };
 
+  explicit MountFixture(SimulatedOrigin::Options tree = {}) : tree_(std::move(tree)) {}
   ~MountFixture() override { end(); }
 
   // What files are read through.
@@ -194,7 +195,7 @@ class MountFixture : public testing::Test {
   }
 
   ManualClock clock_;
-  SimulatedOrigin tree_{{}};
+  SimulatedOrigin tree_;
   TestOrigin origin_{tree_};
   BufferPool pool_{64 << 20, 1 << 20};
   TestLibrary library_{pool_};

@@ -60,6 +60,7 @@ class TestOrigin final : public Origin {
     return tree_.open(path, deadline);
   }
   void issue_read(Subrequest& subrequest) override { tree_.issue_read(subrequest); }
+  [[nodiscard]] OriginWriter* writer() override { return tree_.writer(); }
 
  private:
   Result<void> enter(uint64_t Counts::*counter, Deadline deadline) EXCLUDES(mutex_);

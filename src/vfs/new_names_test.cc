@@ -1,0 +1,132 @@
+// Goal: what is known of a directory that was made here, so that names which come in it are not
+// looked for; and when that ends.
+
+#include <fcntl.h>
+
+#include "fuse/protocol_changes.h"
+#include "vfs/testing/mount_fixture.h"
+
+namespace netfs::vfs {
+namespace {
+
+class NewNames : public MountFixture {
+ protected:
+  NewNames() : MountFixture({.write = WriteCapabilities{}}) {
+    real_ = MUST(Library::create({.origin = origin_, .pool = pool_}));
+  }
+  ~NewNames() override {
+    const Deadline soon = Deadline::after(Clock::system(), fuse::FakeKernel::kPatience);
+    if (session_) session_->stop(soon);
+    if (fs_) fs_->stop();
+    real_->close();
+    end();
+  }
+  Library& library() override { return *real_; }
+
+  void start_writable(Options options = {}) {
+    options.write = Options::Write::kThrough;
+    start(std::move(options));
+  }
+
+  // A request whose body is followed by names.
+  template <class In>
+  Answer call_names(Opcode opcode, NodeId node, const In& in,
+                    const std::vector<std::string>& names) {
+    std::string body(reinterpret_cast<const char*>(&in), sizeof in);
+    for (const std::string& name : names) body += name + '\0';
+    return await(kernel_->send(opcode, node, std::as_bytes(std::span(body.data(), body.size()))));
+  }
+  NodeId make_directory(const std::string& name, NodeId parent = fuse::kRootNode) {
+    const Answer answer =
+        call_names(Opcode::kMkdir, parent, proto::MkdirIn{.mode = 0755, .umask = 0}, {name});
+    EXPECT_EQ(answer.error, 0);
+    return NodeId(answer.as<proto::EntryOut>().nodeid);
+  }
+  Answer create(const std::string& name, NodeId parent) {
+    return call_names(Opcode::kCreate, parent,
+                      proto::CreateIn{.flags = O_WRONLY | O_CREAT, .mode = 0644}, {name});
+  }
+  // A file that is made and closed.
+  void make_file(const std::string& name, NodeId parent) {
+    const Answer made = create(name, parent);
+    ASSERT_EQ(made.error, 0) << name;
+    const auto out = made.as<proto::CreateOut>();
+    close(NodeId(out.entry.nodeid), out.open.fh);
+  }
+  int rename(NodeId from, const std::string& name, NodeId to, const std::string& new_name) {
+    return call_names(Opcode::kRename, from, proto::RenameIn{.newdir = to.value}, {name, new_name})
+        .error;
+  }
+  // How often the origin was asked for `name`, which must answer `error`.
+  uint64_t looks_for(const std::string& name, NodeId directory, int error) {
+    const uint64_t before = origin_.counts().stats;
+    EXPECT_EQ(look_up_error(name, directory), error) << name;
+    return origin_.counts().stats - before;
+  }
+
+  std::unique_ptr<Library> real_;
+};
+
+TEST_F(NewNames, InADirectoryMadeHereNothingIsLookedForThatNobodyMade) {
+  start_writable();
+  const NodeId made = make_directory("made");
+  EXPECT_EQ(looks_for("a", made, ENOENT), 0U);
+  make_file("a", made);
+  EXPECT_EQ(looks_for("a", made, 0), 0U) << "it was made here";
+  EXPECT_EQ(looks_for("b", made, ENOENT), 0U) << "what we make leaves the rest as it is";
+  const NodeId below = make_directory("below", made);
+  EXPECT_EQ(looks_for("c", below, ENOENT), 0U);
+  EXPECT_EQ(call_name(Opcode::kUnlink, made, "a").error, 0);
+  EXPECT_EQ(looks_for("a", made, ENOENT), 0U);
+  EXPECT_EQ(looks_for("d", fuse::kRootNode, ENOENT), 1U) << "the root was there";
+}
+
+TEST_F(NewNames, ThatIsBelievedForTheNegativeTtl) {
+  start_writable({.negative_ttl = std::chrono::seconds(2)});
+  const NodeId made = make_directory("made");
+  tree_.add_file("made/foreign", "of somebody else");
+  EXPECT_EQ(looks_for("foreign", made, ENOENT), 0U);
+  clock_.advance(std::chrono::seconds(3));
+  EXPECT_EQ(looks_for("foreign", made, 0), 1U);
+}
+
+TEST_F(NewNames, WhatBringsANameThatIsNotKnownHereEndsIt) {
+  write("there/file", "x");
+  start_writable();
+  const NodeId there(look_up("there").nodeid);
+  const NodeId made = make_directory("made");
+  // Nobody looked at it before: it is moved by its name alone.
+  EXPECT_EQ(rename(there, "file", made, "moved"), 0);
+  EXPECT_EQ(looks_for("moved", made, 0), 1U);
+}
+
+TEST_F(NewNames, ARenameLeavesTheOldNameUnknownUnlessTheNewOneWasFree) {
+  start_writable();
+  const NodeId made = make_directory("made");
+  for (const char* name : {"a", "b"}) make_file(name, made);
+  EXPECT_EQ(rename(made, "a", made, "c"), 0);
+  EXPECT_EQ(looks_for("a", made, ENOENT), 0U);
+  // Had they been two names of one file, both would still be there.
+  EXPECT_EQ(rename(made, "b", made, "c"), 0);
+  EXPECT_EQ(looks_for("b", made, ENOENT), 1U);
+}
+
+TEST_F(NewNames, AChangeThatMayHaveBeenMadeEndsIt) {
+  start_writable();
+  const NodeId made = make_directory("made");
+  clock_.advance(std::chrono::milliseconds(1));
+  tree_.set_metadata_error(ENOTCONN);
+  EXPECT_EQ(create("a", made).error, ENOTCONN);
+  tree_.set_metadata_error(0);
+  EXPECT_EQ(looks_for("a", made, ENOENT), 1U);
+}
+
+TEST_F(NewNames, ADroppedDirectoryIsAskedAgain) {
+  start_writable();
+  const NodeId made = make_directory("made");
+  fs_->drop("made");
+  EXPECT_EQ(looks_for("a", made, ENOENT), 1U);
+}
+
+}  // namespace
+}  // namespace netfs::vfs
