@@ -105,7 +105,7 @@ Result<void> sequential(Lab& lab, const Far& far) {
   if (lab.options().netfs) {
     sides.push_back(TRY(far_side(lab, Peer::kNetfs, far.access, far.full, whole)));
   }
-  uint64_t raw_bytes = lab.size(256ULL << 20, 64ULL << 20);
+  uint64_t raw_bytes = far.full.size_bytes;
   sides.push_back({.name = "plain TCP",
                    .how = "one TCP connection through the proxy, no protocol",
                    .run = [&far, raw_bytes] { return raw_bulk(far.raw_port, raw_bytes); }});

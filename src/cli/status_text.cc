@@ -116,8 +116,9 @@ void add_mount(std::string& out, const json& mount) {
   }
   line(out, "options", options_line(mount));
   line(out, "transport",
-       fmt::format("{}, {} queues, protocol {}", text(mount, "transport/kind"),
-                   number(mount, "transport/queues"), text(mount, "transport/protocol")));
+       fmt::format("{}, {} queues, protocol {}, stack depth {}", text(mount, "transport/kind"),
+                   number(mount, "transport/queues"), text(mount, "transport/protocol"),
+                   number(mount, "transport/max_stack_depth")));
   add_features(out, mount);
   line(out, "reads",
        fmt::format("{} hits, {} misses", number(mount, "hits"), number(mount, "misses")));

@@ -112,6 +112,7 @@ void add_session(json& mount, const fuse::Session& session, unsigned queues) {
         fmt::format("{}.{}", negotiated->kernel_major, negotiated->kernel_minor);
     transport["max_read_bytes"] = negotiated->max_read_bytes();
     transport["max_readahead_bytes"] = negotiated->max_readahead_bytes;
+    transport["max_stack_depth"] = negotiated->max_stack_depth;
     for (const fuse::Feature& feature : fuse::describe(*negotiated, session.options())) {
       mount["features"].push_back(
           {{"name", feature.name}, {"on", feature.on}, {"why_not", feature.why_not}});

@@ -1,0 +1,169 @@
+// Goal: programs that people use do on a writable mount what they do on a local disk: git, SQLite,
+// rsync, tar, tail, cmake with a compiler.  What each leaves is looked at through the mount, at the
+// origin, and by the program's own check after another mount.
+//
+// NETFS_TEST_FILES sets how many files the archive has (400; 50,000 with --all).
+
+#include "tests/mount/write_fixture.h"
+
+namespace netfs::test {
+namespace {
+
+int files_wanted() {
+  const char* given = std::getenv("NETFS_TEST_FILES");
+  return given != nullptr ? static_cast<int>(std::strtol(given, nullptr, 10)) : 400;
+}
+
+class RealWork : public Write {
+ protected:
+  void SetUp() override {
+    Write::SetUp();
+    if (IsSkipped() || HasFailure()) return;
+    mount_it();
+  }
+
+  // A shell's script; $M is the mount, $S the origin's folder, $L a local one.
+  void sh(const std::string& script) {
+    const std::string names =
+        "set -eu; M='" + mount_->path() + "' S='" + source_ + "' L='" + local_ + "'; ";
+    const Finished done = run({"bash", "-c", names + script}, kBound + run_time());
+    ASSERT_EQ(done.status, 0) << script << "\n" << done.output << "\n" << mount_->log();
+    output_ = done.output;
+  }
+  void mount_again() {
+    ASSERT_TRUE(mount_->unmount()) << mount_->log();
+    mount_.reset();
+    mount_it();
+  }
+  // A tree with what trees have: folders, links, modes, old times, names of all kinds.
+  void make_tree(int files) {
+    sh("cd $L && mkdir tree && cd tree && for d in $(seq 0 " + std::to_string((files - 1) / 100) +
+       "); do mkdir -p \"dir $d/below\"; for f in $(seq 1 100); do "
+       "  n=$((d * 100 + f)); [ $n -le " +
+       std::to_string(files) +
+       " ] || break; "
+       "  head -c $((n * 37 % 9000)) $L/bytes >\"dir $d/file-$n\"; done; done; "
+       "ln -s 'dir 0/file-1' link; ln -s /nowhere/at/all dangling; ln 'dir 0/file-2' second; "
+       "chmod 600 'dir 0/file-3'; chmod 4755 'dir 0/file-4'; chown 12:34 'dir 0/file-5'; "
+       "touch -d '2001-02-03 04:05:06' 'dir 0/file-6' 'dir 0/below'; : >empty; "
+       "touch $'new\\nline' -- -dash 'ä ö'; truncate -s 3M holes; "
+       "printf tail >>holes; find . -type d -exec touch -d '2011-11-11 11:11:11' {} +");
+  }
+
+  const std::string local_ = [this] {
+    std::string folder = temp_.make_dir("local");
+    write_file(folder + "/bytes", pattern(7, 0, 9000));
+    return folder;
+  }();
+  std::string output_;
+};
+
+INSTANTIATE_TEST_SUITE_P(Origins, RealWork,
+                         testing::Values("file_close", "sftp_close", "file", "sftp"),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+TEST_P(RealWork, GitClonesCommitsAndFindsNoFault) {
+  NETFS_TEST_NEEDS(program("git"));
+  const std::string git =
+      "export HOME=$L GIT_CONFIG_NOSYSTEM=1; git config --global user.email a@b.invalid; "
+      "git config --global user.name a; git config --global init.defaultBranch main; "
+      "git config --global safe.directory '*'; ";
+  make_tree(200);
+  sh(git +
+     "cd $L/tree && git init -q && git add . && git commit -qm first && "
+     "git clone -q --no-hardlinks $L/tree $M/clone && cd $M/clone && git status --porcelain");
+  EXPECT_EQ(output_, "");
+  sh(git +
+     "cd $M/clone && for n in $(seq 8); do echo $n >>\"dir 0/file-$n\"; git mv \"dir 1/file-10$n\" "
+     "moved-$n; git add -A; git commit -qm \"change $n\"; done; git checkout -qb other HEAD~4; "
+     "git checkout -q main; git merge -q other; git stash list; git gc -q; git fsck --strict; "
+     "git log --oneline | wc -l; git status --porcelain");
+  EXPECT_EQ(output_, "9\n");
+  mount_again();
+  sh(git +
+     "cd $M/clone && git fsck --strict && git status --porcelain && "
+     "git -C $S/clone fsck --strict && git -C $S/clone status --porcelain");
+  EXPECT_EQ(output_, "");
+}
+
+// Two processes in one database: a write-ahead log has its index in a mapping that both share.
+TEST_P(RealWork, SqliteUnderTwoProcessesKeepsEveryRow) {
+  NETFS_TEST_NEEDS(program("sqlite3"));
+  for (const std::string mode : {"WAL", "DELETE", "TRUNCATE"}) {
+    SCOPED_TRACE(mode);
+    sh("db=$M/" + mode + ".db; sqlite3 $db 'PRAGMA journal_mode=" + mode +
+       "; CREATE TABLE t(who, n, b); CREATE INDEX i ON t(n);' >/dev/null; "
+       "work() { for n in $(seq 25); do echo '.timeout 60000'; echo 'BEGIN IMMEDIATE;'; "
+       "for k in 1 2 3; do echo \"INSERT INTO t VALUES($1, $n, randomblob(3000));\"; done; "
+       "echo \"UPDATE t SET b = randomblob(2000) WHERE n = $n - 3; COMMIT;\"; done | "
+       "sqlite3 -bail $db; }; work 1 & one=$!; work 2 & two=$!; wait $one; wait $two; "
+       "sqlite3 $db 'SELECT count(*) FROM t; PRAGMA integrity_check;'");
+    EXPECT_EQ(output_, "150\nok\n");
+  }
+  mount_again();
+  sh("for m in WAL DELETE TRUNCATE; do for r in $M $S; do "
+     "sqlite3 $r/$m.db 'SELECT count(*) FROM t; PRAGMA integrity_check;'; done; done");
+  EXPECT_EQ(output_, "150\nok\n150\nok\n150\nok\n150\nok\n150\nok\n150\nok\n");
+}
+
+TEST_P(RealWork, RsyncThereAndBackFindsNoDifference) {
+  NETFS_TEST_NEEDS(program("rsync"));
+  make_tree(200);
+  // SFTP has whole seconds of times, and no numbers of inodes to know hard links by.
+  const std::string as = is_sftp() ? "rsync -a --modify-window=1 " : "rsync -aH ";
+  sh(as + "$L/tree/ $M/tree/ && " + as + "-nic --delete $L/tree/ $M/tree/");
+  EXPECT_EQ(output_, "");
+  sh(as + "$M/tree/ $L/back/ && " + as + "-nic --delete $L/tree/ $L/back/ && diff -r " +
+     "--no-dereference $L/tree $L/back && diff -r --no-dereference $L/tree $S/tree");
+  EXPECT_EQ(output_, "");
+  // What changed, as rsync writes it by default (a new file that takes the name) and in place.
+  sh("cd $L/tree && for n in 7 8 9; do echo more >>\"dir 0/file-$n\"; done; " + as +
+     "$L/tree/ $M/tree/; for n in 7 8; do echo again >>\"dir 0/file-$n\"; done; " + as +
+     "--inplace $L/tree/ $M/tree/; " + as + "-nic --delete $L/tree/ $M/tree/");
+  EXPECT_EQ(output_, "");
+  mount_again();
+  sh(as + "-nic --delete $L/tree/ $M/tree/");
+  EXPECT_EQ(output_, "");
+}
+
+TEST_P(RealWork, AnArchiveIsUnpackedAsItIs) {
+  make_tree(files_wanted());
+  sh("cd $L && tar cf tree.tar tree && tar xf tree.tar -C $M && tar df tree.tar -C $M");
+  EXPECT_EQ(output_, "");
+  mount_again();
+  sh("tar df $L/tree.tar -C $M && tar df $L/tree.tar -C $S && rm -rf $M/tree && ls -A $M $S");
+  EXPECT_EQ(output_, mount_->path() + ":\n\n" + source_ + ":\n");
+}
+
+TEST_P(RealWork, TailFollowsALogThatIsWrittenHereAndOneThatGrowsAtTheOrigin) {
+  for (const std::string where : {"$M", "$S"}) {
+    SCOPED_TRACE(where);
+    sh("echo first >" + where +
+       "/log; tail -n +1 -s 0.1 -f $M/log >$L/seen & tail=$!; "
+       "for n in $(seq 5); do sleep 0.1; echo line $n >>" +
+       where +
+       "/log; done; for i in $(seq 300); do [ \"$(wc -l <$L/seen)\" -ge 6 ] && break; sleep 0.1; "
+       "done; kill $tail; cat $L/seen");
+    EXPECT_EQ(output_, "first\nline 1\nline 2\nline 3\nline 4\nline 5\n");
+  }
+}
+
+TEST_P(RealWork, CmakeBuildsAProgramThatRuns) {
+  sh("mkdir $M/project && cd $M/project && cat >CMakeLists.txt <<'END'\n"
+     "cmake_minimum_required(VERSION 3.20)\nproject(hello C)\n"
+     "foreach(n RANGE 9)\n  file(WRITE ${CMAKE_BINARY_DIR}/part${n}.c \"int part${n}(void) "
+     "{ return ${n}; }\\n\")\n  list(APPEND parts ${CMAKE_BINARY_DIR}/part${n}.c)\nendforeach()\n"
+     "add_library(parts STATIC ${parts})\nadd_executable(hello hello.c)\n"
+     "target_link_libraries(hello parts)\nEND\n"
+     "printf '#include <stdio.h>\\nint part9(void);\\nint main(void) { printf(\"%%d\\\\n\", "
+     "part9()); }\\n' >hello.c; cmake -G Ninja -S . -B b >$L/log 2>&1 || { cat $L/log; false; }; "
+     "ninja -C b >$L/log 2>&1 || { cat $L/log; false; }; b/hello; "
+     "touch hello.c; ninja -C b | tail -1; ninja -C b | tail -1");
+  EXPECT_EQ(output_, "9\n[2/2] Linking C executable hello\nninja: no work to do.\n");
+  mount_again();
+  sh("$M/project/b/hello; ninja -C $M/project/b | tail -1");
+  EXPECT_EQ(output_, "9\nninja: no work to do.\n");
+}
+
+}  // namespace
+}  // namespace netfs::test
