@@ -269,5 +269,41 @@ TEST_P(Write, CreatingWhatOthersHaveMadeMeanwhileAsksForTheirPermission) {
   for (int fd : {asked[0], asked[1], made[0], made[1]}) ::close(fd);
 }
 
+// The kernel walks a mount name by name, so paths there may be longer than one call takes at the
+// origin.
+TEST_P(Write, APathLongerThanOneCallTakesIsReachedNameByName) {
+  mount_it();
+  UniqueFd here = open_file(mount_->path(), O_RDONLY | O_DIRECTORY);
+  UniqueFd there = open_file(source_, O_RDONLY | O_DIRECTORY);
+  for (char letter = 'a'; letter < 'u'; ++letter) {
+    const std::string name(250, letter);
+    if (::mkdirat(here.get(), name.c_str(), 0755) != 0) {
+      // An SFTP server takes the whole path in one call.
+      ASSERT_TRUE(is_sftp() && letter > 'n') << letter;
+      ASSERT_EQ(errno, ENAMETOOLONG);
+      return;
+    }
+    here = UniqueFd(::openat(here.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    there = UniqueFd(::openat(there.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    ASSERT_TRUE(here && there) << letter << " " << strerror(errno);
+  }
+  ASSERT_FALSE(is_sftp());
+  {
+    const UniqueFd file(::openat(here.get(), "file", O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    ASSERT_TRUE(file) << strerror(errno);
+    ASSERT_EQ(::write(file.get(), "deep", 4), 4);
+    EXPECT_EQ(code(::fchmod(file.get(), 0600)), 0);
+  }
+  EXPECT_EQ(code(::renameat(here.get(), "file", here.get(), "moved")), 0);
+  const UniqueFd file(::openat(there.get(), "moved", O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(file) << strerror(errno);
+  EXPECT_EQ(bytes_at(file.get(), 0, 9), "deep");
+  struct stat st {};
+  EXPECT_EQ(code(::fstatat(here.get(), "moved", &st, 0)), 0);
+  EXPECT_EQ(st.st_mode & 07777U, 0600U);
+  EXPECT_EQ(code(::unlinkat(here.get(), "moved", 0)), 0);
+  EXPECT_EQ(code(::faccessat(there.get(), "moved", F_OK, 0)), ENOENT);
+}
+
 }  // namespace
 }  // namespace netfs::test

@@ -1,6 +1,7 @@
 #include "origins/file/local_file.h"
 
 #include <cerrno>
+#include <climits>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
@@ -62,6 +63,23 @@ NodeInfo node_info_of(const struct statx& st) {
   return info;
 }
 
+Result<UniqueFd> open_piece(int root, const char* path, int flags, uint32_t mode) {
+  open_how how{};
+  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
+  how.mode = mode;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const char* relative = *path == '\0' ? "." : path;
+  // EAGAIN: a rename ran beside the walk; the kernel asks to try again.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    const long fd = ::syscall(SYS_openat2, root, relative, &how, sizeof how);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    if (errno != EAGAIN && errno != EINTR) break;
+  }
+  // A link in the middle of a path: to those who do not follow links it is no directory.
+  if (errno == ELOOP && (flags & O_PATH)) return Error(ENOTDIR, "file.open");
+  return Error::from_errno("file.open");
+}
+
 }  // namespace
 
 Result<NodeInfo> stat_fd(int fd, const char* name) {
@@ -73,20 +91,14 @@ Result<NodeInfo> stat_fd(int fd, const char* name) {
 }
 
 Result<UniqueFd> open_beneath(int root, const std::string& path, int flags, uint32_t mode) {
-  open_how how{};
-  how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.mode = mode;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const char* relative = path.empty() ? "." : path.c_str();
-  // EAGAIN: a rename ran beside the walk; the kernel asks to try again.
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const long fd = ::syscall(SYS_openat2, root, relative, &how, sizeof how);
-    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
-    if (errno != EAGAIN && errno != EINTR) break;
-  }
-  // A link in the middle of a path: to those who do not follow links it is no directory.
-  if (errno == ELOOP && (flags & O_PATH)) return Error(ENOTDIR, "file.open");
-  return Error::from_errno("file.open");
+  // The kernel takes no longer path in one call; a mount, whose users walk it name by name, has
+  // them.
+  if (path.size() < PATH_MAX) return open_piece(root, path.c_str(), flags, mode);
+  const size_t cut = path.rfind('/', PATH_MAX - 1);
+  if (cut == std::string::npos || cut == 0) return Error(ENAMETOOLONG, "file.open");
+  const UniqueFd below =
+      TRY(open_piece(root, path.substr(0, cut).c_str(), O_PATH | O_DIRECTORY, 0));
+  return open_beneath(below.get(), path.substr(cut + 1), flags, mode);
 }
 
 }  // namespace netfs::origins
