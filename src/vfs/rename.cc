@@ -32,6 +32,10 @@ bool replaces(RenameHow how) {
   return how == RenameHow::kReplace || how == RenameHow::kReplaceWithWhiteout;
 }
 
+bool leaves_whiteout(RenameHow how) {
+  return how == RenameHow::kReplaceWithWhiteout || how == RenameHow::kNoReplaceWithWhiteout;
+}
+
 }  // namespace
 
 Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
@@ -89,8 +93,12 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
       if (other != nullptr) {
         table_.take_unknown(*other, InodeTable::Changed::kAttributes, graveyard);
       }
-    } else if (target != nullptr && target->directory) {
-      target->directory->whole_since.reset();
+    }
+    // What is there now that is not known here.
+    if (!known && target != nullptr && target->directory) target->directory->whole_since.reset();
+    const bool old_name_stays = !known || leaves_whiteout(how);
+    if (old_name_stays && source != nullptr && source->directory) {
+      source->directory->whole_since.reset();
     }
   }
   bury(std::move(graveyard));

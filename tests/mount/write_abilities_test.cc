@@ -124,6 +124,13 @@ TEST_P(Write, AWhiteoutTakesTheOldNameWhereTheOriginCan) {
   EXPECT_TRUE(S_ISCHR(stat_of(here("a")).st_mode));
   EXPECT_TRUE(S_ISCHR(stat_of(there("a")).st_mode));
   EXPECT_EQ(stat_of(here("a")).st_rdev, 0U);
+  // In a directory of our own, whose names are all known here.
+  ASSERT_EQ(code(::mkdir(here("made").c_str(), 0755)), 0);
+  ASSERT_EQ(put(here("made/a"), "a"), 0);
+  ASSERT_EQ(code(::renameat2(AT_FDCWD, here("made/a").c_str(), AT_FDCWD, here("made/b").c_str(),
+                             RENAME_WHITEOUT)),
+            0);
+  EXPECT_TRUE(S_ISCHR(stat_of(here("made/a")).st_mode));
 }
 
 TEST_P(Write, FallocateDoesWhatTheOriginCan) {
