@@ -38,6 +38,7 @@ constexpr std::array kWishes = {
     Wish{proto::kAtomicOTrunc, "atomic O_TRUNC", "truncation is a request of its own"},
     Wish{proto::kAbortError, "abort error", "an abort looks like an unmount"},
     Wish{proto::kDirectIoAllowMmap, "mmap of direct I/O files", "such files cannot be shared"},
+    Wish{proto::kExportSupport, "export", "no files by handle (NFS export) that nobody has in use"},
     Wish{proto::kHasResend, "re-send", "a restarted daemon loses requests in flight"},
 };
 

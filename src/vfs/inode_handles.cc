@@ -37,6 +37,17 @@ Handle* InodeTable::handle(fuse::HandleId id) {
   return handles_[index].get();
 }
 
+void InodeTable::rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) {
+  Handle* open = handle(id);
+  if (open == nullptr || !open->listing || !open->node->directory) return;
+  Directory& directory = *open->node->directory;
+  if (directory.kernel_has_listing == open->listing->serial) {
+    directory.kernel_has_listing = listing->serial;
+    directory.kernel_had_forgotten = forgotten_;
+  }
+  graveyard.listings.push_back(std::exchange(open->listing, listing));
+}
+
 void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   Handle* open = handle(id);
   if (open == nullptr) return;

@@ -1,4 +1,4 @@
-// LOOKUP: a name in a directory.
+// LOOKUP: a name in a directory, or the node that a handle names.
 
 #include <cerrno>
 
@@ -41,7 +41,8 @@ void FileSystem::lookup(const fuse::Request& request, fuse::Reply reply) {
   const auto& wanted = std::get<fuse::LookupRequest>(request.body);
   counters_.lookups.add();
   if (wanted.name.size() > kNameBytesMax) return reply.error(ENAMETOOLONG);
-  if (wanted.name == "." || wanted.name == "..") return reply.error(EINVAL);
+  // Who opens a file by a handle (open_by_handle_at, an NFS server) names its node itself.
+  const bool by_handle = wanted.name == "." || wanted.name == "..";
   fuse::Entry entry;
   int error = 0;
   bool absent = false;
@@ -52,6 +53,9 @@ void FileSystem::lookup(const fuse::Request& request, fuse::Reply reply) {
     Node* node = parent == nullptr ? nullptr : table_.child(*parent, wanted.name);
     if (parent == nullptr || !InodeTable::is_current(*parent)) {
       error = ESTALE;
+    } else if (by_handle) {
+      const bool above = wanted.name == ".." && parent->parent != nullptr;
+      entry = entry_of(above ? *parent->parent : *parent);
     } else if (!parent->directory) {
       error = ENOTDIR;
     } else if (node != nullptr && is_fresh(*node)) {

@@ -1,7 +1,7 @@
 // READDIR and READDIRPLUS.
 //
-// A handle reads one listing, the one that was there when it was opened, so its offsets stay true
-// whatever happens to the directory: entry i goes on at i + 3, after "." and "..".
+// A handle reads one listing, the one that was there when it was opened or rewound, so its offsets
+// stay true whatever happens to the directory: entry i goes on at i + 3, after "." and "..".
 
 #include <algorithm>
 #include <cerrno>
@@ -96,6 +96,7 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
   Ref<Listing> listing;
   int error = 0;
   bool relist = false;
+  bool anew = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
@@ -105,6 +106,12 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
       error = ENOTDIR;
     } else if (const Handle* handle = table_.handle(wanted.handle)) {
       listing = handle->listing;
+      // rewinddir(3) shows what is there now.  Not while somebody else reads on: the kernel's pages
+      // of the two listings would mix.
+      const bool as_it_is = node->directory->listing == listing && !node->doubted &&
+                            is_fresh(node->directory->listed_at, options_.metadata_ttl);
+      anew = wanted.offset == 0 && !as_it_is && InodeTable::is_current(*node) &&
+             table_.record(*node).opens == 1;
     } else if (wanted.handle.value != 0) {
       error = ESTALE;             // of a process before this one
     } else if (!node->doubted) {  // a mount that needs no open
@@ -114,16 +121,22 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
     relist = more && wants_relisting(*node, wanted);
   }
   if (error != 0) return reply.error(error);
-  if (listing && !relist) return answer_listing(id, *listing, wanted, reply);
+  if (listing && !relist && !anew) return answer_listing(id, *listing, wanted, reply);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_listing(id,
-                  [this, id, part = wanted, listing, pending](const Result<Ref<Listing>>& seen) {
-                    // A handle goes on with its own listing, even if there will be no other.
-                    if (!listing && !seen.ok()) return pending->error(seen.code());
-                    const Ref<Listing>& from = listing ? listing : seen.value();
-                    pending->answer([&](fuse::Reply& to) { answer_listing(id, *from, part, to); });
-                  });
+  refresh_listing(
+      id, [this, id, part = wanted, listing, anew, pending](const Result<Ref<Listing>>& seen) {
+        // A handle goes on with its own listing, even if there will be no other.
+        if (!listing && !seen.ok()) return pending->error(seen.code());
+        const bool other = !listing || (anew && seen.ok());
+        if (listing && other) {
+          Graveyard graveyard;
+          sync::MutexLock lock(table_.mutex);
+          table_.rewind(part.handle, seen.value(), graveyard);
+        }
+        const Ref<Listing>& from = other ? seen.value() : listing;
+        pending->answer([&](fuse::Reply& to) { answer_listing(id, *from, part, to); });
+      });
 }
 
 }  // namespace netfs::vfs

@@ -46,12 +46,36 @@ TEST_F(ReadDirectory, OffsetsStayTrueWhileTheDirectoryChanges) {
   for (int i = 0; i < 500; ++i) tree_.add_file("name-" + std::to_string(i), "x");
   start();
   const uint64_t handle = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
-  const std::vector<std::string> before = names_of(list(fuse::kRootNode, handle, 4096));
+  constexpr uint64_t kMiddle = 200;
+  const std::vector<std::string> before = names_of(list(fuse::kRootNode, handle, 4096, kMiddle));
   for (int i = 0; i < 250; ++i) tree_.remove("name-" + std::to_string(i));
   tree_.add_file("another", "x");
   clock_.advance(std::chrono::seconds(6));
   EXPECT_EQ(names_of(list()).size(), 251U);
-  EXPECT_EQ(names_of(list(fuse::kRootNode, handle, 4096)), before);
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle, 4096, kMiddle)), before);
+}
+
+TEST_F(ReadDirectory, ARewoundHandleShowsWhatIsThereNow) {
+  write("old", "x");
+  start();
+  const uint64_t handle = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)), std::vector<std::string>{"old"});
+  tree_.remove("old");
+  tree_.add_file("new", "x");
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)), std::vector<std::string>{"old"})
+      << "nobody here knows yet";
+  EXPECT_EQ(look_up_error("old"), 0);
+  clock_.advance(std::chrono::seconds(6));
+  EXPECT_EQ(look_up_error("old"), ENOENT);
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)), std::vector<std::string>{"new"});
+  // While another reads on, both read what they have.
+  const uint64_t other = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
+  tree_.add_file("newer", "x");
+  clock_.advance(std::chrono::seconds(6));
+  EXPECT_EQ(look_up_error("newer"), 0);
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)), std::vector<std::string>{"new"});
+  EXPECT_EQ(call(Opcode::kReleasedir, fuse::kRootNode, proto::ReleaseIn{.fh = other}).error, 0);
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)).size(), 2U);
 }
 
 TEST_F(ReadDirectory, NamesThatNoDirectoryCanHoldAreRefusedAndListed) {

@@ -269,6 +269,33 @@ TEST_P(Write, CreatingWhatOthersHaveMadeMeanwhileAsksForTheirPermission) {
   for (int fd : {asked[0], asked[1], made[0], made[1]}) ::close(fd);
 }
 
+TEST_P(Write, AFileIsOpenedByItsHandleWhenTheKernelHasForgottenIt) {
+  mount_it();
+  ASSERT_EQ(code(::mkdir(here("dir").c_str(), 0755)), 0);
+  ASSERT_EQ(put(here("dir/file"), "bytes"), 0);
+  struct {
+    file_handle handle;
+    unsigned char rest[MAX_HANDLE_SZ];
+  } named{};
+  named.handle.handle_bytes = MAX_HANDLE_SZ;
+  int mount_id = 0;
+  ASSERT_EQ(
+      code(::name_to_handle_at(AT_FDCWD, here("dir/file").c_str(), &named.handle, &mount_id, 0)),
+      0);
+  const UniqueFd root = open_file(mount_->path(), O_RDONLY | O_DIRECTORY);
+  drop_dentries();
+  {
+    const UniqueFd file(::open_by_handle_at(root.get(), &named.handle, O_RDWR | O_CLOEXEC));
+    ASSERT_TRUE(file) << strerror(errno);
+    EXPECT_EQ(bytes_at(file.get(), 0, 9), "bytes");
+    EXPECT_EQ(::pwrite(file.get(), "B", 1, 0), 1);
+  }
+  EXPECT_EQ(whole(there("dir/file")), "Bytes");
+  ASSERT_EQ(code(::unlink(here("dir/file").c_str())), 0);
+  drop_dentries();
+  EXPECT_EQ(code(::open_by_handle_at(root.get(), &named.handle, O_RDONLY | O_CLOEXEC)), ESTALE);
+}
+
 // The kernel walks a mount name by name, so paths there may be longer than one call takes at the
 // origin.
 TEST_P(Write, APathLongerThanOneCallTakesIsReachedNameByName) {

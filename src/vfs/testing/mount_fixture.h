@@ -143,10 +143,11 @@ class MountFixture : public testing::Test {
     return call(Opcode::kReaddirplus, node,
                 proto::ReadIn{.fh = handle, .offset = offset, .size = size});
   }
-  // Whole, by READDIRPLUS, in answers of at most `size` bytes.
-  std::vector<Listed> list(NodeId node, uint64_t handle, uint32_t size = 65536) {
+  // By READDIRPLUS to its end, in answers of at most `size` bytes.
+  std::vector<Listed> list(NodeId node, uint64_t handle, uint32_t size = 65536,
+                           uint64_t offset = 0) {
     std::vector<Listed> all;
-    for (uint64_t offset = 0;;) {
+    for (;;) {
       const Answer answer = read_directory(node, handle, offset, size);
       EXPECT_EQ(answer.error, 0);
       if (answer.error != 0 || answer.body.empty()) return all;
