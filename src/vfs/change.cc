@@ -11,23 +11,27 @@
 
 namespace netfs::vfs {
 
-void FileSystem::change_on_worker(fuse::Reply reply, Change change) {
+Settled FileSystem::begin_of(fuse::Reply reply, Change change) {
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  on_worker([pending, until = deadline(), change = std::move(change)]() mutable {
-    sync::ContextScope scope(pending->context());
-    change(*pending, until);
-  });
-}
-
-void FileSystem::change_settled(fuse::NodeId id, fuse::Reply reply, Change change) {
-  if (!keeps_writes_) return change_on_worker(std::move(reply), std::move(change));
-  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  after_settling(id, [this, pending, change = std::move(change)]() mutable {
+  return [this, pending, change = std::move(change)]() mutable {
     on_worker([pending, until = deadline(), change = std::move(change)]() mutable {
       sync::ContextScope scope(pending->context());
       change(*pending, until);
     });
-  });
+  };
+}
+
+void FileSystem::change_on_worker(fuse::Reply reply, Change change) {
+  begin_of(std::move(reply), std::move(change))();
+}
+
+void FileSystem::change_settled(fuse::NodeId id, fuse::Reply reply, Change change) {
+  after_settling(id, begin_of(std::move(reply), std::move(change)));
+}
+
+void FileSystem::change_landed(fuse::NodeId id, fuse::Reply reply, Change change) {
+  if (!keeps_writes_) return change_on_worker(std::move(reply), std::move(change));
+  after_landing(id, begin_of(std::move(reply), std::move(change)));
 }
 
 Result<Place> FileSystem::place_of(fuse::NodeId parent_id, std::string_view name) {

@@ -57,8 +57,7 @@ class FileSystem final : public fuse::Handler {
   static Result<std::unique_ptr<FileSystem>> create(Parts parts);
   ~FileSystem() override;
 
-  // Where files are handed to the kernel by, and by whom it is told what to forget; null: not at
-  // all.  Before the session starts; both outlive stop().
+  // Who hands files to the kernel, and tells it what to forget, or null.  First; outlive stop().
   void attach(fuse::BackingIds* backing, fuse::Notifier* notifier = nullptr) {
     backing_ = backing;
     notifier_ = notifier;
@@ -222,8 +221,9 @@ class FileSystem final : public fuse::Handler {
 
   // change.cc: what changes have in common.  One runs on a worker, and answers.
   using Change = UniqueFunction<void(Pending&, Deadline)>;
+  Settled begin_of(fuse::Reply reply, Change change);
   void change_on_worker(fuse::Reply reply, Change change);
-  // The same once what was written to a node's file before is at the origin, or has failed.
+  // Once what was written to it before is at the origin or has failed; landed: and was seen there.
   void change_settled(fuse::NodeId id, fuse::Reply reply, Change change);
   void change_landed(fuse::NodeId id, fuse::Reply reply, Change change);
   void after_settling(fuse::NodeId id, Settled then);

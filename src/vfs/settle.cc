@@ -139,17 +139,6 @@ void FileSystem::take_landed(fuse::NodeId id, Witnessed witnessed, int error) {
   if (error != 0 || witnessed.foreign) forget_pages(id);
 }
 
-void FileSystem::change_landed(fuse::NodeId id, fuse::Reply reply, Change change) {
-  if (!keeps_writes_) return change_on_worker(std::move(reply), std::move(change));
-  Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  after_landing(id, [this, pending, change = std::move(change)]() mutable {
-    on_worker([pending, until = deadline(), change = std::move(change)]() mutable {
-      sync::ContextScope scope(pending->context());
-      change(*pending, until);
-    });
-  });
-}
-
 // What the handle has not been told yet; it has been now.
 int FileSystem::new_write_error(fuse::HandleId id) {
   sync::MutexLock lock(table_.mutex);
