@@ -102,7 +102,7 @@ int as_another_user(const std::string& directory, int expected) {
 }
 
 TEST(CacheDirectory, AnotherUsersDirectoryAndAnUnwritableOneAreRefused) {
-  if (::geteuid() != 0) GTEST_SKIP() << "only root can play two users";
+  if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: only root can play two users";
   TestDirectory directory;
   ASSERT_EQ(::chmod(directory.path().c_str(), 0755), 0);
   EXPECT_EQ(as_another_user(directory.path(), EPERM), 0);

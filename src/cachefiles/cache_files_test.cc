@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include "cachefiles/sim_disk.h"
 #include "cachefiles/test_store.h"
 
 namespace netfs::cachefiles {
@@ -75,6 +76,33 @@ TEST(CacheFiles, SealedObjectIsHandedOutAndReadsEqualAfterReopen) {
   EXPECT_EQ(cookie->state(), ObjectState::kSealed);
   EXPECT_EQ(store.read_all(*cookie), bytes);
   EXPECT_EQ(read_descriptor(cookie->hand_out().value().get()), bytes);
+}
+
+// The founding rule: what a reader does changes nothing on the disk, and no file is opened for it
+// in a way that could.
+TEST(CacheFiles, LookUpsReadsAndHandOutsOpenNothingForWriting) {
+  SimDisk disk;
+  const std::string bytes = test_bytes(4, 3 * kBlockBytes);
+  {
+    TestStore store("sim", {.disk = &disk});
+    for (const char* name : {"a", "b", "c"}) store.seal(*store.lookup(name, bytes.size()), bytes);
+    ASSERT_TRUE(store.put(*store.lookup("partial", bytes.size()), 0, bytes.substr(0, 65536)).ok());
+  }
+  TestStore store("sim", {.disk = &disk});
+  ASSERT_TRUE(store.ok());
+  const std::vector<std::string> before = disk.opened_for_writing();
+  const uint64_t changes = disk.changes();
+  for (const char* name : {"a", "b", "c"}) {
+    const Ref<Cookie> cookie = store.lookup(name, bytes.size());
+    EXPECT_EQ(store.read_all(*cookie), bytes);
+    EXPECT_TRUE(cookie->hand_out().ok());
+    cookie->touch();
+  }
+  EXPECT_EQ(store.read(*store.lookup("partial", bytes.size()), 0, 65536).value(),
+            bytes.substr(0, 65536));
+  EXPECT_EQ(store.lookup("new", 10)->state(), ObjectState::kAbsent);
+  EXPECT_EQ(disk.opened_for_writing(), before);
+  EXPECT_EQ(disk.changes(), changes);
 }
 
 // Method: the kernel opens a handed-out file anew, on the same mount; so does /proc/self/fd.

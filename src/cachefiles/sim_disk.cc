@@ -170,6 +170,11 @@ void SimDisk::flip(const std::string& path, uint64_t bit) {
   }
 }
 
+std::vector<std::string> SimDisk::opened_for_writing() {
+  sync::MutexLock lock(mutex_);
+  return opened_for_writing_;
+}
+
 std::vector<std::string> SimDisk::files() {
   sync::MutexLock lock(mutex_);
   std::vector<std::string> paths;
@@ -276,6 +281,7 @@ Result<std::unique_ptr<DiskFile>> SimDisk::open(const std::string& path, OpenMod
     pending_names_.push_back({"", path, node});
     apply(names_, pending_names_.back());
   }
+  if (mode != OpenMode::kRead) opened_for_writing_.push_back(path);
   return std::unique_ptr<DiskFile>(
       std::make_unique<SimFile>(*this, path, node, mode != OpenMode::kRead, false));
 }

@@ -54,6 +54,8 @@ class SimDisk final : public Disk {
   // Files open now, and the most that ever were.
   [[nodiscard]] uint64_t open_files() const { return open_files_.load(); }
   [[nodiscard]] uint64_t open_files_max() const { return open_files_max_.load(); }
+  // What was opened otherwise than for reading only, so far, in order.
+  [[nodiscard]] std::vector<std::string> opened_for_writing();
   // Flips one bit of a file, in what is read and in what is durable.
   void flip(const std::string& path, uint64_t bit);
   [[nodiscard]] std::vector<std::string> files();
@@ -114,6 +116,7 @@ class SimDisk final : public Disk {
   std::map<std::string, NodeRef> names_ GUARDED_BY(mutex_);
   std::map<std::string, NodeRef> durable_names_ GUARDED_BY(mutex_);
   std::vector<NameChange> pending_names_ GUARDED_BY(mutex_);
+  std::vector<std::string> opened_for_writing_ GUARDED_BY(mutex_);
 };
 
 }  // namespace netfs::cachefiles

@@ -92,11 +92,17 @@ TEST(SqliteIndex, FailedBatchLeavesNothing) {
 TEST(SqliteIndex, ReadersNeverOpenAFileForWriting) {
   SimDisk disk;
   { fill(*SqliteIndex::create(disk).value(), 1000); }
+  std::vector<std::string> expected = disk.opened_for_writing();
+  const uint64_t open_files = disk.open_files();
   const std::unique_ptr<SqliteIndex> index = SqliteIndex::create(disk).value();
   fill(*index, 2000);
   const uint64_t changes = disk.changes();
   for (int i = 0; i < 2000; ++i) EXPECT_EQ(index->get(key_of(i)).value(), value_of(i));
   EXPECT_EQ(disk.changes(), changes);
+  // The writer's connection alone has the tables and their log; each reader has both open as well.
+  expected.insert(expected.end(), {"index", "index-wal"});
+  EXPECT_EQ(disk.opened_for_writing(), expected);
+  EXPECT_GE(disk.open_files(), open_files + 4);
 }
 
 TEST(SqliteIndex, ReadersGoOnWhileTheWriterWaitsForTheDisk) {

@@ -100,13 +100,13 @@ bool wait_for(Condition condition) {
 class FrozenStoreTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "only root can freeze a file system";
+    if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: only root can freeze a file system";
     const std::string image = directory_.path() + "/image";
     mount_ = directory_.path() + "/mount";
     std::filesystem::create_directory(mount_);
     const std::string make = "truncate -s 300M " + image + " && mkfs.ext4 -q " + image +
                              " && mount -o loop " + image + " " + mount_ + " 2>&1";
-    if (std::system(make.c_str()) != 0) GTEST_SKIP() << "no loop mount here";
+    if (std::system(make.c_str()) != 0) GTEST_SKIP() << "SKIPPED: no loop mount here";
     mounted_ = true;
   }
   void TearDown() override {

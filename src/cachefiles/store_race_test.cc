@@ -1,8 +1,15 @@
 // Readers, storers, discards, commits and culling at once: every byte that is read is right.
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <fstream>
 #include <gtest/gtest.h>
+#include <iterator>
 #include <random>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "cachefiles/sim_disk.h"
 #include "cachefiles/test_store.h"
@@ -95,34 +102,57 @@ TEST(StoreRaceDeathTest, StoringForAReaderThatWaitsStopsTheProcess) {
       "kFuseFault");
 }
 
+// Whether a thread of this process sleeps.
+bool sleeps(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  const std::string stat((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const size_t name_end = stat.rfind(')');
+  return name_end != std::string::npos && stat.compare(name_end, 3, ") S") == 0;
+}
+
+// The first commit stands still in its one sync of the index until all others wait for it.
 TEST(StoreRace, CommitsThatWaitAreServedTogether) {
-  std::atomic<int> index_syncs{0};  // closing the store syncs too
+  constexpr size_t kWaiting = 8;
+  std::atomic<int> index_syncs{0};
+  std::atomic<bool> go{false};
   SimDisk disk;
   TestStore store("sim", {.disk = &disk});
   disk.set_fault([&](SimDisk::Call call, const std::string& path) {
-    if (call == SimDisk::Call::kSync && path == "index-wal") ++index_syncs;
+    if (call != SimDisk::Call::kSync || path != "index-wal") return 0;
+    ++index_syncs;
+    while (!go) sched_yield();
     return 0;
   });
   const std::string bytes = test_bytes(1, 1000);
-  constexpr int kThreads = 8;
-  constexpr int kCommits = 50;
-  const auto work = [&](int thread) {
-    for (int i = 0; i < kCommits; ++i) {
-      const Ref<Cookie> cookie =
-          store.lookup(std::to_string(thread) + "/" + std::to_string(i), bytes.size());
-      ASSERT_TRUE(store.put(*cookie, 0, bytes).ok());
-      ASSERT_TRUE(store.writer().commit().ok());
-      EXPECT_GE(cookie->state(), ObjectState::kComplete);
-    }
+  std::array<std::atomic<pid_t>, 1 + kWaiting> committing{};
+  const auto commit_new = [&](size_t number) {
+    const Ref<Cookie> cookie = store.lookup(std::to_string(number), bytes.size());
+    ASSERT_TRUE(store.put(*cookie, 0, bytes).ok());
+    committing[number] = static_cast<pid_t>(::syscall(SYS_gettid));
+    ASSERT_TRUE(store.writer().commit().ok());
+    EXPECT_GE(cookie->state(), ObjectState::kComplete);
+  };
+  const Deadline patience = Deadline::after(Clock::system(), std::chrono::seconds(60));
+  const auto wait_for = [&](auto condition) {
+    while (!condition() && !patience.passed(Clock::system().now())) sched_yield();
+    return condition();
   };
   {
     std::vector<sync::Thread> threads;
-    for (int i = 0; i < kThreads; ++i) {
-      threads.emplace_back("commit-" + std::to_string(i), [&work, i] { work(i); });
+    threads.emplace_back("commit-0", [&] { commit_new(0); });
+    EXPECT_TRUE(wait_for([&] { return index_syncs == 1; }));
+    for (size_t i = 1; i <= kWaiting; ++i) {
+      threads.emplace_back("commit-" + std::to_string(i), [&, i] { commit_new(i); });
     }
+    EXPECT_TRUE(wait_for([&] {
+      return std::all_of(committing.begin() + 1, committing.end(),
+                         [](const auto& thread) { return thread != 0 && sleeps(thread); });
+    }));
+    go = true;
   }
-  EXPECT_LE(index_syncs, kThreads * kCommits + 10);
-  EXPECT_EQ(store.cache().usage().object_count, uint64_t{kThreads * kCommits});
+  EXPECT_EQ(index_syncs, 2);
+  EXPECT_EQ(store.cache().usage().object_count, 1 + kWaiting);
+  disk.set_fault({});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "daemon/options.h"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 #include "daemon/mount_words.h"
@@ -19,35 +20,40 @@ TEST(Options, NothingSaidMeansTheDefaults) {
   EXPECT_EQ(options.metadata_ttl, 5s);
 }
 
+// A value of each option that is not its default.
+OptionMap every_option() {
+  return {{"cache-dir", "/c"},
+          {"cache-size", "1G"},
+          {"no-cache", "true"},
+          {"memory", "32M"},
+          {"metadata-ttl", "1m"},
+          {"negative-ttl", "2s"},
+          {"immutable", "true"},
+          {"hot", "0"},
+          {"timeout", "2s"},
+          {"on-error", "stale"},
+          {"verify", "always"},
+          {"simulate", "rtt=1ms"},
+          {"read-only", "false"},
+          {"write", "no"},
+          {"allow-other", "true"},
+          {"uid", "7"},
+          {"gid", "8"},
+          {"umask", "027"},
+          {"symlinks", "as-is"},
+          {"dev", "true"},
+          {"suid", "true"},
+          {"exec", "false"},
+          {"noatime", "true"},
+          {"passthrough", "false"},
+          {"foreground", "true"},
+          {"log-file", "/l"},
+          {"log-level", "debug"},
+          {"origin.identity", "/k"}};
+}
+
 TEST(Options, EveryRowSetsItsField) {
-  const MountOptions o = parse_options({{"cache-dir", "/c"},
-                                        {"cache-size", "1G"},
-                                        {"no-cache", "true"},
-                                        {"memory", "32M"},
-                                        {"metadata-ttl", "1m"},
-                                        {"negative-ttl", "2s"},
-                                        {"immutable", "true"},
-                                        {"hot", "0"},
-                                        {"timeout", "2s"},
-                                        {"on-error", "stale"},
-                                        {"simulate", "rtt=1ms"},
-                                        {"read-only", "false"},
-                                        {"write", "no"},
-                                        {"allow-other", "true"},
-                                        {"uid", "7"},
-                                        {"gid", "8"},
-                                        {"umask", "027"},
-                                        {"symlinks", "as-is"},
-                                        {"dev", "true"},
-                                        {"suid", "true"},
-                                        {"exec", "false"},
-                                        {"noatime", "true"},
-                                        {"passthrough", "false"},
-                                        {"foreground", "true"},
-                                        {"log-file", "/l"},
-                                        {"log-level", "debug"},
-                                        {"origin.identity", "/k"}})
-                             .value();
+  const MountOptions o = parse_options(every_option()).value();
   EXPECT_EQ(o.cache_dir, "/c");
   EXPECT_EQ(o.cache_size.bytes, uint64_t{1} << 30);
   EXPECT_TRUE(o.no_cache);
@@ -58,6 +64,7 @@ TEST(Options, EveryRowSetsItsField) {
   EXPECT_EQ(o.hot, 0s);
   EXPECT_EQ(o.timeout, 2s);
   EXPECT_EQ(o.on_error, OnError::kStale);
+  EXPECT_TRUE(o.verify_always);
   EXPECT_EQ(o.simulate, "rtt=1ms");
   EXPECT_TRUE(o.asked_read_write);
   EXPECT_TRUE(o.read_only) << "\"rw\" alone, which mount(8) always says, does not make it writable";
@@ -110,6 +117,29 @@ TEST(MountWords, WhatMountPassesIsUnderstood) {
                                       {"allow-other", "true"},
                                       {"cache-dir", "/c"},
                                       {"origin.identity", "/k"}}));
+}
+
+TEST(MountWords, EveryRowOfTheTableIsAWordToo) {
+  OptionMap every = every_option();
+  for (const OptionRow& row : option_table()) {
+    const std::string name(row.name);
+    std::string word = name;
+    std::replace(word.begin(), word.end(), '-', '_');
+    ASSERT_TRUE(every.contains(name)) << name << " has no value in every_option()";
+    const auto expect = [&](const std::string& list, const std::string& value) {
+      const Result<MountWords> words = parse_mount_words(list);
+      ASSERT_TRUE(words.ok()) << list << ": " << words.error().message();
+      EXPECT_EQ(words.value().options, (OptionMap{{name, value}})) << list;
+    };
+    if (row.kind == OptionKind::kFlag) {
+      expect(word, "true");
+      expect("no_" + word, "false");
+    } else {
+      expect(word + "=" + every.at(name), every.at(name));
+    }
+    every.erase(name);
+  }
+  EXPECT_EQ(every, (OptionMap{{"origin.identity", "/k"}})) << "not in the table";
 }
 
 TEST(MountWords, LaterWordWins) {

@@ -85,7 +85,7 @@ bool is_bound_to(int cpu) {
 TEST(Placement, FollowsItsOnlyCaller) {
   cpu_set_t allowed;
   ASSERT_EQ(::sched_getaffinity(0, sizeof allowed, &allowed), 0);
-  if (CPU_COUNT(&allowed) < 2) GTEST_SKIP() << "one processor: there is nowhere to go";
+  if (CPU_COUNT(&allowed) < 2) GTEST_SKIP() << "SKIPPED: one processor: there is nowhere to go";
   const auto caller = static_cast<uint32_t>(::syscall(SYS_gettid));
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (!CPU_ISSET(cpu, &allowed)) continue;

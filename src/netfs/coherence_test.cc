@@ -99,23 +99,42 @@ TEST(Coherence, BlockIsPresentOnlyOnceItsStoreIsDone) {
   EXPECT_EQ(fixture.cache.stored_blocks("a"), 1U);
 }
 
-// Hard behaviour 8.
+// Hard behaviour 8.  A request of three MiB is three reads of the cache, and the second fails.
 TEST(Coherence, FailingCacheSliceIsReadFromTheOriginAndNobodyHearsOfIt) {
   for (const int error : {EIO, EBADMSG, ESTALE, ENODATA}) {
     LibraryFixture fixture;
-    fixture.origin.add_pattern("a", kMiB, 1);
-    ASSERT_TRUE(LibraryFixture::read(*fixture.open("a"), {0, kMiB / 2}).ok());
+    fixture.origin.add_pattern("a", 3 * kMiB, 1);
+    ASSERT_TRUE(LibraryFixture::read(*fixture.open("a"), {0, 3 * kMiB}).ok());
     ASSERT_TRUE(fixture.drain());
     fixture.restart();
     const Ref<File> file = fixture.open("a");
     const uint64_t before = fixture.origin.counts().read_bytes;
-    fixture.cache.fail_reads(error);
-    const Result<std::string> bytes = LibraryFixture::read(*file, {0, kBlock});
+    fixture.cache.fail_reads(error, BlockIndex(20));
+    const Result<std::string> bytes = LibraryFixture::read(*file, {0, 3 * kMiB});
     ASSERT_TRUE(bytes.ok()) << error;
-    EXPECT_TRUE(bytes.value() == pattern(1, {0, kBlock}));
-    EXPECT_EQ(fixture.origin.counts().read_bytes, before + kBlock);
+    EXPECT_TRUE(bytes.value() == pattern(1, {0, 3 * kMiB}));
+    EXPECT_EQ(fixture.origin.counts().read_bytes, before + kMiB) << error;
+    EXPECT_EQ(fixture.library->stats().bytes_cache.get(), 2 * kMiB) << error;
     EXPECT_GE(fixture.library->stats().cache_failures.get(), 1U);
   }
+}
+
+// Blocks 0 to 2 are in the cache and one read of it; block 3 is not.
+TEST(Coherence, OfOneReadOfTheCacheOnlyTheDamagedBlockIsFetched) {
+  LibraryFixture fixture;
+  fixture.origin.add_pattern("a", kMiB, 1);
+  ASSERT_TRUE(LibraryFixture::read(*fixture.open("a"), {0, 3 * kBlock}).ok());
+  ASSERT_TRUE(fixture.drain());
+  fixture.restart();
+  const Ref<File> file = fixture.open("a");
+  const uint64_t before = fixture.origin.counts().read_bytes;
+  fixture.cache.corrupt("a", BlockIndex(1));
+  const Result<std::string> bytes = LibraryFixture::read(*file, {0, 4 * kBlock});
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_TRUE(bytes.value() == pattern(1, {0, 4 * kBlock}));
+  EXPECT_EQ(fixture.origin.counts().read_bytes, before + 2 * kBlock);
+  EXPECT_EQ(fixture.library->stats().bytes_cache.get(), 2 * kBlock);
+  EXPECT_EQ(fixture.library->stats().cache_failures.get(), 1U);
 }
 
 TEST(Coherence, DamagedBlockIsFetchedAndStoredAnew) {

@@ -80,6 +80,20 @@ TEST(Library, ReadAtOnceGivesWhatTheCacheHasAndNothingElse) {
   EXPECT_FALSE(file->read_at_once(nullptr, {0, 100}, to)) << "closed";
 }
 
+TEST(Library, OpensAndReadsAtTheOriginAreBoundedByTheTimeout) {
+  LibraryFixture fixture({.timeout = std::chrono::seconds(9)});
+  fixture.origin.add_pattern("a", 100 * kKiB, 1);
+  const Ref<File> file = fixture.open("a");
+  const MonoTime earliest = Clock::system().now() + std::chrono::seconds(9);
+  ASSERT_TRUE(LibraryFixture::read(*file, {0, 100}).ok());
+  const MonoTime latest = Clock::system().now() + std::chrono::seconds(9);
+  for (const Deadline deadline :
+       {fixture.origin.last_open_deadline(), fixture.origin.last_read_deadline()}) {
+    EXPECT_GE(deadline.at, earliest);
+    EXPECT_LE(deadline.at, latest);
+  }
+}
+
 // Servers bound the number of open files; a file that is kept open here need not be open there.
 TEST(Library, IdleFilesAreClosedAtTheOriginAndOpenedAgainWhenNeeded) {
   LibraryFixture fixture;

@@ -75,6 +75,7 @@ TEST(Offload, CloseIsBoundedWhileAThreadStandsInTheWriter) {
   EXPECT_EQ(fixture.pool.used_bytes(), 0U);
 }
 
+// Hard behaviour 23, the rest of it.
 TEST(Offload, IoGoesOnUncachedAfterDetachAndHitsAgainAfterReattach) {
   LibraryFixture fixture;
   fixture.origin.add_pattern("a", kMiB, 1);
@@ -86,7 +87,20 @@ TEST(Offload, IoGoesOnUncachedAfterDetachAndHitsAgainAfterReattach) {
   const Result<std::string> bytes = LibraryFixture::read(*file, {0, kMiB});
   ASSERT_TRUE(bytes.ok());
   EXPECT_TRUE(bytes.value() == pattern(1, {0, kMiB}));
+  EXPECT_EQ(fixture.origin.counts().read_bytes, kMiB);
   EXPECT_EQ(fixture.cache.stored_blocks("a"), kMiB / 2 / kBlock);
+  // With the cache back, the first half is a hit as before, and the second is kept this time.
+  fixture.reattach();
+  ASSERT_TRUE(LibraryFixture::read(*fixture.open("a"), {0, kMiB}).ok());
+  EXPECT_EQ(fixture.library->stats().bytes_cache.get(), kMiB / 2);
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_EQ(fixture.cache.stored_blocks("a"), kMiB / kBlock);
+  fixture.restart();
+  const Result<std::string> again = LibraryFixture::read(*fixture.open("a"), {0, kMiB});
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(again.value() == pattern(1, {0, kMiB}));
+  EXPECT_EQ(fixture.library->stats().bytes_cache.get(), kMiB);
+  EXPECT_EQ(fixture.origin.counts().read_bytes, kMiB + kMiB / 2);
 }
 
 // Founding rule, at run time.

@@ -308,10 +308,11 @@ void RemoteFile::cache_read_ended(const FollowUp::CacheRead& read, Ref<Buffer> b
       part->bytes = {std::move(buffer), 0, read.range.length_bytes};
       part->done = true;
     } else {
-      // Only this slice, and nobody but the counter hears of it.
+      // Only this slice, and nobody but the counter hears of it.  A damaged block has been dropped:
+      // what lies beside it is asked for once more.
       core_->stats.cache_failures.add();
       ReadPart failed = *part;
-      failed.skip_cache = true;
+      failed.skip_cache = !result.is_error(EBADMSG) || failed.plans > 1;
       const auto at = part - request.parts.begin();
       request.parts.erase(part);
       plan_part_locked(read.request, static_cast<size_t>(at), failed, follow);

@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "vfs/limits.h"
 #include "vfs/testing/mount_fixture.h"
 
 namespace netfs::vfs {
@@ -83,13 +84,30 @@ TEST_F(GetAttributes, StatxSaysTheSame) {
 TEST_F(GetAttributes, AttributesThatNoFileCanHaveAreAnError) {
   write("file", "text");
   start();
-  origin_.set_change(
-      [](const std::string&, NodeInfo& info) { info.attributes.size_bytes = uint64_t{1} << 63; });
-  EXPECT_EQ(look_up_error("file"), EIO);
-  origin_.set_change(
-      [](const std::string&, NodeInfo& info) { info.validator.bytes.assign(65, 'v'); });
-  EXPECT_EQ(look_up_error("file"), EIO);
-  EXPECT_EQ(fs_->counters().refused_infos.get(), 2U);
+  using Say = void (*)(NodeInfo&);
+  const Say impossible[] = {
+      [](NodeInfo& info) { info.attributes.size_bytes = uint64_t{1} << 63; },
+      [](NodeInfo& info) { info.attributes.atime.nanoseconds = 1'000'000'000; },
+      [](NodeInfo& info) { info.attributes.mtime.nanoseconds = 1'000'000'000; },
+      [](NodeInfo& info) { info.attributes.ctime.nanoseconds = 1'000'000'000; },
+      [](NodeInfo& info) { info.validator.bytes.assign(kValidatorBytesMax + 1, 'v'); },
+      [](NodeInfo& info) { info.identity.assign(kIdentityBytesMax + 1, 'i'); },
+  };
+  uint64_t refused = 0;
+  for (const Say say : impossible) {
+    origin_.set_change([say](const std::string&, NodeInfo& info) { say(info); });
+    EXPECT_EQ(look_up_error("file"), EIO) << refused;
+    EXPECT_EQ(fs_->counters().refused_infos.get(), ++refused);
+  }
+  // The largest of each are a file like any other.
+  origin_.set_change([](const std::string&, NodeInfo& info) {
+    info.attributes.size_bytes = (uint64_t{1} << 63) - 1;
+    info.attributes.mtime.nanoseconds = 999'999'999;
+    info.validator.bytes.assign(kValidatorBytesMax, 'v');
+    info.identity.assign(kIdentityBytesMax, 'i');
+  });
+  EXPECT_EQ(look_up_error("file"), 0);
+  clock_.advance(std::chrono::seconds(6));
   origin_.set_change(nullptr);
   EXPECT_EQ(look_up_error("file"), 0);
 }

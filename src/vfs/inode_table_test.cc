@@ -171,7 +171,7 @@ TEST_F(TableTest, AbsentNamesAreBounded) {
 // bytes, and its place in a listing.
 TEST_F(TableTest, AKnownNameTakesLessThanSixHundredBytes) {
 #if NETFS_ADDRESS_SANITIZER || NETFS_THREAD_SANITIZER
-  GTEST_SKIP() << "the sanitizer's allocator does not count as the C library's does";
+  GTEST_SKIP() << "SKIPPED: a sanitizer's allocator does not count as the C library's does";
 #endif
   constexpr size_t kNames = 100'000;
   const size_t before = mallinfo2().uordblks;

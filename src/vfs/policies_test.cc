@@ -91,9 +91,30 @@ using SlowOrigin = MountFixture;
 
 TEST_F(SlowOrigin, EveryCallIsBoundedByTheTimeout) {
   write("file", "text");
+  tree_.add_symlink("link", "file");
   start({.timeout = std::chrono::seconds(9)});
-  (void)look_up("file");
-  EXPECT_EQ(origin_.last_deadline().at, clock_.now() + std::chrono::seconds(9));
+  const NodeId file(look_up("file").nodeid);
+  const NodeId link(look_up("link").nodeid);
+  using Counts = TestOrigin::Counts;
+  const auto expect_bounded = [&](const char* what, uint64_t Counts::*counter, auto ask) {
+    clock_.advance(std::chrono::seconds(6));  // nothing is believed any longer
+    const uint64_t before = origin_.counts().*counter;
+    EXPECT_EQ(ask().error, 0) << what;
+    EXPECT_GT(origin_.counts().*counter, before) << what << " asks nobody";
+    EXPECT_EQ(origin_.last_deadline().at, clock_.now() + std::chrono::seconds(9)) << what;
+  };
+  expect_bounded("LOOKUP", &Counts::stats,
+                 [&] { return call_name(Opcode::kLookup, fuse::kRootNode, "file"); });
+  expect_bounded("GETATTR", &Counts::stats, [&] { return get_attributes(file); });
+  expect_bounded("OPEN", &Counts::stats, [&] { return open(file); });
+  expect_bounded("READDIRPLUS", &Counts::lists, [&] {
+    return read_directory(fuse::kRootNode, open_directory(fuse::kRootNode).as<proto::OpenOut>().fh,
+                          0);
+  });
+  expect_bounded("READLINK", &Counts::links,
+                 [&] { return call(Opcode::kReadlink, link, proto::ForgetIn{}); });
+  expect_bounded("STATFS", &Counts::file_systems,
+                 [&] { return call(Opcode::kStatfs, fuse::kRootNode, proto::ForgetIn{}); });
 }
 
 TEST_F(SlowOrigin, WhoWaitsBehindOthersIsTimedOutFromHisArrival) {

@@ -52,7 +52,7 @@ class MemoryCookie final : public Cookie {
 
  private:
   friend class MemoryWriter;
-  Result<void> admit(Waiting waiting) EXCLUDES(cache_.mutex_);
+  Result<void> admit(ByteRange range, Waiting waiting) EXCLUDES(cache_.mutex_);
 
   MemoryCache& cache_;
   const CookieKey key_;
@@ -82,6 +82,10 @@ class MemoryVolume final : public Volume {
 class MemoryWriter final : public CacheWriter {
  public:
   explicit MemoryWriter(MemoryCache& cache) : cache_(cache) {}
+  ~MemoryWriter() override {
+    sync::MutexLock lock(cache_.mutex_);
+    cache_.writer_open_ = false;
+  }
 
   Result<void> store(Cookie& cookie, BlockIndex first, std::span<const std::byte> data) override;
   Result<void> commit() override;
@@ -94,7 +98,7 @@ class MemoryWriter final : public CacheWriter {
   MemoryCache& cache_;
 };
 
-Result<void> MemoryCookie::admit(Waiting waiting) {
+Result<void> MemoryCookie::admit(ByteRange range, Waiting waiting) {
   sync::MutexLock lock(cache_.mutex_);
   ++cache_.counts_.reads;
   if (waiting == Waiting::kNever && (cache_.read_error_ == EAGAIN || cache_.reads_blocked_)) {
@@ -106,14 +110,17 @@ Result<void> MemoryCookie::admit(Waiting waiting) {
     cache_.changed_.wait(cache_.mutex_);
     --cache_.reads_waiting_;
   }
-  if (cache_.read_error_ != 0 && cache_.read_error_ != EAGAIN) {
-    return Error(cache_.read_error_, "memory.read");
-  }
+  if (cache_.read_error_ == 0 || cache_.read_error_ == EAGAIN) return {};
+  const uint64_t block_bytes = cache_.block_bytes_;
+  const bool touched =
+      !cache_.failing_block_ ||
+      !range.intersect({cache_.failing_block_->value * block_bytes, block_bytes}).empty();
+  if (touched) return Error(cache_.read_error_, "memory.read");
   return {};
 }
 
 Result<void> MemoryCookie::read(uint64_t offset_bytes, std::span<std::byte> to, Waiting waiting) {
-  TRY(admit(waiting));
+  TRY(admit({offset_bytes, to.size()}, waiting));
   sync::MutexLock lock(cache_.mutex_);
   if (object_->state == ObjectState::kDead) return Error(ESTALE, "memory.read");
   NETFS_ASSERT(offset_bytes + to.size() <= key_.size_bytes);
@@ -289,16 +296,19 @@ void MemoryCache::fail_stores(int error) {
   store_error_ = error;
 }
 
-void MemoryCache::fail_reads(int error) {
+void MemoryCache::fail_reads(int error, std::optional<BlockIndex> block) {
   sync::MutexLock lock(mutex_);
   read_error_ = error;
+  failing_block_ = block;
 }
 
-void MemoryCache::corrupt(const std::string& path) {
+void MemoryCache::corrupt(const std::string& path, std::optional<BlockIndex> block) {
   sync::MutexLock lock(mutex_);
   for (const auto& [name, object] : objects_) {
     if (object->key.path != path) continue;
-    for (const auto& [index, block] : object->blocks) object->damaged[index] = true;
+    for (const auto& [index, bytes] : object->blocks) {
+      if (!block || index == block->value) object->damaged[index] = true;
+    }
   }
 }
 

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,10 +39,12 @@ class MemoryCache final : public Cache {
   bool wait_for_blocked_store(Deadline deadline);
   // What store() answers from now on; 0: it stores.
   void fail_stores(int error);
-  // What Cookie::read answers from now on; 0: the bytes.  EAGAIN is answered to kNever only.
-  void fail_reads(int error);
-  // Flips a bit of every stored block of the path; a read answers EBADMSG and drops the block.
-  void corrupt(const std::string& path);
+  // What Cookie::read answers from now on, of every range or of those that touch the block; 0: the
+  // bytes.  EAGAIN is answered to kNever only.
+  void fail_reads(int error, std::optional<BlockIndex> block = {});
+  // Flips a bit of every stored block of the path, or of one; a read answers EBADMSG and drops the
+  // first damaged block that it meets.
+  void corrupt(const std::string& path, std::optional<BlockIndex> block = {});
   // Reads with Waiting::kDisk block from now on until they are let go.
   void block_reads();
   void unblock_reads();
@@ -75,6 +78,7 @@ class MemoryCache final : public Cache {
   Counts counts_ GUARDED_BY(mutex_);
   int store_error_ GUARDED_BY(mutex_) = 0;
   int read_error_ GUARDED_BY(mutex_) = 0;
+  std::optional<BlockIndex> failing_block_ GUARDED_BY(mutex_);
   unsigned stores_waiting_ GUARDED_BY(mutex_) = 0;
   unsigned reads_waiting_ GUARDED_BY(mutex_) = 0;
   bool stores_blocked_ GUARDED_BY(mutex_) = false;

@@ -134,6 +134,13 @@ struct LibraryFixture {
     library.reset();
     start();
   }
+  // The same with another offload: the cache was detached, and now it is back.
+  void reattach() {
+    library.reset();
+    offload.reset();
+    offload = std::make_unique<Offload>(cache.open_writer(), options.offload);
+    start();
+  }
 
   const Options options;
   SimulatedOrigin origin;

@@ -137,6 +137,16 @@ SimulatedOrigin::Counts SimulatedOrigin::counts() const {
   return counts_;
 }
 
+Deadline SimulatedOrigin::last_open_deadline() const {
+  sync::MutexLock lock(mutex_);
+  return last_open_deadline_;
+}
+
+Deadline SimulatedOrigin::last_read_deadline() const {
+  sync::MutexLock lock(mutex_);
+  return last_read_deadline_;
+}
+
 Result<void> SimulatedOrigin::metadata_call(uint64_t Counts::*counter) {
   sync::MutexLock lock(mutex_);
   ++(counts_.*counter);
@@ -223,9 +233,10 @@ Result<FileSystemStats> SimulatedOrigin::stat_file_system(Deadline /*deadline*/)
 }
 
 Result<std::unique_ptr<OriginFile>> SimulatedOrigin::open(const std::string& path,
-                                                          Deadline /*deadline*/) {
+                                                          Deadline deadline) {
   TRY(metadata_call(&Counts::opens));
   sync::MutexLock lock(mutex_);
+  last_open_deadline_ = deadline;
   std::shared_ptr<Node> node = find_locked(path);
   if (!node) return Error(ENOENT, "simulated.open");
   if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "simulated.open");
@@ -235,6 +246,7 @@ Result<std::unique_ptr<OriginFile>> SimulatedOrigin::open(const std::string& pat
 void SimulatedOrigin::issue_read(Subrequest& subrequest) {
   {
     sync::MutexLock lock(mutex_);
+    last_read_deadline_ = subrequest.deadline();
     const Node* node = static_cast<Handle&>(subrequest.file()).node.get();
     const auto [begin, end] = in_flight_.equal_range(node);
     if (std::any_of(begin, end, [&](const auto& other) {

@@ -118,6 +118,9 @@ class SimulatedOrigin final : public Origin {
   void release_hung();
   [[nodiscard]] Counts counts() const;
   [[nodiscard]] uint64_t open_files() const { return *open_files_; }
+  // Of the last open and of the last read.
+  [[nodiscard]] Deadline last_open_deadline() const;
+  [[nodiscard]] Deadline last_read_deadline() const;
 
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return options_.capabilities;
@@ -160,6 +163,8 @@ class SimulatedOrigin final : public Origin {
   std::vector<WriteSubrequest*> hung_writes_ GUARDED_BY(mutex_);
   std::multimap<const Node*, ByteRange> in_flight_ GUARDED_BY(mutex_);
   Counts counts_ GUARDED_BY(mutex_);
+  Deadline last_open_deadline_ GUARDED_BY(mutex_);
+  Deadline last_read_deadline_ GUARDED_BY(mutex_);
   uint64_t next_identity_ GUARDED_BY(mutex_) = 1;
   int metadata_error_ GUARDED_BY(mutex_) = 0;
   bool holding_ GUARDED_BY(mutex_) = false;
