@@ -78,6 +78,32 @@ TEST_F(Command, AbsoluteLinksIntoTheTreeStayInTheMount) {
   EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
 }
 
+// What the file says is what the mount has, but for what the command line says.
+TEST_F(Command, TheUsersFileOfDefaultsHoldsAndTheCommandLineWins) {
+  ::mkdir((temp_ / "config").c_str(), 0755);
+  ::mkdir((temp_ / "config/netfs").c_str(), 0755);
+  write_file(temp_ / "config/netfs/netfs.toml",
+             "metadata-ttl = \"7s\"\nhot = \"3m\"\nimmutable = true\non-error = \"stale\"\n"
+             "symlinks = \"as-is\"\ntimeout = \"11s\"\numask = \"027\"\nuid = 12\n");
+  const Finished mounted =
+      run({"env", "XDG_CONFIG_HOME=" + (temp_ / "config"), netfs_binary(), "mount", url_,
+           mount_point_, "--cache-dir", cache_, "-o", "uid=13", "--timeout", "12s"},
+          kBound);
+  ASSERT_EQ(mounted.status, 0) << mounted.output;
+  const nlohmann::json seen = status()["mounts"][0]["options"];
+  const nlohmann::json expected = {
+      {"metadata_ttl", "7.0 s"}, {"hot", "3 min"},      {"immutable", true},
+      {"on_error", "stale"},     {"symlinks", "as-is"}, {"timeout", "12.0 s"},
+      {"umask", "027"},          {"uid", 13},           {"verify", "sealing"}};
+  for (const auto& [name, value] : expected.items()) EXPECT_EQ(seen[name], value) << name;
+  struct stat file {};
+  ASSERT_EQ(::stat((mount_point_ + "/folder/file").c_str(), &file), 0);
+  EXPECT_EQ(file.st_uid, 13U);
+  EXPECT_EQ(file.st_mode & 0777, 0640U);
+  EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
+  expect_daemon_ends();
+}
+
 // An origin of one's own is mounted as a module, as examples/ shows.
 TEST_F(Command, OriginOfTheExamplesIsMountedByItsScheme) {
   url_ = "hello://world";
@@ -181,7 +207,7 @@ TEST_F(Command, Mount8FindsTheHelperAndHandsRemountToTheKernel) {
       "/usr/sbin || { echo no overlay; exit 77; }\n"
       "ln -s '" +
       netfs_binary() +
-      "' /usr/sbin/mount.fuse.netfs\n"
+      "' /usr/sbin/mount.fuse.netfs; ln -s mount.fuse.netfs /usr/sbin/mount.netfs\n"
       "for i in 1 2 3; do\n"
       "  mount -t fuse.netfs \"$U\" $D -o rw,noatime,nosuid,nodev,sync,dirsync,_netdev,nofail,"
       "x-y,allow_other,default_permissions,cache_dir=" +
@@ -196,12 +222,26 @@ TEST_F(Command, Mount8FindsTheHelperAndHandsRemountToTheKernel) {
       "  test \"$(df --output=source $D | tail -1)\" = \"$U\"\n"
       "  umount \"$U\"\n"
       "done\n"
-      "! mount -t fuse.netfs file:///none/such $D -o cache_dir=" +
+      "has() { grep -q \"^$U $D fuse.netfs \\(.*,\\)*$1[, ]\" /proc/mounts; }\n"
+      "not() { if \"$@\"; then echo \"$*: it does\"; exit 1; fi; }\n"
+      "mount -t netfs \"$U\" $D -o noexec,relatime,cache_dir=" +
+      cache_ +
+      "\n"
+      "has ro; has noexec; has relatime; cmp $D/folder/file '" +
+      source_ +
+      "/folder/file'; umount $D\n"
+      "echo \"$U $D netfs ro,noauto,strictatime,cache_dir=" +
+      cache_ +
+      " 0 0\" >$T/fstab\n"
+      "mount -T $T/fstab $D; has ro; not has noexec; not has noatime\n"
+      "mount -o remount,ro,strictatime $D; not has relatime\n"
+      "mount -o remount,ro,relatime $D; has relatime; has ro; umount $D\n"
+      "not mount -t fuse.netfs file:///none/such $D -o cache_dir=" +
       cache_ +
       "\n"
       "! grep -q \" $D fuse\" /proc/mounts\n";
   const Finished finished =
-      run({"unshare", "-m", "--propagation", "private", "bash", "-c", script}, kBound);
+      run({"unshare", "-m", "--propagation", "private", "bash", "-xc", script}, kBound);
   if (finished.status == 77) {
     std::printf("SKIPPED: Command.Mount8FindsTheHelper: needs overlayfs\n");
     GTEST_SKIP() << "needs overlayfs";

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <string>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <vector>
 
@@ -89,6 +90,58 @@ TEST_F(Mount, ZeroesAndHolesReadTheSameAfterTheCacheWasCopiedSparsely) {
   EXPECT_TRUE(same_bytes(mount.path() + "/zeroes", source_ + "/zeroes"));
   EXPECT_TRUE(same_bytes(mount.path() + "/hole", source_ + "/hole"));
   EXPECT_EQ(mount.status_number("origin_bytes"), 0) << mount.status();
+}
+
+// A file system below `folder` whose files lie on another one, for as long as the object lives.
+class Overlay {
+ public:
+  explicit Overlay(std::string folder) : folder_(std::move(folder)) {
+    const std::string parts = folder_ + "/parts";
+    ::mkdir(folder_.c_str(), 0755);
+    ::mkdir(parts.c_str(), 0755);
+    ::mkdir(path().c_str(), 0755);
+    parts_mounted_ = ::mount("none", parts.c_str(), "tmpfs", 0, nullptr) == 0;
+    if (!parts_mounted_) return;
+    for (const char* name : {"/lower", "/upper", "/work"}) ::mkdir((parts + name).c_str(), 0755);
+    const std::string options =
+        "lowerdir=" + parts + "/lower,upperdir=" + parts + "/upper,workdir=" + parts + "/work";
+    mounted_ = ::mount("none", path().c_str(), "overlay", 0, options.c_str()) == 0;
+  }
+  ~Overlay() {
+    if (mounted_) ::umount2(path().c_str(), MNT_DETACH);
+    if (parts_mounted_) ::umount2((folder_ + "/parts").c_str(), MNT_DETACH);
+  }
+  Overlay(const Overlay&) = delete;
+  Overlay& operator=(const Overlay&) = delete;
+
+  [[nodiscard]] std::string missing() const { return mounted_ ? "" : "needs overlayfs"; }
+  [[nodiscard]] std::string path() const { return folder_ + "/merged"; }
+
+ private:
+  const std::string folder_;
+  bool parts_mounted_ = false;
+  bool mounted_ = false;
+};
+
+// The kernel reads a file by itself only if it was told how many file systems lie on one another
+// where the cache is.
+TEST_F(Mount, OfACacheOnAStackedFileSystemTheKernelReadsByItself) {
+  const Overlay overlay(temp_ / "overlay");
+  NETFS_TEST_NEEDS(overlay.missing());
+  write_file(source_ + "/file", pattern(8, 0, 300'000));
+  NetfsMount::Options stacked = options({"--hot", "0s"});
+  stacked.cache_dir = overlay.path() + "/cache";
+  NetfsMount mount(stacked, temp_);
+  ASSERT_TRUE(mount.ready()) << mount.log();
+  const Watchdog watchdog(kBound, [&] { mount.abort(); });
+  EXPECT_TRUE(same_bytes(mount.path() + "/file", source_ + "/file"));
+  ASSERT_TRUE(wait_until([&] { return mount.status_number("sealed_count") >= 1; },
+                         std::chrono::seconds(60)))
+      << mount.status();
+  drop_pages(mount.path() + "/file");
+  EXPECT_TRUE(same_bytes(mount.path() + "/file", source_ + "/file"));
+  EXPECT_GE(mount.status()["mounts"][0]["opens"]["passthrough"], 1) << mount.status();
+  EXPECT_TRUE(mount.unmount()) << mount.log();
 }
 
 // Two mounts name one volume: the second shares the cache through its owner or says in one line why

@@ -1,5 +1,6 @@
 // Faults a file in through one mapping from many threads at once and compares every page with a
-// source file.  A program of its own, so that a fault which hangs, or a SIGBUS, ends only it.
+// source file, and what lies beyond the end in its last page with zeroes.  A program of its own, so
+// that a fault which hangs, or a SIGBUS, ends only it.
 //
 //   fault_reader FILE SOURCE THREADS [SEED]
 //
@@ -46,8 +47,10 @@ void touch_all(const char* mapping, const std::string& source, unsigned seed,
   for (const size_t page : pages) {
     const size_t at = page * kPageBytes;
     const size_t length = std::min(kPageBytes, source.size() - at);
-    if (std::memcmp(mapping + at, source.data() + at, length) != 0) {
-      std::fprintf(stderr, "page %zu is wrong\n", page);
+    const bool zeroes = std::all_of(mapping + at + length, mapping + at + kPageBytes,
+                                    [](char byte) { return byte == 0; });
+    if (!zeroes || std::memcmp(mapping + at, source.data() + at, length) != 0) {
+      std::fprintf(stderr, "page %zu is wrong%s\n", page, zeroes ? "" : " beyond the end");
       wrong = true;
       return;
     }
