@@ -129,27 +129,6 @@ TEST_F(Sshd, AWrongKeyIsEacces) {
   if (!kept.empty()) ::setenv("SSH_AUTH_SOCK", kept.c_str(), 1);
 }
 
-// No key file is named, and no file has the key: only the agent does.
-TEST_F(Sshd, TheUsersAgentIsAskedForKeys) {
-  NETFS_TEST_NEEDS(program("ssh-agent"));
-  write_file(temp_ / "config", "IdentityFile none\n");
-  origins::OriginRequest asked = request();
-  asked.options.erase("identity");
-  asked.options["ssh"] = script("ssh", "exec ssh -F " + (temp_ / "config") + " \"$@\"");
-  const std::string socket = temp_ / "agent";
-  const Process agent({"ssh-agent", "-D", "-a", socket}, temp_ / "agent.log");
-  ASSERT_TRUE(wait_until([&] { return ::access(socket.c_str(), F_OK) == 0; }, kPatience));
-  const char* before = std::getenv("SSH_AUTH_SOCK");
-  const std::string kept = before != nullptr ? before : "";
-  ::setenv("SSH_AUTH_SOCK", socket.c_str(), 1);
-  EXPECT_EQ(refusal(asked, "refused every credential"), EACCES) << "the agent has no key yet";
-  EXPECT_EQ(run({"ssh-add", "-q", sshd_.key_file()}, kPatience).status, 0);
-  EXPECT_EQ(refusal(asked, ""), 0);
-  ::unsetenv("SSH_AUTH_SOCK");
-  EXPECT_EQ(refusal(asked, "refused every credential"), EACCES) << "somebody else let it in";
-  if (!kept.empty()) ::setenv("SSH_AUTH_SOCK", kept.c_str(), 1);
-}
-
 TEST_F(Sshd, AKeyFileThatIsNotThereIsNamedBeforeAnyConnection) {
   origins::OriginRequest asked = request();
   asked.options["identity"] = temp_ / "missing";
