@@ -209,14 +209,10 @@ TEST_P(Crash, KilledAtAnInjectedPointNoByteIsWrongAndOldBlocksStay) {
       expect_all_is_well();
     }
   }
-  unsigned all = 0;
-  std::string text;
-  for (const auto& [call, count] : kills) {
-    all += count;
-    text += " " + call + " " + std::to_string(count);
+  // What each round makes within its time; commits, and what follows them, may come later.
+  for (const char* call : {"pwrite64", "ftruncate", "openat"}) {
+    EXPECT_GE(kills[call], 2u) << call << ": the injections did not hit: the test proves nothing";
   }
-  EXPECT_GE(all, 8u) << "of 24 injections too few hit:" << text;
-  std::printf("kills:%s\n", text.c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(FileSystems, Crash, testing::Values("ext4", "xfs"),
