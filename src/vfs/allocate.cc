@@ -23,7 +23,8 @@ void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
                    note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());
                    if (!allocated.ok()) return pending.error(allocated.code());
                    take_change(id, std::move(allocated).value(), InodeTable::Changed::kBytes);
-                   if (strips) strip_set_id(id, live, until);
+                   const Result<void> stripped = strips ? strip_set_id(id, until) : Result<void>();
+                   if (!stripped.ok()) return pending.error(stripped.code());
                    pending.answer([](fuse::Reply& to) { to.ok(); });
                  });
 }

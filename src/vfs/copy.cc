@@ -65,7 +65,10 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
                   }
                   const uint64_t bytes = copied.value().bytes;
                   take_change(id, std::move(copied.value().witnessed), InodeTable::Changed::kBytes);
-                  if (strips && bytes > 0) strip_set_id(id, live, until);
+                  if (strips && bytes > 0) {
+                    const Result<void> stripped = strip_set_id(id, until);
+                    if (!stripped.ok()) return pending.error(stripped.code());
+                  }
                   pending.answer([&](fuse::Reply& to) {
                     if (wide) return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
                     to.value(fuse::write_out(static_cast<uint32_t>(bytes)));
@@ -76,14 +79,6 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
 bool FileSystem::is_still(const std::string& path, const Validator& version, Deadline until) {
   const Result<NodeInfo> now = origin_.stat(path, until);
   return now.ok() && now.value().validator == version;
-}
-
-// What a write by an ordinary user takes from a file, where the kernel does not do it by itself.
-void FileSystem::strip_set_id(fuse::NodeId id, const Ref<WritableFile>& live, Deadline until) {
-  const std::optional<uint32_t> permissions = stripped_permissions(id);
-  if (!permissions) return;
-  Result<Witnessed> set = live->set_attributes({.permissions = permissions}, until);
-  if (set.ok()) take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
 }
 
 }  // namespace netfs::vfs

@@ -274,7 +274,6 @@ class FileSystem final : public fuse::Handler {
   // copy.cc
   bool is_still(const std::string& path, const Validator& version, Deadline until);
   Result<FileRef> file_ref(fuse::NodeId id);
-  void strip_set_id(fuse::NodeId id, const Ref<WritableFile>& live, Deadline until);
 
   // nameless.cc
   Result<Created> create_nameless_now(fuse::NodeId parent, const NewNode& what, uint32_t flags,
@@ -304,6 +303,7 @@ class FileSystem final : public fuse::Handler {
   Result<Witnessed> set_now(fuse::NodeId id, const AttributeChange& change, Deadline until);
   // The permissions of a node without its set-ID bits, if it has any that go.
   std::optional<uint32_t> stripped_permissions(fuse::NodeId id);
+  Result<void> strip_set_id(fuse::NodeId id, Deadline until);
 
   // write.cc
   Result<LiveHandle> live_handle(fuse::HandleId id);

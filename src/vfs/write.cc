@@ -41,25 +41,30 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
   } else if ((wanted.flags & O_DIRECT) != 0) {
     writing.pieces = WritePieces::kOneByOne;
   }
-  const std::optional<uint32_t> strip =
-      wanted.kill_suidgid ? stripped_permissions(writing.node) : std::nullopt;
+  const bool strips = wanted.kill_suidgid && stripped_permissions(writing.node).has_value();
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  if (!strip) return write_now(writing, std::move(data), pending);
-  after_settling(writing.node, [this, writing, strip, data = std::move(data), pending]() mutable {
-    on_worker(
-        [this, writing, strip, until = deadline(), data = std::move(data), pending]() mutable {
-          sync::ContextScope scope(pending->context());
-          const fuse::NodeId id = writing.node;
-          Result<Witnessed> set = set_now(id, {.permissions = strip}, until);
-          if (!set.ok()) return pending->error(set.code());
-          take_change(id, std::move(set).value(), InodeTable::Changed::kAttributes);
-          // After a direct write the kernel goes on to show the mode that it knows.
-          if (notifier_ != nullptr && !notifier_->inval_attributes(id)) {
-            telemetry::log_warn("vfs", "the kernel could not be told that set-ID bits went");
-          }
-          write_now(writing, std::move(data), pending);
-        });
+  if (!strips) return write_now(writing, std::move(data), pending);
+  after_settling(writing.node, [this, writing, data = std::move(data), pending]() mutable {
+    on_worker([this, writing, until = deadline(), data = std::move(data), pending]() mutable {
+      sync::ContextScope scope(pending->context());
+      const Result<void> stripped = strip_set_id(writing.node, until);
+      if (!stripped.ok()) return pending->error(stripped.code());
+      write_now(writing, std::move(data), pending);
+    });
   });
+}
+
+// What a write by an ordinary user takes from a file, where the kernel does not do it by itself.
+Result<void> FileSystem::strip_set_id(fuse::NodeId id, Deadline until) {
+  const std::optional<uint32_t> permissions = stripped_permissions(id);
+  if (!permissions) return {};
+  take_change(id, TRY(set_now(id, {.permissions = permissions}, until)),
+              InodeTable::Changed::kAttributes);
+  // The kernel, which did not ask for this, goes on to show the mode that it knows.
+  if (notifier_ != nullptr && !notifier_->inval_attributes(id)) {
+    telemetry::log_warn("vfs", "the kernel could not be told that set-ID bits went");
+  }
+  return {};
 }
 
 void FileSystem::write_now(const Writing& writing, BufferSlice data, const Ref<Pending>& pending) {
