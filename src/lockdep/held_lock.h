@@ -45,9 +45,8 @@ namespace netfs::lockdep {
 // begin anew): true.
 inline bool Validator::may_hold(const Context& context, const ClassKey& key) const {
   const uint64_t word = key.cached_[0].load(std::memory_order_relaxed);
-  return word >> 32 != epoch_.load(std::memory_order_relaxed) ||
-         (word & held::kUnvalidated) != 0 || context.handlers_ != 0 ||
-         (context.mask_ & held::mask_bit(word)) != 0;
+  return word >> 32 != epoch_.load(std::memory_order_relaxed) || (word & held::kUnvalidated) != 0 ||
+         context.handlers_ != 0 || (context.mask_ & held::mask_bit(word)) != 0;
 }
 
 }  // namespace netfs::lockdep
