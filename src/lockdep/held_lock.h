@@ -38,3 +38,15 @@ constexpr uint64_t kUnvalidated = uint64_t{1} << 30;  // its class is 0
 constexpr uint64_t kSpecial = kWatched | kUnvalidated;
 
 }  // namespace netfs::lockdep::held
+
+namespace netfs::lockdep {
+
+// Where the bits say nothing (a class that is not known yet or not validated, a handler whose bits
+// begin anew): true.
+inline bool Validator::may_hold(const Context& context, const ClassKey& key) const {
+  const uint64_t word = key.cached_[0].load(std::memory_order_relaxed);
+  return word >> 32 != epoch_.load(std::memory_order_relaxed) || (word & held::kUnvalidated) != 0 ||
+         context.handlers_ != 0 || (context.mask_ & held::mask_bit(word)) != 0;
+}
+
+}  // namespace netfs::lockdep

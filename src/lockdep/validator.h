@@ -203,6 +203,9 @@ class Validator {
   // A lock of `key` that the context itself holds and that is not `instance`; else null.
   static const Instance* held_other(const Context& context, const ClassKey& key,
                                     const Instance& instance);
+  // False: the context itself holds no lock of `key`.  By the classes' bits only, for a hot path;
+  // defined in held_lock.h.
+  [[nodiscard]] bool may_hold(const Context& context, const ClassKey& key) const;
   // From now on the lock is of `key`: what the context holds at once, what others hold when they
   // take it again.  Orders of the old class stay with the old class.
   void reclassify(Context& context, const Instance& instance, const ClassKey& key);

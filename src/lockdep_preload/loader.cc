@@ -2,8 +2,9 @@
 // destructors of libraries run.
 //
 // The loader looks along the run path of whoever calls, and takes that to be us.  Where it could
-// matter (a name without a slash, `$ORIGIN`, a caller with a run path) the call goes on as if we
-// were not there: a jump, so that the caller stays the caller.
+// matter (`$ORIGIN`, a caller with a run path, a name without a slash while a library has a path
+// for what it loads) the call goes on as if we were not there: a jump, so that the caller stays the
+// caller.
 
 #include <cstring>
 #include <link.h>
@@ -24,14 +25,38 @@ Record* loader_record() {
   return site == nullptr ? nullptr : add_record(address, *site);
 }
 
-// What a library needs is looked for along the run path of who loads it.
+const ElfW(Dyn) * find_tag(const ElfW(Dyn) * entry, ElfW(Sxword) tag) {
+  while (entry->d_tag != DT_NULL && entry->d_tag != tag) ++entry;
+  return entry->d_tag == tag ? entry : nullptr;
+}
+
+// What a library needs is looked for along the run path of who loads it, and only there if that
+// says so.
 bool has_run_path(uintptr_t code) {
   dl_find_object found;
   if (::_dl_find_object(reinterpret_cast<void*>(code), &found) != 0) return true;
-  for (const ElfW(Dyn)* entry = found.dlfo_link_map->l_ld; entry->d_tag != DT_NULL; ++entry) {
-    if (entry->d_tag == DT_RPATH || entry->d_tag == DT_RUNPATH) return true;
+  const ElfW(Dyn)* dynamic = found.dlfo_link_map->l_ld;
+  const ElfW(Dyn)* flags = find_tag(dynamic, DT_FLAGS_1);
+  return find_tag(dynamic, DT_RPATH) != nullptr || find_tag(dynamic, DT_RUNPATH) != nullptr ||
+         (flags != nullptr && (flags->d_un.d_val & DF_1_NODEFLIB) != 0);
+}
+
+// A DT_RPATH counts for what its library loaded, and for what that loads; the program's counts for
+// all, us as well.
+int is_library_with_path(dl_phdr_info* info, size_t, void* at_program) {
+  bool& program = *static_cast<bool*>(at_program);
+  const bool is_program = program;
+  program = false;
+  for (unsigned i = 0; !is_program && i < info->dlpi_phnum; ++i) {
+    if (info->dlpi_phdr[i].p_type != PT_DYNAMIC) continue;
+    const uintptr_t dynamic = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+    if (find_tag(reinterpret_cast<const ElfW(Dyn)*>(dynamic), DT_RPATH) != nullptr) return 1;
   }
-  return false;
+  return 0;
+}
+bool a_library_has_path() {
+  bool program = true;
+  return ::dl_iterate_phdr(is_library_with_path, &program) != 0;
 }
 
 // Holds the loader's lock, as we think of it; also when a constructor throws.
@@ -57,10 +82,11 @@ class Loading {
 
 // Null where the call is not to be seen.
 Context* seen(const char* file, uintptr_t ip) {
-  if (file == nullptr || std::strchr(file, '/') == nullptr || std::strchr(file, '$') != nullptr)
-    return nullptr;
+  if (file == nullptr || std::strchr(file, '$') != nullptr) return nullptr;
   Context* context = watched();
-  return context == nullptr || has_run_path(ip) ? nullptr : context;
+  if (context == nullptr || has_run_path(ip)) return nullptr;
+  const bool searched = std::strchr(file, '/') == nullptr;
+  return searched && (*file == '\0' || a_library_has_path()) ? nullptr : context;
 }
 
 [[gnu::noinline]] void* open_library(Context& context, const char* file, int mode, uintptr_t ip) {

@@ -34,7 +34,7 @@ struct Record {
 };
 
 // The locks that the thread used last.
-constexpr size_t kCachedRecords = 16;
+constexpr size_t kCachedRecords = 256;
 extern __thread Record* t_cached_records[kCachedRecords] __attribute__((tls_model("initial-exec")));
 inline Record*& cached_record(uintptr_t address) {
   return t_cached_records[(address >> 3 ^ address >> 8) % kCachedRecords];

@@ -3,6 +3,7 @@
 //
 // All take a context from watched().  A null record (no memory) is a lock that is not watched.
 
+#include "lockdep/held_lock.h"
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/lock_times.h"
 #include "lockdep_preload/real.h"
@@ -27,7 +28,9 @@ void acquire_known_class(Context& context, Record& record, const How& how, uintp
 // Before the real lock is taken.
 inline void acquire(Context& context, Record* record, const How& how, uintptr_t ip) {
   if (record == nullptr) return;
-  if (context.depth() == 0 && !record->site->split.load(std::memory_order_relaxed)) {
+  // Often something is held: a thread always holds its own pseudo-lock.
+  if (!record->site->split.load(std::memory_order_relaxed) &&
+      !validator().may_hold(context, record->site->key)) {
     validator().acquire(context, record->instance, how, ip);
   } else {
     acquire_known_class(context, *record, how, ip);

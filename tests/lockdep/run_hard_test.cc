@@ -112,6 +112,13 @@ TEST(LockdepProcess, AnotherLibraryInFrontOfTheLocksGetsItsCallsAsWell) {
   EXPECT_TRUE(has(ran.out, "the plugin stood before a lock")) << ran.out;
 }
 
+TEST(LockdepProcess, ALibraryThatIsLoadedByItsNameAloneIsFoundAndItsLoadingIsSeen) {
+  const Ran ran = shell("LD_LIBRARY_PATH=$(dirname " SCENARIOS_PLUGIN ") exec " LOCKDEP " run -- " +
+                        scenario("load_abba_by_name"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_EQ(count(ran.out, "lockdep: LIKELY: possible circular"), 1U) << ran.out;
+}
+
 TEST(LockdepRuns, HalvesOfAnInversionInTwoRunsAreJoined) {
   const std::string graph = fresh_file("graph");
   EXPECT_EQ(run("--save " + graph, scenario("half_ab")).out, "");
@@ -189,6 +196,62 @@ TEST(LockdepTimes, AreShownForEachClassWhereTheyWereAskedFor) {
   EXPECT_EQ(run("--stat " + file, scenario("abba_gate")).out, "");
   EXPECT_FALSE(has(shell("cat " + file).out, "holds")) << "nobody asked";
   (void)std::remove(file.c_str());
+}
+
+TEST(LockdepCommands, EachFormOfSuppressionSilencesAndWhatMatchedNothingIsNamed) {
+  const std::string file = fresh_file("suppressions");
+  for (const char* entry : {"circular \"*lock_*\" -> \"*lock_*\"", "function scenarios::*",
+                            "object lockdep_scenarios"}) {
+    std::ofstream(file) << "# known\n" << entry << "\nobject libnothing.so\n";
+    const Ran ran = run("--exit-code 9 --suppressions " + file, scenario("abba"));
+    EXPECT_EQ(ran.status, 0) << entry << ran.out;
+    EXPECT_FALSE(has(ran.out, "LIKELY")) << entry << ran.out;
+    EXPECT_EQ(count(ran.out, "\n"), 1U) << ran.out;
+    EXPECT_TRUE(has(ran.out, "suppression that matched nothing: ")) << ran.out;
+    EXPECT_TRUE(has(ran.out, "object libnothing.so")) << ran.out;
+  }
+  (void)std::remove(file.c_str());
+}
+
+TEST(LockdepCommands, ExplainGraphStatAndMergeReadWhatRunWrote) {
+  const std::string base = fresh_file("commands");
+  const std::string tool = LOCKDEP " ";
+  EXPECT_EQ(run("--json -o " + base + ".json --save " + base + ".one", scenario("half_ab")).out,
+            "");
+  EXPECT_EQ(run("--save " + base + ".two", scenario("half_ba")).out, "");
+  EXPECT_EQ(run("--json -o " + base + ".json", scenario("abba")).status, 0);
+  EXPECT_TRUE(has(shell(tool + "explain " + base + ".json").out, "lock_a"));
+  EXPECT_TRUE(has(shell(tool + "explain --text " + base + ".json").out, "lockdep: LIKELY"));
+  EXPECT_EQ(shell(tool + "graph " + base + ".json").out.rfind("digraph", 0), 0U);
+  const Ran drawn =
+      shell(tool + "graph -o " + base + ".svg " + base + ".json && cat " + base + ".svg");
+  EXPECT_TRUE(has(drawn.out, "<svg")) << drawn.out;
+  EXPECT_TRUE(has(shell(tool + "stat " + base + ".one").out, " lock-classes:"));
+  const Ran merged =
+      shell(tool + "merge --exit-code 7 -o " + base + ".all " + base + ".one " + base + ".two");
+  EXPECT_EQ(merged.status, 7) << merged.out;
+  EXPECT_EQ(count(merged.out, "lockdep: LIKELY"), 1U) << merged.out;
+  EXPECT_TRUE(has(shell(tool + "stat " + base + ".all").out, "lock_b"));
+  shell("rm -f " + base + "*");
+}
+
+// What the man page promises and bash completes: every option of every command.
+TEST(LockdepCommands, EveryOptionIsInTheManPageAndInTheCompletion) {
+  const std::string page = shell("sed 's/[\\]//g' " LOCKDEP_SOURCE "/docs/man/lockdep.1").out;
+  const std::string completion = shell("cat " LOCKDEP_SOURCE "/src/lockdep_tool/lockdep.bash").out;
+  for (const char* command : {"run", "explain", "graph", "merge", "dump", "stat"}) {
+    EXPECT_TRUE(has(page, std::string("lockdep ") + command)) << command;
+    const std::string help = shell(LOCKDEP " " + std::string(command) +
+                                   " --help | grep -E '^ +-' | grep -oE -- '--[a-z-]+'")
+                                 .out;
+    for (size_t at = 0; at < help.size(); at = help.find('\n', at) + 1) {
+      const std::string option = help.substr(at, help.find('\n', at) - at);
+      EXPECT_TRUE(has(completion, option)) << option;
+      // The library is another one for tests only.
+      EXPECT_TRUE(has(page, option) || option == "--library" || option == "--help") << option;
+    }
+  }
+  EXPECT_EQ(shell("bash -n " LOCKDEP_SOURCE "/src/lockdep_tool/lockdep.bash").status, 0);
 }
 
 }  // namespace

@@ -100,6 +100,7 @@ const Row kRows[] = {
 // Those that tests of run_hard_test.cc run.
 const char* const kOthers[] = {"fork_while_reporting",
                                "exec_abba",
+                               "load_abba_by_name",
                                "exit_while_threads_run",
                                "lock_at_the_end",
                                "ten_thousand_threads",

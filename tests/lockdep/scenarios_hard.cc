@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <dlfcn.h>
 #include <mutex>
 #include <unistd.h>
@@ -216,8 +217,10 @@ void barrier_at_start() {
   ::pthread_barrier_destroy(&barrier);
 }
 
+const char* plugin_file = SCENARIOS_PLUGIN;
+
 void load_plugin() {
-  void* plugin = ::dlopen(SCENARIOS_PLUGIN, RTLD_NOW | RTLD_LOCAL);
+  void* plugin = ::dlopen(plugin_file, RTLD_NOW | RTLD_LOCAL);
   if (plugin == nullptr) ::_exit(95);
   ::dlclose(plugin);
 }
@@ -234,6 +237,12 @@ void load_abba() {
                      load_plugin();
                      ::pthread_mutex_unlock(&lock_a);
                    });
+}
+
+// The same, found along LD_LIBRARY_PATH.
+void load_abba_by_name() {
+  plugin_file = std::strrchr(SCENARIOS_PLUGIN, '/') + 1;
+  load_abba();
 }
 
 void load_alone() {
@@ -256,6 +265,7 @@ const Scenario kHardScenarios[] = {
     {"barrier_under_lock", barrier_under_lock},
     {"barrier_at_start", barrier_at_start},
     {"load_abba", load_abba},
+    {"load_abba_by_name", load_abba_by_name},
     {"load_alone", load_alone},
 };
 const unsigned kHardScenarioCount = sizeof kHardScenarios / sizeof *kHardScenarios;
