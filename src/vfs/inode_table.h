@@ -155,8 +155,7 @@ class InodeTable {
   fuse::HandleId open_handle(Node& node, OpenMode mode, Graveyard& graveyard) REQUIRES(mutex);
   Handle* handle(fuse::HandleId id) REQUIRES(mutex);
   // A directory's handle reads this listing from now on, and so do the kernel's pages.
-  void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard)
-      REQUIRES(mutex);
+  void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
 
   // A node that is being opened stays; once it no longer is, it may go.
