@@ -19,12 +19,13 @@ void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
   change_settled(id, std::move(reply),
                  [this, id, live, strips, range = wanted.range, mode = wanted.mode](
                      Pending& pending, Deadline until) {
+                   // Nobody runs the new bytes with the old bits.
+                   const Result<void> stripped = strips ? strip_set_id(id, until) : Result<void>();
+                   if (!stripped.ok()) return pending.error(stripped.code());
                    Result<Witnessed> allocated = live->allocate(mode, range, until);
                    note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());
                    if (!allocated.ok()) return pending.error(allocated.code());
                    take_change(id, std::move(allocated).value(), InodeTable::Changed::kBytes);
-                   const Result<void> stripped = strips ? strip_set_id(id, until) : Result<void>();
-                   if (!stripped.ok()) return pending.error(stripped.code());
                    pending.answer([](fuse::Reply& to) { to.ok(); });
                  });
 }

@@ -68,7 +68,10 @@ std::optional<Owner> FileSystem::owner_of_new(fuse::NodeId parent_id, const fuse
 }
 
 Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info, DirectoryAfter after) {
-  if (!info_is_allowed(place.path, info)) return Error(EIO, "vfs.make");
+  if (!info_is_allowed(place.path, info)) {
+    note_outcome(EIO);
+    return Error(EIO, "vfs.make");
+  }
   if (after.info && !info_is_allowed(place.path, *after.info)) after.info.reset();
   fuse::Entry entry;
   Graveyard graveyard;

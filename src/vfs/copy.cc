@@ -47,6 +47,8 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
                 [this, id = target.value().node, live = std::move(target.value().file), what,
                  strips, wide, from = std::move(source).value(),
                  source_id = request.header.node](Pending& pending, Deadline until) {
+                  const Result<void> stripped = strips ? strip_set_id(id, until) : Result<void>();
+                  if (!stripped.ok()) return pending.error(stripped.code());
                   const KnownVersion known = known_of(source_id);
                   Result<CopiedFile> copied = live->copy_from(from, what, until);
                   const bool refused = copied.is_error(EOPNOTSUPP) || copied.is_error(EXDEV);
@@ -65,10 +67,6 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
                   }
                   const uint64_t bytes = copied.value().bytes;
                   take_change(id, std::move(copied.value().witnessed), InodeTable::Changed::kBytes);
-                  if (strips && bytes > 0) {
-                    const Result<void> stripped = strip_set_id(id, until);
-                    if (!stripped.ok()) return pending.error(stripped.code());
-                  }
                   pending.answer([&](fuse::Reply& to) {
                     if (wide) return to.value(fuse::proto::CopyFileRangeOut{.bytes_copied = bytes});
                     to.value(fuse::write_out(static_cast<uint32_t>(bytes)));

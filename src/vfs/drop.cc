@@ -12,7 +12,7 @@ namespace {
 
 struct Known {
   fuse::NodeId parent;  // 0: of the root
-  fuse::NodeId node;
+  fuse::NodeId node;    // 0: of a name that leads nowhere
   std::string name;
 };
 
@@ -24,15 +24,22 @@ void FileSystem::drop(std::string_view path) {
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = &table_.root();
-    while (node != nullptr && !path.empty()) {
+    while (!path.empty()) {
       const size_t slash = path.find('/');
       const std::string_view part = path.substr(0, slash);
       path = slash == std::string_view::npos ? std::string_view() : path.substr(slash + 1);
-      if (!part.empty()) node = table_.child(*node, part);
+      if (part.empty()) continue;
+      Node* next = node->directory ? table_.child(*node, part) : nullptr;
+      if (next == nullptr) {
+        // A name that is not known here is one that was believed to be absent.
+        known.push_back({.parent = table_.id(*node), .node = {}, .name = std::string(part)});
+        break;
+      }
+      node = next;
     }
-    if (node == nullptr) return;
     table_.doubt(*node, graveyard);
-    std::vector<const Node*> todo{node};
+    std::vector<const Node*> todo;
+    if (known.empty()) todo.push_back(node);
     while (!todo.empty()) {
       const Node* next = todo.back();
       todo.pop_back();
@@ -49,7 +56,7 @@ void FileSystem::drop(std::string_view path) {
   if (notifier_ == nullptr) return;
   size_t refused = 0;
   for (const Known& one : known) {
-    bool told = notifier_->inval_inode(one.node, {0, 0});
+    bool told = one.node.value == 0 || notifier_->inval_inode(one.node, {0, 0});
     if (one.parent.value != 0) told = notifier_->inval_entry(one.parent, one.name) && told;
     if (!told) ++refused;
   }

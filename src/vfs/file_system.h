@@ -193,9 +193,9 @@ class FileSystem final : public fuse::Handler {
   bool info_is_allowed(std::string_view path, const NodeInfo& info);
 
   // lookup.cc
-  [[nodiscard]] bool is_known_absent(const Node& directory, std::string_view name) const
+  [[nodiscard]] Duration absent_for(const Node& directory, std::string_view name) const
       REQUIRES(table_.mutex);
-  void answer_absent(fuse::Reply& reply) const;
+  void answer_absent(Duration valid, fuse::Reply& reply) const;
   void answer_entry(fuse::NodeId parent, std::string_view name, const Result<void>& seen,
                     fuse::Reply& reply);
   [[nodiscard]] fuse::Entry entry_of(Node& node) REQUIRES(table_.mutex);

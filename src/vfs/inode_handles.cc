@@ -40,11 +40,7 @@ Handle* InodeTable::handle(fuse::HandleId id) {
 void InodeTable::rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) {
   Handle* open = handle(id);
   if (open == nullptr || !open->listing || !open->node->directory) return;
-  Directory& directory = *open->node->directory;
-  if (directory.kernel_has_listing == open->listing->serial) {
-    directory.kernel_has_listing = listing->serial;
-    directory.kernel_had_forgotten = forgotten_;
-  }
+  open->node->directory->kernel_has_listing = 0;  // its pages may be of both
   graveyard.listings.push_back(std::exchange(open->listing, listing));
 }
 

@@ -52,6 +52,7 @@ struct Handle {
   Node* node = nullptr;
   Ref<SharedStream> stream;  // of a file, once it was read
   Ref<Listing> listing;      // of a directory
+  bool begun = false;        // some of that was read
   uint64_t errors_seen = 0;  // of the kept writes of its file: the serial number
   bool writable = false;     // a file's: counts as a writer
 };
@@ -154,7 +155,7 @@ class InodeTable {
   // A handle of an open node; counts as open.
   fuse::HandleId open_handle(Node& node, OpenMode mode, Graveyard& graveyard) REQUIRES(mutex);
   Handle* handle(fuse::HandleId id) REQUIRES(mutex);
-  // A directory's handle reads this listing from now on, and so do the kernel's pages.
+  // A directory's handle reads this listing from now on.
   void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
 

@@ -113,19 +113,43 @@ TEST_F(NewNames, ARenameLeavesTheOldNameUnknownUnlessTheNewOneWasFree) {
 
 TEST_F(NewNames, AChangeThatMayHaveBeenMadeEndsIt) {
   start_writable();
-  const NodeId made = make_directory("made");
-  clock_.advance(std::chrono::milliseconds(1));
-  tree_.set_metadata_error(ENOTCONN);
-  EXPECT_EQ(create("a", made).error, ENOTCONN);
-  tree_.set_metadata_error(0);
-  EXPECT_EQ(looks_for("a", made, ENOENT), 1U);
+  // Not reached; and made, and then not given to whom it was to belong.
+  for (const int error : {ENOTCONN, EACCES}) {
+    const NodeId made = make_directory("made" + std::to_string(error));
+    clock_.advance(std::chrono::milliseconds(1));
+    tree_.set_metadata_error(error);
+    EXPECT_EQ(create("a", made).error, error);
+    tree_.set_metadata_error(0);
+    EXPECT_EQ(looks_for("a", made, ENOENT), 1U) << error;
+  }
 }
 
-TEST_F(NewNames, ADroppedDirectoryIsAskedAgain) {
+TEST_F(NewNames, ADroppedDirectoryOrNameIsAskedAgain) {
+  start_writable();
+  for (const std::string what : {"", "/a"}) {
+    const NodeId made = make_directory("made" + std::to_string(what.size()));
+    fs_->drop("made" + std::to_string(what.size()) + what);
+    EXPECT_EQ(looks_for("a", made, ENOENT), 1U) << what;
+  }
+}
+
+// Some origins do not tell upper case from lower, and programs find that out by asking.
+TEST_F(NewNames, ANameInTheOtherCaseIsLookedFor) {
   start_writable();
   const NodeId made = make_directory("made");
-  fs_->drop("made");
-  EXPECT_EQ(looks_for("a", made, ENOENT), 1U);
+  make_file("config", made);
+  EXPECT_EQ(looks_for("CoNfIg", made, ENOENT), 1U);
+  EXPECT_EQ(looks_for("configs", made, ENOENT), 0U);
+}
+
+TEST_F(NewNames, TheKernelBelievesForWhatIsLeft) {
+  start_writable({.negative_ttl = std::chrono::seconds(3)});
+  const NodeId made = make_directory("made");
+  clock_.advance(std::chrono::seconds(2));
+  const Answer answer = call_name(Opcode::kLookup, made, "a");
+  ASSERT_EQ(answer.error, 0);
+  EXPECT_EQ(answer.as<proto::EntryOut>().nodeid, 0U);
+  EXPECT_EQ(answer.as<proto::EntryOut>().entry_valid, 1U);
 }
 
 }  // namespace

@@ -1,7 +1,9 @@
 // Whether the origin can be reached, as far as the last call of it tells, and what that means under
 // each policy.
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "vfs/file_system.h"
 #include "vfs/limits.h"
@@ -29,11 +31,18 @@ bool is_unreachable(int code) {
   }
 }
 
+// Errors by which a change was not begun.  Others may have come behind a change that was made: of a
+// file that was made and could not be given its owner, or of an answer that made no sense.
+bool proves_unchanged(int code) {
+  constexpr int kProofs[] = {0,      ENOENT,  EEXIST,       ENOTDIR, EISDIR,    ENOTEMPTY,
+                             ESTALE, ENODATA, ENAMETOOLONG, EXDEV,   EOPNOTSUPP};
+  return std::find(std::begin(kProofs), std::end(kProofs), code) != std::end(kProofs);
+}
+
 }  // namespace
 
 void FileSystem::note_outcome(int code) {
-  // EIO: an answer that could not be understood.
-  if (is_unreachable(code) || code == EIO) unsure_at_ = clock_.now();
+  if (!proves_unchanged(code)) unsure_at_ = clock_.now();
   if (is_unreachable(code)) {
     counters_.origin_errors.add();
     unreachable_until_ = clock_.now() + kUnreachableFor;

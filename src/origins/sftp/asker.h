@@ -100,10 +100,12 @@ class Asker {
           Answer answer = TRY(batch.answer(deadline));
           return Changed{std::move(answer), info_at(path, batch.answer(deadline))};
         });
-    // Lost with its connection, behind a change that is known to be done.
-    if (changed.ok() && changed.value().seen.is_error(ENOTCONN)) {
-      changed.value().seen = stat(path, deadline);
-    }
+    // Lost with its connection, behind a change that is known to be done; or looked at before it
+    // was, for no server promises the order.
+    const bool unseen = changed.ok() && (changed.value().seen.is_error(ENOTCONN) ||
+                                         (changed.value().seen.is_error(ENOENT) &&
+                                          expect_ok(changed.value().answer, "sftp.change").ok()));
+    if (unseen) changed.value().seen = stat(path, deadline);
     return changed;
   }
 

@@ -163,8 +163,10 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection
   std::deque<Call> calls;
   size_t ahead = 2;
   bool small = true;  // as far as is known
+  bool ended = false;
   for (;;) {
-    const bool ask = calls.empty() || !small;
+    if (ended && calls.empty()) return entries;
+    const bool ask = !ended && (calls.empty() || !small);
     while (ask && calls.size() < ahead) {
       Call call;
       TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
@@ -174,8 +176,11 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection
     }
     const Answer answer = TRY(calls.front().wait(deadline));
     calls.pop_front();
-    // Those asked behind it have no more to say, and nobody waits for them.
-    if (answer.type == PacketType::kStatus && TRY(answer.status()) == Status::kEof) return entries;
+    // Of those that were asked together one may have found the end before another had its names.
+    if (answer.type == PacketType::kStatus && TRY(answer.status()) == Status::kEof) {
+      ended = true;
+      continue;
+    }
     TRY(expect(answer, PacketType::kName, "sftp.list"));
     const std::vector<NameEntry> names = TRY(decode_names(answer.reader()));
     // A directory that goes on for ever without a name would never reach its deadline.

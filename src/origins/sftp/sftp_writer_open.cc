@@ -117,7 +117,7 @@ Result<OpenedFile> SftpWriter::open_existing(Connection& connection, const std::
   if (type == FileType::kDirectory) return Error(EISDIR, "sftp.open");
   if (type == FileType::kSymlink) return Error(ELOOP, "sftp.open");
   if (type != FileType::kRegular && type != FileType::kUnknown) return Error(EINVAL, "sftp.open");
-  if (opening.file.is_error(EACCES)) {
+  if (!opening.file.ok()) {
     opening = TRY(open_on(connection, {.path = path, .flags = kOpenWrite}, deadline));
   }
   OpenedFile opened;
