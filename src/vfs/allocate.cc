@@ -16,11 +16,13 @@ void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
   const Ref<WritableFile> live = std::move(handle.value().file);
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;
+  const uint32_t gid = request.header.gid;
   change_settled(id, std::move(reply),
-                 [this, id, live, strips, range = wanted.range, mode = wanted.mode](
+                 [this, id, live, strips, gid, range = wanted.range, mode = wanted.mode](
                      Pending& pending, Deadline until) {
                    // Nobody runs the new bytes with the old bits.
-                   const Result<void> stripped = strips ? strip_set_id(id, until) : Result<void>();
+                   const Result<void> stripped =
+                       strips ? strip_set_id(id, until, gid) : Result<void>();
                    if (!stripped.ok()) return pending.error(stripped.code());
                    Result<Witnessed> allocated = live->allocate(mode, range, until);
                    note_outcome(allocated.is_error(EOPNOTSUPP) ? 0 : allocated.code());

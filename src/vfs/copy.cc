@@ -41,13 +41,15 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
   if (!target.ok()) return reply.error(target.code());
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;
+  const uint32_t gid = request.header.gid;
   const bool wide = request.header.opcode == fuse::Opcode::kCopyFileRange64;
   // The target is written in turn.
   change_landed(request.header.node, std::move(reply),
                 [this, id = target.value().node, live = std::move(target.value().file), what,
-                 strips, wide, from = std::move(source).value(),
+                 strips, gid, wide, from = std::move(source).value(),
                  source_id = request.header.node](Pending& pending, Deadline until) {
-                  const Result<void> stripped = strips ? strip_set_id(id, until) : Result<void>();
+                  const Result<void> stripped =
+                      strips ? strip_set_id(id, until, gid) : Result<void>();
                   if (!stripped.ok()) return pending.error(stripped.code());
                   const KnownVersion known = known_of(source_id);
                   Result<CopiedFile> copied = live->copy_from(from, what, until);

@@ -301,9 +301,9 @@ class FileSystem final : public fuse::Handler {
   // set_attributes.cc
   Result<AttributeChange> change_of(fuse::NodeId id, const fuse::SetattrRequest& wanted);
   Result<Witnessed> set_now(fuse::NodeId id, const AttributeChange& change, Deadline until);
-  // The permissions of a node without its set-ID bits, if it has any that go.
-  std::optional<uint32_t> stripped_permissions(fuse::NodeId id);
-  Result<void> strip_set_id(fuse::NodeId id, Deadline until);
+  // A node's permissions without the set-ID bits that go, also for who is not of its group `gid`.
+  std::optional<uint32_t> stripped_permissions(fuse::NodeId id, std::optional<uint32_t> gid = {});
+  Result<void> strip_set_id(fuse::NodeId id, Deadline until, std::optional<uint32_t> gid = {});
 
   // write.cc
   Result<LiveHandle> live_handle(fuse::HandleId id);

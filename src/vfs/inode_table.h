@@ -52,7 +52,6 @@ struct Handle {
   Node* node = nullptr;
   Ref<SharedStream> stream;  // of a file, once it was read
   Ref<Listing> listing;      // of a directory
-  bool begun = false;        // some of that was read
   uint64_t errors_seen = 0;  // of the kept writes of its file: the serial number
   bool writable = false;     // a file's: counts as a writer
 };

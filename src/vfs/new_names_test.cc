@@ -1,6 +1,7 @@
 // Goal: what is known of a directory that was made here, so that names which come in it are not
 // looked for; and when that ends.
 
+#include <algorithm>
 #include <fcntl.h>
 
 #include "fuse/protocol_changes.h"
@@ -150,6 +151,28 @@ TEST_F(NewNames, TheKernelBelievesForWhatIsLeft) {
   ASSERT_EQ(answer.error, 0);
   EXPECT_EQ(answer.as<proto::EntryOut>().nodeid, 0U);
   EXPECT_EQ(answer.as<proto::EntryOut>().entry_valid, 1U);
+}
+
+TEST_F(NewNames, ARewoundDirectoryShowsWhatWasMadeOfItHere) {
+  start_writable();
+  const NodeId made = make_directory("made");
+  using Names = std::vector<std::string>;
+  const auto names = [&](uint64_t handle) {
+    Names all = names_of(list(made, handle));
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  const uint64_t handle = open_directory(made).as<proto::OpenOut>().fh;
+  make_file("a", made);
+  EXPECT_EQ(names(handle), Names{"a"}) << "nothing of it was read before";
+  make_file("b", made);
+  EXPECT_EQ(names(handle), (Names{"a", "b"}));
+  // While another reads on, both read what they have.
+  const uint64_t other = open_directory(made).as<proto::OpenOut>().fh;
+  make_file("c", made);
+  EXPECT_EQ(names(handle), (Names{"a", "b"}));
+  EXPECT_EQ(call(Opcode::kReleasedir, made, proto::ReleaseIn{.fh = other}).error, 0);
+  EXPECT_EQ(names(handle), (Names{"a", "b", "c"}));
 }
 
 }  // namespace

@@ -104,14 +104,13 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
       error = ESTALE;
     } else if (!node->directory) {
       error = ENOTDIR;
-    } else if (Handle* handle = table_.handle(wanted.handle)) {
+    } else if (const Handle* handle = table_.handle(wanted.handle)) {
       listing = handle->listing;
       // rewinddir(3) shows what was made of it here.  What others did waits for the next open: the
       // kernel has pages of the older listing, and only after changes of our own gives them up.
       // Not while somebody else reads on, for whom they are.
-      anew = handle->begun && wanted.offset == 0 && !node->directory->listing &&
+      anew = wanted.offset == 0 && node->changed_in() > listing->began_in &&
              InodeTable::is_current(*node) && table_.record(*node).opens == 1;
-      handle->begun = true;
     } else if (wanted.handle.value != 0) {
       error = ESTALE;             // of a process before this one
     } else if (!node->doubted) {  // a mount that needs no open

@@ -55,29 +55,6 @@ TEST_F(ReadDirectory, OffsetsStayTrueWhileTheDirectoryChanges) {
   EXPECT_EQ(names_of(list(fuse::kRootNode, handle, 4096, kMiddle)), before);
 }
 
-TEST_F(ReadDirectory, ARewoundHandleShowsWhatWasMadeOfItHere) {
-  write("old", "x");
-  start();
-  using Names = std::vector<std::string>;
-  const auto names = [&](uint64_t handle) { return names_of(list(fuse::kRootNode, handle)); };
-  // What a change of ours does to a listing.
-  const auto doubt = [&] { fs_->drop(""); };
-  const uint64_t handle = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
-  doubt();
-  EXPECT_EQ(names(handle), Names{"old"});
-  EXPECT_EQ(origin_.counts().lists, 1U) << "the first look is at what the open has listed";
-  tree_.remove("old");
-  tree_.add_file("new", "x");
-  EXPECT_EQ(names(handle), Names{"new"});
-  // While another reads on, both read what they have.
-  const uint64_t other = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
-  tree_.add_file("newer", "x");
-  doubt();
-  EXPECT_EQ(names(handle), Names{"new"});
-  EXPECT_EQ(call(Opcode::kReleasedir, fuse::kRootNode, proto::ReleaseIn{.fh = other}).error, 0);
-  EXPECT_EQ(names(handle).size(), 2U);
-}
-
 TEST_F(ReadDirectory, NamesThatNoDirectoryCanHoldAreRefusedAndListed) {
   write("good", "1");
   const NodeInfo info = MUST(tree_.stat("good", Deadline::never()));

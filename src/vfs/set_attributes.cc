@@ -20,13 +20,16 @@ uint32_t stripped(uint32_t permissions) {
 
 }  // namespace
 
-std::optional<uint32_t> FileSystem::stripped_permissions(fuse::NodeId id) {
+std::optional<uint32_t> FileSystem::stripped_permissions(fuse::NodeId id,
+                                                         std::optional<uint32_t> gid) {
   sync::MutexLock lock(table_.mutex);
   const Node* node = table_.find(id);
   if (node == nullptr || node->attributes.type != FileType::kRegular) return {};
   const uint32_t permissions = node->attributes.permissions;
-  if (stripped(permissions) == permissions) return {};
-  return stripped(permissions);
+  // Without group execution the bit is another one, which who is of the group may leave.
+  const uint32_t foreign = gid && *gid != node->attributes.gid ? uint32_t{S_ISGID} : 0;
+  if ((stripped(permissions) & ~foreign) == permissions) return {};
+  return stripped(permissions) & ~foreign;
 }
 
 Result<AttributeChange> FileSystem::change_of(fuse::NodeId id, const fuse::SetattrRequest& wanted) {

@@ -55,8 +55,9 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
 }
 
 // What a write by an ordinary user takes from a file, where the kernel does not do it by itself.
-Result<void> FileSystem::strip_set_id(fuse::NodeId id, Deadline until) {
-  const std::optional<uint32_t> permissions = stripped_permissions(id);
+Result<void> FileSystem::strip_set_id(fuse::NodeId id, Deadline until,
+                                      std::optional<uint32_t> gid) {
+  const std::optional<uint32_t> permissions = stripped_permissions(id, gid);
   if (!permissions) return {};
   take_change(id, TRY(set_now(id, {.permissions = permissions}, until)),
               InodeTable::Changed::kAttributes);
