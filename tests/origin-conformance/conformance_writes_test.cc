@@ -8,35 +8,11 @@
 
 #include "netfs/origin_writer.h"
 #include "tests/origin-conformance/conformance.h"
+#include "tests/origin-conformance/waited_write.h"
 #include "tests/support/tree.h"
 
 namespace netfs::test {
 namespace {
-
-// A write that is waited for.
-class WaitedWrite final : public WriteSubrequest {
- public:
-  WaitedWrite(OriginFile& file, uint64_t offset, const std::string& bytes)
-      : WriteSubrequest(file, {offset, bytes.size()},
-                        std::as_bytes(std::span(bytes.data(), bytes.size())), {},
-                        Deadline::after(Clock::system(), std::chrono::seconds(60))) {}
-  void terminated(WriteOutcome outcome) override {
-    sync::MutexLock lock(mutex_);
-    outcome_ = std::move(outcome);
-    ended_.notify_all();
-  }
-  WriteOutcome run(OriginWriter& writer) {
-    writer.issue_write(*this);
-    sync::MutexLock lock(mutex_);
-    while (!outcome_) ended_.wait(mutex_);
-    return *outcome_;
-  }
-
- private:
-  sync::Mutex mutex_{kTestReadLock};
-  sync::CondVar ended_;
-  std::optional<WriteOutcome> outcome_ GUARDED_BY(mutex_);
-};
 
 class OriginWrites : public OriginConformance {
  protected:

@@ -14,6 +14,7 @@
 #include "netfs/origin_writer.h"
 #include "origins/module_loader.h"
 #include "tests/origin-conformance/reads.h"
+#include "tests/origin-conformance/waited_write.h"
 #include "tests/support/needs.h"
 #include "tests/support/sftp_meter.h"
 #include "tests/support/temp_dir.h"
@@ -23,30 +24,6 @@ namespace netfs::test {
 namespace {
 
 constexpr int kAttempts = 5;
-
-class WaitedWrite final : public WriteSubrequest {
- public:
-  WaitedWrite(OriginFile& file, const std::string& bytes)
-      : WriteSubrequest(file, {0, bytes.size()},
-                        std::as_bytes(std::span(bytes.data(), bytes.size())), {},
-                        Deadline::after(Clock::system(), std::chrono::seconds(60))) {}
-  void terminated(WriteOutcome outcome) override {
-    sync::MutexLock lock(mutex_);
-    outcome_ = std::move(outcome);
-    ended_.notify_all();
-  }
-  WriteOutcome run(OriginWriter& writer) {
-    writer.issue_write(*this);
-    sync::MutexLock lock(mutex_);
-    while (!outcome_) ended_.wait(mutex_);
-    return *outcome_;
-  }
-
- private:
-  sync::Mutex mutex_{kTestReadLock};
-  sync::CondVar ended_;
-  std::optional<WriteOutcome> outcome_ GUARDED_BY(mutex_);
-};
 
 class RoundTrips : public testing::Test {
  protected:
@@ -207,7 +184,7 @@ TEST_F(RoundTrips, AFileIsWrittenAndSyncedInOneEachAndOpenedInTwo) {
   });
   expect("FSTAT WRITE FSTAT", open_file(), [&](const std::string& name) {
     const std::string bytes = pattern(1, 0, 65536);
-    const WriteOutcome outcome = WaitedWrite(*opened_.file, bytes).run(writer());
+    const WriteOutcome outcome = WaitedWrite(*opened_.file, 0, bytes).run(writer());
     EXPECT_EQ(outcome.seen.before, opened_.info.validator);
     ASSERT_TRUE(outcome.seen.after);
     EXPECT_EQ(outcome.seen.after->attributes.size_bytes, bytes.size());
