@@ -6,7 +6,7 @@
 #include <csignal>
 #include <functional>
 #include <gtest/gtest.h>
-#include <memory>
+#include <optional>
 #include <pthread.h>
 #include <string>
 #include <sys/wait.h>
@@ -24,6 +24,7 @@ namespace netfs::sync {
 namespace {
 
 constexpr unsigned kSecondsMax = 60;
+constexpr size_t kDepthMax = 12;  // of locks that are learnt at once
 constexpr const char* kOrphaned = "lock held by thread that does not exist in child";
 
 // Reports on stderr only: a file of one would count as this program's.
@@ -38,6 +39,15 @@ struct Child {
   UniqueFd says;
 };
 
+// Ends this process, wherever it hangs; our threads block all signals.
+void end_after(unsigned seconds) {
+  sigset_t alarm;
+  ::sigemptyset(&alarm);
+  ::sigaddset(&alarm, SIGALRM);
+  ::pthread_sigmask(SIG_UNBLOCK, &alarm, nullptr);
+  ::alarm(seconds);
+}
+
 Child start(const std::function<void()>& body) {
   std::array<int, 2> ends{};
   EXPECT_EQ(::pipe(ends.data()), 0);
@@ -45,7 +55,7 @@ Child start(const std::function<void()>& body) {
   const UniqueFd writes(ends[1]);
   const pid_t pid = ::fork();
   if (pid == 0) {
-    ::alarm(kSecondsMax);  // ends it, wherever it hangs
+    end_after(kSecondsMax);
     ::dup2(writes.get(), STDERR_FILENO);
     body();
     ::_exit(0);
@@ -185,23 +195,23 @@ TEST_F(ForkedProgram, TakingAllLocksAroundAForkIsSilentAndLeavesThemFree) {
 }
 
 // Grows what a context holds, learns chains, makes classes and standing locks: takes every lock of
-// the validator.
+// the validator.  Nothing of the heap: AddressSanitizer's is not made ready for a fork, so that a
+// child might wait for a lock of it for ever.
 void learn_something_new(size_t depth) NO_THREAD_SAFETY_ANALYSIS {
   static constinit LockClass fault{"test.fork_fault", lockdep::kMapRules};
   const Context request(fault);
   const ContextScope scope(request);
-  std::vector<std::unique_ptr<LockClass>> classes;
-  std::vector<std::unique_ptr<Mutex>> locks;
+  std::array<std::optional<LockClass>, kDepthMax> classes;
+  std::array<std::optional<Mutex>, kDepthMax> locks;
   for (size_t i = 0; i < depth; ++i) {
-    classes.push_back(std::make_unique<LockClass>("test.fork_new"));
-    locks.push_back(std::make_unique<Mutex>(*classes.back()));
-    locks.back()->lock();
+    locks[i].emplace(classes[i].emplace("test.fork_new"));
+    locks[i]->lock();
   }
-  while (!locks.empty()) {
-    locks.back()->unlock();
-    locks.pop_back();
-    lockdep::process().forget(*classes.back());
-    classes.pop_back();
+  for (size_t i = depth; i-- > 0;) {
+    locks[i]->unlock();
+    locks[i].reset();
+    lockdep::process().forget(*classes[i]);
+    classes[i].reset();
   }
 }
 
@@ -215,7 +225,7 @@ TEST_F(ForkedProgram, AForkOfAnyThreadWhileOthersLearnLeavesAChildThatCanLearn) 
   }
   Thread forks("forks", [] {
     for (int i = 0; i < 100; ++i) {
-      const Child child = start([] { learn_something_new(12); });
+      const Child child = start([] { learn_something_new(kDepthMax); });
       ASSERT_EQ(hear(child, ""), "");
       ASSERT_TRUE(ended_well(child)) << "fork " << i;
     }
