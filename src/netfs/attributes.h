@@ -55,6 +55,15 @@ struct Validator {
   }
 };
 
+// A weak validator that is younger than a granule may stay as it is while the bytes change again.
+inline bool is_racy(const Validator& validator, Duration granule, Timestamp now) {
+  if (validator.strength == ValidatorStrength::kStrong) return false;
+  const Timestamp changed = validator.changed_at;
+  const int64_t elapsed = (now.seconds - changed.seconds) * 1'000'000'000 +
+                          (static_cast<int64_t>(now.nanoseconds) - changed.nanoseconds);
+  return elapsed < granule.count();
+}
+
 // One file as its origin shows it now.
 struct NodeInfo {
   Attributes attributes;

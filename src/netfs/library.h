@@ -93,6 +93,10 @@ class File : public RefCounted<File> {
   // nobody reads those blocks again as long as the kernel has them.  Returns at once.
   virtual void fill_holes() = 0;
 
+  // What was fetched while the version could hide a change (is_racy) is not given to later reads:
+  // for an open that is to see what others closed before it.
+  virtual void forget_racy() {}
+
   // The origin has another version of this file: what is cached of it goes, on a worker.
   virtual void supersede() = 0;
   // Whether that was done: nothing more is fetched of it.

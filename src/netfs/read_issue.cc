@@ -16,15 +16,6 @@ constexpr uint64_t kPieceBytesMax = uint64_t{1} << 20;
 constexpr uint64_t kDemandPieceBytes = uint64_t{512} << 10;
 static_assert(kPieceBytesMax <= kBufferBytesMax);
 
-// A weak validator that is younger than a granule may stay as it is while the bytes change again.
-bool is_racy(const Validator& validator, Duration granule, Timestamp now) {
-  if (validator.strength == ValidatorStrength::kStrong) return false;
-  const Timestamp changed = validator.changed_at;
-  const int64_t elapsed = (now.seconds - changed.seconds) * 1'000'000'000 +
-                          (static_cast<int64_t>(now.nanoseconds) - changed.nanoseconds);
-  return elapsed < granule.count();
-}
-
 }  // namespace
 
 void RemoteFile::start(const Ref<ReadRequest>& request) {

@@ -174,6 +174,19 @@ void RemoteFile::drop(Fetch& fetch) {
   }
 }
 
+void RemoteFile::forget_racy() {
+  std::vector<Ref<Fetch>> racy;
+  sync::MutexLock lock(mutex_);
+  for (const auto& [begin, fetch] : table_.all()) {
+    if (fetch->racy) racy.push_back(fetch);
+  }
+  for (const Ref<Fetch>& fetch : racy) {
+    table_.erase(*fetch);
+    fetch->abandoned = true;  // of what is on its way, only those have the bytes who wait already
+    core_->memory.remove(*fetch);
+  }
+}
+
 void RemoteFile::store(Fetch& fetch) {
   const BlockIndex first(fetch.range.offset_bytes / block_bytes_);
   core_->options.offload->store({.cookie = cookie_,

@@ -52,6 +52,7 @@ class RemoteFile final : public File {
   void supersede() override;
   [[nodiscard]] bool superseded() const override { return superseded_.load(); }
   void fill_holes() override;
+  void forget_racy() override;
 
   // For the library: ends a request that is not finished.
   void end_request(ReadRequest& request, Error error) EXCLUDES(mutex_);

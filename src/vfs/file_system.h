@@ -8,11 +8,9 @@
 //
 // Origin, library and backing ids outlive it, and it outlives the session.  Thread-safe.
 //
-//   auto fs = TRY(FileSystem::create({.origin = *origin, .library = *library, .options =
-//   options})); auto session = TRY(fuse::Session::create(*channel, *fs, session_options, clock));
-//   fs->attach(&backing_ids, &notifier);  // before start()
-//   session->start();
-//   ...
+//   auto fs = TRY(FileSystem::create({*origin, *library, options}));
+//   auto session = TRY(fuse::Session::create(*channel, *fs, session_options, clock));
+//   fs->attach(&backing_ids, &notifier), session->start();
 //   session->stop(...);  fs->stop();  library->close();  // then fs may be destroyed
 
 #include <atomic>
@@ -217,6 +215,7 @@ class FileSystem final : public fuse::Handler {
   // kClosed: a worker must find out.
   OpenMode choose_mode(Node& node, bool sealed, Prepared prepared) REQUIRES(table_.mutex);
   [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
+  [[nodiscard]] bool hides_changes(const Node& node) const REQUIRES(table_.mutex);
   void answer_open(fuse::NodeId id, Prepared prepared, Pending& pending);
 
   // change.cc: what changes have in common.  One runs on a worker, and answers.
@@ -281,6 +280,7 @@ class FileSystem final : public fuse::Handler {
 
   // link.cc
   void take_link(fuse::NodeId id, const Place& at, const NodeInfo& info);
+  void note_two_nodes(fuse::NodeId one, fuse::NodeId other);
 
   // remove.cc
   Result<Kept> keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,

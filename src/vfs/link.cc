@@ -30,6 +30,14 @@ void FileSystem::take_link(fuse::NodeId id, const Place& at, const NodeInfo& inf
   bury(std::move(graveyard));
 }
 
+// What is written by one name shows by the other at its next look, if the version tells: within a
+// granule of time it may not.
+void FileSystem::note_two_nodes(fuse::NodeId one, fuse::NodeId other) {
+  sync::MutexLock lock(table_.mutex);
+  if (Node* node = table_.find(one)) node->seldom_part().linked = true;
+  if (Node* node = table_.find(other)) node->seldom_part().linked = true;
+}
+
 void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   const auto& wanted = std::get<fuse::LinkRequest>(request.body);
@@ -57,8 +65,10 @@ void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
         if (!linked.ok()) return pending.error(linked.code());
         NodeInfo info = std::move(linked).value();
         take_link(id, at, info);
+        const bool two_nodes = info.identity.empty();
         const Result<fuse::Entry> entry = take_made(at, std::move(info), {});
         if (!entry.ok()) return pending.error(entry.code());
+        if (two_nodes) note_two_nodes(id, entry.value().node);
         pending.answer([&](fuse::Reply& to) { to.value(fuse::entry_out(entry.value())); });
       });
 }

@@ -121,6 +121,8 @@ struct Seldom {
   uint64_t changed_in = 0;            // serial of the last change made here of it, or in it
   bool written = false;               // unseen, and its size is what we made it
   uint32_t going = 0;                 // changes under way that take a name from it
+  bool linked = false;                // has another name here, which is another node
+  bool pages_doubted = false;  // the kernel read some when a change could still have been hidden
   // One more name of a file, on a writable mount: it stands among the children of its directory
   // and for the node that it names; it has that one's record.
   Node* alias_of = nullptr;
@@ -163,6 +165,18 @@ struct Node {
   [[nodiscard]] Seldom& seldom_part() {
     if (!seldom) seldom = std::make_unique<Seldom>();
     return *seldom;
+  }
+  // Whether the kernel may keep its pages for a new open: the same node is the same version, if
+  // versions can be told apart.  `racy`: as is_racy(), now.  What may not be kept, nor may what
+  // the library remembers of it, which is forgotten.
+  [[nodiscard]] bool keep_pages(bool racy) {
+    if (validator.strength == ValidatorStrength::kStrong || !seldom) {
+      return validator.strength != ValidatorStrength::kNone;
+    }
+    const bool doubted_pages = seldom->pages_doubted || seldom->linked;
+    if (!racy) seldom->pages_doubted = false;
+    if (doubted_pages && open && open->file) open->file->forget_racy();
+    return validator.strength != ValidatorStrength::kNone && !doubted_pages;
   }
   // Whether reads go to the origin, and what it shows is the same version however it changes.
   [[nodiscard]] bool is_live() const { return open && open->live; }

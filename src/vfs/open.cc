@@ -53,6 +53,10 @@ bool FileSystem::is_hot(const Node& node) const {
   return node.attributes.mtime.seconds > now.seconds - hot_seconds;
 }
 
+bool FileSystem::hides_changes(const Node& node) const {
+  return is_racy(node.validator, origin_.capabilities().validator_granularity, clock_.wall());
+}
+
 OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
   const auto serve = [this](NotHandedOut why) {
     counters_.not_handed_out[static_cast<size_t>(why)].add();
@@ -106,8 +110,7 @@ FileSystem::OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared
     answer.opened.backing_id = *backing;
     counters_.opens_handed_out.add();
   } else {
-    // The same nodeid is the same version, so its pages are good, if versions can be told apart.
-    answer.opened.keep_cache = node.validator.strength != ValidatorStrength::kNone;
+    answer.opened.keep_cache = node.keep_pages(hides_changes(node));
   }
   answer.opened.handle = table_.open_handle(node, mode, graveyard);
   return answer;

@@ -116,8 +116,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
     Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
     opened.handle = table_.open_handle(*node, OpenMode::kDaemon, graveyard);
-    // The same nodeid is the same version, so its pages are good, if versions can be told apart.
-    opened.keep_cache = node->validator.strength != ValidatorStrength::kNone;
+    opened.keep_cache = node->keep_pages(hides_changes(*node));
     opened.no_flush = !writes;
     if (writes) {
       OpenState& state = node->open_state();

@@ -200,6 +200,7 @@ Result<ReadPlace> FileSystem::find_place(const fuse::Request& request) {
     place.node = table_.id(*node);
     place.file = file_to_read(*node);
     if (writer_ != nullptr) node->open_state().was_read = true;
+    if (hides_changes(*node)) node->seldom_part().pages_doubted = true;
     table_.touch_file(*node, graveyard);
   }
   bury(std::move(graveyard));

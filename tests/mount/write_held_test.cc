@@ -59,6 +59,28 @@ TEST_P(Write, AHeldFileIsReadOnWhateverBecomesOfItsNames) {
   EXPECT_EQ(whole(here("left")) == bytes_of(7), !is_sftp());
 }
 
+// SFTP tells times in seconds: bytes that change twice within one look alike.
+TEST_P(Write, PagesReadWhileAChangeCouldHideAreNotKeptForALaterOpen) {
+  ASSERT_EQ(put(there("file"), bytes_of(1)), 0);
+  mount_it({"--metadata-ttl", "0"});
+  for (unsigned i = 2; i < 30; ++i) {
+    const std::string bytes = bytes_of(i).substr(0, 3000);
+    ASSERT_EQ(put(there("file"), bytes), 0);
+    EXPECT_TRUE(whole(here("file")) == bytes) << i;
+  }
+}
+
+TEST_P(Write, WhatIsWrittenByOneNameIsReadByTheOtherEvenWithinAGranule) {
+  mount_it({"--metadata-ttl", "0"});
+  ASSERT_EQ(put(here("a"), bytes_of(1)), 0);
+  ASSERT_EQ(code(::link(here("a").c_str(), here("b").c_str())), 0);
+  for (unsigned i = 2; i < 30; ++i) {
+    const std::string bytes = bytes_of(i).substr(0, 3000);
+    ASSERT_EQ(put(here(i % 2 == 0 ? "a" : "b"), bytes), 0);
+    EXPECT_TRUE(whole(here(i % 2 == 0 ? "b" : "a")) == bytes) << i;
+  }
+}
+
 TEST_P(Write, OneFileIsShownByAllItsNamesWhenOneOfThemWasRemoved) {
   if (is_sftp()) return;  // two names are two files there: docs/semantics.md
   write_file(there("a"), bytes_of(1));
