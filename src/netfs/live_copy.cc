@@ -20,7 +20,8 @@ FileRef LiveFile::as_ref() const {
 
 Result<NodeInfo> LiveFile::link(const std::string& to, Deadline deadline) {
   const FileRef self = as_ref();
-  if (!self.open) return Error(EOPNOTSUPP, "netfs.link");
+  // Its name is another file's by now, and it cannot be linked without one.
+  if (!self.open) return Error(ESTALE, "netfs.link");
   core_->stats.changes.issued.add();
   Result<NodeInfo> linked = writer_.link(self.at(), to, deadline);
   (linked.ok() ? core_->stats.changes.done : core_->stats.changes.failed).add();

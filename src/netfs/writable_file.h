@@ -87,7 +87,7 @@ class WritableFile : public File {
   virtual Result<Witnessed> set_attributes(const AttributeChange& change, Deadline deadline) = 0;
   virtual Result<Witnessed> allocate(uint32_t mode, ByteRange range, Deadline deadline) = 0;
   virtual Result<void> sync(SyncKind kind, Deadline deadline) = 0;
-  // One more name of the file, or its first: EOPNOTSUPP where the origin cannot by the handle.
+  // One more name of the file, or its first: ESTALE where the origin cannot by the handle.
   virtual Result<NodeInfo> link(const std::string& to, Deadline deadline) = 0;
   // Copies to this file at the origin: EOPNOTSUPP, EXDEV where it cannot.
   virtual Result<CopiedFile> copy_from(const FileRef& from, const Copying& what,

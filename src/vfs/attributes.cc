@@ -12,7 +12,7 @@ fuse::Attr FileSystem::attr_of(const Node& node) {
   const Attributes& a = node.attributes;
   fuse::Attr attr;
   attr.ino = table_.record(node).ino;
-  attr.size_bytes = a.size_bytes;
+  attr.size_bytes = node.size_shown_bytes();
   attr.blocks_512 = ((a.allocated_bytes != 0 ? a.allocated_bytes : a.size_bytes) + 511) / 512;
   attr.atime = a.atime;
   attr.mtime = a.mtime;
@@ -50,6 +50,7 @@ Duration FileSystem::validity_of(const Node& node) const {
   // A version that was replaced never changes again.
   if (options_.immutable || !InodeTable::is_current(node)) return fuse::kForever;
   if (node.is_dirty() || node.unseen) return Duration(0);  // its times are not the origin's
+  if (node.size_shown_bytes() != node.attributes.size_bytes) return Duration(0);
   const Duration left = options_.metadata_ttl - (clock_.now() - node.validated_at);
   return left > Duration(0) ? left : Duration(0);
 }

@@ -79,7 +79,13 @@ void FileSystem::on_worker(sync::WorkQueue::Work work) {
 // Without a lock.
 void FileSystem::bury(Graveyard graveyard) {
   for (const Ref<File>& file : graveyard.superseded) file->supersede();
-  for (const fuse::NodeId node : graveyard.foreign) forget_pages(node);
+  for (const fuse::NodeId node : graveyard.foreign) {
+    const auto gone = [this, node] {
+      sync::MutexLock lock(table_.mutex);
+      table_.pages_are_gone(node);
+    };
+    if (notifier_ == nullptr || !notifier_->inval_inode(node, {0, 0}, gone)) gone();
+  }
   for (std::string& path : graveyard.hidden) remove_hidden(std::move(path));
   if (backing_ == nullptr) return;
   for (const fuse::NodeId node : graveyard.backed) backing_->forget(node);

@@ -158,9 +158,13 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
 }
 
 // Whether a file that differs from what was seen last is the same version nevertheless: it is open
-// for writing, or without a name, or it was changed here and not looked at since.
+// for writing, or without a name, or it was changed here and not looked at since; or others have
+// made it longer while it is read here, as a log: on a mount that writes, as on a local disk.
 bool InodeTable::is_same_node(const Node& node, const NodeInfo& info) {
-  return (node.is_live() || node.unseen) && same_file(node, info);
+  const bool grown = writable_ && !info.identity.empty() && records_[node.index].opens > 0 &&
+                     node.attributes.type == FileType::kRegular &&
+                     info.attributes.size_bytes > node.attributes.size_bytes;
+  return (node.is_live() || node.unseen || grown) && same_file(node, info);
 }
 
 // What others do to a file that is live shows, as in any file that is open.  Of what was written
@@ -172,13 +176,21 @@ void InodeTable::take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& g
   const bool same_bytes = was.size_bytes == is.size_bytes && was.mtime == is.mtime;
   if (node.is_live() || !(node.validator == info.validator)) detach_file(node, graveyard);
   const bool ours = node.is_written() && was.size_bytes == is.size_bytes;
-  if (!ours && (node.is_live() || !same_bytes)) graveyard.foreign.push_back(id(node));
+  if (!ours && (node.is_live() || !same_bytes)) {
+    Seldom& seldom = node.seldom_part();
+    if (seldom.letting_go++ == 0) seldom.size_shown_bytes = was.size_bytes;
+    graveyard.foreign.push_back(id(node));
+  }
   take_update(node, std::move(info), now);
 }
 
 // The same file by type and identity, whatever its bytes are.
 bool InodeTable::same_file(const Node& node, const NodeInfo& info) {
   return node.attributes.type == info.attributes.type && node.identity == info.identity;
+}
+
+void InodeTable::pages_are_gone(fuse::NodeId id) {
+  if (Node* node = find(id)) --node->seldom_part().letting_go;
 }
 
 void InodeTable::update_root(NodeInfo info, MonoTime now) {

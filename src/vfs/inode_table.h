@@ -36,7 +36,7 @@ struct Graveyard {
   std::vector<Ref<SharedStream>> streams;
   std::vector<Ref<Listing>> listings;
   std::vector<fuse::NodeId> backed;   // nodes that are gone and were handed out
-  std::vector<fuse::NodeId> foreign;  // others changed them while they are open for writing here
+  std::vector<fuse::NodeId> foreign;  // others changed them while they are open here
   std::vector<std::string> hidden;    // paths of files that nobody has open any more
 };
 
@@ -95,6 +95,8 @@ class InodeTable {
               Graveyard& graveyard) REQUIRES(mutex);
   // A new file without a name, made in `directory`.
   Node& nameless(Node& directory, NodeInfo info, MonoTime now) REQUIRES(mutex);
+  // The kernel has let go of the pages of a node that stood among Graveyard::foreign.
+  void pages_are_gone(fuse::NodeId id) REQUIRES(mutex);
   // The root is what it is: it has no other version.
   void update_root(NodeInfo info, MonoTime now) REQUIRES(mutex);
   // The origin has no such name.
@@ -201,7 +203,7 @@ class InodeTable {
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
   void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   static void take_update(Node& node, NodeInfo info, MonoTime now);
-  [[nodiscard]] static bool is_same_node(const Node& node, const NodeInfo& info);
+  [[nodiscard]] bool is_same_node(const Node& node, const NodeInfo& info) REQUIRES(mutex);
   void take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) REQUIRES(mutex);
   void leave_idle(Node& node) REQUIRES(mutex);
   Node* by_other_name(const NodeInfo& info) REQUIRES(mutex);

@@ -9,6 +9,7 @@
 // A node lives while the kernel counts lookups of it, while its directory lists it, while it is
 // open or has children.  All of this is guarded by the inode table's lock.
 
+#include <algorithm>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -121,7 +122,11 @@ struct Seldom {
   uint64_t changed_in = 0;            // serial of the last change made here of it, or in it
   bool written = false;               // unseen, and its size is what we made it
   uint32_t going = 0;                 // changes under way that take a name from it
-  bool linked = false;                // has another name here, which is another node
+  // Others made it longer, and the kernel was told so often to let go of its pages: until it has,
+  // it is told of no more bytes than these, or the end of its last page would show as zeroes.
+  uint32_t letting_go = 0;
+  uint64_t size_shown_bytes = 0;
+  bool linked = false;         // has another name here, which is another node
   bool pages_doubted = false;  // the kernel read some when a change could still have been hidden
   // One more name of a file, on a writable mount: it stands among the children of its directory
   // and for the node that it names; it has that one's record.
@@ -161,6 +166,10 @@ struct Node {
   [[nodiscard]] bool has_aliases() const { return seldom && !seldom->aliases.empty(); }
   [[nodiscard]] const std::string* target() const {
     return seldom && seldom->target ? &*seldom->target : nullptr;
+  }
+  [[nodiscard]] uint64_t size_shown_bytes() const {
+    const bool held = seldom && seldom->letting_go > 0 && !is_live();
+    return held ? std::min(attributes.size_bytes, seldom->size_shown_bytes) : attributes.size_bytes;
   }
   [[nodiscard]] Seldom& seldom_part() {
     if (!seldom) seldom = std::make_unique<Seldom>();
