@@ -81,6 +81,10 @@ std::string class_words(const char* name, lockdep::Symbolizer& symbolizer) {
     case Origin::kInit:
       out = std::string(kind_word(site->kind)) + " made in " + place(site->at, symbolizer);
       break;
+    case Origin::kAllocated:
+      out = std::string(kind_word(site->kind)) + " allocated in " + place(site->at, symbolizer);
+      if (site->offset_bytes != 0) out += " +" + std::to_string(site->offset_bytes);
+      break;
     case Origin::kFirst:
       out = std::string(kind_word(site->kind)) + " first locked in " + place(site->at, symbolizer);
       break;

@@ -48,7 +48,7 @@ Thread* make(Context& context, uintptr_t function, void* argument) {
   watch_for_hangs();
   const lockdep::Segment created = validator().publish(context);
   const Inside inside;
-  Site* site = site_of(Kind::kThread, Origin::kStart, function);
+  Site* site = site_of(Kind::kThread, {.origin = Origin::kStart, .at = function});
   void* memory = site == nullptr ? nullptr : arena().allocate(sizeof(Thread));
   if (memory == nullptr) return nullptr;
   auto* thread = new (memory) Thread(*site, created);

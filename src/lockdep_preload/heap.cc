@@ -1,5 +1,4 @@
-// Our C++ library allocates from our arena: the program's malloc may be what is being locked, or
-// be its own and just beginning.
+#include "lockdep_preload/heap.h"
 
 #include <cstring>
 #include <new>
@@ -12,14 +11,6 @@ namespace {
 
 constexpr size_t kHeader = 16;
 
-void* allocate(size_t bytes) {
-  const Inside inside;
-  auto* block = static_cast<char*>(arena().allocate(bytes + kHeader));
-  if (block == nullptr) return nullptr;
-  std::memcpy(block, &bytes, sizeof bytes);
-  return block + kHeader;
-}
-
 void release(void* memory) {
   if (memory == nullptr) return;
   const Inside inside;
@@ -29,28 +20,31 @@ void release(void* memory) {
   arena().release(block, bytes + kHeader);
 }
 
+}  // namespace
+
+void* allocate(size_t bytes) {
+  const Inside inside;
+  auto* block = static_cast<char*>(arena().allocate(bytes + kHeader));
+  if (block == nullptr) return nullptr;
+  std::memcpy(block, &bytes, sizeof bytes);
+  return block + kHeader;
+}
+
 void* allocate_or_die(size_t bytes) {
   void* memory = allocate(bytes);
-  if (memory == nullptr) __builtin_trap();  // no memory, and no exceptions in here
+  if (memory == nullptr) __builtin_trap();
   return memory;
 }
 
-}  // namespace
 }  // namespace netfs::lockdep_preload
 
 using netfs::lockdep_preload::allocate;
 using netfs::lockdep_preload::allocate_or_die;
 using netfs::lockdep_preload::release;
 
-// Hidden: the program's own are its own.
-void* operator new(size_t bytes) {
-  return allocate_or_die(bytes);
-}
+// Hidden: the program's own are its own.  operator new: operator_new.cc.
 void* operator new[](size_t bytes) {
   return allocate_or_die(bytes);
-}
-void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
-  return allocate(bytes);
 }
 void* operator new[](size_t bytes, const std::nothrow_t&) noexcept {
   return allocate(bytes);

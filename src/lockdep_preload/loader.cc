@@ -9,6 +9,7 @@
 #include <cstring>
 #include <link.h>
 
+#include "lockdep_preload/allocation.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/watch.h"
 
@@ -21,7 +22,7 @@ const char g_loader = 0;  // whose address stands for the loader's lock
 Record* loader_record() {
   const auto address = reinterpret_cast<uintptr_t>(&g_loader);
   if (Record* there = find_record(address)) return there;
-  Site* site = site_of(Kind::kLoader, Origin::kStatic, address);
+  Site* site = site_of(Kind::kLoader, {.origin = Origin::kStatic, .at = address});
   return site == nullptr ? nullptr : add_record(address, *site);
 }
 
@@ -103,6 +104,7 @@ LOCKDEP_HOOK void* dlopen(const char* file, int mode) {
 }
 
 LOCKDEP_HOOK int dlclose(void* handle) {
+  g_unloads.fetch_add(1, std::memory_order_release);
   Context* context = watched();
   if (context == nullptr) return real().dlclose(handle);
   const Loading loading(*context, LOCKDEP_CALLER_IP);

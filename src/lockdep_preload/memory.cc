@@ -2,6 +2,7 @@
 
 #include "lockdep_preload/memory.h"
 
+#include "lockdep_preload/allocation.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
@@ -31,6 +32,7 @@ void block_goes(void* block, uintptr_t ip) {
   const size_t size = real().malloc_usable_size(block);
   if (size <= kBlockMin) return;
   const auto from = reinterpret_cast<uintptr_t>(block);
+  forget_allocation(from);
   memory_goes(from, from + size, ip);
 }
 

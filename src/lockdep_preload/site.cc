@@ -53,7 +53,7 @@ struct OwnKey {
   char name[24];
 };
 
-Site* add(Kind kind, Origin origin, uintptr_t at, Site*& bucket) {
+Site* add(Kind kind, const SitePlace& place, Site*& bucket) {
   const uint32_t index = g_count.load(std::memory_order_relaxed);
   if (index / kChunk >= kChunks) return nullptr;
   std::atomic<Site**>& chunk = g_chunks[index / kChunk];
@@ -64,7 +64,7 @@ Site* add(Kind kind, Origin origin, uintptr_t at, Site*& bucket) {
   }
   void* memory = arena().allocate(sizeof(Site));
   if (memory == nullptr) return nullptr;
-  auto* site = new (memory) Site(kind, origin, at, index);
+  auto* site = new (memory) Site(kind, place, index);
   site->next = bucket;
   bucket = site;
   chunk.load(std::memory_order_relaxed)[index % kChunk] = site;
@@ -74,33 +74,43 @@ Site* add(Kind kind, Origin origin, uintptr_t at, Site*& bucket) {
 
 }  // namespace
 
-Site::Site(Kind kind_, Origin origin_, uintptr_t at_, uint32_t index_)
-    : key(name, site_rules(origin_, identity)),
+Site::Site(Kind kind_, const SitePlace& place, uint32_t index_)
+    : key(name, site_rules(place.origin, identity)),
       kind(kind_),
-      origin(origin_),
-      at(at_),
+      origin(place.origin),
+      at(place.at),
+      offset_bytes(place.offset_bytes),
       index(index_) {
   write_name(name, sizeof name, index, 0);
-  // `build-id+0xoffset kind.origin`.
-  size_t size = lockdep::stable_place(at, identity, sizeof identity - 8);
+  // `build-id+0xoffset kind.origin`, and `.offset` where there is one.
+  constexpr size_t kRest = sizeof " 10.3.1023";
+  size_t size = lockdep::stable_place(at, identity, sizeof identity - kRest);
   if (size == 0) return;
   identity[size++] = ' ';
   char* end = std::to_chars(identity + size, identity + size + 3, static_cast<unsigned>(kind)).ptr;
   *end++ = '.';
   *end++ = static_cast<char>('0' + static_cast<unsigned>(origin));
+  if (offset_bytes != 0) {
+    *end++ = '.';
+    end = std::to_chars(end, identity + sizeof identity - 1, offset_bytes).ptr;
+  }
   *end = '\0';
 }
 
-Site* site_of(Kind kind, Origin origin, uintptr_t at) {
+Site* site_of(Kind kind, const SitePlace& place) {
   const Inside inside;
   const uint64_t hash =
-      lockdep::mix(at, static_cast<uint64_t>(kind) << 8 | static_cast<uint64_t>(origin));
+      lockdep::mix(place.at, uint64_t{place.offset_bytes} << 16 | static_cast<uint64_t>(kind) << 8 |
+                                 static_cast<uint64_t>(place.origin));
   Site*& bucket = g_buckets[hash % kBuckets];
   const lockdep::SpinGuard guard(g_lock);
   for (Site* site = bucket; site != nullptr; site = site->next) {
-    if (site->at == at && site->kind == kind && site->origin == origin) return site;
+    if (site->at == place.at && site->offset_bytes == place.offset_bytes && site->kind == kind &&
+        site->origin == place.origin) {
+      return site;
+    }
   }
-  return add(kind, origin, at, bucket);
+  return add(kind, place, bucket);
 }
 
 Site* site_by_name(const char* name, uint32_t* number) {

@@ -2,7 +2,8 @@
 // Site: what tells classes of locks apart in a program that never said so.
 //
 // Locks of one site are one class: those whose init call returned to one address, one static
-// object, those that one instruction was the first to lock.  Where two locks of a site are taken
+// object, those at one place of what one instruction allocated, those that one was the first to
+// lock.  Where two locks of a site are taken
 // under each other (an array of forks, a hash table's buckets), each lock of it gets a class of its
 // own from then on, `split`: only so can their orders be told apart.
 //
@@ -32,21 +33,29 @@ enum class Kind : uint8_t {
 
 // How a site was found.
 enum class Origin : uint8_t {
-  kStatic,  // `at` is the lock itself
-  kInit,    // `at` is where the init call returned to
-  kFirst,   // `at` is where the first lock call returned to: of locks on the heap with no init
-  kStack,   // `at` is the function whose local variable it is
-  kStart,   // `at` is a thread's function
+  kStatic,     // `at` is the lock itself
+  kInit,       // `at` is where the init call returned to
+  kFirst,      // `at` is where the first lock call returned to: of all other locks with no init
+  kStack,      // `at` is the function whose local variable it is
+  kStart,      // `at` is a thread's function
+  kAllocated,  // `at` is where operator new returned to, with the offset in the block
+};
+
+struct SitePlace {
+  Origin origin;
+  uintptr_t at;
+  uint32_t offset_bytes = 0;
 };
 
 struct Site {
   static constexpr unsigned kOwnMax = 4096;  // classes of their own
 
-  Site(Kind kind_, Origin origin_, uintptr_t at_, uint32_t index_);
+  Site(Kind kind_, const SitePlace& place, uint32_t index_);
   lockdep::ClassKey key;
   Kind kind;
   Origin origin;
   uintptr_t at;
+  uint32_t offset_bytes;
   uint32_t index;
   std::atomic<bool> split{false};
   std::atomic<uint32_t> own{0};  // classes of their own that live
@@ -58,7 +67,7 @@ struct Site {
 };
 
 // The site, made when it is new; null: no memory.
-Site* site_of(Kind kind, Origin origin, uintptr_t at);
+Site* site_of(Kind kind, const SitePlace& place);
 // By the name of one of its classes; null: it is none of ours.  `number` tells which of its locks,
 // 0 for all.
 Site* site_by_name(const char* name, uint32_t* number);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "lockdep/stack_capture.h"
+#include "lockdep_preload/allocation.h"
 #include "lockdep_preload/thread.h"
 
 namespace netfs::lockdep_preload {
@@ -18,18 +19,18 @@ bool in_loaded_object(uintptr_t address) {
 Record* add(uintptr_t address, Kind kind, uintptr_t ip) {
   const KeepErrno keep;
   uintptr_t frame = 0;
-  Origin origin = Origin::kFirst;
-  uintptr_t at = ip;
+  SitePlace place{.origin = Origin::kFirst, .at = ip};
   if (on_own_stack(address)) {
-    origin = Origin::kStack;
+    place.origin = Origin::kStack;
     const StackFrame found = stack_frame(address);
     frame = found.identity;
-    if (found.function != 0) at = found.function;
+    if (found.function != 0) place.at = found.function;
   } else if (in_loaded_object(address)) {
-    origin = Origin::kStatic;
-    at = address;
+    place = {.origin = Origin::kStatic, .at = address};
+  } else if (const Allocation block = allocation_of(address); block.caller != 0) {
+    place = {.origin = Origin::kAllocated, .at = block.caller, .offset_bytes = block.offset_bytes};
   }
-  Site* site = site_of(kind, origin, at);
+  Site* site = site_of(kind, place);
   Record* record = site == nullptr ? nullptr : add_record(address, *site);
   if (record != nullptr && frame != 0) record->frame = frame;
   return record;
@@ -63,7 +64,7 @@ void lock_made(Context& context, const void* lock, Kind kind, uintptr_t ip) {
     validator().init(context, old->instance, ip);
     retire_record(*old);
   }
-  Site* site = site_of(kind, Origin::kInit, ip);
+  Site* site = site_of(kind, {.origin = Origin::kInit, .at = ip});
   if (site != nullptr) (void)add_record(address, *site);
 }
 

@@ -15,16 +15,6 @@
 
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-size_t count(const std::string& text, const std::string& part) {
-  size_t found = 0;
-  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
-  return found;
-}
-
 // Asks until the threads hang; what it prints of the program comes after.
 TEST(LockdepHang, IsReportedWhileItLastsAndDumpTellsWhoWaitsForWhom) {
   const std::string file = fresh_file("hang");

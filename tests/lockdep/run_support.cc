@@ -4,6 +4,16 @@
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+size_t count(const std::string& text, const std::string& part) {
+  size_t found = 0;
+  for (size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
 Ran shell(const std::string& command) {
   Ran ran;
   FILE* pipe = ::popen(("exec 2>&1; " + command).c_str(), "re");

@@ -108,6 +108,10 @@ const char* const kOthers[] = {"fork_while_reporting",
                                "pairs",
                                "hang",
                                "half_ab",
+                               "wrapped_in_order",
+                               "wrapped_half_ab",
+                               "wrapped_half_ba",
+                               "wrapped_reuse",
                                "half_ba"};
 
 class LockdepScenario : public testing::TestWithParam<Row> {};

@@ -1,0 +1,63 @@
+#include "lockdep_preload/allocation.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+
+namespace netfs::lockdep_preload {
+
+namespace {
+
+constexpr unsigned kUnitShift = 4;  // blocks begin at multiples of 16
+constexpr uintptr_t kUnit = uintptr_t{1} << kUnitShift;
+constexpr uint64_t kLockBytesMin = 40;  // a mutex; what is smaller has an init call
+constexpr size_t kSlots = 1 << 18;      // 4 MiB, of which only what is touched is memory
+constexpr uintptr_t kLookBack = 64 << 10;
+constexpr unsigned kPlaceBits = 48;
+constexpr uint64_t kPlaceMask = (uint64_t{1} << kPlaceBits) - 1;
+
+// Two words that are not written as one: of two blocks at a time something wrong may be read.
+struct Slot {
+  std::atomic<uintptr_t> begin{0};
+  std::atomic<uint64_t> caller_and_units{0};  // 48 bits, and 16 of its size in units
+};
+constinit std::array<Slot, kSlots> g_slots;
+
+Slot& slot_of(uintptr_t begin) {
+  return g_slots[(begin >> kUnitShift) % kSlots];
+}
+
+}  // namespace
+
+void note_allocation(uintptr_t begin, uint64_t bytes, uintptr_t caller) {
+  if (bytes < kLockBytesMin) return;
+  const uint64_t units = (bytes + kUnit - 1) >> kUnitShift;
+  Slot& slot = slot_of(begin);
+  slot.begin.store(begin, std::memory_order_relaxed);
+  slot.caller_and_units.store((caller & kPlaceMask) | std::min<uint64_t>(units, 0xffff)
+                                                          << kPlaceBits,
+                              std::memory_order_relaxed);
+}
+
+void forget_allocation(uintptr_t begin) {
+  Slot& slot = slot_of(begin);
+  if (slot.begin.load(std::memory_order_relaxed) != begin) return;
+  slot.begin.store(0, std::memory_order_relaxed);
+}
+
+Allocation allocation_of(uintptr_t address) {
+  const uintptr_t last = address & ~(kUnit - 1);
+  for (uintptr_t back = 0; back < kLookBack && back < last; back += kUnit) {
+    const uintptr_t begin = last - back;
+    const Slot& slot = slot_of(begin);
+    if (slot.begin.load(std::memory_order_relaxed) != begin) continue;
+    const uint64_t word = slot.caller_and_units.load(std::memory_order_relaxed);
+    const uintptr_t offset = address - begin;
+    if (offset >= (word >> kPlaceBits) << kUnitShift) continue;  // a small one that has gone
+    return {.caller = static_cast<uintptr_t>(word & kPlaceMask),
+            .offset_bytes = offset < kOffsetsMax ? static_cast<uint32_t>(offset) : 0};
+  }
+  return {};
+}
+
+}  // namespace netfs::lockdep_preload
