@@ -3,6 +3,7 @@
 #
 #   http.sh start [KIND...]   starts what does not run, installing its Debian packages; then `env`
 #   http.sh env               prints shell assignments: eval "$(http.sh env)"
+#   http.sh hold FIFO [KIND...]   as start; then waits until FIFO has no writer any more, and stops
 #   http.sh stop              ends them all
 #   http.sh pause | resume    stops and continues them: hosts that are there and do not answer
 #   http.sh status            "up" with the kinds that run, or "down" (exit code 1)
@@ -290,6 +291,7 @@ ENV
 }
 
 start() {
+  [[ $# -gt 0 ]] || set -- "${kinds[@]}"
   mkdir -p "$state" "$root" "$view$(dirname "$root")"
   chmod 755 "$state"
   [[ -L $view$root ]] || ln -s "$root" "$view$root"
@@ -320,9 +322,16 @@ signal_all() {
 case ${1:-} in
   start)
     shift
-    [[ $# -gt 0 ]] || set -- "${kinds[@]}"
     start "$@"
     print_env
+    ;;
+  hold)
+    fifo=${2:?}
+    shift 2
+    start "$@"
+    print_env
+    read -r _ <"$fifo"
+    for kind in "${kinds[@]}"; do stop_kind "$kind"; done
     ;;
   env) print_env ;;
   stop) for kind in "${kinds[@]}"; do stop_kind "$kind"; done ;;
@@ -335,5 +344,5 @@ case ${1:-} in
     done
     if [[ -n $up ]]; then echo "up$up"; else echo down; exit 1; fi
     ;;
-  *) sed -n '2,17s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+  *) sed -n '2,18s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

@@ -36,6 +36,7 @@ class FileState : public RefCounted<FileState> {
   void note_ranges_ignored() {
     ranges_ignored_ = true;
     side_.ranges_ignored = true;
+    side_.ranges_known = true;
   }
 
  private:

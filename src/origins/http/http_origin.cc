@@ -102,8 +102,22 @@ Result<std::unique_ptr<OriginFile>> HttpOrigin::open(const std::string& path, De
   if (path.empty()) return Error(EISDIR, "http.open");
   Seen seen = TRY(look_at(path, deadline));
   if (seen.is_directory) return Error(EISDIR, "http.open");
+  TRY(try_ranges(path, seen.edition, deadline));
   return std::unique_ptr<OriginFile>(std::make_unique<HttpFile>(
       make_ref<FileState>(*side_, url_of(path), std::move(seen.edition))));
+}
+
+// A server that says nothing of ranges is asked for one, once, before many reads ask for one each
+// and get the whole file as often.
+Result<void> HttpOrigin::try_ranges(const std::string& path, const Edition& edition,
+                                    Deadline deadline) {
+  if (edition.ranges_said || edition.ranges_denied || side_->ranges_known) return {};
+  const Call::Answer answer = TRY(looker_->ask(
+      {.method = Method::kGet, .url = url_of(path), .range = {0, 1}, .deadline = deadline}, {}));
+  if (answer.head.status() != 200 && answer.head.status() != 206) return {};
+  side_->ranges_ignored = answer.head.status() == 200;
+  side_->ranges_known = true;
+  return {};
 }
 
 void HttpOrigin::issue_read(Subrequest& subrequest) {

@@ -46,6 +46,7 @@ class HttpOrigin final : public Origin {
   Result<void> find_root(Deadline deadline, const std::string& asked_for);
   [[nodiscard]] std::string url_of(const std::string& path) const;
   Result<Seen> look_at(const std::string& path, Deadline deadline);
+  Result<void> try_ranges(const std::string& path, const Edition& edition, Deadline deadline);
   static Result<void> check_lengths(const std::string& path);
   // http_list.cc
   Result<ListingPage> fetch_listing(const std::string& path, Deadline deadline);

@@ -126,7 +126,7 @@ Result<void> add_link(std::string link, ListingNames& names) {
   // What every page has: the orders of the columns, and the parent (Apache's is absolute).
   if (link.empty() || link[0] == '?' || link[0] == '#' || link == "../" || link == "..") return {};
   if (link[0] == '/') {
-    names.refuse();
+    if (!link.ends_with('/')) names.refuse();
     return {};
   }
   std::string_view name = link;

@@ -17,8 +17,8 @@ struct ReadSide {
   explicit ReadSide(Engine& the_engine) : engine(the_engine) {}
 
   Engine& engine;
-  // The server sent a whole file where a range was asked: for what else does not say that it has
-  // ranges none is asked any more.
+  // Of files whose head does not say whether they have ranges: what became of one that was asked.
+  std::atomic<bool> ranges_known{false};
   std::atomic<bool> ranges_ignored{false};
   std::atomic<bool> encoding_told{false};  // a line is in the log
   // Oldest first.  Each holds a connection, also while nobody reads.
