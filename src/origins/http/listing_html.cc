@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -13,7 +14,8 @@ char lower(char c) {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
 }
 
-// Where `what`, in lower case, stands next in any case; npos.
+// Where `what`, in lower case but for its first character, which is no letter, stands next in
+// any case; npos.
 size_t find_tag(std::string_view page, std::string_view what, size_t from) {
   while (from < page.size()) {
     const void* at = std::memchr(page.data() + from, what[0], page.size() - from);
@@ -110,8 +112,11 @@ std::string decode_entities(std::string_view text) {
 
 // The value of the tag's href, quotes off; nothing where it has none.
 std::optional<std::string_view> href_of(std::string_view tag) {
-  const size_t href = find_tag(tag, "href", 0);
-  if (href == std::string_view::npos || href == 0 || !is_blank(tag[href - 1])) return std::nullopt;
+  static constexpr std::string_view kHref = "href";
+  const auto at = std::search(tag.begin(), tag.end(), kHref.begin(), kHref.end(),
+                              [](char a, char b) { return lower(a) == b; });
+  const auto href = static_cast<size_t>(at - tag.begin());
+  if (at == tag.end() || href == 0 || !is_blank(tag[href - 1])) return std::nullopt;
   std::string_view rest = trimmed(tag.substr(href + 4));
   if (rest.empty() || rest[0] != '=') return std::nullopt;
   rest = trimmed(rest.substr(1));
