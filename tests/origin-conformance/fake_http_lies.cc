@@ -247,9 +247,6 @@ std::map<std::string, Lie> lies_of_form() {
       raw("HTTP/1.1 206 So\r\nContent-Length: 5\r\nContent-Length: 6\r\nContent-Range: bytes "
           "0-4/1000003\r\n\r\nhello!",
           Then::kGoOn);
-  lies["two-heads"] = raw(
-      "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nContent-Length: 1000003\r\n\r\nHTTP/1.1 206 So\r\n\r\n",
-      Then::kClose);
   lies["nul-in-head"] =
       raw(std::string("HTTP/1.1 206 So\r\nETag: \"v\0001\"\r\n\r\n", 36), Then::kClose);
   lies["stall"] = raw("", Then::kStall);

@@ -137,7 +137,6 @@ const char* const kLies[] = {
     "endless-head",
     "endless-continue",
     "two-lengths",
-    "two-heads",
     "nul-in-head",
     "stall",
     "stall-in-head",
@@ -185,8 +184,11 @@ TEST_P(HostileHttpLies, GetsNoWrongByteInAndStopsNothing) {
   (void)origin.value()
       ->list("", soon(kTimeout), [](const OriginEntry&) -> Result<void> { return {}; })
       .ok();
-  const Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon(kTimeout));
-  if (file.ok()) (void)read_at_once(*origin.value(), *file.value(), kTimeout);
+  Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon(kTimeout));
+  if (file.ok()) {
+    (void)read_at_once(*origin.value(), *file.value(), kTimeout);
+    file.value() = nullptr;
+  }
   origin.value() = nullptr;
   EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(30));
 }

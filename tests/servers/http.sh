@@ -168,7 +168,7 @@ pid $state/$kind.own_pid;
 error_log $state/$kind.log warn;
 events { worker_connections 512; }
 http {
-  log_format all '\$request_method \$request_uri \$status "\$http_range" \$body_bytes_sent';
+  log_format all '\$server_port \$request_method \$request_uri \$status "\$http_range" \$body_bytes_sent';
   access_log $state/$kind.access all;
   client_body_temp_path $state/$kind.tmp/b; proxy_temp_path $state/$kind.tmp/p;
   fastcgi_temp_path $state/$kind.tmp/f; uwsgi_temp_path $state/$kind.tmp/u;
@@ -198,9 +198,8 @@ CONFIG
     nginx_server "$((p + 9)) ssl" "ssl_certificate $tls/wrong_name.pem;" \
       "ssl_certificate_key $tls/wrong_name.key;"
     nginx_server $((p + 10)) "location / { proxy_pass http://\$http_host\$request_uri; }"
-    # Compresses whatever it is asked for, and whoever asks.
-    nginx_server $((p + 11)) "autoindex on; gzip on; gzip_types *; gzip_min_length 1;" \
-      "location / { proxy_set_header Accept-Encoding gzip; proxy_pass http://127.0.0.1:$p; }"
+    # Of what has a NAME.gz beside it that is sent, whoever asks and whatever he takes.
+    nginx_server $((p + 11)) "autoindex on; gzip_static always;"
   fi
   echo "}"
 }

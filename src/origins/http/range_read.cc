@@ -52,13 +52,12 @@ void RangeRead::ended(Result<void> result) {
     return file_->stream().add(subrequest_);
   }
   const bool complete = got_bytes_ == answer_.range.length_bytes;
-  if (result.ok() && !complete && got_bytes_ == 0) {
+  // Promised by its head and then not sent: no connection that happened to be lost, more likely.
+  const bool lost = result.ok() || result.is_error(ECONNRESET);
+  if (lost && !complete && got_bytes_ == 0) {
     result = Error(EIO, "http.read", file_->source().url + ": a part without its bytes");
   }
-  // A body that is longer than was said is no lost connection: not one byte of it is believed.
-  const bool too_long = !result.ok() && complete && !answer_.range.empty() && !answer_.changed;
   ReadOutcome outcome = outcome_of(result, got_bytes_, answer_);
-  if (too_long) outcome.transferred_bytes = std::move(result).error();
   outcome.hit_end_of_file = complete && answer_.ends_file && outcome.transferred_bytes.ok();
   subrequest_.terminated(std::move(outcome));
 }

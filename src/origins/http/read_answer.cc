@@ -86,8 +86,7 @@ ReadOutcome outcome_of(const Result<void>& result, uint64_t bytes, const ReadAns
   outcome.validator_after = answer.validator;
   outcome.transferred_bytes = answer.changed ? 0 : bytes;
   if (answer.changed || result.ok()) return outcome;
-  const bool lost = result.is_error(EIO) || result.is_error(ECONNRESET);
-  if (!lost || bytes == 0) outcome.transferred_bytes = result.error();
+  if (!result.is_error(ECONNRESET) || bytes == 0) outcome.transferred_bytes = result.error();
   return outcome;
 }
 

@@ -174,8 +174,10 @@ void Stream::end_reader(const Reader& reader, const Result<void>& result) const 
 
 void Stream::download_ended(const Result<void>& result) {
   Result<void> outcome = result;
-  if (outcome.ok() && position_ != size_bytes()) {
-    outcome = Error(EIO, "http.read", source_.url + ": the body is shorter than the server said");
+  const bool lost = outcome.ok() || (outcome.is_error(ECONNRESET) && answer_.whole);
+  if (lost && position_ != size_bytes()) {
+    outcome = Error(position_ == 0 ? EIO : ECONNRESET, "http.read",
+                    source_.url + ": the body is shorter than the server said");
   }
   download_ = nullptr;
   drop_download();
