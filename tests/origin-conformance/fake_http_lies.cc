@@ -142,11 +142,12 @@ std::string rubbish() {
   return bytes;
 }
 
-std::map<std::string, Lie> lies_in_answers() {
+Lie set(const std::string& name, const std::string& value) {
+  return changed([=](Answer& answer, const FakeRequest&) { answer.fields[name] = value; });
+}
+
+std::map<std::string, Lie> harmless() {
   std::map<std::string, Lie> lies;
-  const auto set = [](const char* name, const char* value) {
-    return changed([=](Answer& answer, const FakeRequest&) { answer.fields[name] = value; });
-  };
   lies["healthy"] = [](const FakeRequest& request) { return reply_of(honest(request)); };
   lies["whole-instead"] = [](const FakeRequest& request) {
     return reply_of(whole(request, kFakeHttpSeed, "\"v1\""));
@@ -163,6 +164,11 @@ std::map<std::string, Lie> lies_in_answers() {
     if (request.method == "HEAD") answer.fields.erase("Content-Length");
     return reply_of(answer);
   };
+  return lies;
+}
+
+std::map<std::string, Lie> lies_of_ranges() {
+  std::map<std::string, Lie> lies;
   lies["wrong-start"] = changed([](Answer& answer, const FakeRequest& request) {
     const Asked asked = range_of(request);
     answer.fields["Content-Range"] = content_range(asked.first + 1, asked.last + 1, 9'999'999);
@@ -200,6 +206,11 @@ std::map<std::string, Lie> lies_in_answers() {
   lies["long-chunked"] = chunked([](const std::string& body) { return body + "and more"; });
   lies["short-chunked"] =
       chunked([](const std::string& body) { return body.substr(0, body.size() / 2); });
+  return lies;
+}
+
+std::map<std::string, Lie> lies_of_content() {
+  std::map<std::string, Lie> lies;
   lies["gzip"] = set("Content-Encoding", "gzip");
   lies["transfer-gzip"] = set("Transfer-Encoding", "gzip, chunked");
   lies["gzip-everywhere"] = [](const FakeRequest& request) {
@@ -254,6 +265,11 @@ std::map<std::string, Lie> lies_of_form() {
   lies["stall-in-body"] = changed(
       [](Answer& answer, const FakeRequest&) { answer.body.resize(answer.body.size() / 2); },
       Then::kStall);
+  return lies;
+}
+
+std::map<std::string, Lie> lies_of_status() {
+  std::map<std::string, Lie> lies;
   for (const int code : {204, 300, 304, 401, 403, 404, 410, 418, 500, 503, 599}) {
     lies["status-" + std::to_string(code)] = [code](const FakeRequest& request) {
       return request.method == "HEAD" ? reply_of(honest(request)) : status(code);
@@ -325,8 +341,8 @@ FakeReply list(const std::string& lie, const FakeRequest& request) {
 }  // namespace
 
 FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
-  static const std::map<std::string, Lie> in_answers = lies_in_answers();
-  static const std::map<std::string, Lie> of_form = lies_of_form();
+  static const std::vector<std::map<std::string, Lie>> all = {
+      harmless(), lies_of_ranges(), lies_of_content(), lies_of_form(), lies_of_status()};
   const size_t slash = request.path.find('/', 1);
   if (request.path.empty() || slash == std::string::npos) return status(404);
   const std::string name = request.path.substr(1, slash - 1);
@@ -334,7 +350,7 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   if (file.empty()) return list(name, request);
   if (name.starts_with("redirect-")) return led_away(name, request, elsewhere);
   if (file != "file") return name == "list-million" ? reply_of(honest(request)) : status(404);
-  for (const auto& lies : {in_answers, of_form}) {
+  for (const auto& lies : all) {
     const auto found = lies.find(name);
     if (found != lies.end()) return found->second(request);
   }

@@ -158,8 +158,11 @@ TEST_F(HttpServers, AClientCertificateOpensWhatAsksForOne) {
 TEST_F(HttpServers, ACaFileTakesThePlaceOfTheSystemsCas) {
   NETFS_TEST_NEEDS(root());
   const std::string cas = temp_->make_dir("cas");
-  const std::string link = "ln -s " + http_->setting("HTTP_CA") + " " + cas +
-                           "/$(openssl x509 -hash -noout -in " + http_->setting("HTTP_CA") + ").0";
+  const std::string ca = http_->setting("HTTP_CA");
+  // Beside the folder libcurl looks at one file in it.
+  const std::string link = "cp " + http_->setting("HTTP_OTHER_CA") + " " + cas +
+                           "/ca-certificates.crt && ln -s " + ca + " " + cas +
+                           "/$(openssl x509 -hash -noout -in " + ca + ").0";
   ASSERT_EQ(run({"sh", "-c", link}, kTimeout).status, 0);
   const std::string read =
       "mount --bind " + cas + " /etc/ssl/certs && exec " + std::string(NETFS_TEST_ORIGIN_READ) +

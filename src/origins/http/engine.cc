@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <csignal>
 #include <curl/curl.h>
-#include <pthread.h>
 
 #include "origins/http/exchange.h"
 
