@@ -282,6 +282,24 @@ TEST_F(HostileHttp, AnAnswerThatNeverComesIsEtimedoutInTime) {
   }
 }
 
+// The only connection is taken by a request that stands still.
+TEST_F(HostileHttp, WhoWaitsForAConnectionWaitsNoLongerThanHisDeadline) {
+  Result<std::unique_ptr<Origin>> origin = open_liar("stall", kLongTimeout, {{"connections", "1"}});
+  ASSERT_TRUE(origin.ok());
+  Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon());
+  ASSERT_TRUE(file.ok());
+  TestRead read(*file.value(), {0, 1000}, soon(std::chrono::seconds(8)));
+  origin.value()->issue_read(read);
+  const MonoTime began = Clock::system().now();
+  EXPECT_TRUE(origin.value()->stat("file", soon(std::chrono::seconds(1))).is_error(ETIMEDOUT));
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(5));
+  const std::optional<ReadOutcome> outcome = read.wait(kPatience);
+  ASSERT_TRUE(outcome);
+  EXPECT_TRUE(outcome->transferred_bytes.is_error(ETIMEDOUT));
+  EXPECT_TRUE(origin.value()->stat("file", soon()).ok());
+  file.value() = nullptr;
+}
+
 TEST_F(HostileHttp, RedirectsAreFollowedWithinBoundsAndNowhereElse) {
   FakeHttpServer other;
   server_.set_elsewhere(other.url("healthy").substr(0, other.url("healthy").size() - 8));

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/unique_fd.h"
 #include "origins/module_loader.h"
@@ -240,6 +241,69 @@ TEST_F(HttpServers, AServerThatStandsStillTimesOutAndANewConnectionServesAgain) 
     EXPECT_TRUE(again.ok()) << port << ": " << again.error().message();
     expect_readable(origin);
   }
+}
+
+// Two hosts of our own: a network name space and a pair of interfaces that lead to it.
+class FarHost {
+ public:
+  FarHost() {
+    works_ = sh("ip netns add " + name_ + " && ip link add " + near_ +
+                " type veth peer name far0 " + "netns " + name_ +
+                " && ip address add 10.213.77.1/30 dev " + near_ + " && ip link set " + near_ +
+                " up && ip -n " + name_ + " address add 10.213.77.2/30 dev far0 && ip -n " + name_ +
+                " link set far0 up && ip -n " + name_ + " link set lo up");
+  }
+  ~FarHost() { sh("ip netns delete " + name_); }
+  FarHost(const FarHost&) = delete;
+  FarHost& operator=(const FarHost&) = delete;
+
+  [[nodiscard]] bool works() const { return works_; }
+  [[nodiscard]] TestHttp::Place place() const { return {name_, "10.213.77.2"}; }
+  // Nothing comes back from there any more, and nobody says so; or again.
+  bool vanish() { return sh("ip -n " + name_ + " route add blackhole 10.213.77.1/32"); }
+  bool come_back() { return sh("ip -n " + name_ + " route del blackhole 10.213.77.1/32"); }
+
+ private:
+  static bool sh(const std::string& command) {
+    return run({"sh", "-c", command}, kTimeout).status == 0;
+  }
+  const std::string name_ = "netfs-" + std::to_string(::getpid());
+  const std::string near_ = "nf" + std::to_string(::getpid());
+  bool works_ = false;
+};
+
+// The peer of an HTTP/2 connection is gone without a word: who has sent something there hears of it
+// long before his deadline, and the next request is served by a new connection.
+TEST_F(HttpServers, ABlackHoleIsNoticedBeforeTheDeadlineAndANewConnectionServesAgain) {
+  NETFS_TEST_NEEDS(root());
+  NETFS_TEST_NEEDS(program("ip"));
+  FarHost far;
+  NETFS_TEST_NEEDS(far.works() ? "" : "network name spaces");
+  const TestHttp http(*temp_, {"nginx"}, far.place());
+  ASSERT_TRUE(http.ready()) << http.log();
+  origins::OriginRequest request{.url = MUST(origins::Url::parse(http.url(
+                                     "HTTP_NGINX_HTTPS_PORT", temp_->path() + "/", "https")))};
+  request.options["ca_cert"] = http.setting("HTTP_CA");
+  request.timeout = std::chrono::seconds(2);
+  const Result<std::unique_ptr<Origin>> origin = origins::open_origin(request);
+  expect_readable(origin);
+  EXPECT_EQ(status_of(*origin.value(), "protocol"), "HTTP/2");
+  Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon());
+  ASSERT_TRUE(file.ok()) << file.error().message();
+  ASSERT_TRUE(far.vanish());
+  const MonoTime began = Clock::system().now();
+  TestRead read(*file.value(), {0, 100'000}, soon(std::chrono::seconds(60)));
+  origin.value()->issue_read(read);
+  const std::optional<ReadOutcome> outcome = read.wait(std::chrono::seconds(70));
+  ASSERT_TRUE(outcome);
+  // Of the connection, or of libcurl's second try to get one.
+  const int code = outcome->transferred_bytes.code();
+  EXPECT_TRUE(code == ECONNRESET || code == ENOTCONN) << code;
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(20));
+  ASSERT_TRUE(far.come_back());
+  const Result<NodeInfo> again = origin.value()->stat("file", soon(std::chrono::seconds(30)));
+  EXPECT_TRUE(again.ok()) << again.error().message();
+  file.value() = nullptr;
 }
 
 // A name server that never answers, in a name space of its own: neither the mount's first look nor

@@ -10,7 +10,7 @@
 #
 # Kinds: nginx (several ports, see `env`), nobody (nginx whose workers are not root), apache, python
 # (python3 -m http.server); default: all.  They serve $HTTP_ROOT (default $SERVERS_DIR/http/data) at
-# the URL path that is its path here.  State is in $SERVERS_DIR/http (default
+# the URL path that is its path here, on $HTTP_ADDRESS (default 127.0.0.1).  State is in $SERVERS_DIR/http (default
 # /tmp/netfs-servers-UID/http).  Only recorded processes (pid and kernel start time) and their
 # descendants are ever signalled.  No systemd.
 set -u
@@ -19,6 +19,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 servers=${SERVERS_DIR:-/tmp/netfs-servers-$(id -u)}
 state=$servers/http
 root=${HTTP_ROOT:-$state/data}
+address=${HTTP_ADDRESS:-127.0.0.1}
 view=$state/view
 kinds=(nginx nobody apache python)
 # The ports of nginx, in this order from its first one.
@@ -93,7 +94,7 @@ stop_kind() {
   rm -f "$state/$1.pid"
 }
 
-port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+port_is_free() { ! (exec 3<>"/dev/tcp/$address/$1") 2>/dev/null; }
 
 # choose_ports KIND COUNT: the first of so many free ones in a row, kept from start to start.
 choose_ports() {
@@ -141,7 +142,7 @@ make_certificates() {
       -keyout "$state/tls/$ca.key" -out "$state/tls/$ca.pem" 2>>"$state/log" ||
       die "openssl failed; see $state/log"
   done
-  certificate server IP:127.0.0.1,DNS:localhost ca -days 30
+  certificate server "IP:127.0.0.1,IP:$address,DNS:localhost" ca -days 30
   certificate wrong_name DNS:another.example ca -days 30
   certificate client DNS:client ca -days 30
   # x509 takes no date in the past: one that ends a day before it begins has expired as well.
@@ -152,7 +153,7 @@ make_certificates() {
 nginx_server() {
   local listen=$1
   shift
-  echo "  server { listen 127.0.0.1:$listen; $* }"
+  echo "  server { listen $address:$listen; $* }"
 }
 
 nginx_config() {
@@ -214,7 +215,7 @@ apache_config() {
   cat <<CONFIG
 ServerRoot $state
 ServerName 127.0.0.1
-Listen 127.0.0.1:$(first_port apache)
+Listen $address:$(first_port apache)
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
 ErrorLog $state/apache.log
@@ -264,7 +265,7 @@ launch_kind() {
       ;;
     python)
       choose_ports python 1
-      launch python python3 -m http.server --bind 127.0.0.1 --directory "$view" "$(first_port python)"
+      launch python python3 -m http.server --bind "$address" --directory "$view" "$(first_port python)"
       ;;
     *) die "no kind '$1'; the kinds are: ${kinds[*]}" ;;
   esac

@@ -28,7 +28,10 @@ std::map<std::string, std::string> parse(const std::string& text) {
 }  // namespace
 
 TestHttp::TestHttp(const TempDir& temp, const std::vector<std::string>& kinds)
-    : dir_(temp.make_dir("web")) {
+    : TestHttp(temp, kinds, {}) {}
+
+TestHttp::TestHttp(const TempDir& temp, const std::vector<std::string>& kinds, Place place)
+    : place_(std::move(place)), dir_(temp.make_dir("web" + place_.name_space)) {
   // Servers that are not root find their way.
   ::chmod(temp.path().c_str(), 0755);
   ::chmod(dir_.c_str(), 0755);
@@ -36,12 +39,14 @@ TestHttp::TestHttp(const TempDir& temp, const std::vector<std::string>& kinds)
   ::mkfifo(fifo.c_str(), 0600);
   life_ = UniqueFd(::open(fifo.c_str(), O_RDWR | O_CLOEXEC));
   const std::string root = temp.path().substr(0, temp.path().rfind('/'));
-  std::vector<std::string> argv = {"env",
-                                   "SERVERS_DIR=" + dir_,
-                                   "HTTP_ROOT=" + root,
-                                   std::string(NETFS_TEST_SERVERS) + "/http.sh",
-                                   "hold",
-                                   fifo};
+  std::vector<std::string> argv;
+  if (!place_.name_space.empty()) argv = {"ip", "netns", "exec", place_.name_space};
+  const std::string script = std::string(NETFS_TEST_SERVERS) + "/http.sh";
+  for (const std::string& word :
+       {std::string("env"), "SERVERS_DIR=" + dir_, "HTTP_ROOT=" + root,
+        "HTTP_ADDRESS=" + place_.address, script, std::string("hold"), fifo}) {
+    argv.push_back(word);
+  }
   argv.insert(argv.end(), kinds.begin(), kinds.end());
   process_ = std::make_unique<Process>(argv, dir_ + "/output");
   const auto is_up = [&] {
@@ -67,7 +72,7 @@ std::string TestHttp::setting(const std::string& name) const {
 
 std::string TestHttp::url(const std::string& port, const std::string& path,
                           const std::string& scheme) const {
-  return scheme + "://127.0.0.1:" + setting(port) + path;
+  return scheme + "://" + place_.address + ":" + setting(port) + path;
 }
 
 }  // namespace netfs::test

@@ -22,6 +22,12 @@ class TestHttp {
  public:
   // `kinds`: as http.sh has them; none: all.
   explicit TestHttp(const TempDir& temp, const std::vector<std::string>& kinds = {});
+  // In a network name space that has this address.
+  struct Place {
+    std::string name_space;
+    std::string address = "127.0.0.1";
+  };
+  TestHttp(const TempDir& temp, const std::vector<std::string>& kinds, Place place);
   ~TestHttp();
   TestHttp(const TestHttp&) = delete;
   TestHttp& operator=(const TestHttp&) = delete;
@@ -38,6 +44,7 @@ class TestHttp {
  private:
   static constexpr const char* kLastSetting = "HTTP_BEARER";
 
+  const Place place_;
   const std::string dir_;
   UniqueFd life_;  // the servers live as long as it is open
   std::unique_ptr<Process> process_;

@@ -12,6 +12,14 @@ namespace {
 
 // libcurl wakes up for its own timers; this is only how long nothing at all may happen.
 constexpr int kPollMaxMs = 10'000;
+// How long after its deadline a transfer is ended by us, if libcurl has not done it.
+constexpr Duration kDeadlineGrace = std::chrono::milliseconds(100);
+
+// Never, for what has no deadline.
+MonoTime latest_end(const Transfer& transfer) {
+  const MonoTime deadline = transfer.request().deadline.at;
+  return deadline >= MonoTime::max() - kDeadlineGrace ? MonoTime::max() : deadline + kDeadlineGrace;
+}
 
 bool global_init() {
   static const CURLcode code = curl_global_init(CURL_GLOBAL_DEFAULT);
@@ -98,6 +106,7 @@ void Engine::run() {
     int running = 0;
     curl_multi_perform(multi, &running);
     collect_ended();
+    end_late();
     curl_multi_poll(multi, nullptr, 0, poll_timeout_ms(), nullptr);
   }
   timers_.clear();
@@ -128,9 +137,21 @@ void Engine::run_timers() {
   }
 }
 
+void Engine::end_late() {
+  const MonoTime now = clock_.now();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    Exchange& late = *exchanges_.at(deadlines_.begin()->second);
+    sockets_.end_connection_from(late.local_port());
+    finish(late, Error(ETIMEDOUT, "http.engine"));
+  }
+}
+
 int Engine::poll_timeout_ms() const {
-  if (timers_.empty()) return kPollMaxMs;
-  const Duration left = timers_.begin()->first - clock_.now();
+  MonoTime next = MonoTime::max();
+  if (!timers_.empty()) next = timers_.begin()->first;
+  if (!deadlines_.empty()) next = std::min(next, deadlines_.begin()->first);
+  if (next == MonoTime::max()) return kPollMaxMs;
+  const Duration left = next - clock_.now();
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
   return static_cast<int>(std::clamp<int64_t>(ms, 0, kPollMaxMs));
 }
@@ -153,6 +174,8 @@ void Engine::note_answer(const ResponseHead& head) {
 
 void Engine::start(Ref<Transfer> transfer) {
   const Transfer* const key = transfer.get();
+  const MonoTime latest = latest_end(*transfer);
+  if (latest != MonoTime::max()) deadlines_.emplace(latest, key);
   std::unique_ptr<Exchange>& place = exchanges_[key];
   place = std::make_unique<Exchange>(*this, std::move(transfer));
   send(*place);
@@ -203,6 +226,7 @@ void Engine::finish(Exchange& exchange, Result<void> result) {
   const auto found = exchanges_.find(&exchange.transfer());
   const std::unique_ptr<Exchange> ended = std::move(found->second);
   exchanges_.erase(found);
+  deadlines_.erase({latest_end(ended->transfer()), &ended->transfer()});
   if (ended->in_multi) curl_multi_remove_handle(handles_->multi.get(), ended->handle());
   ended->transfer().ended(std::move(result));
 }

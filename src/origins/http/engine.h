@@ -17,6 +17,8 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -79,6 +81,8 @@ class Engine {
   // False: it is to end.
   bool run_tasks() EXCLUDES(mutex_);
   void run_timers();
+  // libcurl lets requests that wait for a connection wait beyond their time.
+  void end_late();
   void collect_ended();
   // Sends the request of an exchange, for the first time or once more.
   void send(Exchange& exchange);
@@ -97,6 +101,8 @@ class Engine {
   std::unique_ptr<Handles> handles_;
   std::map<const Transfer*, std::unique_ptr<Exchange>> exchanges_;
   std::multimap<MonoTime, Task> timers_;
+  // When each of them with a deadline is to be over, libcurl's own time-out having had its chance.
+  std::set<std::pair<MonoTime, const Transfer*>> deadlines_;
 
   sync::Mutex mutex_{kEngineLock};
   std::vector<Task> tasks_ GUARDED_BY(mutex_);

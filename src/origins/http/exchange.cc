@@ -18,6 +18,8 @@ constexpr size_t kHeadBytesMax = 256 * 1024;
 constexpr size_t kSkippedBytesMax = 64 * 1024;
 constexpr long kReadBufferBytes = 256 * 1024;
 constexpr long kSmallBufferBytes = 16 * 1024;
+// libcurl counts milliseconds, and may be that much early.
+constexpr Duration kTimerSlack = std::chrono::milliseconds(50);
 // Of what has no deadline of its own.
 constexpr Duration kComeBackMax = std::chrono::seconds(30);
 
@@ -226,7 +228,13 @@ Exchange::Verdict Exchange::judge(CURLcode code) {
     return {.next = Next::kComeBack, .result = {}, .pause = pause_};
   }
   if (code != CURLE_OK) {
-    verdict.result = error_of_curl(code, url_, detail_);
+    Error error = error_of_curl(code, url_, detail_);
+    // The kernel gave up on a connection, well before we would.
+    const bool early = !transfer_->request().deadline.passed(engine_.now() + kTimerSlack);
+    if (code == CURLE_OPERATION_TIMEDOUT && early) {
+      error = Error(ENOTCONN, "http.transfer", error.detail());
+    }
+    verdict.result = std::move(error);
     return verdict;
   }
   if (!head_seen_) {

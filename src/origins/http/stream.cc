@@ -12,8 +12,9 @@ namespace {
 
 // Readahead issues pieces of a MiB from several threads: one may come after the next.
 constexpr size_t kWindowBytes = size_t{4} << 20;
-// A connection on which nobody reads is given up after this.
-constexpr Duration kIdleMax = std::chrono::seconds(5);
+// A connection on which nobody reads is given up after this: who reads slowly would else have the
+// file sent from its start again and again.
+constexpr Duration kIdleMax = std::chrono::seconds(55);
 constexpr Duration kWatchEvery = std::chrono::seconds(1);
 
 }  // namespace
