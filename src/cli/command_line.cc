@@ -31,7 +31,7 @@ constexpr const char* kMountFooter =
     "file:///PATH.\n"
     "Every flag is also a word after -o, with '_' for '-': -o ro,allow_other,cache_dir=/c;\n"
     "what netfs does not know there is an option of the origin (sftp: identity=FILE,\n"
-    "known_hosts=FILE, ...; http: user=NAME, password_file=FILE, bearer_file=FILE, netrc=FILE,\n"
+    "known_hosts=FILE, ...; http: login=NAME, password_file=FILE, bearer_file=FILE, netrc=FILE,\n"
     "cert=FILE, ca_cert=FILE, ...).\n"
     "\n"
     "Example:\n"

@@ -2,6 +2,7 @@
 // cache without a byte from the server. Method: tests/servers/http.sh, a mount of each.
 
 #include <cerrno>
+#include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
@@ -172,6 +173,30 @@ TEST_P(HttpMount, NothingCanBeChangedThere) {
   EXPECT_EQ(errno, EROFS);
   EXPECT_EQ(::unlink((mount.path() + "/file").c_str()), -1);
   EXPECT_EQ(errno, EROFS);
+}
+
+class HttpMountLogin : public HttpMount {};
+
+INSTANTIATE_TEST_SUITE_P(Servers, HttpMountLogin,
+                         testing::Values(Web{"nginx_basic", "HTTP_NGINX_BASIC_PORT"}),
+                         [](const auto& each) { return each.param.name; });
+
+TEST_P(HttpMountLogin, ASecretComesFromTheEnvironmentOrFromAFileBesideTheUser) {
+  write_file(tree_ + "/file", pattern(1, 0, 100'000));
+  write_file(temp_ / "secret", http_->setting("HTTP_PASSWORD") + "\n");
+  ::setenv("NETFS_TEST_PASSWORD", http_->setting("HTTP_PASSWORD").c_str(), 1);
+  const std::string before = std::filesystem::current_path();
+  std::filesystem::current_path(temp_.path());  // where the daemon does not stand
+  for (const char* from : {"password_env=NETFS_TEST_PASSWORD", "password_file=secret"}) {
+    NetfsMount mount(options({"-o", "login=ann", "-o", from}), temp_);
+    ASSERT_TRUE(mount.ready()) << mount.log();
+    const Watchdog watchdog(kBound, [&] { mount.abort(); });
+    EXPECT_TRUE(same_bytes(mount.path() + "/file", tree_ + "/file"));
+    EXPECT_EQ(mount.status().dump().find(http_->setting("HTTP_PASSWORD")), std::string::npos);
+    ASSERT_TRUE(mount.unmount()) << mount.log();
+  }
+  std::filesystem::current_path(before);
+  ::unsetenv("NETFS_TEST_PASSWORD");
 }
 
 }  // namespace

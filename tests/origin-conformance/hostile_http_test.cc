@@ -305,7 +305,7 @@ TEST_F(HostileHttp, RedirectsAreFollowedWithinBoundsAndNowhereElse) {
   server_.set_elsewhere(other.url("healthy").substr(0, other.url("healthy").size() - 8));
   const TempDir temp;
   std::ofstream(temp / "secret") << "a-pass-word\n";
-  const origins::OriginOptions login = {{"user", "ann"}, {"password_file", temp / "secret"}};
+  const origins::OriginOptions login = {{"login", "ann"}, {"password_file", temp / "secret"}};
   for (const char* lie : {"redirect-other", "redirect-with-login"}) {
     Result<std::unique_ptr<Origin>> origin = open_liar(lie, kLongTimeout, login);
     ASSERT_TRUE(origin.ok()) << origin.error().message();

@@ -92,12 +92,13 @@ TestHttp* HttpServers::http_ = nullptr;
 TEST_F(HttpServers, BasicLoginComesFromAFileTheEnvironmentOrNetrc) {
   expect_refused(open("HTTP_NGINX_BASIC_PORT", {}), "401");
   const std::string wrong = secret("wrong", "guess");
-  expect_refused(open("HTTP_NGINX_BASIC_PORT", {{"user", "ann"}, {"password_file", wrong}}), "401");
+  expect_refused(open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_file", wrong}}),
+                 "401");
   const std::string right = secret("right", http_->setting("HTTP_PASSWORD"));
-  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"user", "ann"}, {"password_file", right}}));
+  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_file", right}}));
   ::setenv("NETFS_TEST_PASSWORD", http_->setting("HTTP_PASSWORD").c_str(), 1);
   expect_readable(
-      open("HTTP_NGINX_BASIC_PORT", {{"user", "ann"}, {"password_env", "NETFS_TEST_PASSWORD"}}));
+      open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_env", "NETFS_TEST_PASSWORD"}}));
   const std::string netrc =
       secret("netrc", "machine 127.0.0.1 login ann password " + http_->setting("HTTP_PASSWORD"));
   expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"netrc", netrc}}));
@@ -118,10 +119,10 @@ TEST_F(HttpServers, OptionsThatMakeNoSenseAreRefusedInASentence) {
     int code;
     const char* words;
   } cases[] = {
-      {{{"user", "ann"}}, EINVAL, "password_file"},
-      {{{"password_file", file}}, EINVAL, "user"},
-      {{{"user", "ann"}, {"password_file", file}, {"bearer_file", file}}, EINVAL, "one way"},
-      {{{"user", "ann"}, {"password_file", *temp_ / "none"}}, ENOENT, "No such file"},
+      {{{"login", "ann"}}, EINVAL, "password_file"},
+      {{{"password_file", file}}, EINVAL, "login"},
+      {{{"login", "ann"}, {"password_file", file}, {"bearer_file", file}}, EINVAL, "one way"},
+      {{{"login", "ann"}, {"password_file", *temp_ / "none"}}, ENOENT, "No such file"},
       {{{"bearer_file", two_lines}}, EINVAL, "one line"},
       {{{"bearer_env", "NETFS_TEST_NO_SUCH"}}, EINVAL, "variable"},
       {{{"key", file}}, EINVAL, "cert"},

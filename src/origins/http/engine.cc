@@ -40,7 +40,7 @@ int close_socket(void* sockets, curl_socket_t fd) {
 
 struct Engine::Handles {
   struct Cleanup {
-    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
+    void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
   };
   std::unique_ptr<CURLM, Cleanup> multi;
 };

@@ -3,7 +3,7 @@
 namespace {
 
 const char* const kOptions[] = {
-    "user",          "name to log in with (or USER@ in the URL), by Basic; wants a password",
+    "login",         "name to log in with (or USER@ in the URL), by Basic; wants a password",
     "password_file", "file whose first line is the password",
     "password_env",  "environment variable that holds the password",
     "bearer_file",   "file whose first line is a bearer token",

@@ -67,7 +67,7 @@ Result<unsigned> parse_connections(const std::string& text) {
 }
 
 Result<void> take_option(Settings& settings, const std::string& name, const std::string& value) {
-  if (name == "user") settings.user = value;
+  if (name == "login") settings.user = value;
   if (name == "password_file") settings.password = TRY(secret_of_file(name, value));
   if (name == "password_env") settings.password = TRY(secret_of_environment(name, value));
   if (name == "bearer_file") settings.bearer = TRY(secret_of_file(name, value));
@@ -96,18 +96,19 @@ Result<void> check_together(const Settings& settings, const OriginOptions& optio
   if (static_cast<int>(basic) + static_cast<int>(!settings.bearer.empty()) +
           static_cast<int>(settings.netrc) >
       1) {
-    return wrong(EINVAL, "user, bearer_*, netrc", "give one way to log in");
+    return wrong(EINVAL, "login, bearer_*, netrc", "give one way to log in");
   }
-  if (basic && settings.user.empty()) return wrong(EINVAL, "password", "it needs a user");
+  if (basic && settings.user.empty())
+    return wrong(EINVAL, "password", "it needs login=NAME, or NAME@ in the URL");
   if (basic && settings.password.empty()) {
-    return wrong(EINVAL, "user",
+    return wrong(EINVAL, "login",
                  "it needs password_file=FILE, password_env=NAME, or netrc instead");
   }
   if (!settings.key.empty() && settings.certificate.empty()) {
     return wrong(EINVAL, "key", "it needs cert=FILE");
   }
   if (!is_one_line(settings.user) || settings.user.find(':') != std::string::npos) {
-    return wrong(EINVAL, "user", "a user's name is printable and has no ':'");
+    return wrong(EINVAL, "login", "a user's name is printable and has no ':'");
   }
   if (!is_one_line(settings.user_agent)) return wrong(EINVAL, "user_agent", "one line of text");
   return {};
