@@ -259,7 +259,7 @@ std::map<std::string, Lie> lies_of_form() {
           "0-4/1000003\r\n\r\nhello!",
           Then::kGoOn);
   lies["nul-in-head"] =
-      raw(std::string("HTTP/1.1 206 So\r\nETag: \"v\0001\"\r\n\r\n", 36), Then::kClose);
+      raw("HTTP/1.1 206 So\r\nETag: \"v" + std::string(1, '\0') + "1\"\r\n\r\n", Then::kClose);
   lies["stall"] = raw("", Then::kStall);
   lies["stall-in-head"] = raw("HTTP/1.1 206 So\r\nETag: \"v1\"\r\n", Then::kStall);
   lies["stall-in-body"] = changed(

@@ -16,7 +16,9 @@
 namespace netfs::origins::http {
 
 Result<std::unique_ptr<Origin>> HttpOrigin::open(const OriginRequest& request) {
-  std::unique_ptr<HttpOrigin> origin(new HttpOrigin(TRY(Settings::parse(request)), *request.clock));
+  // Not within the new expression: what returns from there leaks.
+  Settings settings = TRY(Settings::parse(request));
+  std::unique_ptr<HttpOrigin> origin(new HttpOrigin(std::move(settings), *request.clock));
   origin->engine_ = TRY(Engine::create(origin->settings_, *request.clock));
   origin->side_ = std::make_unique<ReadSide>(*origin->engine_);
   origin->looker_ = std::make_unique<Looker>(*origin->side_);
