@@ -15,6 +15,8 @@ constexpr size_t kWindowBytes = size_t{4} << 20;
 // A connection on which nobody reads is given up after this: who reads slowly would else have the
 // file sent from its start again and again.
 constexpr Duration kIdleMax = std::chrono::seconds(55);
+// The end of a file that has come whole is kept this long.
+constexpr Duration kKeepEnd = std::chrono::seconds(5);
 constexpr Duration kWatchEvery = std::chrono::seconds(1);
 
 }  // namespace
@@ -64,7 +66,8 @@ void Stream::add(Subrequest& subrequest) {
     return subrequest.terminated({.transferred_bytes = uint64_t{0}, .hit_end_of_file = true});
   }
   const uint64_t window_begins = position_ - window_.size();
-  if (!download_ || !later_.empty() || offset < window_begins) {
+  const bool to_come = (download_ || complete_) && later_.empty() && offset >= window_begins;
+  if (!to_come) {
     if (refused(subrequest, 0)) return;
     later_.push_back(&subrequest);
     if (readers_.empty()) begin_pass();
@@ -108,7 +111,8 @@ void Stream::drop_download() {
   side_.open_streams.remove(this);
   position_ = 0;
   window_.clear();
-  paused_ = false;
+  window_.shrink_to_fit();
+  paused_ = complete_ = false;
   const Ref<Download> dropped = std::exchange(download_, nullptr);
   if (!dropped) return;
   dropped->leave();
@@ -181,7 +185,14 @@ void Stream::download_ended(const Result<void>& result) {
                     source_.url + ": the body is shorter than the server said");
   }
   download_ = nullptr;
-  drop_download();
+  if (outcome.ok()) {
+    side_.open_streams.remove(this);
+    complete_ = true;
+    paused_ = false;
+    idle_since_ = side_.engine.now();
+  } else {
+    drop_download();
+  }
   std::vector<Reader> readers;
   readers.swap(readers_);
   for (const Reader& reader : readers) end_reader(reader, outcome);
@@ -213,11 +224,12 @@ void Stream::check_deadlines() {
     begin_pass();
   } else if (readers_.empty()) {
     // A server that was too slow, or that nobody has asked for long.
-    const bool idle = paused_ && now - idle_since_ >= kIdleMax;
+    const bool idle =
+        (paused_ && now - idle_since_ >= kIdleMax) || (complete_ && now - idle_since_ >= kKeepEnd);
     if (!late.empty() || idle) drop_download();
   }
   for (const Reader& reader : late) end_reader(reader, Error(ETIMEDOUT, "http.read"));
-  if (download_ || !readers_.empty()) watch();
+  if (download_ || complete_ || !readers_.empty()) watch();
 }
 
 }  // namespace netfs::origins::http

@@ -4,9 +4,10 @@
 //
 // Reads ahead of the stream wait for it; while nobody waits it stands still (the connection is
 // paused, not ended), so a file that is read in order is downloaded once however small the reads
-// are.  A read behind it waits for the next pass, which begins when those under way are done:
-// passes alternate like an elevator's, nobody waits for ever.  What lies more than kSkipBytesMax
-// ahead is refused (EOPNOTSUPP, with a sentence): to skip that much for one read helps nobody.
+// are; what came last is kept for reads that come a little late.  A read behind it waits for the
+// next pass, which begins when those under way are done: passes alternate like an elevator's,
+// nobody waits for ever.  What lies more than kSkipBytesMax ahead is refused (EOPNOTSUPP, with a
+// sentence): to skip that much for one read helps nobody.
 //
 // The engine's thread only.
 
@@ -73,6 +74,7 @@ class Stream : public RefCounted<Stream> {
   uint64_t position_ = 0;           // of the next byte that comes
   std::vector<std::byte> window_;   // the bytes before it: reads may come a little out of order
   bool paused_ = false;
+  bool complete_ = false;  // the file has come whole; its end is in the window, for a while
   bool watched_ = false;
   MonoTime idle_since_;
 };
