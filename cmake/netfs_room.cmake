@@ -184,13 +184,13 @@ function(netfs_bench room file)
   target_link_libraries(${target} PRIVATE netfs_${room} benchmark::benchmark benchmark::benchmark_main)
 endfunction()
 
-# netfs_origin_module(SCHEME SOURCES a.cc ... [LIBS libraries...])
+# netfs_origin_module(SCHEME SOURCES a.cc ... [LIBS libraries...] [ALSO schemes...])
 #
 # A module is a shared object in lib/netfs beside bin/.  It links none of the rooms: their symbols
 # come from the program that loads it (netfs_host_program), so that there is one log, one table of
-# contexts.  The static library SCHEME_origin holds the same code for tests that link it directly.
+# contexts.  Schemes that it serves ALSO are links to it.
 function(netfs_origin_module scheme)
-  cmake_parse_arguments(MODULE "" "" "SOURCES;LIBS" ${ARGN})
+  cmake_parse_arguments(MODULE "" "" "SOURCES;LIBS;ALSO" ${ARGN})
   add_library(netfs-origin-${scheme} MODULE ${MODULE_SOURCES})
   target_include_directories(netfs-origin-${scheme} PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(netfs-origin-${scheme} PRIVATE ${MODULE_LIBS})
@@ -199,6 +199,12 @@ function(netfs_origin_module scheme)
   set_target_properties(netfs-origin-${scheme} PROPERTIES
     LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/netfs)
   install(TARGETS netfs-origin-${scheme} LIBRARY DESTINATION lib/netfs)
+  foreach(also ${MODULE_ALSO})
+    set(link ${CMAKE_BINARY_DIR}/lib/netfs/libnetfs-origin-${also}.so)
+    add_custom_command(TARGET netfs-origin-${scheme} POST_BUILD
+      COMMAND ${CMAKE_COMMAND} -E create_symlink libnetfs-origin-${scheme}.so ${link})
+    install(FILES ${link} DESTINATION lib/netfs)
+  endforeach()
 endfunction()
 
 # Makes `target` a program that can load origin modules: it exports the rooms' symbols, all of them.

@@ -27,10 +27,12 @@ constexpr const char* kFooter =
     "long flags of netfs mount, the table [origin] holds options of the origin.";
 
 constexpr const char* kMountFooter =
-    "URL: sftp://USER@HOST[:PORT]/PATH, USER@HOST:PATH, file:///PATH.\n"
+    "URL: sftp://USER@HOST[:PORT]/PATH, USER@HOST:PATH, http://[USER@]HOST[:PORT]/PATH/, https:,\n"
+    "file:///PATH.\n"
     "Every flag is also a word after -o, with '_' for '-': -o ro,allow_other,cache_dir=/c;\n"
     "what netfs does not know there is an option of the origin (sftp: identity=FILE,\n"
-    "known_hosts=FILE, ...).\n"
+    "known_hosts=FILE, ...; http: login=NAME, password_file=FILE, bearer_file=FILE, netrc=FILE,\n"
+    "cert=FILE, ca_cert=FILE, ...).\n"
     "\n"
     "Example:\n"
     "  netfs mount sftp://ann@example.org/srv/data /mnt --metadata-ttl 1m -o known_hosts=kh\n"

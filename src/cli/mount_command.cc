@@ -1,5 +1,6 @@
 #include "cli/mount_command.h"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <fcntl.h>
@@ -42,12 +43,21 @@ struct Gathered {
   std::vector<std::string> kernel_words;
 };
 
+// Options of origins that are files; "yes" is none (netrc).
+bool names_file(const std::string& name, const std::string& value) {
+  static constexpr const char* kFiles[] = {
+      "identity", "known_hosts", "password_file", "bearer_file", "netrc", "cert", "key", "ca_cert"};
+  return value != "yes" && std::any_of(std::begin(kFiles), std::end(kFiles), [&](const char* file) {
+           return name == std::string(daemon::kOriginPrefix) + file;
+         });
+}
+
 // Paths in options are the user's: the daemon stands elsewhere.
 void make_paths_absolute(OptionMap& options) {
   for (auto& [name, value] : options) {
     const daemon::OptionRow* row = daemon::find_option(name);
-    const bool is_path = row != nullptr ? row->kind == daemon::OptionKind::kPath
-                                        : name == "origin.identity" || name == "origin.known_hosts";
+    const bool is_path =
+        row != nullptr ? row->kind == daemon::OptionKind::kPath : names_file(name, value);
     if (is_path && !value.empty()) value = absolute_path(value);
   }
 }

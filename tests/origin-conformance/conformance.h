@@ -18,15 +18,28 @@
 
 namespace netfs::test {
 
+// What a protocol can say and do; where it cannot, a test asks for less.
+struct Abilities {
+  bool links = true;
+  bool modes = true;      // permissions, owners, special files
+  bool changes = true;    // it has a writer
+  bool space = true;      // how full the file system is
+  bool ranges = true;     // of this server
+  bool all_names = true;  // this server lists every name as it is
+};
+
 struct OriginModuleUnderTest {
   std::string name;
   // How the module reaches a local folder.
   std::function<Result<origins::OriginRequest>(const std::string& tree)> request;
   // The same for a login that is not root, even when root runs the tests.
   std::function<Result<origins::OriginRequest>(const std::string& tree)> ordinary_request;
+  Abilities can = {};
 };
 
 const std::vector<OriginModuleUnderTest>& modules_under_test();
+// Those that can be changed.
+std::vector<OriginModuleUnderTest> writable_modules_under_test();
 
 class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
  protected:
@@ -63,6 +76,11 @@ class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
       return {};
     }));
     return entries;
+  }
+  // What the library would hold for the version of what was read: asked for where the read did not
+  // say it.
+  Validator validator_of(const ReadBytes& read, const std::string& path) {
+    return read.validator ? *read.validator : stat(path).validator;
   }
 
   TempDir temp_;

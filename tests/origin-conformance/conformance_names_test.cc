@@ -19,21 +19,22 @@ INSTANTIATE_TEST_SUITE_P(Modules, OriginConformance, testing::ValuesIn(modules_u
 
 TEST_P(OriginConformance, StatTellsWhatIsThere) {
   write_file(at("file"), "12345");
-  ASSERT_EQ(::chmod(at("file").c_str(), 0640), 0);
+  ASSERT_EQ(::chmod(at("file").c_str(), GetParam().can.modes ? 0640 : 0644), 0);
   std::filesystem::create_directory(at("dir"));
-  ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   struct stat native {};
   ASSERT_EQ(::stat(at("file").c_str(), &native), 0);
   const Attributes file = stat("file").attributes;
   EXPECT_EQ(file.type, FileType::kRegular);
   EXPECT_EQ(file.size_bytes, 5U);
+  EXPECT_EQ(file.mtime.seconds, native.st_mtime);
+  EXPECT_EQ(stat("dir").attributes.type, FileType::kDirectory);
+  EXPECT_EQ(stat("").attributes.type, FileType::kDirectory);
+  if (!GetParam().can.modes) return;
   EXPECT_EQ(file.permissions, 0640U);
   EXPECT_EQ(file.uid, native.st_uid);
   EXPECT_EQ(file.gid, native.st_gid);
-  EXPECT_EQ(file.mtime.seconds, native.st_mtime);
-  EXPECT_EQ(stat("dir").attributes.type, FileType::kDirectory);
+  ASSERT_EQ(::mkfifo(at("fifo").c_str(), 0600), 0);
   EXPECT_EQ(stat("fifo").attributes.type, FileType::kFifo);
-  EXPECT_EQ(stat("").attributes.type, FileType::kDirectory);
 }
 
 TEST_P(OriginConformance, ListsTenThousandEntriesOnceEachWithTheirAttributes) {
@@ -47,12 +48,19 @@ TEST_P(OriginConformance, ListsTenThousandEntriesOnceEachWithTheirAttributes) {
   for (int i = 0; i < 10'000; ++i) {
     const auto found = entries.value().find(std::to_string(i));
     ASSERT_NE(found, entries.value().end()) << i;
-    EXPECT_EQ(found->second.attributes.size_bytes, static_cast<uint64_t>(i % 7));
-    EXPECT_EQ(found->second.attributes.type, FileType::kRegular);
+    // A listing that has no attributes, and no time to ask for all of them, leaves that to others;
+    // some are asked for.
+    const bool unknown = found->second.attributes.type == FileType::kUnknown;
+    if (unknown && i % 50 != 0) continue;
+    const NodeInfo info = unknown ? stat("many/" + std::to_string(i)) : found->second;
+    EXPECT_EQ(info.attributes.size_bytes, static_cast<uint64_t>(i % 7));
+    EXPECT_EQ(info.attributes.type, FileType::kRegular);
   }
   // What a listing says is what stat says.
-  EXPECT_EQ(entries.value().at("17").validator, stat("many/17").validator);
-  EXPECT_EQ(entries.value().at("17").identity, stat("many/17").identity);
+  const NodeInfo& first = entries.value().begin()->second;
+  const NodeInfo same = stat("many/" + entries.value().begin()->first);
+  EXPECT_EQ(first.validator, same.validator);
+  EXPECT_EQ(first.identity, same.identity);
 }
 
 TEST_P(OriginConformance, AnEmptyDirectoryListsNothing) {
@@ -81,6 +89,8 @@ TEST_P(OriginConformance, NamesAreBytes) {
                                "%41%00",      "\x01\x7f\xff",   std::string(255, 'n')};
   std::set<std::string> expected;
   for (const std::string& name : names) {
+    const bool utf8 = name.find_first_of("\xe9\xff") == std::string::npos;
+    if (!GetParam().can.all_names && !utf8) continue;
     write_file(at(name), "content of " + name);
     expected.insert(name);
   }
@@ -89,7 +99,7 @@ TEST_P(OriginConformance, NamesAreBytes) {
   std::set<std::string> listed;
   for (const auto& [name, info] : entries.value()) listed.insert(name);
   EXPECT_EQ(listed, expected);
-  for (const std::string& name : names) {
+  for (const std::string& name : expected) {
     const Result<std::string> read = read_file(*origin_, name);
     ASSERT_TRUE(read.ok()) << name << ": " << read.error().message();
     EXPECT_EQ(read.value(), "content of " + name);
@@ -97,6 +107,7 @@ TEST_P(OriginConformance, NamesAreBytes) {
 }
 
 TEST_P(OriginConformance, LinksAreShownAndNotFollowed) {
+  if (!GetParam().can.links) return;
   write_file(at("target"), "secret");
   for (const char* target : {"target", "/etc/passwd", "dangling/\xff\n"}) {
     ASSERT_EQ(::symlink(target, at("link").c_str()), 0);
@@ -172,6 +183,10 @@ TEST_P(OriginConformance, IdentitySurvivesRenameWhereThereIsOne) {
 
 TEST_P(OriginConformance, TellsHowFullTheFileSystemIs) {
   const Result<FileSystemStats> stats = origin_->stat_file_system(soon());
+  if (!GetParam().can.space) {
+    EXPECT_TRUE(stats.is_error(EOPNOTSUPP));
+    return;
+  }
   ASSERT_TRUE(stats.ok()) << stats.error().message();
   EXPECT_GT(stats.value().block_bytes, 0U);
   EXPECT_GT(stats.value().blocks, stats.value().blocks_free);

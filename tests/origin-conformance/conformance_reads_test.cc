@@ -63,6 +63,10 @@ TEST_P(OriginConformance, ReadsFarIntoAHugeFile) {
   const std::unique_ptr<OriginFile> file = open("huge");
   ASSERT_NE(file, nullptr);
   const Result<ReadBytes> read = read_range(*origin_, *file, {far - 4, 8});
+  if (!GetParam().can.ranges) {
+    EXPECT_TRUE(read.is_error(EOPNOTSUPP));
+    return;
+  }
   ASSERT_TRUE(read.ok());
   EXPECT_EQ(read.value().bytes, std::string(4, '\0') + "here");
 }
@@ -96,15 +100,16 @@ TEST_P(OriginConformance, TheValidatorStandsForTheBytes) {
   ASSERT_NE(file, nullptr);
   Result<ReadBytes> read = read_range(*origin_, *file, {0, 50'000});
   ASSERT_TRUE(read.ok());
-  ASSERT_TRUE(read.value().validator.has_value());
-  EXPECT_EQ(*read.value().validator, before);
+  EXPECT_EQ(validator_of(read.value(), "file"), before);
   // Other bytes of the same length, in place: a read afterwards tells, even through the old handle.
   write_file(at("file"), pattern(5, 0, 50'000), std::chrono::seconds(50));
   EXPECT_FALSE(stat("file").validator == before);
-  read = read_range(*origin_, *file, {0, 50'000});
-  ASSERT_TRUE(read.ok());
-  ASSERT_TRUE(read.value().validator.has_value());
-  EXPECT_FALSE(*read.value().validator == before);
+  TestRead again(*file, {0, 50'000}, soon());
+  origin_->issue_read(again);
+  const std::optional<ReadOutcome> outcome = again.wait(std::chrono::seconds(60));
+  ASSERT_TRUE(outcome && outcome->transferred_bytes.ok());
+  // Where the read does not say it, the library asks.
+  EXPECT_FALSE(outcome->validator_after.value_or(stat("file").validator) == before);
 }
 
 TEST_P(OriginConformance, OfAFileReplacedWhileOpenEachReadIsOneVersionAndNamesIt) {
@@ -127,12 +132,14 @@ TEST_P(OriginConformance, OfAFileReplacedWhileOpenEachReadIsOneVersionAndNamesIt
     const std::optional<ReadOutcome> outcome = read->wait(std::chrono::seconds(60));
     ASSERT_TRUE(outcome.has_value());
     ASSERT_TRUE(outcome->validator_after.has_value());
-    const bool is_old = read->bytes() == pattern(6, 0, size);
+    const std::string bytes = read->bytes();
+    const bool is_old = bytes == pattern(6, 0, size);
     // A local rename changes the old file's ctime, so its validator may be neither.
     if (is_old) {
       EXPECT_FALSE(*outcome->validator_after == new_version);
     } else {
-      EXPECT_TRUE(read->bytes() == pattern(7, 0, size));
+      // Where only the new version can be had, its name may be all that is told of it.
+      EXPECT_TRUE(bytes.empty() || bytes == pattern(7, 0, size));
       EXPECT_EQ(*outcome->validator_after, new_version);
     }
   }

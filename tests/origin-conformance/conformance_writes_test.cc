@@ -22,7 +22,7 @@ class OriginWrites : public OriginConformance {
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(Modules, OriginWrites, testing::ValuesIn(modules_under_test()),
+INSTANTIATE_TEST_SUITE_P(Modules, OriginWrites, testing::ValuesIn(writable_modules_under_test()),
                          [](const auto& instance) { return instance.param.name; });
 
 TEST_P(OriginWrites, ANewFileIsAsItWasAskedForAndItsBytesArrive) {

@@ -1,10 +1,11 @@
 // origin_read: reads one file from an origin as fast as it gives it, without cache or mount.
 //
-//   origin_read URL PATH [in_flight=MIB] [size=KIB] [passes=N] [NAME=VALUE ...]
+//   origin_read URL PATH [in_flight=MIB] [size=KIB] [passes=N] [timeout=SECONDS] [NAME=VALUE ...]
 //
-// `in_flight` (16) bounds what is asked and not yet here, `size` (512) is one subrequest; the other
-// pairs are the origin's options.  Prints one JSON line a pass: bytes, seconds, MB/s, processor
-// seconds of this process (not of ssh), and a CRC32C of the whole file.
+// `in_flight` (16) bounds what is asked and not yet here, `size` (512) is one subrequest, `timeout`
+// (30) what each wait on the origin may take; the other pairs are the origin's options.  Prints one
+// JSON line a pass: bytes, seconds, MB/s, processor seconds of this process (not of ssh), and a
+// CRC32C of the whole file.
 
 #include <cstdio>
 #include <cstdlib>
@@ -81,6 +82,8 @@ Result<Settings> parse(int argc, char** argv) {
       settings.size = std::strtoull(value.c_str(), nullptr, 10) << 10;
     } else if (name == "passes") {
       settings.passes = static_cast<unsigned>(std::strtoul(value.c_str(), nullptr, 10));
+    } else if (name == "timeout") {
+      settings.request.timeout = std::chrono::seconds(std::strtoul(value.c_str(), nullptr, 10));
     } else {
       settings.request.options[name] = value;
     }

@@ -1,0 +1,69 @@
+#include "origins/http/call.h"
+
+#include <utility>
+
+#include "origins/http/percent.h"
+#include "origins/http/url_parts.h"
+
+namespace netfs::origins::http {
+
+namespace {
+
+// Whether `to` is the same path with a '/' at its end, whoever serves it: a server behind a proxy
+// may not know its own name.
+bool adds_a_slash(const std::string& from, const std::string& to) {
+  const std::optional<UrlParts> a = UrlParts::parse(from);
+  const std::optional<UrlParts> b = UrlParts::parse(to);
+  if (!a || !b || !b->query.empty()) return false;
+  const std::optional<std::string> path = percent_decode(a->path);
+  return path && percent_decode(b->path) == *path + "/";
+}
+
+}  // namespace
+
+Call::Call(TransferRequest request, Options options)
+    : Transfer(std::move(request)), options_(options) {
+  answer_.url = this->request().url;
+}
+
+bool Call::follow(const std::string& url) {
+  if (options_.stop_at_directory && adds_a_slash(answer_.url, url)) {
+    answer_.is_directory = true;
+    return false;
+  }
+  answer_.url = url;
+  return true;
+}
+
+Result<void> Call::head(const ResponseHead& head) {
+  answer_.head = head;
+  // Of an error's page nobody wants the text.
+  enough_ = options_.body_bytes_max == 0 || head.status() >= 300;
+  return {};
+}
+
+Result<Transfer::Taken> Call::body(std::span<const std::byte> bytes) {
+  if (enough_) return Error(ECANCELED, "http.call");
+  if (bytes.size() > options_.body_bytes_max - answer_.body.size()) {
+    return Error(EFBIG, "http.call", answer_.url + ": the answer is longer than is taken");
+  }
+  answer_.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return Taken::kAll;
+}
+
+void Call::ended(Result<void> result) {
+  // What was not wanted may have been cut short by us, or by anybody.
+  if (enough_) result = {};
+  sync::MutexLock lock(mutex_);
+  outcome_ = std::move(result);
+  done_.notify_all();
+}
+
+Result<Call::Answer> Call::wait() {
+  sync::MutexLock lock(mutex_);
+  while (!outcome_) done_.wait(mutex_);  // the engine ends it at its deadline
+  TRY(*std::exchange(outcome_, std::nullopt));
+  return std::move(answer_);
+}
+
+}  // namespace netfs::origins::http

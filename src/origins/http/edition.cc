@@ -1,0 +1,100 @@
+#include "origins/http/edition.h"
+
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+namespace netfs::origins::http {
+
+namespace {
+
+// Validator::bytes holds 64 at most.
+constexpr size_t kTagBytesMax = 48;
+
+// FNV-1a; a long tag is told from others by its beginning and two of these.
+uint64_t hash(std::string_view text, uint64_t seed) {
+  uint64_t value = 0xcbf29ce484222325U ^ seed;
+  for (const char c : text) {
+    value = (value ^ static_cast<unsigned char>(c)) * 0x100000001b3U;
+  }
+  return value;
+}
+
+std::string shortened(std::string_view tag) {
+  if (tag.size() <= kTagBytesMax) return std::string(tag);
+  return fmt::format("{}#{:016x}{:016x}", tag.substr(0, 15), hash(tag, 0),
+                     hash(tag, 0x9e3779b97f4a7c15U));
+}
+
+std::string time_and_size(int64_t mtime_seconds, uint64_t size_bytes) {
+  return fmt::format("{:x}-{:x}", mtime_seconds, size_bytes);
+}
+
+}  // namespace
+
+Edition edition_of(const ResponseHead& head, uint64_t size_bytes, int64_t wall_seconds) {
+  Edition edition{.validator = {},
+                  .size_bytes = size_bytes,
+                  .mtime_seconds = head.last_modified().value_or(0),
+                  .if_range = "",
+                  .ranges_said = head.accept_ranges() == "bytes",
+                  .ranges_denied = head.accept_ranges() == "none"};
+  const std::optional<EntityTag>& tag = head.entity_tag();
+  if (tag && !tag->weak) edition.if_range = tag->text;
+  const std::string dated =
+      head.last_modified() ? time_and_size(*head.last_modified(), size_bytes) : "";
+  Validator& validator = edition.validator;
+  if (tag && !tag->weak && tag->opaque() != dated) {
+    validator = {.strength = ValidatorStrength::kStrong, .bytes = shortened(tag->opaque())};
+  } else if (head.last_modified()) {
+    validator = {.strength = ValidatorStrength::kWeak, .bytes = dated};
+    if (tag && tag->weak)
+      validator.bytes = fmt::format("{:.24} {:016x}", dated, hash(tag->text, 0));
+    const int64_t skew = head.date() ? wall_seconds - *head.date() : 0;
+    validator.changed_at.seconds = *head.last_modified() + skew;
+  }
+  return edition;
+}
+
+Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes) {
+  Edition edition;
+  edition.size_bytes = size_bytes;
+  edition.mtime_seconds = mtime_seconds;
+  edition.validator = {.strength = ValidatorStrength::kWeak,
+                       .bytes = time_and_size(mtime_seconds, size_bytes),
+                       .changed_at = {.seconds = mtime_seconds}};
+  return edition;
+}
+
+NodeInfo Edition::info() const {
+  NodeInfo info;
+  info.attributes.type = FileType::kRegular;
+  info.attributes.permissions = 0444;
+  info.attributes.uid = ::geteuid();
+  info.attributes.gid = ::getegid();
+  info.attributes.size_bytes = size_bytes;
+  info.attributes.mtime.seconds = mtime_seconds;
+  info.attributes.atime = info.attributes.ctime = info.attributes.mtime;
+  info.validator = validator;
+  return info;
+}
+
+NodeInfo directory_info() {
+  NodeInfo info;
+  info.attributes.type = FileType::kDirectory;
+  info.attributes.permissions = 0555;
+  info.attributes.uid = ::geteuid();
+  info.attributes.gid = ::getegid();
+  return info;
+}
+
+Sameness compare(const Edition& expected, const Edition& seen) {
+  const bool expects = expected.validator.strength != ValidatorStrength::kNone;
+  if (seen.validator == expected.validator) {
+    // Equal strong tags of files of two sizes are nonsense.
+    return seen.size_bytes == expected.size_bytes ? Sameness::kSame : Sameness::kSomething;
+  }
+  if (seen.validator.strength == ValidatorStrength::kNone && expects) return Sameness::kSomething;
+  return Sameness::kChanged;
+}
+
+}  // namespace netfs::origins::http

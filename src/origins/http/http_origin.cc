@@ -1,0 +1,142 @@
+#include "origins/http/http_origin.h"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <spdlog/fmt/fmt.h>
+#include <unistd.h>
+
+#include "origins/http/answer_error.h"
+#include "origins/http/http_file.h"
+#include "origins/http/percent.h"
+#include "origins/http/range_read.h"
+#include "origins/http/url_parts.h"
+#include "telemetry/log.h"
+
+namespace netfs::origins::http {
+
+Result<std::unique_ptr<Origin>> HttpOrigin::open(const OriginRequest& request) {
+  // Not within the new expression: what returns from there leaks.
+  Settings settings = TRY(Settings::parse(request));
+  std::unique_ptr<HttpOrigin> origin(new HttpOrigin(std::move(settings), *request.clock));
+  origin->engine_ = TRY(Engine::create(origin->settings_, *request.clock));
+  origin->side_ = std::make_unique<ReadSide>(*origin->engine_);
+  origin->looker_ = std::make_unique<Looker>(*origin->side_);
+  const Deadline deadline = Deadline::after(*request.clock, request.timeout);
+  TRY(origin->find_root(deadline, request.url.text));
+  return std::unique_ptr<Origin>(std::move(origin));
+}
+
+Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_for) {
+  const auto refuse = [&](const Error& error) {
+    const std::string why = error.detail().empty() ? "" : " (" + error.detail() + ")";
+    return Error(error.code(), "http.open",
+                 fmt::format("{}: {}{}", asked_for, strerror(error.code()), why));
+  };
+  base_ = settings_.server + percent_encode_path(settings_.path);
+  const bool slash = base_.ends_with('/');
+  TransferRequest question{.method = Method::kHead, .url = base_, .deadline = deadline};
+  const Call::Options options{.body_bytes_max = 0, .stop_at_directory = true};
+  Result<Call::Answer> answer = looker_->ask(question, options);
+  if (answer.ok() && (answer.value().head.status() == 405 || answer.value().head.status() == 501)) {
+    question.method = Method::kGet;
+    answer = looker_->ask(question, options);
+  }
+  if (!answer.ok()) return refuse(answer.error());
+  const int status = answer.value().head.status();
+  const std::optional<UrlParts> end = UrlParts::parse(answer.value().url);
+  if (!end) return refuse(Error(EIO, "http.open"));
+  if (answer.value().is_directory) {
+    base_ = end->url + "/";
+    return {};
+  }
+  if (!slash && status == 200) return refuse(Error(ENOTDIR, "http.open"));
+  // 403: most servers' word for a directory that they do not list; its files may be had.
+  if (!slash || (status != 200 && status != 403)) return refuse(error_of_status(status, base_));
+  if (end->query.empty() && end->path.ends_with('/')) base_ = end->url;
+  return {};
+}
+
+// A name that no file system has, HTTP has not either: what a server would do with it differs.
+Result<void> HttpOrigin::check_lengths(const std::string& path) {
+  for (size_t at = 0; at <= path.size();) {
+    const size_t end = std::min(path.find('/', at), path.size());
+    if (end - at > NAME_MAX) return Error(ENAMETOOLONG, "http.look");
+    at = end + 1;
+  }
+  if (path.size() >= PATH_MAX) return Error(ENAMETOOLONG, "http.look");
+  return {};
+}
+
+std::string HttpOrigin::volume_key() const {
+  return fmt::format("{} uid={} {}", base_, ::geteuid(), settings_.identity);
+}
+
+std::string HttpOrigin::url_of(const std::string& path) const {
+  return base_ + percent_encode_path(path);
+}
+
+Result<Seen> HttpOrigin::look_at(const std::string& path, Deadline deadline) {
+  TRY(check_lengths(path));
+  return looker_->look(url_of(path), deadline);
+}
+
+Result<NodeInfo> HttpOrigin::stat(const std::string& path, Deadline deadline) {
+  if (!path.empty()) return TRY(look_at(path, deadline)).info();
+  const Call::Answer answer =
+      TRY(looker_->ask({.method = Method::kHead, .url = base_, .deadline = deadline}, {}));
+  const int status = answer.head.status();
+  const bool there = status < 300 || status == 403 || status == 405 || status == 501;
+  if (!there) return error_of_status(status, base_);
+  return directory_info();
+}
+
+Result<std::string> HttpOrigin::read_link(const std::string& path, Deadline deadline) {
+  TRY(stat(path, deadline));
+  return Error(EINVAL, "http.read_link");
+}
+
+Result<FileSystemStats> HttpOrigin::stat_file_system(Deadline) {
+  return Error(EOPNOTSUPP, "http.stat_file_system");
+}
+
+Result<std::unique_ptr<OriginFile>> HttpOrigin::open(const std::string& path, Deadline deadline) {
+  if (path.empty()) return Error(EISDIR, "http.open");
+  Seen seen = TRY(look_at(path, deadline));
+  if (seen.is_directory) return Error(EISDIR, "http.open");
+  TRY(try_ranges(path, seen.edition, deadline));
+  return std::unique_ptr<OriginFile>(std::make_unique<HttpFile>(
+      make_ref<FileState>(*side_, url_of(path), std::move(seen.edition))));
+}
+
+// A server that says nothing of ranges is asked for one, once, before many reads ask for one each
+// and get the whole file as often.
+Result<void> HttpOrigin::try_ranges(const std::string& path, const Edition& edition,
+                                    Deadline deadline) {
+  if (edition.ranges_said || edition.ranges_denied || side_->ranges_known) return {};
+  const Call::Answer answer = TRY(looker_->ask(
+      {.method = Method::kGet, .url = url_of(path), .range = {0, 1}, .deadline = deadline}, {}));
+  if (answer.head.status() != 200 && answer.head.status() != 206) return {};
+  side_->ranges_ignored = answer.head.status() == 200;
+  side_->ranges_known = true;
+  return {};
+}
+
+void HttpOrigin::issue_read(Subrequest& subrequest) {
+  const Ref<FileState>& file = static_cast<HttpFile&>(subrequest.file()).state();
+  engine_->post([file, read = &subrequest] { RangeRead::start(file, *read); });
+}
+
+StatusFields HttpOrigin::status() const {
+  const Engine::Counts counts = engine_->counts();
+  return {
+      {"server", base_},
+      {"protocol", counts.http2 ? "HTTP/2" : "HTTP/1"},
+      {"connections", fmt::format("{} of {}", counts.open_connections, settings_.connections)},
+      {"requests", fmt::format("{}", counts.requests)},
+      {"ranges", side_->ranges_ignored ? "no: files are read from their start" : "yes"},
+      {"names refused", fmt::format("{}", refused_names_.load())},
+  };
+}
+
+}  // namespace netfs::origins::http

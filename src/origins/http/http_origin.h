@@ -1,0 +1,68 @@
+#pragma once
+// HttpOrigin: a tree of a web server, http://HOST[:PORT]/PATH/ or https:, to be read.
+//
+// Names: what the server lists (listing.h), and any name that it answers a HEAD for.  A URL with a
+// '/' at its end is a directory; that a name is one, the server says by leading on to that URL.
+// There are no links, owners or permissions: files are 0444 of whoever mounts, directories 0555.
+// Sizes and times are those of the HEAD of each file, never those that a listing has for people;
+// names of a large listing for which there was no time are of unknown type until they are looked
+// up. Versions: edition.h.  Reads: range_read.h, and stream.h where the server has no ranges.
+//
+// Options and logins: settings.h.  Thread-safe.
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "netfs/origin.h"
+#include "origins/http/engine.h"
+#include "origins/http/listing.h"
+#include "origins/http/look.h"
+#include "origins/http/read_side.h"
+#include "origins/http/settings.h"
+#include "origins/module.h"
+
+namespace netfs::origins::http {
+
+class HttpOrigin final : public Origin {
+ public:
+  static Result<std::unique_ptr<Origin>> open(const OriginRequest& request);
+
+  [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
+  [[nodiscard]] std::string volume_key() const override;
+  Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
+  Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;
+  Result<std::string> read_link(const std::string& path, Deadline deadline) override;
+  Result<FileSystemStats> stat_file_system(Deadline deadline) override;
+  Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
+  void issue_read(Subrequest& subrequest) override;
+  [[nodiscard]] StatusFields status() const override;
+
+ private:
+  HttpOrigin(Settings settings, const Clock& clock)
+      : settings_(std::move(settings)), clock_(clock) {}
+
+  // Finds that the root is a directory, and where it is.
+  Result<void> find_root(Deadline deadline, const std::string& asked_for);
+  [[nodiscard]] std::string url_of(const std::string& path) const;
+  Result<Seen> look_at(const std::string& path, Deadline deadline);
+  Result<void> try_ranges(const std::string& path, const Edition& edition, Deadline deadline);
+  static Result<void> check_lengths(const std::string& path);
+  // http_list.cc
+  Result<ListingPage> fetch_listing(const std::string& path, Deadline deadline);
+  Result<bool> is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
+  Error cannot_list(const std::string& path, Error error, Deadline deadline);
+
+  // A connection needs some data under way to be worth its round trip.
+  const OriginCapabilities capabilities_{.read_bytes_max = 1 << 20};
+  const Settings settings_;
+  const Clock& clock_;
+  std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here
+  std::atomic<uint64_t> refused_names_{0};
+  std::atomic<bool> unlisted_told_{false};  // a line is in the log
+  std::unique_ptr<ReadSide> side_;
+  std::unique_ptr<Engine> engine_;  // goes first: its thread uses the others
+  std::unique_ptr<Looker> looker_;
+};
+
+}  // namespace netfs::origins::http

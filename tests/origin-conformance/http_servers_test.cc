@@ -1,0 +1,333 @@
+// Goal: what only a real web server shows: logins, certificates, a proxy, HTTP/2, listings that are
+// exact, a server that stands still. Method: nginx and Apache from tests/servers/http.sh.
+
+#include <arpa/inet.h>
+#include <cstdlib>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/unique_fd.h"
+#include "origins/module_loader.h"
+#include "tests/origin-conformance/reads.h"
+#include "tests/support/needs.h"
+#include "tests/support/process.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_http.h"
+#include "tests/support/tree.h"
+
+namespace netfs::test {
+namespace {
+
+using origins::OriginOptions;
+
+constexpr std::chrono::seconds kTimeout{10};
+
+Deadline soon(Duration timeout = kTimeout) {
+  return Deadline::after(Clock::system(), timeout);
+}
+
+class HttpServers : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    // Of the machine: the tests say themselves which proxy there is.
+    for (const char* name : {"http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY",
+                             "no_proxy", "NO_PROXY"}) {
+      ::unsetenv(name);
+    }
+    temp_ = new TempDir;
+    http_ = new TestHttp(*temp_, {"nginx"});
+    write_file(*temp_ / "file", pattern(1, 0, kBytes));
+  }
+  static void TearDownTestSuite() {
+    delete http_;
+    delete temp_;
+  }
+  void SetUp() override { ASSERT_TRUE(http_->ready()) << http_->log(); }
+
+  static Result<std::unique_ptr<Origin>> open(const std::string& port, const OriginOptions& options,
+                                              const std::string& scheme = "http",
+                                              Duration timeout = kTimeout) {
+    origins::OriginRequest request{
+        .url = TRY(origins::Url::parse(http_->url(port, temp_->path() + "/", scheme)))};
+    request.options = options;
+    request.timeout = timeout;
+    return origins::open_origin(request);
+  }
+  static Result<std::unique_ptr<Origin>> open_tls(const std::string& port, OriginOptions options) {
+    options.emplace("ca_cert", http_->setting("HTTP_CA"));
+    return open(port, options, "https");
+  }
+  static void expect_readable(const Result<std::unique_ptr<Origin>>& origin) {
+    ASSERT_TRUE(origin.ok()) << origin.error().message();
+    const Result<std::string> read = read_file(*origin.value(), "file");
+    ASSERT_TRUE(read.ok()) << read.error().message();
+    EXPECT_TRUE(read.value() == pattern(1, 0, kBytes));
+  }
+  static void expect_refused(const Result<std::unique_ptr<Origin>>& origin,
+                             const std::string& words) {
+    ASSERT_TRUE(origin.is_error(EACCES)) << origin.code();
+    EXPECT_NE(origin.error().message().find(words), std::string::npos) << origin.error().message();
+  }
+  static std::string secret(const std::string& name, const std::string& text) {
+    std::ofstream(*temp_ / name) << text << "\n";
+    return *temp_ / name;
+  }
+  static std::string status_of(const Origin& origin, const std::string& name) {
+    for (const auto& [key, value] : origin.status()) {
+      if (key == name) return value;
+    }
+    return "";
+  }
+
+  static constexpr uint64_t kBytes = 3'000'000;
+  static TempDir* temp_;
+  static TestHttp* http_;
+};
+
+TempDir* HttpServers::temp_ = nullptr;
+TestHttp* HttpServers::http_ = nullptr;
+
+TEST_F(HttpServers, BasicLoginComesFromAFileTheEnvironmentOrNetrc) {
+  expect_refused(open("HTTP_NGINX_BASIC_PORT", {}), "401");
+  const std::string wrong = secret("wrong", "guess");
+  expect_refused(open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_file", wrong}}),
+                 "401");
+  const std::string right = secret("right", http_->setting("HTTP_PASSWORD"));
+  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_file", right}}));
+  ::setenv("NETFS_TEST_PASSWORD", http_->setting("HTTP_PASSWORD").c_str(), 1);
+  expect_readable(
+      open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_env", "NETFS_TEST_PASSWORD"}}));
+  const std::string netrc =
+      secret("netrc", "machine 127.0.0.1 login ann password " + http_->setting("HTTP_PASSWORD"));
+  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"netrc", netrc}}));
+}
+
+TEST_F(HttpServers, ABearerTokenIsSentAndWrongOnesAreRefused) {
+  expect_refused(open("HTTP_NGINX_BEARER_PORT", {}), "401");
+  expect_refused(open("HTTP_NGINX_BEARER_PORT", {{"bearer_file", secret("no", "sesame")}}), "401");
+  const std::string token = secret("token", http_->setting("HTTP_BEARER"));
+  expect_readable(open("HTTP_NGINX_BEARER_PORT", {{"bearer_file", token}}));
+}
+
+TEST_F(HttpServers, OptionsThatMakeNoSenseAreRefusedInASentence) {
+  const std::string two_lines = secret("lines", "a\tb");
+  const std::string file = secret("some", "secret");
+  const struct {
+    OriginOptions options;
+    int code;
+    const char* words;
+  } cases[] = {
+      {{{"login", "ann"}}, EINVAL, "password_file"},
+      {{{"password_file", file}}, EINVAL, "login"},
+      {{{"login", "ann"}, {"password_file", file}, {"bearer_file", file}}, EINVAL, "one way"},
+      {{{"login", "ann"}, {"password_file", *temp_ / "none"}}, ENOENT, "No such file"},
+      {{{"bearer_file", two_lines}}, EINVAL, "one line"},
+      {{{"bearer_env", "NETFS_TEST_NO_SUCH"}}, EINVAL, "variable"},
+      {{{"key", file}}, EINVAL, "cert"},
+      {{{"connections", "0"}}, EINVAL, "1 to 64"},
+      {{{"user_agent", "a\nb"}}, EINVAL, "user_agent"}};
+  for (const auto& c : cases) {
+    const Result<std::unique_ptr<Origin>> origin = open("HTTP_NGINX_HTML_PORT", c.options);
+    ASSERT_TRUE(origin.is_error(c.code)) << c.words << " " << origin.code();
+    EXPECT_NE(origin.error().message().find(c.words), std::string::npos)
+        << origin.error().message();
+    EXPECT_EQ(origin.error().message().find("secret\n"), std::string::npos);
+  }
+}
+
+TEST_F(HttpServers, OnlyCertificatesOfTheGivenCaForThatNameAndTimeAreBelieved) {
+  const Result<std::unique_ptr<Origin>> origin = open_tls("HTTP_NGINX_HTTPS_PORT", {});
+  expect_readable(origin);
+  EXPECT_EQ(status_of(*origin.value(), "protocol"), "HTTP/2");
+  expect_refused(open("HTTP_NGINX_HTTPS_PORT", {}, "https"), "certificate");
+  expect_refused(open_tls("HTTP_NGINX_HTTPS_PORT", {{"ca_cert", http_->setting("HTTP_OTHER_CA")}}),
+                 "certificate");
+  expect_refused(open_tls("HTTP_NGINX_EXPIRED_PORT", {}), "expired");
+  expect_refused(open_tls("HTTP_NGINX_WRONGNAME_PORT", {}), "127.0.0.1");
+}
+
+TEST_F(HttpServers, AClientCertificateOpensWhatAsksForOne) {
+  EXPECT_FALSE(open_tls("HTTP_NGINX_CLIENTCERT_PORT", {}).ok());
+  expect_readable(open_tls(
+      "HTTP_NGINX_CLIENTCERT_PORT",
+      {{"cert", http_->setting("HTTP_CLIENT_CERT")}, {"key", http_->setting("HTTP_CLIENT_KEY")}}));
+}
+
+// The system's folder of CAs, in a name space of its own, holds the server's CA: with `ca_cert`
+// naming another one the server is not believed all the same.
+TEST_F(HttpServers, ACaFileTakesThePlaceOfTheSystemsCas) {
+  NETFS_TEST_NEEDS(root());
+  const std::string cas = temp_->make_dir("cas");
+  const std::string ca = http_->setting("HTTP_CA");
+  // Beside the folder libcurl looks at one file in it.
+  const std::string link = "cp " + http_->setting("HTTP_OTHER_CA") + " " + cas +
+                           "/ca-certificates.crt && ln -s " + ca + " " + cas +
+                           "/$(openssl x509 -hash -noout -in " + ca + ").0";
+  ASSERT_EQ(run({"sh", "-c", link}, kTimeout).status, 0);
+  const std::string read =
+      "mount --bind " + cas + " /etc/ssl/certs && exec " + std::string(NETFS_TEST_ORIGIN_READ) +
+      " " + http_->url("HTTP_NGINX_HTTPS_PORT", temp_->path() + "/", "https") + " file";
+  const Finished by_folder = run({"unshare", "-m", "sh", "-c", read}, kTimeout);
+  EXPECT_EQ(by_folder.status, 0) << "the folder is not looked at: " << by_folder.output;
+  const std::string other = " ca_cert=" + http_->setting("HTTP_OTHER_CA");
+  const Finished by_file = run({"unshare", "-m", "sh", "-c", read + other}, kTimeout);
+  EXPECT_EQ(by_file.status, 1) << by_file.output;
+  EXPECT_NE(by_file.output.find("certificate"), std::string::npos) << by_file.output;
+}
+
+TEST_F(HttpServers, TheEnvironmentsProxyIsUsed) {
+  const std::string proxy = http_->url("HTTP_NGINX_PROXY_PORT", "");
+  ::setenv("http_proxy", proxy.c_str(), 1);
+  const size_t before = read_text(http_->setting("HTTP_NGINX_ACCESS")).size();
+  expect_readable(open("HTTP_NGINX_HTML_PORT", {}));
+  ::unsetenv("http_proxy");
+  const std::string log = read_text(http_->setting("HTTP_NGINX_ACCESS")).substr(before);
+  const std::string by_proxy = http_->setting("HTTP_NGINX_PROXY_PORT") + " GET ";
+  EXPECT_NE(log.find(by_proxy), std::string::npos) << log;
+}
+
+TEST_F(HttpServers, AFileThatIsSentCompressedAllTheSameIsRefusedInASentenceAndOthersAreNot) {
+  write_file(*temp_ / "packed", "twelve bytes");
+  write_file(*temp_ / "packed.gz", "\x1f\x8b and so on");
+  const Result<std::unique_ptr<Origin>> origin = open("HTTP_NGINX_GZIP_PORT", {});
+  expect_readable(origin);
+  const Result<std::string> read = read_file(*origin.value(), "packed");
+  ASSERT_TRUE(read.is_error(EIO)) << read.code();
+  EXPECT_NE(read.error().message().find("gzip"), std::string::npos) << read.error().message();
+}
+
+TEST_F(HttpServers, AJsonListingIsBelievedOnceOneOfItsFilesWasComparedAndAsksForNoOther) {
+  const std::string dir = temp_->make_dir("json");
+  for (int i = 0; i < 200; ++i) write_file(dir + "/" + std::to_string(i), std::string(i, 'x'));
+  const Result<std::unique_ptr<Origin>> origin = open("HTTP_NGINX_JSON_PORT", {});
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  const int64_t before = std::stoll(status_of(*origin.value(), "requests"));
+  unsigned known = 0;
+  const Result<void> listed =
+      origin.value()->list("json", soon(), [&](const OriginEntry& entry) -> Result<void> {
+        known += entry.info.attributes.size_bytes == std::stoull(entry.name) &&
+                 entry.info.attributes.type == FileType::kRegular;
+        return {};
+      });
+  ASSERT_TRUE(listed.ok()) << listed.error().message();
+  EXPECT_EQ(known, 200U);
+  EXPECT_EQ(std::stoll(status_of(*origin.value(), "requests")) - before, 2);
+}
+
+TEST_F(HttpServers, ADirectoryWithoutListingIsSaidToHaveNoneAndItsFilesAreFound) {
+  const Result<std::unique_ptr<Origin>> origin = open("HTTP_NGINX_BARE_PORT", {});
+  expect_readable(origin);
+  const auto ignore = [](const OriginEntry&) -> Result<void> { return {}; };
+  EXPECT_TRUE(origin.value()->list("", soon(), ignore).is_error(EACCES));
+}
+
+TEST_F(HttpServers, AServerThatStandsStillTimesOutAndANewConnectionServesAgain) {
+  for (const char* port : {"HTTP_NGINX_HTTPS_PORT", "HTTP_NGINX_HTML_PORT"}) {
+    const bool tls = std::string(port) == "HTTP_NGINX_HTTPS_PORT";
+    Result<std::unique_ptr<Origin>> origin = tls ? open_tls(port, {}) : open(port, {});
+    expect_readable(origin);
+    const std::string script = std::string(NETFS_TEST_SERVERS) + "/http.sh";
+    const auto control = [&](const std::string& what) {
+      const Finished done = run({"env", "SERVERS_DIR=" + (*temp_ / "web"), script, what}, kTimeout);
+      EXPECT_EQ(done.status, 0) << done.output;
+    };
+    control("pause");
+    const MonoTime began = Clock::system().now();
+    EXPECT_TRUE(origin.value()->stat("file", soon(std::chrono::seconds(1))).is_error(ETIMEDOUT));
+    EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(5));
+    control("resume");
+    const Result<NodeInfo> again = origin.value()->stat("file", soon());
+    EXPECT_TRUE(again.ok()) << port << ": " << again.error().message();
+    expect_readable(origin);
+  }
+}
+
+// Two hosts of our own: a network name space and a pair of interfaces that lead to it.
+class FarHost {
+ public:
+  FarHost() {
+    works_ = sh("ip netns add " + name_ + " && ip link add " + near_ +
+                " type veth peer name far0 " + "netns " + name_ +
+                " && ip address add 10.213.77.1/30 dev " + near_ + " && ip link set " + near_ +
+                " up && ip -n " + name_ + " address add 10.213.77.2/30 dev far0 && ip -n " + name_ +
+                " link set far0 up && ip -n " + name_ + " link set lo up");
+  }
+  ~FarHost() { sh("ip netns delete " + name_); }
+  FarHost(const FarHost&) = delete;
+  FarHost& operator=(const FarHost&) = delete;
+
+  [[nodiscard]] bool works() const { return works_; }
+  [[nodiscard]] TestHttp::Place place() const { return {name_, "10.213.77.2"}; }
+  // Nothing comes back from there any more, and nobody says so; or again.
+  bool vanish() { return sh("ip -n " + name_ + " route add blackhole 10.213.77.1/32"); }
+  bool come_back() { return sh("ip -n " + name_ + " route del blackhole 10.213.77.1/32"); }
+
+ private:
+  static bool sh(const std::string& command) {
+    return run({"sh", "-c", command}, kTimeout).status == 0;
+  }
+  const std::string name_ = "netfs-" + std::to_string(::getpid());
+  const std::string near_ = "nf" + std::to_string(::getpid());
+  bool works_ = false;
+};
+
+// The peer of an HTTP/2 connection is gone without a word: who has sent something there hears of it
+// long before his deadline, and the next request is served by a new connection.
+TEST_F(HttpServers, ABlackHoleIsNoticedBeforeTheDeadlineAndANewConnectionServesAgain) {
+  NETFS_TEST_NEEDS(root());
+  NETFS_TEST_NEEDS(program("ip"));
+  FarHost far;
+  NETFS_TEST_NEEDS(far.works() ? "" : "network name spaces");
+  const TestHttp http(*temp_, {"nginx"}, far.place());
+  ASSERT_TRUE(http.ready()) << http.log();
+  origins::OriginRequest request{.url = MUST(origins::Url::parse(http.url(
+                                     "HTTP_NGINX_HTTPS_PORT", temp_->path() + "/", "https")))};
+  request.options["ca_cert"] = http.setting("HTTP_CA");
+  request.timeout = std::chrono::seconds(2);
+  const Result<std::unique_ptr<Origin>> origin = origins::open_origin(request);
+  expect_readable(origin);
+  EXPECT_EQ(status_of(*origin.value(), "protocol"), "HTTP/2");
+  Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon());
+  ASSERT_TRUE(file.ok()) << file.error().message();
+  ASSERT_TRUE(far.vanish());
+  const MonoTime began = Clock::system().now();
+  TestRead read(*file.value(), {0, 100'000}, soon(std::chrono::seconds(60)));
+  origin.value()->issue_read(read);
+  const std::optional<ReadOutcome> outcome = read.wait(std::chrono::seconds(70));
+  ASSERT_TRUE(outcome);
+  // Of the connection, or of libcurl's second try to get one.
+  const int code = outcome->transferred_bytes.code();
+  EXPECT_TRUE(code == ECONNRESET || code == ENOTCONN) << code;
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(20));
+  ASSERT_TRUE(far.come_back());
+  const Result<NodeInfo> again = origin.value()->stat("file", soon(std::chrono::seconds(30)));
+  EXPECT_TRUE(again.ok()) << again.error().message();
+  file.value() = nullptr;
+}
+
+// A name server that never answers, in a name space of its own: neither the mount's first look nor
+// the end of the process waits for the look-up of the name.
+TEST_F(HttpServers, ANameThatIsNeverLookedUpHoldsUpNothing) {
+  NETFS_TEST_NEEDS(root());
+  const UniqueFd silent(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(53);
+  ASSERT_EQ(::inet_pton(AF_INET, "127.0.0.97", &address.sin_addr), 1);
+  ASSERT_EQ(::bind(silent.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  write_file(*temp_ / "resolv", "nameserver 127.0.0.97\noptions timeout:30 attempts:5\n");
+  const MonoTime began = Clock::system().now();
+  const Finished read = run({"unshare", "-m", "sh", "-c",
+                             "touch /etc/resolv.conf; mount --bind " + (*temp_ / "resolv") +
+                                 " /etc/resolv.conf && exec " + NETFS_TEST_ORIGIN_READ +
+                                 " http://no-such-host.example/ file timeout=2"},
+                            std::chrono::seconds(30));
+  EXPECT_EQ(read.status, 1) << read.output;
+  EXPECT_NE(read.output.find("timed out"), std::string::npos) << read.output;
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(10));
+}
+
+}  // namespace
+}  // namespace netfs::test
