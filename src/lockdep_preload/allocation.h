@@ -8,7 +8,6 @@
 //
 // Thread-safe, without a lock.
 
-#include <atomic>
 #include <cstdint>
 
 namespace netfs::lockdep_preload {
@@ -26,8 +25,5 @@ inline constexpr uint32_t kOffsetsMax = 1024;
 // For operator new, and for free.
 void note_allocation(uintptr_t begin, uint64_t bytes, uintptr_t caller);
 void forget_allocation(uintptr_t begin);
-
-// How many libraries were asked to be unloaded.
-inline std::atomic<uint32_t> g_unloads{0};
 
 }  // namespace netfs::lockdep_preload

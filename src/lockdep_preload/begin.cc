@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lockdep/stack_capture.h"
+#include "lockdep_preload/cxx_library.h"
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/options.h"
@@ -110,6 +111,7 @@ void leave_environment() {
   // These may allocate, which the first event, in the midst of a malloc, must not.
   const Inside inside;
   (void)foreign_malloc();
+  find_cxx_library();
   (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (options().children == Children::kLeft) leave_environment();
 }

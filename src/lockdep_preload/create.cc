@@ -3,11 +3,13 @@
 
 #include <new>
 
+#include "lockdep_preload/calls_program.h"
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
+#include "lockdep_preload/watchdog.h"
 
 namespace netfs::lockdep_preload {
 namespace {
@@ -54,6 +56,7 @@ Thread* make(Context& context, uintptr_t function, void* argument) {
   auto* thread = new (memory) Thread(*site, created);
   thread->argument = argument;
   thread->made_by = maker_of(function);
+  program_thread_begins();
   return thread;
 }
 
@@ -112,6 +115,7 @@ class Running {
       thread_.ended.store(validator().publish(*context), std::memory_order_release);
     }
     drop(thread_);
+    program_thread_ends();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -120,13 +124,20 @@ class Running {
   Thread& thread_;
 };
 
+LOCKDEP_CALLS_PROGRAM void* call(void* (*function)(void*), void* argument) {
+  return lockdep_came_back(function(argument));
+}
+LOCKDEP_CALLS_PROGRAM int call_c11(int (*function)(void*), void* argument) {
+  return lockdep_came_back(function(argument));
+}
+
 void* run(void* argument) {
   auto& thread = *static_cast<Thread*>(argument);
   stack_begins(reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
   const auto function = thread.function;
   void* its_argument = thread.argument;
   const Running running(thread);
-  return function(its_argument);
+  return call(function, its_argument);
 }
 
 int run_c11(void* argument) {
@@ -135,7 +146,7 @@ int run_c11(void* argument) {
   const auto function = thread.c11_function;
   void* its_argument = thread.argument;
   const Running running(thread);
-  return function(its_argument);
+  return call_c11(function, its_argument);
 }
 
 // A join takes what the thread holds, for as long as it waits.
@@ -181,6 +192,7 @@ LOCKDEP_HOOK int pthread_create(pthread_t* id, const pthread_attr_t* attributes,
   if (result != 0) {
     drop(*thread);
     drop(*thread);
+    program_thread_ends();
     return result;
   }
   int detached = PTHREAD_CREATE_JOINABLE;
@@ -204,6 +216,7 @@ LOCKDEP_HOOK int thrd_create(thrd_t* id, int (*function)(void*), void* argument)
   if (result != thrd_success) {
     drop(*thread);
     drop(*thread);
+    program_thread_ends();
     return result;
   }
   enlist(*thread, *id);

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <link.h>
 
-#include "lockdep_preload/allocation.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/watch.h"
 
@@ -104,7 +103,6 @@ LOCKDEP_HOOK void* dlopen(const char* file, int mode) {
 }
 
 LOCKDEP_HOOK int dlclose(void* handle) {
-  g_unloads.fetch_add(1, std::memory_order_release);
   Context* context = watched();
   if (context == nullptr) return real().dlclose(handle);
   const Loading loading(*context, LOCKDEP_CALLER_IP);

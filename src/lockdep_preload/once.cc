@@ -2,6 +2,7 @@
 // it holds what the others wait for.  What is initialised already waits for nobody; under a lock it
 // would have, had it come first: that order counts.  Else it costs a look.
 
+#include "lockdep_preload/cxx_library.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/watch.h"
 
@@ -65,8 +66,7 @@ LOCKDEP_HOOK void call_once(once_flag* flag, void (*initialise)()) {
 
 namespace {
 
-// Looked for when first needed: a program without a C++ library has none, and a search that fails
-// allocates.
+// Known since our constructor; constructors of libraries may have come before.
 template <class Function>
 Function* guard_function(std::atomic<Function*>& known, const char* name) {
   Function* function = known.load(std::memory_order_relaxed);
@@ -87,6 +87,12 @@ void guard_ends(const long long* guard, uintptr_t ip) {
 }
 
 }  // namespace
+
+bool find_guards() {
+  (void)guard_function(g_release, "__cxa_guard_release");
+  (void)guard_function(g_abort, "__cxa_guard_abort");
+  return guard_function(g_acquire, "__cxa_guard_acquire") != nullptr;
+}
 
 // Our own C++ library calls these too, in programs that have no other.
 LOCKDEP_HOOK int __cxa_guard_acquire(long long* guard) {

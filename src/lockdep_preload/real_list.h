@@ -47,6 +47,9 @@
   LOCKDEP_FUNCTION(int, pthread_sigmask, (int, const sigset_t*, sigset_t*))                      \
   LOCKDEP_FUNCTION(int, sigprocmask, (int, const sigset_t*, sigset_t*))                          \
   LOCKDEP_FUNCTION(int, sigaction, (int, const struct sigaction*, struct sigaction*))            \
+  LOCKDEP_FUNCTION(sighandler_t, signal, (int, sighandler_t))                                    \
+  LOCKDEP_FUNCTION(sighandler_t, sigset, (int, sighandler_t))                                    \
+  LOCKDEP_FUNCTION(sighandler_t, __sysv_signal, (int, sighandler_t))                             \
   LOCKDEP_FUNCTION(void, longjmp, (jmp_buf, int))                                                \
   LOCKDEP_FUNCTION(void, _longjmp, (jmp_buf, int))                                               \
   LOCKDEP_FUNCTION(void, siglongjmp, (sigjmp_buf, int))                                          \

@@ -110,6 +110,28 @@ bool is_handler(const struct sigaction& action) {
   return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
 }
 
+// signal() and its kin.  The kernel gives a handler of theirs all three arguments as well.
+sighandler_t set_handler(sighandler_t (*real_set)(int, sighandler_t), int number,
+                         sighandler_t handler) {
+  const bool plain = number <= 0 || number >= kSignals ||
+                     g_stage.load(std::memory_order_acquire) != Stage::kWatching;
+  if (plain) return real_set(number, handler);
+  (void)watched();  // begins this thread's context
+  Wanted& wanted = g_wanted[number];
+  const auto before = wanted.handler.load(std::memory_order_acquire);
+  const auto ours = reinterpret_cast<sighandler_t>(reinterpret_cast<void*>(&handle));
+  const bool is_one =
+      handler != SIG_DFL && handler != SIG_IGN && handler != SIG_ERR && handler != SIG_HOLD;
+  if (is_one) {
+    wanted.with_info.store(false, std::memory_order_relaxed);
+    wanted.handler.store(
+        reinterpret_cast<void (*)(int, siginfo_t*, void*)>(reinterpret_cast<void*>(handler)),
+        std::memory_order_release);
+  }
+  const sighandler_t was = real_set(number, is_one ? ours : handler);
+  return was == ours ? reinterpret_cast<sighandler_t>(reinterpret_cast<void*>(before)) : was;
+}
+
 template <class Real>
 int change_mask(Real real_change, int how, const sigset_t* set, sigset_t* old, uintptr_t ip) {
   const int result = real_change(how, set, old);
@@ -188,28 +210,33 @@ LOCKDEP_HOOK int sigaction(int signal, const struct sigaction* action, struct si
   }
   const int result = real().sigaction(signal, action == nullptr ? nullptr : &ours, &was);
   if (result != 0) return result;
-  if (was.sa_sigaction == handle) {
-    was.sa_sigaction = before;
-    if (!before_with_info) was.sa_flags &= ~SA_SIGINFO;
+  // With SA_RESETHAND the flag stays when the handler has gone.
+  const bool was_ours = was.sa_sigaction == handle;
+  if (before != nullptr && !before_with_info && (was_ours || was.sa_handler == SIG_DFL)) {
+    was.sa_flags &= ~SA_SIGINFO;
   }
+  if (was_ours) was.sa_sigaction = before;
   if (old != nullptr) *old = was;
   return result;
 }
 
-// As glibc's: restarts what it interrupts.
 LOCKDEP_HOOK sighandler_t signal(int number, sighandler_t handler) {
-  struct sigaction action {};
-  struct sigaction old {};
-  if (handler == SIG_ERR) {
-    errno = EINVAL;
-    return SIG_ERR;
-  }
-  action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  ::sigemptyset(&action.sa_mask);
-  ::sigaddset(&action.sa_mask, number);
-  if (netfs::lockdep_preload::sigaction(number, &action, &old) != 0) return SIG_ERR;
-  return old.sa_handler;
+  return set_handler(real().signal, number, handler);
+}
+LOCKDEP_HOOK sighandler_t bsd_signal(int number, sighandler_t handler) {
+  return set_handler(real().signal, number, handler);
+}
+LOCKDEP_HOOK sighandler_t ssignal(int number, sighandler_t handler) {
+  return set_handler(real().signal, number, handler);
+}
+LOCKDEP_HOOK sighandler_t __sysv_signal(int number, sighandler_t handler) {
+  return set_handler(real().__sysv_signal, number, handler);
+}
+LOCKDEP_HOOK sighandler_t sysv_signal(int number, sighandler_t handler) {
+  return set_handler(real().__sysv_signal, number, handler);
+}
+LOCKDEP_HOOK sighandler_t sigset(int number, sighandler_t handler) {
+  return set_handler(real().sigset, number, handler);
 }
 
 LOCKDEP_HOOK int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {

@@ -21,7 +21,10 @@ namespace {
 // 32 and 33: the C library waits until every thread has handled them.
 constexpr uint64_t kLibrarySignals = uint64_t{3} << 31;
 
+constexpr int kNobodyMs = 250;  // how long the process outlives the last thread of its program
+
 std::atomic<bool> running{false};
+std::atomic<int> program_threads{1};
 Watchdog the_watchdog;  // written before the thread starts, once a process
 
 void put_into_words(lockdep::ReportedClass& one) {
@@ -81,16 +84,20 @@ void* watch(void*) {
     if (opened.ok()) control.emplace(std::move(opened).value());
   }
   bool told = false;
-  const int wait_ms = the_watchdog.interval_ms == 0 ? -1 : the_watchdog.interval_ms;
-  while (true) {
+  int waited_ms = 0;
+  while (program_threads.load(std::memory_order_acquire) > 0) {
     if (control) {
       const lockdep::Inside inside;
-      control->serve(wait_ms, answer);
+      control->serve(kNobodyMs, answer);
     } else {
-      ::poll(nullptr, 0, wait_ms);
+      ::poll(nullptr, 0, kNobodyMs);
     }
-    if (wait_ms > 0) look(told);
+    waited_ms += kNobodyMs;
+    if (the_watchdog.interval_ms == 0 || waited_ms < the_watchdog.interval_ms) continue;
+    waited_ms = 0;
+    look(told);
   }
+  return nullptr;
 }
 
 }  // namespace
@@ -115,7 +122,15 @@ void start_watchdog(const Watchdog& watchdog) {
   errno = before;
 }
 
+void program_thread_begins() {
+  program_threads.fetch_add(1, std::memory_order_relaxed);
+}
+void program_thread_ends() {
+  program_threads.fetch_sub(1, std::memory_order_release);
+}
+
 void watchdog_after_fork_in_child() {
+  program_threads.store(1, std::memory_order_relaxed);
   running.store(false, std::memory_order_release);
 }
 

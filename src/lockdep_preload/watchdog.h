@@ -40,6 +40,11 @@ struct Watchdog {
 // signal handlers.  errno stays as it is.
 void start_watchdog(const Watchdog& watchdog);
 
+// Counts the program's threads besides the first, and that one when it ends by itself: once there
+// is none, ours ends too, for the process ends with its last thread.
+void program_thread_begins();
+void program_thread_ends();
+
 // In a new child of fork, which has no threads: the next thread starts another one.
 void watchdog_after_fork_in_child();
 

@@ -1,9 +1,12 @@
 #include "lockdep_tool/program_check.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <elf.h>
 #include <fcntl.h>
+#include <optional>
+#include <string_view>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -44,6 +47,57 @@ Result<> check_rights(int fd, const std::string& path) {
   return {};
 }
 
+// Where an address of the program lies in its file; nullopt: nowhere.
+std::optional<off_t> place_in_file(const std::vector<Elf64_Phdr>& segments, uint64_t address) {
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type != PT_LOAD || address < segment.p_vaddr) continue;
+    const uint64_t inside = address - segment.p_vaddr;
+    if (inside < segment.p_filesz) return static_cast<off_t>(segment.p_offset + inside);
+  }
+  return std::nullopt;
+}
+
+// All names that the loader deals with: of symbols and of libraries.  Empty where there are none.
+std::string loader_names(int fd, const std::vector<Elf64_Phdr>& segments) {
+  constexpr size_t kEntriesMax = 1000;
+  constexpr size_t kNamesMax = size_t{64} << 20;
+  uint64_t address = 0;
+  uint64_t size = 0;
+  for (const Elf64_Phdr& segment : segments) {
+    if (segment.p_type != PT_DYNAMIC) continue;
+    std::vector<Elf64_Dyn> entries(
+        std::min<size_t>(segment.p_filesz / sizeof(Elf64_Dyn), kEntriesMax));
+    const size_t bytes = entries.size() * sizeof(Elf64_Dyn);
+    const ssize_t got = ::pread(fd, entries.data(), bytes, static_cast<off_t>(segment.p_offset));
+    if (got != static_cast<ssize_t>(bytes)) return {};
+    for (const Elf64_Dyn& entry : entries) {
+      if (entry.d_tag == DT_STRTAB) address = entry.d_un.d_ptr;
+      if (entry.d_tag == DT_STRSZ) size = entry.d_un.d_val;
+    }
+  }
+  const std::optional<off_t> place = place_in_file(segments, address);
+  if (address == 0 || !place || size > kNamesMax) return {};
+  std::string names(size, '\0');
+  const ssize_t got = ::pread(fd, names.data(), size, *place);
+  return got == static_cast<ssize_t>(size) ? names : std::string();
+}
+
+// A sanitizer that stands before the locks itself, or that has to be the first library.
+Result<> check_sanitizer(const std::string& names, const std::string& path) {
+  const auto has = [&](std::string_view name) { return names.find(name) != std::string::npos; };
+  if (has(std::string_view("\0__tsan_init\0", 13))) {
+    return refuse(ENOEXEC, path,
+                  "is built with ThreadSanitizer; build it without to watch its locks");
+  }
+  if (has(std::string_view("\0libasan.so", 11))) {
+    return refuse(
+        ENOEXEC, path,
+        "is built with g++'s AddressSanitizer, which has to come first; build it without, "
+        "or with -static-libasan");
+  }
+  return {};
+}
+
 Result<> check_elf(int fd, const std::string& path) {
   Elf64_Ehdr header{};
   if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) {
@@ -60,7 +114,7 @@ Result<> check_elf(int fd, const std::string& path) {
     return refuse(ENOEXEC, path, "is cut short");
   }
   for (const Elf64_Phdr& segment : segments) {
-    if (segment.p_type == PT_INTERP) return {};
+    if (segment.p_type == PT_INTERP) return check_sanitizer(loader_names(fd, segments), path);
   }
   return refuse(ENOEXEC, path, "is statically linked; its locks cannot be seen");
 }

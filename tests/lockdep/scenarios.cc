@@ -92,6 +92,7 @@ int main(int argc, char** argv) {
       {scenarios::kHardScenarios, scenarios::kHardScenarioCount},
       {scenarios::kFineScenarios, scenarios::kFineScenarioCount},
       {scenarios::kSignalScenarios, scenarios::kSignalScenarioCount},
+      {scenarios::kAsItIsScenarios, scenarios::kAsItIsScenarioCount},
       {scenarios::kHeapScenarios, scenarios::kHeapScenarioCount},
       {scenarios::kProcessScenarios, scenarios::kProcessScenarioCount}};
   if (argc > 2) scenarios::times = std::atol(argv[2]);

@@ -56,6 +56,8 @@ extern const Scenario kFineScenarios[];
 extern const unsigned kFineScenarioCount;
 extern const Scenario kSignalScenarios[];
 extern const unsigned kSignalScenarioCount;
+extern const Scenario kAsItIsScenarios[];
+extern const unsigned kAsItIsScenarioCount;
 extern const Scenario kHeapScenarios[];
 extern const unsigned kHeapScenarioCount;
 extern const Scenario kProcessScenarios[];

@@ -1,0 +1,58 @@
+// `lockdep run` changes nothing of what a program does (scenarios_as_it_is.cc, cxx_plugin.cc).
+
+#include <cstdio>
+#include <gtest/gtest.h>
+
+#include "tests/lockdep/run_support.h"
+
+namespace {
+
+TEST(LockdepAsItIs, AProgramThatDoesNotLookAtItsLocksDoesWhatItDidBefore) {
+  for (const char* name : {"thread_returns_new", "signal_interrupts", "handlers_read_back"}) {
+    const Ran ran = run("", scenario(name));
+    EXPECT_EQ(ran.status, 0) << name;
+    EXPECT_EQ(ran.out, "") << name;
+  }
+}
+
+TEST(LockdepAsItIs, AProcessWhoseFirstThreadLeftEndsWithItsLast) {
+  for (const char* options : {"", "--watchdog 0"}) {
+    const Ran ran = run(options, "timeout 60 " + scenario("first_thread_ends_first"));
+    EXPECT_EQ(ran.status, 0) << options;
+    EXPECT_EQ(ran.out, "the last\n") << options;
+  }
+}
+
+// One static, the same numbers, and a refusal that is an exception: 1 thousand, 7 hundred, 7
+// tens, 1.
+TEST(LockdepAsItIs, APluginMayBringTheCxxLibraryOfAProgramThatHasNone) {
+  const std::string program = PLAIN_PROGRAM " " CXX_PLUGIN;
+  ASSERT_EQ(shell(program).out, "1771\n");
+  const Ran ran = run("", "timeout 60 " + program);
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.out, "1771\n");
+}
+
+TEST(LockdepAsItIs, APluginThatAllocatesWhileItIsLoadedDoesNotWaitForUs) {
+  const Ran ran = shell("LD_PRELOAD=libstdc++.so.6 exec " LOCKDEP
+                        " run -- timeout 60 " PLAIN_PROGRAM " " CXX_PLUGIN);
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.out, "1771\n");
+}
+
+TEST(LockdepAsItIs, ASanitizersProgramIsRefusedInOneLine) {
+  for (const char* sanitizer : {"thread", "address"}) {
+    const std::string program = fresh_file(sanitizer);
+    ASSERT_EQ(shell("echo 'int main() {}' | g++ -x c++ - -fsanitize=" + std::string(sanitizer) +
+                    " -o " + program)
+                  .status,
+              0);
+    const Ran ran = run("", program);
+    EXPECT_EQ(ran.status, 126) << ran.out;
+    EXPECT_TRUE(has(ran.out, program + ": is built with ")) << ran.out;
+    EXPECT_EQ(count(ran.out, "\n"), 1U) << ran.out;
+    (void)std::remove(program.c_str());
+  }
+}
+
+}  // namespace

@@ -1,0 +1,84 @@
+// What a program may do that has nothing to do with locks, and that must go on as without us.
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <unistd.h>
+
+#include "tests/lockdep/scenarios.h"
+
+namespace scenarios {
+namespace {
+
+// The process ends with its last thread.
+void first_thread_ends_first() {
+  start([] {
+    ::usleep(50'000);
+    std::puts("the last");
+    std::fflush(stdout);
+  });
+  ::pthread_exit(nullptr);
+}
+
+// The thread's function ends in a jump to operator new.
+[[gnu::noinline]] void* make_number(void*) {
+  return new long(42);
+}
+void thread_returns_new() {
+  pthread_t thread;
+  void* made = nullptr;
+  require(::pthread_create(&thread, nullptr, make_number, nullptr), 0);
+  ::pthread_join(thread, &made);
+  const std::unique_ptr<long> number(static_cast<long*>(made));
+  require(static_cast<int>(*number), 42);
+}
+
+void on_signal(int) {}
+
+void signal_interrupts() {
+  int ends[2];
+  require(::pipe(ends), 0);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // old programs call it
+  ::siginterrupt(SIGALRM, 1);
+#pragma GCC diagnostic pop
+  ::signal(SIGALRM, on_signal);
+  ::alarm(1);
+  char byte = 0;
+  require(static_cast<int>(::read(ends[0], &byte, 1)), -1);
+  require(errno, EINTR);
+}
+
+void on_info(int, siginfo_t*, void*) {}
+
+void handlers_read_back() {
+  ::signal(SIGHUP, on_signal);
+  if (::sysv_signal(SIGHUP, on_signal) != on_signal) ::_exit(97);
+  if (::signal(SIGHUP, SIG_DFL) != on_signal) ::_exit(97);
+  struct sigaction once {};
+  once.sa_handler = on_signal;
+  once.sa_flags = static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGUSR1, &once, nullptr);
+  ::raise(SIGUSR1);
+  struct sigaction now {};
+  ::sigaction(SIGUSR1, nullptr, &now);
+  if (now.sa_handler != SIG_DFL || (now.sa_flags & SA_SIGINFO) != 0) ::_exit(98);
+  once.sa_sigaction = on_info;
+  once.sa_flags = SA_SIGINFO;
+  ::sigaction(SIGUSR2, &once, nullptr);
+  ::sigaction(SIGUSR2, nullptr, &now);
+  if (now.sa_sigaction != on_info || (now.sa_flags & SA_SIGINFO) == 0) ::_exit(99);
+}
+
+}  // namespace
+
+const Scenario kAsItIsScenarios[] = {
+    {"first_thread_ends_first", first_thread_ends_first},
+    {"thread_returns_new", thread_returns_new},
+    {"signal_interrupts", signal_interrupts},
+    {"handlers_read_back", handlers_read_back},
+};
+const unsigned kAsItIsScenarioCount = sizeof kAsItIsScenarios / sizeof *kAsItIsScenarios;
+
+}  // namespace scenarios
