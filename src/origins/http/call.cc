@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "origins/http/percent.h"
+#include "origins/percent.h"
 #include "origins/http/url_parts.h"
 
 namespace netfs::origins::http {

@@ -7,7 +7,7 @@
 #include "origins/http/answer_error.h"
 #include "origins/http/http_origin.h"
 #include "origins/http/listing.h"
-#include "origins/http/percent.h"
+#include "origins/percent.h"
 #include "telemetry/log.h"
 
 namespace netfs::origins::http {

@@ -8,7 +8,7 @@
 
 #include "origins/http/answer_error.h"
 #include "origins/http/http_file.h"
-#include "origins/http/percent.h"
+#include "origins/percent.h"
 #include "origins/http/range_read.h"
 #include "origins/http/url_parts.h"
 #include "telemetry/log.h"
