@@ -1,7 +1,11 @@
 #include "origins/url.h"
 
 #include <charconv>
+#include <optional>
 #include <spdlog/fmt/fmt.h>
+#include <utility>
+
+#include "origins/percent.h"
 
 namespace netfs::origins {
 
@@ -11,28 +15,13 @@ Error bad(std::string_view text, std::string_view why) {
   return Error(EINVAL, "url", fmt::format("bad URL '{}': {}", text, why));
 }
 
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 Result<std::string> decode(std::string_view text, std::string_view part) {
-  std::string out;
-  for (size_t i = 0; i < part.size(); ++i) {
-    if (part[i] != '%') {
-      out += part[i];
-      continue;
-    }
-    const int high = i + 2 < part.size() ? hex_value(part[i + 1]) : -1;
-    const int low = i + 2 < part.size() ? hex_value(part[i + 2]) : -1;
-    if (high < 0 || low < 0) return bad(text, "'%' must be followed by two hex digits");
-    if (high == 0 && low == 0) return bad(text, "a path cannot hold a NUL byte (%00)");
-    out += static_cast<char>(high * 16 + low);
-    i += 2;
+  std::optional<std::string> out = percent_decode(part);
+  if (!out) return bad(text, "'%' must be followed by two hex digits");
+  if (out->find('\0') != std::string::npos) {
+    return bad(text, "a path cannot hold a NUL byte (%00)");
   }
-  return out;
+  return std::move(*out);
 }
 
 bool is_scheme(std::string_view s) {
@@ -129,7 +118,6 @@ Result<Url> Url::parse(std::string_view text) {
     return bad(text, "file: takes no host; write file:///PATH");
   }
   url.path = TRY(decode(text, path));
-  if (url.path.find('\0') != std::string::npos) return bad(text, "a path cannot hold a NUL byte");
   return url;
 }
 

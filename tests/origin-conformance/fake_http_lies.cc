@@ -3,105 +3,13 @@
 #include <cstdio>
 #include <functional>
 #include <map>
-#include <random>
+#include <vector>
 
+#include "tests/origin-conformance/fake_http_answer.h"
 #include "tests/origin-conformance/fake_http_server.h"
-#include "tests/support/tree.h"
 
 namespace netfs::test {
 namespace {
-
-// An answer before it is put into bytes.
-struct Answer {
-  int status = 200;
-  std::map<std::string, std::string> fields;
-  std::string body;
-  bool has_body = true;  // of HEAD there is none, whatever Content-Length says
-};
-
-const std::string& content(uint64_t seed) {
-  static const std::string first = pattern(kFakeHttpSeed, 0, kFakeHttpBytes);
-  static const std::string other = pattern(kFakeHttpOtherSeed, 0, kFakeHttpBytes);
-  return seed == kFakeHttpSeed ? first : other;
-}
-
-std::string text_of(const Answer& answer) {
-  std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " So\r\n";
-  for (const auto& [name, value] : answer.fields) text += name + ": " + value + "\r\n";
-  return text + "\r\n" + (answer.has_body ? answer.body : "");
-}
-
-Answer whole(const FakeRequest& request, uint64_t seed, const std::string& tag) {
-  return {.status = 200,
-          .fields = {{"ETag", tag},
-                     {"Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"},
-                     {"Accept-Ranges", "bytes"},
-                     {"Content-Length", std::to_string(kFakeHttpBytes)}},
-          .body = content(seed),
-          .has_body = request.method != "HEAD"};
-}
-
-struct Asked {
-  uint64_t first = 0;
-  uint64_t last = 0;
-};
-
-Asked range_of(const FakeRequest& request) {
-  unsigned long long first = 0;
-  unsigned long long last = kFakeHttpBytes - 1;
-  (void)std::sscanf(request.field("range").c_str(), "bytes=%llu-%llu", &first, &last);
-  return {first, std::min<uint64_t>(last, kFakeHttpBytes - 1)};
-}
-
-std::string content_range(uint64_t first, uint64_t last, uint64_t total) {
-  return "bytes " + std::to_string(first) + "-" + std::to_string(last) + "/" +
-         std::to_string(total);
-}
-
-Answer honest(const FakeRequest& request, uint64_t seed = kFakeHttpSeed,
-              const std::string& tag = "\"v1\"") {
-  Answer answer = whole(request, seed, tag);
-  const std::string condition = request.field("if-range");
-  if (request.field("range").empty() || (!condition.empty() && condition != tag)) return answer;
-  const Asked asked = range_of(request);
-  if (asked.first >= kFakeHttpBytes) {
-    answer.status = 416;
-    answer.fields["Content-Range"] = "bytes */" + std::to_string(kFakeHttpBytes);
-    answer.body = "";
-  } else {
-    answer.status = 206;
-    answer.fields["Content-Range"] = content_range(asked.first, asked.last, kFakeHttpBytes);
-    answer.body = content(seed).substr(asked.first, asked.last - asked.first + 1);
-  }
-  answer.fields["Content-Length"] = std::to_string(answer.body.size());
-  return answer;
-}
-
-FakeReply reply_of(const Answer& answer, Then then = Then::kGoOn) {
-  return {.bytes = text_of(answer), .then = then, .repeats = 0, .again = ""};
-}
-
-FakeReply status(int code, std::map<std::string, std::string> fields = {}) {
-  fields["Content-Length"] = "0";
-  return reply_of({.status = code, .fields = std::move(fields), .body = ""});
-}
-
-FakeReply redirect(const std::string& to) {
-  return status(302, {{"Location", to}});
-}
-
-std::string listing(const std::string& links) {
-  return "<html><head><title>Index of /x/</title></head><body>" + links + "</body></html>";
-}
-
-FakeReply page(const FakeRequest& request, const std::string& body,
-               const std::string& type = "text/html") {
-  return reply_of(
-      {.status = 200,
-       .fields = {{"Content-Type", type}, {"Content-Length", std::to_string(body.size())}},
-       .body = body,
-       .has_body = request.method != "HEAD"});
-}
 
 using Lie = std::function<FakeReply(const FakeRequest&)>;
 
@@ -135,13 +43,6 @@ Lie raw(const std::string& bytes, Then then, unsigned repeats = 0, const std::st
   };
 }
 
-std::string rubbish() {
-  std::mt19937_64 random(1);
-  std::string bytes(100'000, '\0');
-  for (char& c : bytes) c = static_cast<char>(random());
-  return bytes;
-}
-
 Lie set(const std::string& name, const std::string& value) {
   return changed([=](Answer& answer, const FakeRequest&) { answer.fields[name] = value; });
 }
@@ -162,6 +63,47 @@ std::map<std::string, Lie> harmless() {
   lies["head-without-length"] = [](const FakeRequest& request) {
     Answer answer = honest(request);
     if (request.method == "HEAD") answer.fields.erase("Content-Length");
+    return reply_of(answer);
+  };
+  // As of what is made anew for each GET.
+  lies["head-of-nothing"] = [](const FakeRequest& request) {
+    Answer answer = honest(request);
+    if (request.method == "HEAD") answer.fields["Content-Length"] = "0";
+    return reply_of(answer);
+  };
+  lies["head-refused-once"] = [](const FakeRequest& request) {
+    const bool refused = request.method == "HEAD" && request.number == 0;
+    return refused ? status(405) : reply_of(honest(request));
+  };
+  // The tag is time and size; parts do not repeat the time.
+  lies["parts-without-time"] = [](const FakeRequest& request) {
+    Answer answer = honest(request, kFakeHttpSeed, "\"2ebc98a1-f4243\"");
+    if (answer.status == 206) answer.fields.erase("Last-Modified");
+    return reply_of(answer);
+  };
+  lies["one-byte"] = [](const FakeRequest& request) {
+    Answer answer = whole(request, kFakeHttpSeed, "\"v1\"");
+    answer.fields.erase("Accept-Ranges");
+    answer.fields["Content-Length"] = "1";
+    answer.body.resize(1);
+    return reply_of(answer);
+  };
+  lies["empty"] = [](const FakeRequest& request) {
+    Answer answer = whole(request, kFakeHttpSeed, "\"v1\"");
+    answer.fields["Content-Length"] = "0";
+    answer.body = "";
+    return reply_of(answer);
+  };
+  lies["fresh"] = [](const FakeRequest& request) {
+    Answer answer = honest(request);
+    answer.fields["Date"] = "Sun, 06 Nov 1994 08:50:00 GMT";
+    return reply_of(answer);
+  };
+  // Of the listing of that name; with a server's clock of long ago.
+  lies["list-json-exact"] = [](const FakeRequest& request) {
+    Answer answer = honest(request);
+    answer.fields.erase("ETag");
+    answer.fields["Date"] = kFakeHttpLongAgo;
     return reply_of(answer);
   };
   return lies;
@@ -196,8 +138,9 @@ std::map<std::string, Lie> lies_of_ranges() {
     answer.body += "x";
     answer.fields["Content-Length"] = std::to_string(answer.body.size());
   });
+  // Of one byte the longer half is the byte: who asks on for what is missing gets it all.
   lies["short-body"] = changed(
-      [](Answer& answer, const FakeRequest&) { answer.body.resize(answer.body.size() / 2); },
+      [](Answer& answer, const FakeRequest&) { answer.body.resize((answer.body.size() + 1) / 2); },
       Then::kClose);
   lies["no-body"] =
       changed([](Answer& answer, const FakeRequest&) { answer.body = ""; }, Then::kClose);
@@ -205,7 +148,7 @@ std::map<std::string, Lie> lies_of_ranges() {
       changed([](Answer& answer, const FakeRequest&) { answer.body += "and more"; }, Then::kClose);
   lies["long-chunked"] = chunked([](const std::string& body) { return body + "and more"; });
   lies["short-chunked"] =
-      chunked([](const std::string& body) { return body.substr(0, body.size() / 2); });
+      chunked([](const std::string& body) { return body.substr(0, (body.size() + 1) / 2); });
   return lies;
 }
 
@@ -230,6 +173,15 @@ std::map<std::string, Lie> lies_of_content() {
   };
   lies["gone-later"] = [](const FakeRequest& request) {
     return request.method == "GET" && request.number >= 1 ? status(404) : reply_of(honest(request));
+  };
+  lies["grows-without-versions"] = [](const FakeRequest& request) {
+    Answer answer = honest(request);
+    for (const char* field : {"ETag", "Last-Modified"}) answer.fields.erase(field);
+    if (request.method != "HEAD") {
+      const Asked asked = range_of(request);
+      answer.fields["Content-Range"] = content_range(asked.first, asked.last, kFakeHttpBytes + 7);
+    }
+    return reply_of(answer);
   };
   lies["error-page"] = [](const FakeRequest& request) {
     if (request.method == "HEAD") return reply_of(honest(request));
@@ -270,7 +222,7 @@ std::map<std::string, Lie> lies_of_form() {
 
 std::map<std::string, Lie> lies_of_status() {
   std::map<std::string, Lie> lies;
-  for (const int code : {204, 300, 304, 401, 403, 404, 410, 418, 500, 503, 599}) {
+  for (const int code : {204, 300, 304, 401, 403, 404, 410, 418, 500, 502, 503, 504, 599}) {
     lies["status-" + std::to_string(code)] = [code](const FakeRequest& request) {
       return request.method == "HEAD" ? reply_of(honest(request)) : status(code);
     };
@@ -290,65 +242,19 @@ std::map<std::string, Lie> lies_of_status() {
   return lies;
 }
 
-// Redirects; `elsewhere` is another server's URL.
-FakeReply led_away(const std::string& how, const FakeRequest& request,
-                   const std::string& elsewhere) {
-  if (how == "redirect-loop") return redirect(request.path);
-  if (how == "redirect-ever-on") return redirect(request.path + "x");
-  if (how == "redirect-file") return redirect("file:///etc/passwd");
-  if (how == "redirect-ftp") return redirect("ftp://127.0.0.1/x");
-  if (how == "redirect-nonsense") return redirect("http://[");
-  if (how == "redirect-with-login") {
-    return redirect("http://mallory:pw@" + elsewhere.substr(7) + "healthy/file");
-  }
-  return redirect(elsewhere + "healthy/file");
-}
-
-// What stands at /LIE/.
-FakeReply list(const std::string& lie, const FakeRequest& request) {
-  const std::string file = "<a href=\"file\">file</a>\n";
-  if (lie == "list-million") {
-    std::string links;
-    for (int i = 0; i < 1'000'000; ++i) links += "<a href=" + std::to_string(i) + ">x\n";
-    return page(request, listing(links));
-  }
-  if (lie == "list-too-many") {
-    std::string links;
-    for (int i = 0; i < 1'600'000; ++i) links += "<a href=" + std::to_string(i) + ">x\n";
-    return page(request, listing(links));
-  }
-  if (lie == "list-too-long") {
-    return {.bytes = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<title>Index of /</title>",
-            .then = Then::kClose,
-            .repeats = request.method == "HEAD" ? 0U : 300U,
-            .again = std::string(1 << 20, ' ')};
-  }
-  if (lie == "list-binary") return page(request, "<title>Index of /x/</title>" + rubbish());
-  if (lie == "list-rubbish") return page(request, rubbish());
-  if (lie == "list-json-rubbish") return page(request, "[{" + rubbish(), "application/json");
-  if (lie == "list-page") return page(request, "<html><title>Welcome</title>" + file + "</html>");
-  if (lie == "list-refused" && request.method == "GET") return status(403);
-  if (lie == "list-evil") {
-    return page(
-        request,
-        listing("<a href=\"../\"><a href=\"%2e%2e\"><a href=\"/etc/passwd\"><a href=\"a/b\">"
-                "<a href=\"a%2fb\"><a href=\"a%00b\"><a href=\"http://evil.example/x\">" +
-                file + file));
-  }
-  return page(request, listing("<a href=\"../\">../</a>\n" + file));
-}
-
 }  // namespace
 
 FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   static const std::vector<std::map<std::string, Lie>> all = {
       harmless(), lies_of_ranges(), lies_of_content(), lies_of_form(), lies_of_status()};
-  const size_t slash = request.path.find('/', 1);
-  if (request.path.empty() || slash == std::string::npos) return status(404);
-  const std::string name = request.path.substr(1, slash - 1);
-  const std::string file = request.path.substr(slash + 1);
-  if (file.empty()) return list(name, request);
+  const std::string path = request.path.substr(0, request.path.find('?'));
+  const size_t slash = path.find('/', 1);
+  if (path.empty() || slash == std::string::npos) return status(404);
+  const std::string name = path.substr(1, slash - 1);
+  const std::string file = path.substr(slash + 1);
+  if (file.empty()) return list(name, request, elsewhere);
   if (name.starts_with("redirect-")) return led_away(name, request, elsewhere);
+  if (name == "list-slow" && file == "slow") return {.bytes = "", .then = Then::kStall};
   if (file != "file") return name == "list-million" ? reply_of(honest(request)) : status(404);
   for (const auto& lies : all) {
     const auto found = lies.find(name);

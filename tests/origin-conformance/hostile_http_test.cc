@@ -36,6 +36,18 @@ struct Outcomes {
 
 class HostileHttp : public testing::Test {
  protected:
+  // Without the URL, which has the name of the lie in it.
+  [[nodiscard]] std::string words_of(std::string message, const std::string& lie) const {
+    const std::string url = server_.url(lie);
+    for (size_t at = 0; (at = message.find(url, at)) != std::string::npos;) {
+      message.erase(at, url.size());
+    }
+    return message;
+  }
+  static bool has(const std::string& text, const std::string& words) {
+    return text.find(words) != std::string::npos;
+  }
+
   Result<std::unique_ptr<Origin>> open_liar(const std::string& lie, Duration timeout,
                                             const origins::OriginOptions& options = {}) {
     origins::OriginRequest request{.url = TRY(origins::Url::parse(server_.url(lie)))};
@@ -108,6 +120,9 @@ const char* const kLies[] = {
     "whole-at-times",
     "head-refused",
     "head-without-length",
+    "head-of-nothing",
+    "parts-without-time",
+    "grows-without-versions",
     "wrong-start",
     "wrong-total",
     "more-than-asked",
@@ -194,8 +209,9 @@ TEST_P(HostileHttpLies, GetsNoWrongByteInAndStopsNothing) {
 }
 
 TEST_F(HostileHttp, OfServersThatOnlyLackRangesOrWordsEveryByteIsRead) {
-  for (const char* lie : {"healthy", "whole-instead", "whole-at-times", "head-refused",
-                          "head-without-length", "busy-once"}) {
+  for (const char* lie :
+       {"healthy", "whole-instead", "whole-at-times", "head-refused", "head-without-length",
+        "head-of-nothing", "parts-without-time", "busy-once"}) {
     EXPECT_EQ(read_liar(lie).right, 8U) << lie;
   }
 }
@@ -218,8 +234,8 @@ TEST_F(HostileHttp, WhatDoesNotFitTogetherIsEioAndSaysSo) {
                {"no-content-range", "Content-Range"},
                {"nonsense-content-range", "Content-Range"},
                {"other-length", "another length"},
-               {"no-body", "file"},
-               {"long-chunked", "longer"},
+               {"no-body", "without its bytes"},
+               {"long-chunked", "a longer part"},
                {"gzip", "gzip"},
                {"transfer-gzip", "gzip"},
                {"error-page", "something else"},
@@ -233,7 +249,7 @@ TEST_F(HostileHttp, WhatDoesNotFitTogetherIsEioAndSaysSo) {
     const Outcomes outcomes = read_liar(c.lie);
     EXPECT_EQ(outcomes.errors, std::set<int>{EIO}) << c.lie;
     EXPECT_EQ(outcomes.right, 0U) << c.lie;
-    EXPECT_NE(outcomes.words.find(c.words), std::string::npos) << c.lie << ": " << outcomes.words;
+    EXPECT_TRUE(has(words_of(outcomes.words, c.lie), c.words)) << c.lie << ": " << outcomes.words;
   }
 }
 
@@ -243,11 +259,9 @@ TEST_F(HostileHttp, WhatIsCutShortIsAskedAgainFromWhereItEnded) {
     ASSERT_TRUE(origin.ok());
     const Result<std::unique_ptr<OriginFile>> file = origin.value()->open("file", soon());
     ASSERT_TRUE(file.ok());
-    // Halves of halves, down to one byte, of which the half is none.
     const Result<ReadBytes> read = read_range(*origin.value(), *file.value(), {1000, 5000});
-    const bool all = read.ok() && read.value().bytes == pattern(kFakeHttpSeed, 1000, 5000);
-    EXPECT_TRUE(all || read.is_error(EIO)) << lie << read.code();
-    EXPECT_EQ(all, std::string(lie) == "less-than-asked") << lie;
+    ASSERT_TRUE(read.ok()) << lie << ": " << read.error().message();
+    EXPECT_TRUE(read.value().bytes == pattern(kFakeHttpSeed, 1000, 5000)) << lie;
   }
 }
 
@@ -265,9 +279,17 @@ TEST_F(HostileHttp, StatusesHaveTheErrnosOfALocalFileSystem) {
   const struct {
     const char* lie;
     int code;
-  } cases[] = {{"status-401", EACCES}, {"status-403", EACCES},   {"status-404", ESTALE},
-               {"status-410", ESTALE}, {"status-503", EAGAIN},   {"busy-always", EAGAIN},
-               {"status-204", EIO},    {"busy-for-long", EAGAIN}};
+  } cases[] = {{"status-401", EACCES},
+               {"status-403", EACCES},
+               {"status-404", ESTALE},
+               {"status-410", ESTALE},
+               {"status-503", EAGAIN},
+               {"busy-always", EAGAIN},
+               {"status-204", EIO},
+               {"busy-for-long", EAGAIN},
+               {"status-502", EIO},
+               {"status-504", ETIMEDOUT},
+               {"grows-without-versions", ESTALE}};
   for (const auto& c : cases) {
     EXPECT_EQ(read_liar(c.lie).errors, std::set<int>{c.code}) << c.lie;
   }
@@ -305,21 +327,33 @@ TEST_F(HostileHttp, RedirectsAreFollowedWithinBoundsAndNowhereElse) {
   server_.set_elsewhere(other.url("healthy").substr(0, other.url("healthy").size() - 8));
   const TempDir temp;
   std::ofstream(temp / "secret") << "a-pass-word\n";
-  const origins::OriginOptions login = {{"login", "ann"}, {"password_file", temp / "secret"}};
-  for (const char* lie : {"redirect-other", "redirect-with-login"}) {
-    Result<std::unique_ptr<Origin>> origin = open_liar(lie, kLongTimeout, login);
-    ASSERT_TRUE(origin.ok()) << origin.error().message();
-    const Result<std::string> read = read_file(*origin.value(), "file");
-    ASSERT_TRUE(read.ok()) << lie << ": " << read.error().message();
-    EXPECT_TRUE(read.value() == pattern(kFakeHttpSeed, 0, kFakeHttpBytes)) << lie;
-  }
+  std::ofstream(temp / "netrc") << "default login ann password a-pass-word\n";
+  const struct {
+    origins::OriginOptions options;
+    const char* field;
+  } logins[] = {
+      {{{"login", "ann"}, {"password_file", temp / "secret"}}, "Basic YW5uOmEtcGFzcy13b3Jk"},
+      {{{"bearer_file", temp / "secret"}}, "Bearer a-pass-word"},
+      {{{"netrc", temp / "netrc"}}, "Basic YW5uOmEtcGFzcy13b3Jk"}};
   // The login goes to the server that was named, and not to where that one leads.
+  size_t asked = 0;
+  for (const auto& login : logins) {
+    for (const char* lie : {"redirect-other", "redirect-with-login", "redirect-with-page"}) {
+      Result<std::unique_ptr<Origin>> origin = open_liar(lie, kLongTimeout, login.options);
+      ASSERT_TRUE(origin.ok()) << origin.error().message();
+      const Result<std::string> read = read_file(*origin.value(), "file");
+      ASSERT_TRUE(read.ok()) << lie << ": " << read.error().message();
+      EXPECT_TRUE(read.value() == pattern(kFakeHttpSeed, 0, kFakeHttpBytes)) << lie;
+    }
+    const std::vector<FakeRequest> requests = server_.requests();
+    ASSERT_GT(requests.size(), asked);
+    for (; asked < requests.size(); ++asked) {
+      EXPECT_EQ(requests[asked].field("authorization"), login.field) << requests[asked].path;
+    }
+  }
   EXPECT_FALSE(other.requests().empty());
   for (const FakeRequest& request : other.requests()) {
     EXPECT_EQ(request.field("authorization"), "") << request.path;
-  }
-  for (const FakeRequest& request : server_.requests()) {
-    EXPECT_EQ(request.field("authorization"), "Basic YW5uOmEtcGFzcy13b3Jk") << request.path;
   }
   const struct {
     const char* lie;
@@ -327,15 +361,15 @@ TEST_F(HostileHttp, RedirectsAreFollowedWithinBoundsAndNowhereElse) {
     const char* words;
   } refused[] = {{"redirect-loop", ELOOP, "on and on"},
                  {"redirect-ever-on", ELOOP, "on and on"},
-                 {"redirect-file", EIO, "leads on"},
-                 {"redirect-ftp", EIO, "ftp"},
-                 {"redirect-nonsense", EIO, "leads on"}};
+                 {"redirect-file", EIO, "what is no URL"},
+                 {"redirect-ftp", EIO, "leads on to ftp:"},
+                 {"redirect-nonsense", EIO, "what is no URL"}};
   for (const auto& c : refused) {
     Result<std::unique_ptr<Origin>> origin = open_liar(c.lie, kLongTimeout);
     ASSERT_TRUE(origin.ok());
     const Result<NodeInfo> info = origin.value()->stat("file", soon());
     ASSERT_TRUE(info.is_error(c.code)) << c.lie << " " << info.code();
-    EXPECT_NE(info.error().message().find(c.words), std::string::npos) << info.error().message();
+    EXPECT_TRUE(has(words_of(info.error().message(), c.lie), c.words)) << info.error().message();
   }
 }
 
@@ -355,15 +389,6 @@ TEST_F(HostileHttp, ListingsAreNamesOrAnErrorAndNothingElse) {
     ASSERT_TRUE(origin.ok());
     EXPECT_TRUE(origin.value()->stat("file", soon()).ok()) << lie;
   }
-}
-
-TEST_F(HostileHttp, AMillionNamesAreListedInTimeThoughNotEachWithItsSize) {
-  const Watchdog watchdog(kPatience, [] { std::abort(); });
-  const MonoTime began = Clock::system().now();
-  const Result<std::vector<std::string>> names = list_liar("list-million");
-  ASSERT_TRUE(names.ok()) << names.error().message();
-  EXPECT_EQ(names.value().size(), 1'000'000U);
-  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(60));
 }
 
 }  // namespace

@@ -23,7 +23,8 @@ address=${HTTP_ADDRESS:-127.0.0.1}
 view=$state/view
 kinds=(nginx nobody apache python)
 # The ports of nginx, in this order from its first one.
-nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONGNAME PROXY GZIP)
+nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONGNAME PROXY GZIP UPGRADE
+  DOWNGRADE)
 
 die() { echo "http.sh: $*" >&2; exit 1; }
 
@@ -201,6 +202,9 @@ CONFIG
     nginx_server $((p + 10)) "location / { proxy_pass http://\$http_host\$request_uri; }"
     # Of what has a NAME.gz beside it that is sent, whoever asks and whatever he takes.
     nginx_server $((p + 11)) "autoindex on; gzip_static always;"
+    # To its https: side, as a directory without '/' is led on; and from https: to http:.
+    nginx_server $((p + 12)) "return 301 https://$address:$((p + 4))\$uri/;"
+    nginx_server "$((p + 13)) ssl" "return 302 http://$address:$p\$uri; $cert"
   fi
   echo "}"
 }

@@ -23,12 +23,14 @@ int errno_of_status(int status) {
     case 429:
     case 503:
       return EAGAIN;
+    case 504:
+      return ETIMEDOUT;
     default:
       return EIO;
   }
 }
 
-int errno_of_curl(int curl_code) {
+int errno_of_curl(int curl_code, int os_error) {
   switch (curl_code) {
     case CURLE_OPERATION_TIMEDOUT:
       return ETIMEDOUT;
@@ -52,7 +54,7 @@ int errno_of_curl(int curl_code) {
     case CURLE_LOGIN_DENIED:
       return EACCES;
     case CURLE_SSL_CONNECT_ERROR:
-      return EPROTO;
+      return os_error == ECONNRESET ? ECONNRESET : EPROTO;
     case CURLE_OUT_OF_MEMORY:
       return ENOMEM;
     default:
@@ -67,9 +69,10 @@ Error error_of_status(int status, const std::string& url) {
                fmt::format("{}: the server answers {}", url, status));
 }
 
-Error error_of_curl(int curl_code, const std::string& url, const std::string& detail) {
+Error error_of_curl(int curl_code, int os_error, const std::string& url,
+                    const std::string& detail) {
   const char* text = curl_easy_strerror(static_cast<CURLcode>(curl_code));
-  return Error(errno_of_curl(curl_code), "http.transfer",
+  return Error(errno_of_curl(curl_code, os_error), "http.transfer",
                fmt::format("{}: {}", url, detail.empty() ? text : detail));
 }
 

@@ -10,7 +10,8 @@ namespace netfs::origins::http {
 // Of a status that is not what was hoped for.
 Error error_of_status(int status, const std::string& url);
 
-// Of a CURLcode that is not CURLE_OK; `detail` is libcurl's own sentence.
-Error error_of_curl(int curl_code, const std::string& url, const std::string& detail);
+// Of a CURLcode that is not CURLE_OK; `os_error` is the errno that libcurl met last, 0: none;
+// `detail` is its own sentence.
+Error error_of_curl(int curl_code, int os_error, const std::string& url, const std::string& detail);
 
 }  // namespace netfs::origins::http

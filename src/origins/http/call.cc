@@ -2,8 +2,8 @@
 
 #include <utility>
 
-#include "origins/http/percent.h"
 #include "origins/http/url_parts.h"
+#include "origins/percent.h"
 
 namespace netfs::origins::http {
 
@@ -29,6 +29,7 @@ Call::Call(TransferRequest request, Options options)
 bool Call::follow(const std::string& url) {
   if (options_.stop_at_directory && adds_a_slash(answer_.url, url)) {
     answer_.is_directory = true;
+    answer_.led_to = url;
     return false;
   }
   answer_.url = url;

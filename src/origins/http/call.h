@@ -34,6 +34,7 @@ class Call final : public Transfer {
     std::string body;
     std::string url;            // the last one that was asked
     bool is_directory = false;  // by stop_at_directory
+    std::string led_to;         // then: the redirect that said so, not followed
   };
 
   Call(TransferRequest request, Options options);

@@ -49,19 +49,22 @@ Edition edition_of(const ResponseHead& head, uint64_t size_bytes, int64_t wall_s
     validator = {.strength = ValidatorStrength::kWeak, .bytes = dated};
     if (tag && tag->weak)
       validator.bytes = fmt::format("{:.24} {:016x}", dated, hash(tag->text, 0));
-    const int64_t skew = head.date() ? wall_seconds - *head.date() : 0;
-    validator.changed_at.seconds = *head.last_modified() + skew;
+    validator.changed_at.seconds = *head.last_modified() + skew_of(head, wall_seconds);
   }
   return edition;
 }
 
-Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes) {
+int64_t skew_of(const ResponseHead& head, int64_t wall_seconds) {
+  return head.date() ? wall_seconds - *head.date() : 0;
+}
+
+Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes, int64_t skew_seconds) {
   Edition edition;
   edition.size_bytes = size_bytes;
   edition.mtime_seconds = mtime_seconds;
   edition.validator = {.strength = ValidatorStrength::kWeak,
                        .bytes = time_and_size(mtime_seconds, size_bytes),
-                       .changed_at = {.seconds = mtime_seconds}};
+                       .changed_at = {.seconds = mtime_seconds + skew_seconds}};
   return edition;
 }
 
@@ -89,12 +92,15 @@ NodeInfo directory_info() {
 
 Sameness compare(const Edition& expected, const Edition& seen) {
   const bool expects = expected.validator.strength != ValidatorStrength::kNone;
-  if (seen.validator == expected.validator) {
-    // Equal strong tags of files of two sizes are nonsense.
-    return seen.size_bytes == expected.size_bytes ? Sameness::kSame : Sameness::kSomething;
+  const bool says = seen.validator.strength != ValidatorStrength::kNone;
+  const bool same_size = seen.size_bytes == expected.size_bytes;
+  const bool same_tag = !expected.if_range.empty() && seen.if_range == expected.if_range;
+  if (same_tag || seen.validator == expected.validator) {
+    if (same_size) return Sameness::kSame;
+    // Equal tags of files of two sizes are nonsense.
+    return expects ? Sameness::kSomething : Sameness::kChanged;
   }
-  if (seen.validator.strength == ValidatorStrength::kNone && expects) return Sameness::kSomething;
-  return Sameness::kChanged;
+  return says || !expects ? Sameness::kChanged : Sameness::kSomething;
 }
 
 }  // namespace netfs::origins::http

@@ -28,17 +28,23 @@ struct Edition {
 };
 
 Edition edition_of(const ResponseHead& head, uint64_t size_bytes, int64_t wall_seconds);
-// The same of a listing that has exact times and sizes.
-Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes);
+// The same of a listing that has exact times and sizes; `skew_seconds`: how far our clock is before
+// the server's.
+Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes, int64_t skew_seconds);
+// How far a clock that shows `wall_seconds` is before the server's when `head` was sent; 0 where it
+// does not say.
+int64_t skew_of(const ResponseHead& head, int64_t wall_seconds);
 
 // A directory: HTTP says nothing of it but that it is one.
 NodeInfo directory_info();
 
 enum class Sameness : uint8_t {
   kSame,
-  kChanged,    // another version of the file
+  kChanged,    // another version of the file, or another length where there are no versions
   kSomething,  // a page that says neither version nor the right size: an error's, most likely
 };
+// The same tag, where one was sent with a range, is the same version whatever else is said: an
+// answer to If-Range may leave Last-Modified out.
 Sameness compare(const Edition& expected, const Edition& seen);
 
 }  // namespace netfs::origins::http

@@ -16,6 +16,8 @@ constexpr unsigned kComeBacksMax = 3;
 constexpr size_t kHeadBytesMax = 256 * 1024;
 // Of a body that nobody wants this much is read, for the connection's sake.
 constexpr size_t kSkippedBytesMax = 64 * 1024;
+// Where a redirect leads libcurl says only once its body is over.
+constexpr size_t kRedirectBytesMax = 1024 * 1024;
 constexpr long kReadBufferBytes = 256 * 1024;
 constexpr long kSmallBufferBytes = 16 * 1024;
 // libcurl counts milliseconds, and may be that much early.
@@ -177,7 +179,10 @@ void Exchange::head_came() {
       return;
     }
   }
-  if (Result<void> taken = transfer_->head(head_); !taken.ok()) error_ = std::move(taken).error();
+  const auto check = transfer_->request().check;
+  Result<void> taken = check != nullptr && head_.status() == 200 ? check(head_) : Result<void>();
+  if (taken.ok()) taken = transfer_->head(head_);
+  if (!taken.ok()) error_ = std::move(taken).error();
 }
 
 size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
@@ -190,7 +195,13 @@ size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
   }
   if (exchange.next_ != Next::kDone) {
     exchange.skipped_bytes_ += bytes;
-    return exchange.skipped_bytes_ > kSkippedBytesMax ? CURL_WRITEFUNC_ERROR : bytes;
+    const bool follows = exchange.next_ == Next::kFollow;
+    if (exchange.skipped_bytes_ <= (follows ? kRedirectBytesMax : kSkippedBytesMax)) return bytes;
+    if (follows) {
+      exchange.error_ =
+          Error(EIO, "http.redirect", exchange.url_ + ": the redirect comes with too long a page");
+    }
+    return CURL_WRITEFUNC_ERROR;
   }
   const Result<Transfer::Taken> taken =
       exchange.transfer_->body(std::as_bytes(std::span(data, bytes)));
@@ -228,7 +239,9 @@ Exchange::Verdict Exchange::judge(CURLcode code) {
     return {.next = Next::kComeBack, .result = {}, .pause = pause_};
   }
   if (code != CURLE_OK) {
-    Error error = error_of_curl(code, url_, detail_);
+    long os_error = 0;
+    curl_easy_getinfo(handle_.get(), CURLINFO_OS_ERRNO, &os_error);
+    Error error = error_of_curl(code, static_cast<int>(os_error), url_, detail_);
     // The kernel gave up on a connection, well before we would.
     const bool early = !transfer_->request().deadline.passed(engine_.now() + kTimerSlack);
     if (code == CURLE_OPERATION_TIMEDOUT && early) {

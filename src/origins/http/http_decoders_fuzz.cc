@@ -8,8 +8,8 @@
 #include "base/assert.h"
 #include "origins/http/edition.h"
 #include "origins/http/listing.h"
-#include "origins/http/percent.h"
 #include "origins/http/response_head.h"
+#include "origins/percent.h"
 
 namespace http = netfs::origins::http;
 
@@ -51,7 +51,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check(http::parse_html_listing(text));
   check(http::parse_html_listing("<title>Index of /</title>" + std::string(text)));
   check(http::parse_json_listing(text));
-  NETFS_ASSERT(http::percent_decode(http::percent_encode_path(text)) == text);
-  (void)http::percent_decode(text);
+  NETFS_ASSERT(netfs::origins::percent_decode(netfs::origins::percent_encode_path(text)) == text);
+  (void)netfs::origins::percent_decode(text);
   return 0;
 }

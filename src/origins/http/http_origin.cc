@@ -8,9 +8,9 @@
 
 #include "origins/http/answer_error.h"
 #include "origins/http/http_file.h"
-#include "origins/http/percent.h"
 #include "origins/http/range_read.h"
 #include "origins/http/url_parts.h"
+#include "origins/percent.h"
 #include "telemetry/log.h"
 
 namespace netfs::origins::http {
@@ -26,6 +26,20 @@ Result<std::unique_ptr<Origin>> HttpOrigin::open(const OriginRequest& request) {
   TRY(origin->find_root(deadline, request.url.text));
   return std::unique_ptr<Origin>(std::move(origin));
 }
+
+namespace {
+
+// The URL of a directory at `asked`, without '/', of which the server said by leading on to
+// `led_to` that it is one.  A server behind a proxy may not know its own name, so that is not
+// asked; but where the same host leads to its https: side nothing more goes there in clear.
+std::string directory_url(const UrlParts& asked, const std::string& led_to) {
+  const std::optional<UrlParts> to = UrlParts::parse(led_to);
+  const bool secured =
+      to && asked.scheme == "http" && to->scheme == "https" && to->host == asked.host;
+  return secured ? to->url : asked.url + "/";
+}
+
+}  // namespace
 
 Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_for) {
   const auto refuse = [&](const Error& error) {
@@ -47,7 +61,7 @@ Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_f
   const std::optional<UrlParts> end = UrlParts::parse(answer.value().url);
   if (!end) return refuse(Error(EIO, "http.open"));
   if (answer.value().is_directory) {
-    base_ = end->url + "/";
+    base_ = directory_url(*end, answer.value().led_to);
     return {};
   }
   if (!slash && status == 200) return refuse(Error(ENOTDIR, "http.open"));
@@ -114,6 +128,8 @@ Result<std::unique_ptr<OriginFile>> HttpOrigin::open(const std::string& path, De
 Result<void> HttpOrigin::try_ranges(const std::string& path, const Edition& edition,
                                     Deadline deadline) {
   if (edition.ranges_said || edition.ranges_denied || side_->ranges_known) return {};
+  // The whole of it is the part that was asked for, or there is none.
+  if (edition.size_bytes < 2) return {};
   const Call::Answer answer = TRY(looker_->ask(
       {.method = Method::kGet, .url = url_of(path), .range = {0, 1}, .deadline = deadline}, {}));
   if (answer.head.status() != 200 && answer.head.status() != 206) return {};

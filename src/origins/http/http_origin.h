@@ -49,8 +49,12 @@ class HttpOrigin final : public Origin {
   Result<void> try_ranges(const std::string& path, const Edition& edition, Deadline deadline);
   static Result<void> check_lengths(const std::string& path);
   // http_list.cc
-  Result<ListingPage> fetch_listing(const std::string& path, Deadline deadline);
-  Result<bool> is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
+  struct Listing {
+    ListingPage page;
+    int64_t skew_seconds = 0;  // how far our clock is before the server's
+  };
+  Result<Listing> fetch_listing(const std::string& path, Deadline deadline);
+  bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
   // A connection needs some data under way to be worth its round trip.

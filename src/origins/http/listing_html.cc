@@ -4,15 +4,12 @@
 
 #include "origins/http/listing.h"
 #include "origins/http/listing_names.h"
-#include "origins/http/percent.h"
+#include "origins/http/text.h"
+#include "origins/percent.h"
 
 namespace netfs::origins::http {
 
 namespace {
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
 
 // Where `what`, in lower case but for its first character, which is no letter, stands next in
 // any case; npos.
@@ -27,16 +24,6 @@ size_t find_tag(std::string_view page, std::string_view what, size_t from) {
     from = begin + 1;
   }
   return std::string_view::npos;
-}
-
-bool is_blank(char c) {
-  return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f';
-}
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 // Titles of the pages that servers write by themselves.
@@ -159,15 +146,19 @@ Result<ListingPage> parse_html_listing(std::string_view page) {
     return Error(EOPNOTSUPP, "http.list", "the server does not list this directory");
   }
   ListingNames names;
-  for (size_t at = find_tag(page, "<a", 0); at != std::string_view::npos;
-       at = find_tag(page, "<a", at + 2)) {
-    const std::string_view rest = page.substr(at + 2);
-    if (rest.empty() || !is_blank(rest[0])) continue;  // <address>
-    // A quoted '>' ends it too: no server writes one.
-    const size_t end = rest.find('>');
-    if (end == std::string_view::npos) break;
-    const std::optional<std::string_view> href = href_of(rest.substr(0, end));
-    if (href) TRY(add_link(decode_entities(*href), names));
+  // Each byte is in one tag at most: whatever the page, the time goes with its length.
+  for (size_t at = find_tag(page, "<a", 0); at != std::string_view::npos;) {
+    at += 2;
+    const std::string_view rest = page.substr(at);
+    if (!rest.empty() && is_blank(rest[0])) {  // no <address>
+      // A quoted '>' ends it too: no server writes one.
+      const size_t end = rest.find('>');
+      if (end == std::string_view::npos) break;
+      const std::optional<std::string_view> href = href_of(rest.substr(0, end));
+      if (href) TRY(add_link(decode_entities(*href), names));
+      at += end;
+    }
+    at = find_tag(page, "<a", at);
   }
   return std::move(names).take();
 }

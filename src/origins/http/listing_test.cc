@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "origins/http/percent.h"
+#include "origins/percent.h"
 
 namespace netfs::origins::http {
 namespace {
@@ -81,6 +81,16 @@ TEST(HttpListing, TagsMayBeWrittenInManyWays) {
                "<abbr href=\"no\"><a name=\"no\"><a data-href=\"no\"><a href=\"&#102;our&#x21;\">"
                "<a href=\"f&apos;i&lt;v&gt;e&quot;\"><a href=\"&unknown;&#;&#x110000;\">"))),
       ElementsAre("one", "two", "three", "four!", "f'i<v>e\""));
+}
+
+// A tag within a tag is none of its own.  The page is so long that a time which grows with its
+// square does not end.
+TEST(HttpListing, NoByteIsReadForTwoTags) {
+  std::string tags;
+  while (tags.size() < size_t{8} << 20) tags += "<a ";
+  const Result<ListingPage> page = parse_html_listing(html(tags + "href=\"x\"><a href=\"y\">"));
+  EXPECT_THAT(names_of(page), ElementsAre("x", "y"));
+  EXPECT_EQ(page.value().refused, 0U);
 }
 
 TEST(HttpListing, ACutPageGivesWhatItHas) {

@@ -11,6 +11,8 @@ namespace {
 constexpr unsigned kAttemptsMax = 3;
 constexpr Call::Options kLookOptions = {.body_bytes_max = 0, .stop_at_directory = true};
 constexpr ByteRange kOneByte{0, 1};
+// A server that refused so many, and took none, is asked for one byte at once.
+constexpr unsigned kRefusalsMax = 3;
 
 bool refuses_method(int status) {
   return status == 405 || status == 501;
@@ -29,7 +31,7 @@ Result<Call::Answer> Looker::ask(const TransferRequest& request, Call::Options o
 
 Ref<Call> Looker::begin(const std::string& url, Deadline deadline) {
   TransferRequest request{.method = Method::kHead, .url = url, .deadline = deadline};
-  if (head_refused_) {
+  if (heads_refused_ >= kRefusalsMax && !head_taken_) {
     request.method = Method::kGet;
     request.range = kOneByte;
   }
@@ -46,10 +48,13 @@ Result<Seen> Looker::finish(Call& call, Deadline deadline) {
   if (answer.value().is_directory) return Seen{.is_directory = true, .edition = {}};
   const ResponseHead& head = answer.value().head;
   if (request.method == Method::kHead) {
-    if (refuses_method(head.status())) head_refused_ = true;
-    const bool more = refuses_method(head.status()) ||
-                      (head.status() == 200 && !head.content_length() && head.encoding().empty());
-    if (more) return look_by_one_byte(request.url, deadline);
+    const bool refused = refuses_method(head.status());
+    if (refused) ++heads_refused_;
+    if (!refused) head_taken_ = true;
+    const bool no_length = head.content_length().value_or(0) == 0 && head.encoding().empty();
+    if (refused || (head.status() == 200 && no_length)) {
+      return look_by_one_byte(request.url, deadline);
+    }
   }
   const int64_t wall = side_.engine.wall_seconds();
   if (head.status() == 200 || head.status() == 206) {

@@ -1,6 +1,6 @@
 #pragma once
-// Looker: asks what a URL is, by HEAD; by a GET of one byte where the server refuses HEAD or does
-// not say the length there.
+// Looker: asks what a URL is, by HEAD; by a GET of one byte where the server refuses HEAD, or says
+// no length there or that it is 0, which many say of whatever they make anew for each GET.
 //
 // Requests whose connection was lost are asked again: they change nothing.  Thread-safe.
 
@@ -40,7 +40,9 @@ class Looker {
   Result<Seen> look_by_one_byte(const std::string& url, Deadline deadline);
 
   ReadSide& side_;
-  std::atomic<bool> head_refused_{false};
+  // One URL may refuse HEAD where all others take it.
+  std::atomic<unsigned> heads_refused_{0};
+  std::atomic<bool> head_taken_{false};
 };
 
 }  // namespace netfs::origins::http

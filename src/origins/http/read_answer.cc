@@ -12,19 +12,40 @@ Error nonsense(const ReadSource& source, const char* what) {
   return Error(EIO, "http.read", fmt::format("{}: {}", source.url, what));
 }
 
+// A server's own strong tag is made of the time and the size, as often as not: until a change would
+// have another time, the tag of the head says nothing of the bytes behind it.
+constexpr int64_t kSettledSeconds = 60;
+
+// Whether the validator of the head that comes before the bytes is good for the last of them.
+bool holds_to_the_end(const Edition& expected, const Edition& seen, const ResponseHead& head,
+                      int64_t wall_seconds) {
+  const auto is_strong = [](const Edition& edition) {
+    return edition.validator.strength == ValidatorStrength::kStrong;
+  };
+  if (!is_strong(expected) || !is_strong(seen)) return false;
+  // An answer to If-Range may leave the time out; 0: there is none.
+  const int64_t changed = head.last_modified().value_or(expected.mtime_seconds);
+  return changed == 0 || head.date().value_or(wall_seconds) - changed >= kSettledSeconds;
+}
+
 // Sets what the comparison of versions says.
 Result<void> check_version(ReadSide& side, const ReadSource& source, const ResponseHead& head,
                            uint64_t size_bytes, ReadAnswer& answer) {
-  const Edition seen = edition_of(head, size_bytes, side.engine.wall_seconds());
+  const int64_t wall = side.engine.wall_seconds();
+  const Edition seen = edition_of(head, size_bytes, wall);
   switch (compare(source.edition, seen)) {
     case Sameness::kSomething:
       return nonsense(source, "the answer is something else than the file");
     case Sameness::kChanged:
+      if (seen.validator.strength == ValidatorStrength::kNone) {
+        // There is no validator to tell it by.
+        return Error(ESTALE, "http.read", source.url + ": the file has another length now");
+      }
       answer.changed = true;
       answer.validator = seen.validator;
       return {};
     case Sameness::kSame:
-      if (seen.validator.strength == ValidatorStrength::kStrong) answer.validator = seen.validator;
+      if (holds_to_the_end(source.edition, seen, head, wall)) answer.validator = seen.validator;
       return {};
   }
   return {};

@@ -25,13 +25,14 @@ struct ReadAnswer {
   // Of 206 and 416: what comes, and whether the file ends there.
   ByteRange range;
   bool ends_file = false;
-  // To be told with the bytes.  Not of a weak validator that is the same as before: the file may
-  // still change while it is sent, so the library asks once it is here.
+  // To be told with the bytes.  Not of a validator that is the same as before and weak, or of a
+  // file that changed less than a minute ago: it may still change while it is sent, so the library
+  // asks once it is here.
   std::optional<Validator> validator;
 };
 
 // `asked`: empty for the whole.  EIO for what does not fit together, and the errno of a status;
-// ESTALE when the file is gone.
+// ESTALE when the file is gone, or has another length and no validators.
 Result<ReadAnswer> judge_answer(ReadSide& side, const ReadSource& source, ByteRange asked,
                                 const ResponseHead& head);
 

@@ -91,7 +91,26 @@ TEST(Edition, ATagThatIsOnlyTimeAndSizeIsAsWeakAsThey) {
   EXPECT_EQ(edition.validator.changed_at.seconds, 784111393 + 100);
   EXPECT_EQ(edition.info().attributes.mtime.seconds, 784111393);
   // A listing that says the same times and sizes speaks of the same version.
-  EXPECT_EQ(compare(edition_of(784111393, 0x400), edition), Sameness::kSame);
+  const Edition listed = edition_of(784111393, 0x400, 100);
+  EXPECT_EQ(compare(listed, edition), Sameness::kSame);
+  EXPECT_EQ(listed.validator.changed_at.seconds, edition.validator.changed_at.seconds);
+  EXPECT_EQ(skew_of(head, 784111500), 100);
+  EXPECT_EQ(skew_of(head_of({"HTTP/1.1 200 OK", ""}), 784111500), 0);
+}
+
+// RFC 9110, 15.3.7: who asked with If-Range knows the rest.
+TEST(Edition, APartNeedNotRepeatWhatIfRangeSaid) {
+  const Edition whole = edition_of(head_of({"HTTP/1.1 200 OK", "ETag: \"2ebc9721-400\"",
+                                            "Last-Modified: Sun, 06 Nov 1994 08:43:13 GMT", ""}),
+                                   0x400, 0);
+  ASSERT_EQ(whole.validator.strength, ValidatorStrength::kWeak);
+  const auto part = [](const char* tag, uint64_t size) {
+    return edition_of(head_of({"HTTP/1.1 206 Partial Content", tag, ""}), size, 0);
+  };
+  EXPECT_EQ(compare(whole, part("ETag: \"2ebc9721-400\"", 0x400)), Sameness::kSame);
+  EXPECT_EQ(compare(whole, part("ETag: \"2ebc9721-400\"", 0x401)), Sameness::kSomething);
+  EXPECT_EQ(compare(whole, part("ETag: \"2ebc9722-400\"", 0x400)), Sameness::kChanged);
+  EXPECT_EQ(compare(whole, part("", 0x400)), Sameness::kSomething);
 }
 
 TEST(Edition, WeakTagsAndTimesAreWeakAndNothingIsNone) {
@@ -106,7 +125,8 @@ TEST(Edition, WeakTagsAndTimesAreWeakAndNothingIsNone) {
   // An error's page: no version, whatever its length.
   EXPECT_EQ(compare(edition_of(weak, 5, 0), edition_of(none, 5, 0)), Sameness::kSomething);
   EXPECT_EQ(compare(edition_of(none, 5, 0), edition_of(none, 5, 0)), Sameness::kSame);
-  EXPECT_EQ(compare(edition_of(none, 5, 0), edition_of(none, 6, 0)), Sameness::kSomething);
+  EXPECT_EQ(compare(edition_of(none, 5, 0), edition_of(none, 6, 0)), Sameness::kChanged);
+  EXPECT_EQ(compare(edition_of(none, 5, 0), edition_of(weak, 5, 0)), Sameness::kChanged);
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ struct TransferRequest {
   ByteRange range;       // empty: the whole
   std::string if_range;  // an entity tag, or empty
   Deadline deadline;     // of all of it; never(): it looks after itself
+  // Of an answer with status 200: an error ends the transfer before its body comes.
+  Result<void> (*check)(const ResponseHead& head) = nullptr;
 };
 
 class Transfer : public RefCounted<Transfer> {

@@ -1,8 +1,9 @@
 #include "origins/http/url_parts.h"
 
-#include <algorithm>
 #include <curl/curl.h>
 #include <memory>
+
+#include "origins/http/text.h"
 
 namespace netfs::origins::http {
 
@@ -18,13 +19,6 @@ std::optional<std::string> part(CURLU* url, CURLUPart what, unsigned flags = 0) 
   std::string copy(text);
   curl_free(text);
   return copy;
-}
-
-std::string lowered(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return text;
 }
 
 }  // namespace

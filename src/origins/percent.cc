@@ -1,6 +1,6 @@
-#include "origins/http/percent.h"
+#include "origins/percent.h"
 
-namespace netfs::origins::http {
+namespace netfs::origins {
 
 namespace {
 
@@ -53,4 +53,4 @@ std::string percent_encode_path(std::string_view path) {
   return out;
 }
 
-}  // namespace netfs::origins::http
+}  // namespace netfs::origins
