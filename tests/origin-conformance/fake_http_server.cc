@@ -49,6 +49,11 @@ std::vector<FakeRequest> FakeHttpServer::requests() const {
   return requests_;
 }
 
+unsigned FakeHttpServer::connections() const {
+  sync::MutexLock lock(mutex_);
+  return static_cast<unsigned>(threads_.size());
+}
+
 void FakeHttpServer::set_elsewhere(const std::string& url) {
   sync::MutexLock lock(mutex_);
   elsewhere_ = url;

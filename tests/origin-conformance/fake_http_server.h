@@ -58,6 +58,8 @@ class FakeHttpServer {
   [[nodiscard]] std::string url(const std::string& lie) const;
   [[nodiscard]] unsigned port() const { return port_; }
   [[nodiscard]] std::vector<FakeRequest> requests() const EXCLUDES(mutex_);
+  // That were ever made.
+  [[nodiscard]] unsigned connections() const EXCLUDES(mutex_);
   // Where lies that lead elsewhere lead.
   void set_elsewhere(const std::string& url) EXCLUDES(mutex_);
 

@@ -1,5 +1,6 @@
 #include "origins/http/call.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "origins/http/url_parts.h"
@@ -8,6 +9,9 @@
 namespace netfs::origins::http {
 
 namespace {
+
+// Of a body that nobody wants this much is read: the connection of a longer one is ended.
+constexpr size_t kUnwantedBytesMax = 64 * 1024;
 
 // Whether `to` is the same path with a '/' at its end, whoever serves it: a server behind a proxy
 // may not know its own name.
@@ -44,7 +48,14 @@ Result<void> Call::head(const ResponseHead& head) {
 }
 
 Result<Transfer::Taken> Call::body(std::span<const std::byte> bytes) {
-  if (enough_) return Error(ECANCELED, "http.call");
+  if (enough_) {
+    unwanted_bytes_ += bytes.size();
+    const uint64_t length = answer_.head.content_length().value_or(unwanted_bytes_);
+    if (std::max<uint64_t>(length, unwanted_bytes_) > kUnwantedBytesMax) {
+      return Error(ECANCELED, "http.call");
+    }
+    return Taken::kAll;
+  }
   if (bytes.size() > options_.body_bytes_max - answer_.body.size()) {
     return Error(EFBIG, "http.call", answer_.url + ": the answer is longer than is taken");
   }

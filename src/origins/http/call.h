@@ -26,7 +26,7 @@ namespace netfs::origins::http {
 class Call final : public Transfer {
  public:
   struct Options {
-    size_t body_bytes_max = 0;       // 0: the body is not wanted, the transfer ends at the head
+    size_t body_bytes_max = 0;       // 0: the body is not wanted
     bool stop_at_directory = false;  // a redirect that adds a '/' is the answer
   };
   struct Answer {
@@ -51,6 +51,7 @@ class Call final : public Transfer {
   const Options options_;
   Answer answer_;  // the engine's until it has ended
   bool enough_ = false;
+  size_t unwanted_bytes_ = 0;
 
   sync::Mutex mutex_{kCallLock};
   sync::CondVar done_;

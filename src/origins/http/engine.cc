@@ -71,8 +71,9 @@ Engine::~Engine() {
   {
     sync::MutexLock lock(mutex_);
     stopping_ = true;
+    // Under the lock: once the thread sees that it is to end, libcurl's handle goes.
+    if (handles_->multi) curl_multi_wakeup(handles_->multi.get());
   }
-  if (handles_->multi) curl_multi_wakeup(handles_->multi.get());
   thread_.join();
 }
 
@@ -190,6 +191,19 @@ void Engine::send(Exchange& exchange) {
     return finish(exchange, Error(ENOMEM, "http.engine"));
   }
   exchange.in_multi = true;
+  ++in_multi_;
+  if (crowded() && when_crowded_) when_crowded_();
+}
+
+bool Engine::crowded() const {
+  // Of HTTP/2 many share a connection.
+  return in_multi_ > settings_.connections && !http2_.load(std::memory_order_relaxed);
+}
+
+void Engine::take_out(Exchange& exchange) {
+  if (!std::exchange(exchange.in_multi, false)) return;
+  --in_multi_;
+  curl_multi_remove_handle(handles_->multi.get(), exchange.handle());
 }
 
 void Engine::collect_ended() {
@@ -207,8 +221,7 @@ void Engine::settle(Exchange& exchange, int curl_code) {
   const auto code = static_cast<CURLcode>(curl_code);
   const uint16_t port = exchange.local_port();
   Exchange::Verdict verdict = exchange.judge(code);
-  curl_multi_remove_handle(handles_->multi.get(), exchange.handle());
-  exchange.in_multi = false;
+  take_out(exchange);
   if (code == CURLE_OPERATION_TIMEDOUT) sockets_.end_connection_from(port);
   switch (verdict.next) {
     case Exchange::Next::kDone:
@@ -227,7 +240,8 @@ void Engine::finish(Exchange& exchange, Result<void> result) {
   const std::unique_ptr<Exchange> ended = std::move(found->second);
   exchanges_.erase(found);
   deadlines_.erase({latest_end(ended->transfer()), &ended->transfer()});
-  if (ended->in_multi) curl_multi_remove_handle(handles_->multi.get(), ended->handle());
+  if (ended->in_multi) ended->let_go();
+  take_out(*ended);
   ended->transfer().ended(std::move(result));
 }
 

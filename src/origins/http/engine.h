@@ -63,6 +63,10 @@ class Engine {
   void start(Ref<Transfer> transfer);
   // Runs `task` no earlier than `when`; dropped unrun at the end.
   void post_at(MonoTime when, Task task);
+  // More requests are under way than there are connections for.
+  [[nodiscard]] bool crowded() const;
+  // Runs `task` whenever one that begins makes it crowded; not from within libcurl.
+  void when_crowded(Task task) { when_crowded_ = std::move(task); }
   // Goes on with a transfer whose body() answered kPause.  Its body() may be called from within.
   void resume(const Transfer& transfer);
   // Ends a transfer with `error`, now; ended() is called from within.
@@ -88,6 +92,7 @@ class Engine {
   void send(Exchange& exchange);
   void settle(Exchange& exchange, int curl_code);
   void finish(Exchange& exchange, Result<void> result);
+  void take_out(Exchange& exchange);
   Exchange* find(const Transfer& transfer);
   [[nodiscard]] int poll_timeout_ms() const;
 
@@ -100,6 +105,8 @@ class Engine {
   Sockets sockets_;
   std::unique_ptr<Handles> handles_;
   std::map<const Transfer*, std::unique_ptr<Exchange>> exchanges_;
+  size_t in_multi_ = 0;  // of them
+  Task when_crowded_;
   std::multimap<MonoTime, Task> timers_;
   // When each of them with a deadline is to be over, libcurl's own time-out having had its chance.
   std::set<std::pair<MonoTime, const Transfer*>> deadlines_;

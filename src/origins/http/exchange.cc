@@ -41,7 +41,7 @@ Result<void> Exchange::prepare() {
   if (!handle_) return Error(ENOMEM, "http.transfer");
   head_ = ResponseHead();
   head_bytes_ = skipped_bytes_ = 0;
-  head_seen_ = false;
+  head_seen_ = paused_ = false;
   next_ = Next::kDone;
   detail_[0] = '\0';
 
@@ -189,6 +189,7 @@ size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
   auto& exchange = *static_cast<Exchange*>(self);
   const size_t bytes = size * count;
   if (bytes == 0) return 0;
+  if (exchange.error_) return CURL_WRITEFUNC_ERROR;
   if (!exchange.head_seen_) {
     exchange.error_ = Error(EIO, "http.answer", exchange.url_ + ": a body without a head");
     return CURL_WRITEFUNC_ERROR;
@@ -209,7 +210,13 @@ size_t Exchange::on_body(char* data, size_t size, size_t count, void* self) {
     exchange.error_ = taken.error();
     return CURL_WRITEFUNC_ERROR;
   }
-  return taken.value() == Transfer::Taken::kPause ? CURL_WRITEFUNC_PAUSE : bytes;
+  exchange.paused_ = taken.value() == Transfer::Taken::kPause;
+  return exchange.paused_ ? CURL_WRITEFUNC_PAUSE : bytes;
+}
+
+void Exchange::let_go() {
+  if (!error_) error_ = Error(ECANCELED, "http.transfer");
+  if (paused_) curl_easy_pause(handle_.get(), CURLPAUSE_CONT);
 }
 
 Result<std::string> Exchange::target() const {

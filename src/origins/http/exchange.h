@@ -39,6 +39,9 @@ class Exchange {
   [[nodiscard]] CURL* handle() const { return handle_.get(); }
   [[nodiscard]] Transfer& transfer() const { return *transfer_; }
   [[nodiscard]] uint16_t local_port() const;
+  // Takes no more of the answer.  What libcurl holds back for a paused one is freed by that; with
+  // HTTP/2 it would else be lost.
+  void let_go();
 
   bool in_multi = false;
 
@@ -70,6 +73,7 @@ class Exchange {
   size_t head_bytes_ = 0;
   size_t skipped_bytes_ = 0;  // of bodies that nobody wants
   bool head_seen_ = false;    // it was judged
+  bool paused_ = false;       // the last part of the body was not taken
   Next next_ = Next::kDone;
   Duration pause_{};
   std::optional<Error> error_;

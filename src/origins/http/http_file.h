@@ -4,6 +4,7 @@
 //
 // What reads need lives in FileState, which they keep while they run.
 
+#include <array>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,29 +20,28 @@ namespace netfs::origins::http {
 class FileState : public RefCounted<FileState> {
  public:
   FileState(ReadSide& side, std::string url, Edition edition)
-      : side_(side),
-        stream_(make_ref<Stream>(
-            side, ReadSource{.url = std::move(url), .edition = std::move(edition)})) {}
+      : side_(side), source_({.url = std::move(url), .edition = std::move(edition)}) {}
 
   [[nodiscard]] ReadSide& side() const { return side_; }
-  [[nodiscard]] const ReadSource& source() const { return stream_->source(); }
+  [[nodiscard]] const ReadSource& source() const { return source_; }
 
   // The engine's thread only.
-  [[nodiscard]] Stream& stream() const { return *stream_; }
+  void read_by_stream(Subrequest& subrequest);
+  void close_streams();
   // Whether ranges are worth asking for.
   [[nodiscard]] bool has_ranges() const {
     if (ranges_ignored_ || source().edition.ranges_denied) return false;
     return source().edition.ranges_said || !side_.ranges_ignored;
   }
-  void note_ranges_ignored() {
-    ranges_ignored_ = true;
-    side_.ranges_ignored = true;
-    side_.ranges_known = true;
-  }
+  // Of this file: what the others do is another matter.
+  void note_ranges_ignored() { ranges_ignored_ = true; }
 
  private:
   ReadSide& side_;
-  const Ref<Stream> stream_;
+  const ReadSource source_;
+  // Two, as soon as somebody reads far behind somebody else: taking turns, each would have the file
+  // sent from its start again and again.
+  std::array<Ref<Stream>, 2> streams_;
   bool ranges_ignored_ = false;
 };
 
@@ -49,7 +49,7 @@ class HttpFile final : public OriginFile {
  public:
   explicit HttpFile(Ref<FileState> state) : state_(std::move(state)) {}
   ~HttpFile() override {
-    state_->side().engine.post([state = state_] { state->stream().close(); });
+    state_->side().engine.post([state = state_] { state->close_streams(); });
   }
   [[nodiscard]] const Ref<FileState>& state() const { return state_; }
 

@@ -7,6 +7,9 @@ namespace netfs::origins::http {
 
 namespace {
 
+// Of a text that nobody wants this much is read, for the connection's sake.
+constexpr uint64_t kUnwantedBytesMax = 64 * 1024;
+
 TransferRequest request_of(const FileState& file, const Subrequest& subrequest) {
   return {.method = Method::kGet,
           .url = file.source().url,
@@ -19,7 +22,7 @@ TransferRequest request_of(const FileState& file, const Subrequest& subrequest) 
 
 void RangeRead::start(Ref<FileState> file, Subrequest& subrequest) {
   if (subrequest.range().empty()) return subrequest.terminated({});
-  if (!file->has_ranges()) return file->stream().add(subrequest);
+  if (!file->has_ranges()) return file->read_by_stream(subrequest);
   Engine& engine = file->side().engine;
   engine.start(make_ref<RangeRead>(std::move(file), subrequest));
 }
@@ -29,6 +32,14 @@ RangeRead::RangeRead(Ref<FileState> file, Subrequest& subrequest)
 
 Result<void> RangeRead::head(const ResponseHead& head) {
   answer_ = TRY(judge_answer(file_->side(), file_->source(), subrequest_.range(), head));
+  if (head.status() == 206) file_->side().ranges_ignored = false;
+  const uint64_t size = file_->source().edition.size_bytes;
+  const ByteRange asked = subrequest_.range();
+  if (answer_.whole && !answer_.changed && asked.offset_bytes == 0 && asked.end_bytes() >= size) {
+    answer_.whole = false;
+    answer_.range = {0, size};
+    answer_.ends_file = true;
+  }
   // Of neither is a byte wanted here: the transfer is cut, and ended() knows why.
   if (answer_.changed || answer_.whole) return Error(ECANCELED, "http.read");
   return {};
@@ -36,7 +47,11 @@ Result<void> RangeRead::head(const ResponseHead& head) {
 
 Result<Transfer::Taken> RangeRead::body(std::span<const std::byte> bytes) {
   // The text of a 416 is nobody's.
-  if (answer_.range.empty()) return Taken::kAll;
+  if (answer_.range.empty()) {
+    unwanted_bytes_ += bytes.size();
+    if (unwanted_bytes_ <= kUnwantedBytesMax) return Taken::kAll;
+    return Error(ECANCELED, "http.read");
+  }
   if (bytes.size() > answer_.range.length_bytes - got_bytes_) {
     return Error(EIO, "http.read", file_->source().url + ": a longer part than the server said");
   }
@@ -49,8 +64,9 @@ Result<Transfer::Taken> RangeRead::body(std::span<const std::byte> bytes) {
 void RangeRead::ended(Result<void> result) {
   if (answer_.whole && !answer_.changed) {
     file_->note_ranges_ignored();
-    return file_->stream().add(subrequest_);
+    return file_->read_by_stream(subrequest_);
   }
+  if (unwanted_bytes_ > kUnwantedBytesMax) result = {};
   const bool complete = got_bytes_ == answer_.range.length_bytes;
   // Promised by its head and then not sent: no connection that happened to be lost, more likely.
   const bool lost = result.ok() || result.is_error(ECONNRESET);

@@ -3,7 +3,8 @@
 //
 // The bytes go from libcurl's buffer to the subrequest's, at the place that Content-Range says and
 // only if that is the place that was asked for.  A server that sends the whole file instead, of the
-// same version, has no ranges: this transfer ends and the file's stream takes the read over.
+// same version, has no ranges: this transfer ends and the file's stream takes the read over,
+// unless the whole is what was asked for.
 
 #include "base/ref.h"
 #include "netfs/subrequest.h"
@@ -29,6 +30,7 @@ class RangeRead final : public Transfer {
   Subrequest& subrequest_;
   ReadAnswer answer_;
   uint64_t got_bytes_ = 0;
+  uint64_t unwanted_bytes_ = 0;
 };
 
 }  // namespace netfs::origins::http

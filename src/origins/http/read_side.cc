@@ -2,9 +2,14 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "origins/http/stream_record.h"
 #include "telemetry/log.h"
 
 namespace netfs::origins::http {
+
+ReadSide::ReadSide(Engine& the_engine)
+    : engine(the_engine), turns(the_engine), records(std::make_unique<StreamRecords>()) {}
+ReadSide::~ReadSide() = default;
 
 Result<void> refuse_encoding(ReadSide& side, const ResponseHead& head, const std::string& url) {
   if (head.encoding().empty()) return {};

@@ -1,28 +1,33 @@
 #pragma once
 // ReadSide: what the reads of all files of one origin share: the engine, what was learnt of the
-// server, and how many whole-file streams are open.
+// server, and the whole-file streams: whose turn
+// it is, and how far they came.
 //
 // The engine's thread only, but for what is atomic.
 
 #include <atomic>
-#include <list>
+#include <memory>
 
 #include "origins/http/engine.h"
+#include "origins/http/stream_turns.h"
 
 namespace netfs::origins::http {
 
-class Stream;
+class StreamRecords;
 
 struct ReadSide {
-  explicit ReadSide(Engine& the_engine) : engine(the_engine) {}
+  explicit ReadSide(Engine& the_engine);
+  ~ReadSide();
+  ReadSide(const ReadSide&) = delete;
+  ReadSide& operator=(const ReadSide&) = delete;
 
   Engine& engine;
   // Of files whose head does not say whether they have ranges: what became of one that was asked.
   std::atomic<bool> ranges_known{false};
   std::atomic<bool> ranges_ignored{false};
   std::atomic<bool> encoding_told{false};  // a line is in the log
-  // Oldest first.  Each holds a connection, also while nobody reads.
-  std::list<Stream*> open_streams;
+  StreamTurns turns;
+  const std::unique_ptr<StreamRecords> records;
 };
 
 // EIO where an answer is compressed although "identity" was asked for: its bytes are not the

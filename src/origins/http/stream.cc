@@ -17,6 +17,9 @@ constexpr size_t kWindowBytes = size_t{4} << 20;
 constexpr Duration kIdleMax = std::chrono::seconds(55);
 // The end of a file that has come whole is kept this long.
 constexpr Duration kKeepEnd = std::chrono::seconds(5);
+constexpr size_t kKeptEndBytes = size_t{1} << 20;
+// Who reads behind somebody who was served within this gets a download of his own.
+constexpr Duration kJustRead = std::chrono::seconds(5);
 constexpr Duration kWatchEvery = std::chrono::seconds(1);
 
 }  // namespace
@@ -44,13 +47,16 @@ class Stream::Download final : public Transfer {
   Ref<Stream> stream_;
 };
 
-Stream::Stream(ReadSide& side, ReadSource source) : side_(side), source_(std::move(source)) {}
+Stream::Stream(ReadSide& side, ReadSource source)
+    : side_(side), source_(std::move(source)), record_(side.records->of(source_)) {}
 Stream::~Stream() = default;
 
-// Whether it was refused for lying too far beyond a place where the stream can be.
-bool Stream::refused(Subrequest& subrequest, uint64_t from) const {
+// Whether it was refused for lying too far beyond what was read, or for costing too much.
+bool Stream::refused(Subrequest& subrequest, bool new_pass) const {
   const uint64_t offset = subrequest.range().offset_bytes;
-  if (offset <= from || offset - from <= kSkipBytesMax) return false;
+  const uint64_t from = std::max(record_->furthest_byte, new_pass ? 0 : position_);
+  const bool too_far = offset > from && offset - from > kSkipBytesMax;
+  if (!too_far && !(new_pass && record_->wasteful(subrequest.range()))) return false;
   ReadOutcome outcome;
   outcome.transferred_bytes =
       Error(EOPNOTSUPP, "http.read",
@@ -66,14 +72,13 @@ void Stream::add(Subrequest& subrequest) {
     return subrequest.terminated({.transferred_bytes = uint64_t{0}, .hit_end_of_file = true});
   }
   const uint64_t window_begins = position_ - window_.size();
-  const bool to_come = (download_ || complete_) && later_.empty() && offset >= window_begins;
-  if (!to_come) {
-    if (refused(subrequest, 0)) return;
+  if (!comes_by(offset)) {
+    if (refused(subrequest, true)) return;
     later_.push_back(&subrequest);
     if (readers_.empty()) begin_pass();
     return;
   }
-  if (refused(subrequest, position_)) return;
+  if (refused(subrequest, false)) return;
   Reader reader{.subrequest = &subrequest};
   if (serve(reader, window_begins, window_)) return end_reader(reader, {});
   readers_.push_back(reader);
@@ -81,42 +86,53 @@ void Stream::add(Subrequest& subrequest) {
   side_.engine.resume(*download_);
 }
 
+bool Stream::comes_by(uint64_t offset) const {
+  const bool any = (download_ || complete_) && later_.empty();
+  return any && offset >= position_ - window_.size();
+}
+
+bool Stream::is_read() const {
+  if (!download_) return false;
+  return !readers_.empty() || (served_at_ && side_.engine.now() < *served_at_ + kJustRead);
+}
+
+std::optional<MonoTime> Stream::idle_since() const {
+  if (!paused_ || !readers_.empty() || !later_.empty()) return std::nullopt;
+  return idle_since_;
+}
+
 void Stream::close() {
   drop_download();
+  if (readers_.empty() && later_.empty()) side_.turns.leave(*this);
 }
 
 void Stream::begin_pass() {
   drop_download();
-  if (later_.empty()) return;
+  if (later_.empty()) return side_.turns.leave(*this);
+  watch();
+  side_.turns.ask(*this);
+}
+
+void Stream::turn_came() {
+  if (later_.empty()) return side_.turns.end(*this);
   for (Subrequest* subrequest : later_) readers_.push_back({.subrequest = subrequest});
   later_.clear();
   answer_ = {};
-  make_room();
   download_ = make_ref<Download>(*this);
-  side_.open_streams.push_back(this);
-  watch();
   side_.engine.start(download_);
 }
 
-void Stream::make_room() {
-  const size_t most = std::max<size_t>(side_.engine.settings().connections / 2, 1);
-  const std::list<Stream*> open = side_.open_streams;
-  for (Stream* stream : open) {
-    if (side_.open_streams.size() < most) return;
-    if (stream->readers_.empty() && stream->later_.empty()) stream->drop_download();
-  }
-}
-
 void Stream::drop_download() {
-  side_.open_streams.remove(this);
   position_ = 0;
   window_.clear();
   window_.shrink_to_fit();
   paused_ = complete_ = false;
-  const Ref<Download> dropped = std::exchange(download_, nullptr);
-  if (!dropped) return;
-  dropped->leave();
-  side_.engine.cancel(*dropped, Error(ECANCELED, "http.stream"));
+  const Ref<Stream> self(this);
+  if (const Ref<Download> dropped = std::exchange(download_, nullptr)) {
+    dropped->leave();
+    side_.engine.cancel(*dropped, Error(ECANCELED, "http.stream"));
+  }
+  side_.turns.end(*this);
 }
 
 Result<void> Stream::head_came(const ResponseHead& head) {
@@ -130,6 +146,8 @@ Result<bool> Stream::bytes_came(std::span<const std::byte> bytes) {
   if (readers_.empty()) {
     paused_ = true;
     idle_since_ = side_.engine.now();
+    // Not from here: we are inside libcurl.
+    side_.engine.post([self = Ref<Stream>(this)] { self->side_.turns.make_room(); });
     return false;
   }
   if (bytes.size() > size_bytes() - position_) {
@@ -137,6 +155,7 @@ Result<bool> Stream::bytes_came(std::span<const std::byte> bytes) {
   }
   const uint64_t begin = position_;
   position_ += bytes.size();
+  record_->passed_bytes += bytes.size();
   if (window_.size() >= 2 * kWindowBytes) {
     window_.erase(window_.begin(), window_.end() - static_cast<ptrdiff_t>(kWindowBytes));
   }
@@ -151,13 +170,13 @@ Result<bool> Stream::bytes_came(std::span<const std::byte> bytes) {
   if (readers_.empty() && !later_.empty()) {
     // Not from here: we are inside libcurl.
     side_.engine.post([self = Ref<Stream>(this)] {
-      if (self->readers_.empty()) self->begin_pass();
+      if (self->readers_.empty() && !self->later_.empty()) self->begin_pass();
     });
   }
   return true;
 }
 
-bool Stream::serve(Reader& reader, uint64_t begin, std::span<const std::byte> bytes) const {
+bool Stream::serve(Reader& reader, uint64_t begin, std::span<const std::byte> bytes) {
   const ByteRange range = reader.subrequest->range();
   const uint64_t wanted_end = std::min(range.end_bytes(), size_bytes());
   const uint64_t from = reader.next_byte();
@@ -166,6 +185,9 @@ bool Stream::serve(Reader& reader, uint64_t begin, std::span<const std::byte> by
     std::memcpy(reader.subrequest->destination().data() + reader.got_bytes,
                 bytes.data() + (from - begin), to - from);
     reader.got_bytes += to - from;
+    record_->delivered_bytes += to - from;
+    record_->furthest_byte = std::max(record_->furthest_byte, to);
+    served_at_ = side_.engine.now();
     reader.subrequest->progress(reader.got_bytes);
   }
   return reader.next_byte() == wanted_end;
@@ -186,10 +208,14 @@ void Stream::download_ended(const Result<void>& result) {
   }
   download_ = nullptr;
   if (outcome.ok()) {
-    side_.open_streams.remove(this);
     complete_ = true;
     paused_ = false;
     idle_since_ = side_.engine.now();
+    if (window_.size() > kKeptEndBytes) {
+      window_ = std::vector<std::byte>(window_.end() - static_cast<ptrdiff_t>(kKeptEndBytes),
+                                       window_.end());
+    }
+    side_.turns.end(*this);
   } else {
     drop_download();
   }
@@ -229,7 +255,8 @@ void Stream::check_deadlines() {
     if (!late.empty() || idle) drop_download();
   }
   for (const Reader& reader : late) end_reader(reader, Error(ETIMEDOUT, "http.read"));
-  if (download_ || complete_ || !readers_.empty()) watch();
+  if (later_.empty() && readers_.empty() && !download_) side_.turns.leave(*this);
+  if (download_ || complete_ || !readers_.empty() || !later_.empty()) watch();
 }
 
 }  // namespace netfs::origins::http

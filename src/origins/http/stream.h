@@ -6,13 +6,15 @@
 // paused, not ended), so a file that is read in order is downloaded once however small the reads
 // are; what came last is kept for reads that come a little late.  A read behind it waits for the
 // next pass, which begins when those under way are done: passes alternate like an elevator's,
-// nobody waits for ever.  What lies more than kSkipBytesMax ahead is refused (EOPNOTSUPP, with a
-// sentence): to skip that much for one read helps nobody.
+// nobody waits for ever.  What lies more than kSkipBytesMax beyond all that was ever read of this
+// version is refused (EOPNOTSUPP, with a sentence): to skip that much for one read helps nobody; so
+// is what would have the file sent from its start over and over for a few bytes each time.
 //
 // The engine's thread only.
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -20,6 +22,7 @@
 #include "base/ref.h"
 #include "netfs/subrequest.h"
 #include "origins/http/read_answer.h"
+#include "origins/http/stream_record.h"
 
 namespace netfs::origins::http {
 
@@ -30,12 +33,22 @@ class Stream : public RefCounted<Stream> {
   Stream(ReadSide& side, ReadSource source);
   ~Stream();
 
-  [[nodiscard]] const ReadSource& source() const { return source_; }
-
   // Neither from within libcurl.
   void add(Subrequest& subrequest);
   // Nobody reads any more.
   void close();
+  // Its download may begin.
+  void turn_came();
+  void drop_download();
+
+  // Whether a read there needs no download of its own.
+  [[nodiscard]] bool comes_by(uint64_t offset) const;
+  // Of the next byte that comes.
+  [[nodiscard]] uint64_t position_byte() const { return position_; }
+  // Somebody does, or did a moment ago.
+  [[nodiscard]] bool is_read() const;
+  // Absent while somebody reads, or waits to.
+  [[nodiscard]] std::optional<MonoTime> idle_since() const;
 
  private:
   class Download;
@@ -54,19 +67,17 @@ class Stream : public RefCounted<Stream> {
   void download_ended(const Result<void>& result);
 
   void begin_pass();
-  void drop_download();
-  // Connections are few: streams on which nobody reads give theirs up to a new one.
-  void make_room();
   // Gives the reader what of [begin, begin + bytes) is its; whether it has all.
-  bool serve(Reader& reader, uint64_t begin, std::span<const std::byte> bytes) const;
+  bool serve(Reader& reader, uint64_t begin, std::span<const std::byte> bytes);
   void end_reader(const Reader& reader, const Result<void>& result) const;
-  [[nodiscard]] bool refused(Subrequest& subrequest, uint64_t from) const;
+  [[nodiscard]] bool refused(Subrequest& subrequest, bool new_pass) const;
   void check_deadlines();
   void watch();
   [[nodiscard]] uint64_t size_bytes() const { return source_.edition.size_bytes; }
 
   ReadSide& side_;
   const ReadSource source_;
+  const Ref<StreamRecord> record_;
   Ref<Download> download_;
   ReadAnswer answer_;
   std::vector<Reader> readers_;     // of this pass
@@ -77,6 +88,7 @@ class Stream : public RefCounted<Stream> {
   bool complete_ = false;  // the file has come whole; its end is in the window, for a while
   bool watched_ = false;
   MonoTime idle_since_;
+  std::optional<MonoTime> served_at_;
 };
 
 }  // namespace netfs::origins::http
