@@ -165,8 +165,8 @@ TEST_P(Write, FilesAreReadWhileTheirDirectoryMoves) {
   }
   for (unsigned i = 0; i < 20; ++i) {
     const UniqueFd fd = open_file(here("here/" + std::to_string(i)), O_RDWR);
-    // It is found while it is there, and what else could be wrong?
-    EXPECT_TRUE(fd || errno == ENOENT) << i << ": " << strerror(errno);
+    // It is found while it is there, unless the way to it moves twice while it is opened.
+    EXPECT_TRUE(fd || errno == ENOENT || errno == ESTALE) << i << ": " << strerror(errno);
   }
   done = true;
   mover.join();
