@@ -54,7 +54,9 @@ bool FileSystem::is_hot(const Node& node) const {
 }
 
 bool FileSystem::hides_changes(const Node& node) const {
-  return is_racy(node.validator, origin_.capabilities().validator_granularity, clock_.wall());
+  // For every read: a strong validator needs no clock.
+  return node.validator.strength != ValidatorStrength::kStrong &&
+         is_racy(node.validator, origin_.capabilities().validator_granularity, clock_.wall());
 }
 
 OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
