@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <set>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,7 +40,8 @@ TEST_P(OriginConformance, StatTellsWhatIsThere) {
 TEST_P(OriginConformance, ListsTenThousandEntriesOnceEachWithTheirAttributes) {
   std::filesystem::create_directory(at("many"));
   for (int i = 0; i < 10'000; ++i) {
-    std::ofstream(at("many/" + std::to_string(i))) << std::string(static_cast<size_t>(i % 7), 'x');
+    // Old, so that no validator changes while we look: Apache's are weak in their first second.
+    write_file(at("many/" + std::to_string(i)), std::string(static_cast<size_t>(i % 7), 'x'));
   }
   const Result<std::map<std::string, NodeInfo>> entries = list("many");
   ASSERT_TRUE(entries.ok()) << entries.error().message();
