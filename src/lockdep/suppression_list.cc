@@ -150,6 +150,9 @@ Result<SuppressionList::Entry> SuppressionList::parse_line(std::string_view line
 
 Result<SuppressionList> SuppressionList::parse(std::string_view text,
                                                const std::string& file_name) {
+  if (text.find('\0') != std::string_view::npos) {
+    return Error(EINVAL, "suppressions", file_name + ": is no text");
+  }
   SuppressionList list;
   for (size_t number = 1; !text.empty(); ++number) {
     const size_t end = std::min(text.find('\n'), text.size());

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <new>
 #include <sys/stat.h>
@@ -33,17 +34,25 @@ alignas(Options) char g_options[sizeof(Options)];
 int g_fd = -1;
 dev_t g_device = 0;
 ino_t g_inode = 0;
+std::atomic<bool> g_told_loss{false};
 std::atomic<unsigned> g_sure{0};  // reports of LIKELY and PROVED
 lockdep::SpinLock g_writing;      // one report at a time is made
 
-// The descriptor to write to, and whether it is to be closed.
-int open_output(bool* close) {
-  *close = !options().output.empty();
-  if (*close)
-    return ::open(options().output.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+// The stderr that the program began with; -1 once the program has made another file of it.
+int first_stderr() {
   struct stat now {};
   if (g_fd < 0 || ::fstat(g_fd, &now) != 0) return -1;
   return now.st_dev == g_device && now.st_ino == g_inode ? g_fd : -1;
+}
+
+// False: not all of it could be written; errno says why.
+bool write_all(int fd, const std::string& text) {
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno != EINTR) return false;
+    if (wrote > 0) done += static_cast<size_t>(wrote);
+  }
+  return true;
 }
 
 // A report knows Instances; people know locks.
@@ -91,16 +100,18 @@ void put_into_words(lockdep::Report& report, lockdep::Symbolizer& symbolizer) {
 }  // namespace
 
 void write_out(const std::string& text) {
-  bool close = false;
-  const int fd = open_output(&close);
-  if (fd < 0) return;
-  size_t done = 0;
-  while (done < text.size()) {
-    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
-    if (wrote < 0 && errno != EINTR) break;
-    if (wrote > 0) done += static_cast<size_t>(wrote);
+  const std::string& path = options().output;
+  if (path.empty()) {
+    (void)write_all(first_stderr(), text);
+    return;
   }
-  if (close) ::close(fd);
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  const bool whole = fd >= 0 && write_all(fd, text);
+  const int why = errno;
+  if (fd >= 0) ::close(fd);
+  if (whole || g_told_loss.exchange(true)) return;
+  (void)write_all(first_stderr(),
+                  "lockdep: " + path + ": " + std::strerror(why) + "; reports are lost\n");
 }
 
 void lock_reports() {
@@ -122,7 +133,6 @@ void reports_begin(const char* options_text) {
     const std::string line = "lockdep: " + decoded.error().message() + " is not understood\n";
     (void)!::write(STDERR_FILENO, line.data(), line.size());
   }
-  if (!options().output.empty()) return;
   g_fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kDescriptorWish);
   struct stat status {};
   if (g_fd < 0 || ::fstat(g_fd, &status) != 0) return;

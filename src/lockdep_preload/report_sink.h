@@ -14,7 +14,7 @@ namespace netfs::lockdep_preload {
 void reports_begin(const char* options_text);
 void reports_end();
 const Options& options();
-// To where reports go, as one write.
+// To where reports go, as one write.  Where --output takes no more, stderr is told so, once.
 void write_out(const std::string& text);
 // Around what shows reports or names: one thread at a time.
 void lock_reports();

@@ -5,6 +5,11 @@
 // for and to stderr what went wrong, one line that begins with `lockdep: `.  It returns the exit
 // code of the program.
 
+namespace CLI {
+class App;
+class ParseError;
+}  // namespace CLI
+
 namespace netfs::lockdep_tool {
 
 struct Command {
@@ -20,6 +25,9 @@ inline constexpr int kUsage = 2;            // words that are not understood
 inline constexpr int kOwnFailure = 125;     // run: before the program was started
 inline constexpr int kNotExecutable = 126;  // run: it is there and cannot be run, or not be watched
 inline constexpr int kNotFound = 127;       // run: no such program
+
+// The exit code for words that were not read, or that asked for help; says which.
+int unread_words(const CLI::App& app, const CLI::ParseError& error, int code_of_mistake = kUsage);
 
 int dump_command(int argc, char** argv);
 int explain_command(int argc, char** argv);

@@ -32,6 +32,8 @@ constexpr const char* kMergeFooter =
     "  lockdep run --save b.graph -- server --serve\n"
     "  lockdep merge -o all.graph a.graph b.graph";
 
+constexpr int kPidMax = 1 << 22;  // of the kernel, on 64 bits
+
 bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
@@ -59,6 +61,13 @@ Result<std::string> statistics_of(const std::string& of) {
 
 }  // namespace
 
+int unread_words(const CLI::App& app, const CLI::ParseError& error, int code_of_mistake) {
+  if (error.get_exit_code() == 0) return app.exit(error);
+  const std::string& command = app.get_name();
+  std::fprintf(stderr, "lockdep: %s; %s --help says how\n", error.what(), command.c_str());
+  return code_of_mistake;
+}
+
 int explain_command(int argc, char** argv) {
   std::string file;
   bool full = false;
@@ -72,7 +81,7 @@ int explain_command(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return unread_words(app, error);
   }
   const Result<std::string> text = read_file(file);
   if (!text.ok()) return failed(text.error());
@@ -105,7 +114,7 @@ int graph_command(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return unread_words(app, error);
   }
   const Result<> drawn =
       draw(file, output, svg || ends_with(output, ".svg") ? Drawing::kSvg : Drawing::kDot);
@@ -128,7 +137,7 @@ int merge_command(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return unread_words(app, error);
   }
   const Result<size_t> likely = merge(merging);
   if (!likely.ok()) return failed(likely.error());
@@ -145,11 +154,13 @@ int dump_command(int argc, char** argv) {
       "\n"
       "Example:\n"
       "  lockdep dump $(pidof server)");
-  app.add_option("PID", process, "the program's process")->required()->check(CLI::PositiveNumber);
+  app.add_option("PID", process, "the program's process")
+      ->required()
+      ->check(CLI::Range(1, kPidMax));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return unread_words(app, error);
   }
   return print(lockdep_preload::ask(process, "dump"));
 }
@@ -169,7 +180,7 @@ int stat_command(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kUsage;
+    return unread_words(app, error);
   }
   return print(statistics_of(of));
 }

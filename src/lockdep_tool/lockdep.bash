@@ -11,7 +11,7 @@ _lockdep() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} i options=""
   COMPREPLY=()
   if [[ $COMP_CWORD -eq 1 ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "$_lockdep_commands --help" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "$_lockdep_commands --help --version" -- "$current")
     return
   fi
   # Behind `--` is the program's own command line.

@@ -29,6 +29,10 @@ int help(FILE* to) {
 int dispatch(int argc, char** argv) {
   if (argc < 2) return help(stderr);
   if (std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0) return help(stdout);
+  if (std::strcmp(argv[1], "--version") == 0 || std::strcmp(argv[1], "-V") == 0) {
+    std::puts("lockdep " NETFS_VERSION);
+    return kDone;
+  }
   for (const Command& command : kCommands) {
     if (std::strcmp(argv[1], command.name) == 0) return command.run(argc - 1, argv + 1);
   }

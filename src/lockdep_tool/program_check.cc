@@ -98,7 +98,8 @@ Result<> check_sanitizer(const std::string& names, const std::string& path) {
   return {};
 }
 
-Result<> check_elf(int fd, const std::string& path) {
+// The segments of an ELF file; ENOEXEC when it is none for this machine.
+Result<std::vector<Elf64_Phdr>> segments_of(int fd, const std::string& path) {
   Elf64_Ehdr header{};
   if (::pread(fd, &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header)) {
     return refuse(ENOEXEC, path, "is cut short");
@@ -113,10 +114,20 @@ Result<> check_elf(int fd, const std::string& path) {
       static_cast<ssize_t>(bytes)) {
     return refuse(ENOEXEC, path, "is cut short");
   }
+  return segments;
+}
+
+Result<> check_elf(int fd, const std::string& path) {
+  const std::vector<Elf64_Phdr> segments = TRY(segments_of(fd, path));
   for (const Elf64_Phdr& segment : segments) {
     if (segment.p_type == PT_INTERP) return check_sanitizer(loader_names(fd, segments), path);
   }
   return refuse(ENOEXEC, path, "is statically linked; its locks cannot be seen");
+}
+
+bool begins_as_elf(int fd) {
+  char head[SELFMAG] = {};
+  return ::pread(fd, head, sizeof head, 0) == SELFMAG && std::memcmp(head, ELFMAG, SELFMAG) == 0;
 }
 
 // The program that a script names in its first line.
@@ -134,9 +145,9 @@ Result<> check(const std::string& path, unsigned scripts_left) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) return {};  // executable and not readable: the loader decides
   TRY(check_rights(fd.get(), path));
+  if (begins_as_elf(fd.get())) return check_elf(fd.get(), path);
   char head[256] = {};
   const ssize_t size = ::pread(fd.get(), head, sizeof head, 0);
-  if (size >= 4 && std::memcmp(head, ELFMAG, SELFMAG) == 0) return check_elf(fd.get(), path);
   if (size > 2 && head[0] == '#' && head[1] == '!' && scripts_left != 0) {
     const std::string runs_it = interpreter(head, static_cast<size_t>(size));
     if (!runs_it.empty()) return check(runs_it, scripts_left - 1);
@@ -172,6 +183,17 @@ Result<std::string> find_program(const std::string& name) {
 
 Result<> check_program(const std::string& path) {
   return check(path, kScriptsMax);
+}
+
+Result<> check_library(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return Error(errno, kContext, path + ": " + strerror(errno));
+  constexpr std::string_view kOurs("\0lockdep_preload_version\0", 25);
+  if (begins_as_elf(fd.get())) {
+    const std::vector<Elf64_Phdr> segments = TRY(segments_of(fd.get(), path));
+    if (loader_names(fd.get(), segments).find(kOurs) != std::string::npos) return {};
+  }
+  return refuse(ENOEXEC, path, "is not lockdep's library");
 }
 
 }  // namespace netfs::lockdep_tool

@@ -18,4 +18,7 @@ namespace netfs::lockdep_tool {
 // Scripts are followed to what runs them.
 [[nodiscard]] Result<> check_program(const std::string& path);
 
+// ENOEXEC: not the library that `lockdep run` preloads; the loader would leave it out and go on.
+[[nodiscard]] Result<> check_library(const std::string& path);
+
 }  // namespace netfs::lockdep_tool

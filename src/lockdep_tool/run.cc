@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "lockdep/suppression_list.h"
 #include "lockdep_preload/options.h"
 #include "lockdep_tool/command.h"
+#include "lockdep_tool/files.h"
 #include "lockdep_tool/program_check.h"
 
 namespace netfs::lockdep_tool {
@@ -93,6 +95,14 @@ bool writable(const std::string& path) {
   return static_cast<bool>(file);
 }
 
+// The library reads them again, in the program: what is wrong with them is said before it starts.
+Result<> check_suppressions(const std::string& path) {
+  if (path.empty()) return {};
+  const std::string text = TRY(read_file(path));
+  TRY(lockdep::SuppressionList::parse(text, path));
+  return {};
+}
+
 int start(const Arguments& arguments, const std::string& library) {
   Result<std::string> found = find_program(arguments.program[0]);
   if (!found.ok()) {
@@ -129,7 +139,7 @@ int run_command(int argc, char** argv) {
   try {
     app.parse(own, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kDone : kOwnFailure;
+    return unread_words(app, error, kOwnFailure);
   }
   if (arguments.program.empty()) {
     return fail(kOwnFailure, "no program: lockdep run [OPTIONS] -- PROGRAM [ARGUMENTS]");
@@ -143,9 +153,8 @@ int run_command(int argc, char** argv) {
   for (const std::string& path : {options.output, options.save, options.stat}) {
     if (!writable(path)) return fail(kOwnFailure, path + ": " + std::strerror(errno));
   }
-  if (!options.suppressions.empty() && ::access(options.suppressions.c_str(), R_OK) != 0) {
-    return fail(kOwnFailure, options.suppressions + ": " + std::strerror(errno));
-  }
+  Result<> readable = check_suppressions(options.suppressions);
+  if (!readable.ok()) return fail(kOwnFailure, readable.error().message());
   const std::string library = arguments.library.empty()
                                   ? own_folder() + "/../lib/netfs/lockdep_preload.so"
                                   : absolute(arguments.library);
@@ -153,6 +162,8 @@ int run_command(int argc, char** argv) {
   if (::realpath(library.c_str(), whole) == nullptr) {
     return fail(kOwnFailure, library + ": " + std::strerror(errno));
   }
+  Result<> ours = check_library(whole);
+  if (!ours.ok()) return fail(kOwnFailure, ours.error().message());
   return start(arguments, whole);
 }
 

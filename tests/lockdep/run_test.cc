@@ -177,6 +177,12 @@ TEST(LockdepRun, ReportsGoToTheFileThatWasNamed) {
   (void)std::remove(file.c_str());
 }
 
+TEST(LockdepRun, AFileThatTakesNoReportsIsSaidOnceAndTheProgramGoesOn) {
+  const Ran ran = run("--output /dev/full", scenario("abba"));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(ran.out, "lockdep: /dev/full: No space left on device; reports are lost\n");
+}
+
 TEST(LockdepRun, ChildrenAreWatchedUnlessToldOtherwise) {
   const std::string child = "/bin/sh -c '" + scenario("abba") + "; true'";
   EXPECT_NE(run("", child).out.find("LIKELY"), std::string::npos);
@@ -195,7 +201,13 @@ TEST(LockdepRun, WhatCannotBeWatchedIsRefusedInOneLine) {
       {"", "/etc/passwd", 126},
       {"--output /no/such/folder/file", "/bin/true", 125},
       {"--suppressions /no/such/file", "/bin/true", 125},
+      {"--suppressions /bin/true", "/bin/true", 125},
+      {"--suppressions /etc/passwd", "/bin/true", 125},
       {"--library /no/such/library", "/bin/true", 125},
+      {"--library /etc/passwd", "/bin/true", 125},
+      {"--library /bin/true", "/bin/true", 125},
+      {"--exit-code 256", "/bin/true", 125},
+      {"--no-such-option", "/bin/true", 125},
       {"", "", 125},
   };
   for (const auto& one : cases) {
