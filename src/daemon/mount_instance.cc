@@ -9,6 +9,8 @@
 
 #include "daemon/hiding.h"
 #include "daemon/mount_checks.h"
+#include "fuse/device_channel.h"
+#include "fuse/ring_channel.h"
 #include "netfs/simulated_link.h"
 #include "origins/module_loader.h"
 #include "origins/url.h"
@@ -185,23 +187,41 @@ fuse::SessionOptions MountInstance::session_options() const {
   return made;
 }
 
+Result<void> MountInstance::open_channel(std::vector<UniqueFd> fds, fuse::SessionOptions& options) {
+  if (spec_.options.over_ring) {
+    const Result<void> possible = fuse::RingQueue::probe();
+    options.over_ring = possible.ok();
+    if (!possible.ok()) options.ring_off_reason = "no io_uring here: " + possible.error().message();
+  }
+  if (options.over_ring) {
+    channel_ = TRY(fuse::RingChannel::create(std::move(fds)));
+  } else {
+    channel_ = TRY(fuse::DeviceChannel::create(std::move(fds)));
+  }
+  return {};
+}
+
 Result<void> MountInstance::serve(std::vector<UniqueFd> fds,
                                   const std::optional<fuse::Negotiated>& before,
                                   Deadline deadline) {
-  channel_ = TRY(fuse::DeviceChannel::create(std::move(fds)));
+  fuse::SessionOptions options = session_options();
+  TRY(open_channel(std::move(fds), options));
   backing_ = std::make_unique<fuse::BackingIds>(*channel_);
   notifier_ = std::make_unique<fuse::Notifier>(*channel_);
   file_system_->attach(backing_.get(), notifier_.get());
   const Clock& clock = Clock::system();
   session_ = TRY(
-      before ? fuse::Session::resume(*channel_, *file_system_, session_options(), clock, *before)
-             : fuse::Session::create(*channel_, *file_system_, session_options(), clock));
+      before ? fuse::Session::resume(*channel_, *file_system_, std::move(options), clock, *before)
+             : fuse::Session::create(*channel_, *file_system_, std::move(options), clock));
   session_->start();
   serving_ = true;
   if (!session_->wait_negotiated(deadline)) {
     return Error(EIO, "mount", "the kernel did not begin to use the mount; see the log");
   }
-  if (!before) raise_readahead();
+  if (!before) {
+    raise_readahead();
+    warn_of_transport();
+  }
   return {};
 }
 
@@ -210,6 +230,15 @@ void MountInstance::raise_readahead() const {
   if (!set.ok()) {
     telemetry::log_debug("mount", "readahead of {} stays as it is: {}", spec_.mount_point,
                          set.error().message());
+  }
+}
+
+void MountInstance::warn_of_transport() const {
+  for (const fuse::Feature& feature :
+       fuse::describe(*session_->negotiated(), session_->options())) {
+    if (feature.name != fuse::kRingFeature || feature.on) continue;
+    telemetry::log_warn("mount", "{} is served from /dev/fuse: {}", spec_.mount_point,
+                        feature.why_not);
   }
 }
 

@@ -28,7 +28,7 @@
 #include "daemon/shared_store.h"
 #include "daemon/writing_mark.h"
 #include "fuse/backing.h"
-#include "fuse/device_channel.h"
+#include "fuse/channel.h"
 #include "fuse/mount.h"
 #include "fuse/notifier.h"
 #include "fuse/session.h"
@@ -80,7 +80,9 @@ class MountInstance : public RefCounted<MountInstance> {
   Result<void> mark_writing();
   [[nodiscard]] uint64_t write_behind_bytes() const;
   [[nodiscard]] fuse::SessionOptions session_options() const;
+  Result<void> open_channel(std::vector<UniqueFd> fds, fuse::SessionOptions& options);
   void raise_readahead() const;
+  void warn_of_transport() const;
 
   const Spec spec_;
   SharedStore& store_;
@@ -94,7 +96,7 @@ class MountInstance : public RefCounted<MountInstance> {
   std::optional<WritingMark> mark_;  // where what is stored may be taken for another file
   std::unique_ptr<Library> library_;
   std::unique_ptr<vfs::FileSystem> file_system_;
-  std::unique_ptr<fuse::DeviceChannel> channel_;
+  std::unique_ptr<fuse::KernelChannel> channel_;
   std::unique_ptr<fuse::BackingIds> backing_;
   std::unique_ptr<fuse::Notifier> notifier_;
   std::unique_ptr<fuse::Session> session_;

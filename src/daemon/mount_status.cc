@@ -34,6 +34,7 @@ json options_json(const MountOptions& options) {
                  {"negative_ttl", duration_text(options.negative_ttl)},
                  {"hot", duration_text(options.hot)},
                  {"immutable", options.immutable},
+                 {"transport", options.over_ring ? "ring" : "device"},
                  {"verify", options.verify_always ? "always" : "sealing"}};
   switch (options.on_error) {
     case OnError::kError:

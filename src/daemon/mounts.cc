@@ -234,6 +234,14 @@ void Mounts::adopt(Adopted adopted) {
   if (!state.ok()) return drop(state.error());
   Result<MountOptions> options = parse_options(state.value().options);
   if (!options.ok()) return drop(options.error());
+  const std::optional<fuse::Negotiated>& negotiated = state.value().negotiated;
+  if (negotiated && negotiated->has(fuse::proto::kOverIoUring)) {
+    drop(Error(ECONNRESET, "mount",
+               fmt::format("{}: over io_uring its requests went with its worker",
+                           state.value().mount_point)));
+    (void)unmount_path(state.value().mount_point, fuse::UnmountMode::kLazy);
+    return;
+  }
   {
     const sync::MutexLock lock(mutex_);
     entries_[adopted.id] =
@@ -248,8 +256,8 @@ void Mounts::adopt(Adopted adopted) {
       prepare_again({state.value().url, state.value().mount_point, options.value()});
   if (!instance.ok()) return drop(instance.error());
   // A connection that was not initialized is asked to by the kernel; the wait is for that.
-  const Result<void> served = instance.value()->serve(
-      std::move(adopted.fds), state.value().negotiated, within(kInitTimeout));
+  const Result<void> served =
+      instance.value()->serve(std::move(adopted.fds), negotiated, within(kInitTimeout));
   if (!served.ok()) {
     instance.value()->close(within(kCloseTimeout));
     return drop(served.error());

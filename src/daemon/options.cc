@@ -86,6 +86,7 @@ constexpr std::array<pair<string_view, telemetry::LogLevel>, 4> kLogLevels = {
      {"error", telemetry::LogLevel::kError}}};
 constexpr std::array<pair<string_view, WriteMode>, 3> kWrite = {
     {{"no", WriteMode::kNo}, {"through", WriteMode::kThrough}, {"close", WriteMode::kClose}}};
+constexpr std::array<pair<string_view, bool>, 2> kTransport = {{{"device", false}, {"ring", true}}};
 constexpr std::array<pair<string_view, bool>, 2> kVerify = {{{"sealing", false}, {"always", true}}};
 
 constexpr auto kFlag = OptionKind::kFlag;
@@ -173,6 +174,10 @@ const std::array kTable = {
     OptionRow{"passthrough", kFlag, "", kRunning,
               "let the kernel read complete files by itself (default; needs root)",
               [](O o, V v) { return set_flag(o.passthrough, v); }},
+    OptionRow{"transport", kValue, "HOW", kRunning,
+              "device: requests come from /dev/fuse (default); ring: by io_uring, faster for what\n"
+              "the daemon answers, but a daemon that dies takes the mount with it",
+              [](O o, V v) { return set_choice(o.over_ring, v, kTransport); }},
     OptionRow{"foreground", kFlag, "", kRunning, "stay until it is unmounted; end it by SIGTERM",
               [](O o, V v) { return set_flag(o.foreground, v); }},
     OptionRow{"log-file", kPath, "FILE", kRunning, "where the daemon's log goes",

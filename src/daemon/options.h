@@ -70,6 +70,7 @@ struct MountOptions {
 
   // How it runs.
   bool passthrough = true;
+  bool over_ring = false;  // requests come by io_uring where the kernel offers it
   bool foreground = false;
   std::string log_file;
   telemetry::LogLevel log_level = telemetry::LogLevel::kInfo;

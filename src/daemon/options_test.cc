@@ -46,6 +46,7 @@ OptionMap every_option() {
           {"exec", "false"},
           {"noatime", "true"},
           {"passthrough", "false"},
+          {"transport", "ring"},
           {"foreground", "true"},
           {"log-file", "/l"},
           {"log-level", "debug"},
@@ -76,6 +77,7 @@ TEST(Options, EveryRowSetsItsField) {
   EXPECT_TRUE(o.dev && o.suid && o.noatime && o.foreground);
   EXPECT_FALSE(o.exec);
   EXPECT_FALSE(o.passthrough);
+  EXPECT_TRUE(o.over_ring);
   EXPECT_EQ(o.log_file, "/l");
   EXPECT_EQ(o.log_level, telemetry::LogLevel::kDebug);
   EXPECT_EQ(o.origin.at("identity"), "/k");

@@ -105,7 +105,8 @@ void add_library(json& mount, const LibraryStats& stats) {
 void add_session(json& mount, const fuse::Session& session, unsigned queues) {
   const std::optional<fuse::Negotiated> negotiated = session.negotiated();
   json& transport = mount["transport"];
-  transport = {{"kind", "classic queue"}, {"queues", queues}};
+  const bool ring = negotiated && negotiated->has(fuse::proto::kOverIoUring);
+  transport = {{"kind", ring ? "io_uring" : "classic queue"}, {"queues", queues}};
   mount["features"] = json::array();
   if (negotiated) {
     transport["protocol"] =

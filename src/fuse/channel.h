@@ -1,11 +1,11 @@
 #pragma once
 // KernelChannel: the way to one kernel connection, whatever carries it.
 //
-// Implementations: device_channel.h (/dev/fuse and its clones), fake_kernel.h (a socket pair that
-// plays the kernel, for tests); a ring would be a third.  A channel has one or more queues; each is
-// read by one thread, or by several where there are fewer queues than threads.  A reply goes out
-// through the queue that brought its request: the kernel looks for the request there only.
-// Notifications may take any queue.
+// Implementations: device_channel.h (/dev/fuse and its clones), ring_channel.h (io_uring beside
+// it), fake_kernel.h (a socket pair that plays the kernel, for tests).  A channel has one or more
+// queues; each is read by one thread, or by several where there are fewer queues than threads.  A
+// reply goes out through the queue that brought its request: the kernel looks for the request there
+// only. Notifications may take any queue.
 //
 // Thread-safe.
 
@@ -24,9 +24,17 @@ class KernelChannel {
 
   [[nodiscard]] virtual unsigned queue_count() const = 0;
 
-  // Waits for a message and reads it whole into `buffer`; its length.
-  // ENODEV: unmounted or aborted.  ECANCELED: shutdown() was called.  EINTR and ENOENT never leave.
-  virtual Result<size_t> receive(unsigned queue, std::span<std::byte> buffer) = 0;
+  // Whether the channel binds the thread that receives from a queue to a processor.
+  [[nodiscard]] virtual bool places_its_thread(unsigned /*queue*/) const { return false; }
+
+  // Waits for a message: the whole of it, in `buffer` or in memory of the channel's that stays as
+  // it is until the request is answered. ENODEV: unmounted or aborted.  ECANCELED: shutdown() was
+  // called.  EINTR and ENOENT never leave.
+  virtual Result<std::span<const std::byte>> receive(unsigned queue,
+                                                     std::span<std::byte> buffer) = 0;
+
+  // INIT has been answered; whether with FUSE_OVER_IO_URING.
+  virtual void initialized(bool /*over_ring*/) {}
 
   // Sends a reply or notification, header included, as one message.
   // ENOENT: the request was interrupted away, or the notified thing is not known: not a failure.

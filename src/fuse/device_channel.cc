@@ -70,7 +70,8 @@ DeviceChannel::Receiver* DeviceChannel::this_thread() {
   return remembered;
 }
 
-Result<size_t> DeviceChannel::receive(unsigned queue, std::span<std::byte> buffer) {
+Result<std::span<const std::byte>> DeviceChannel::receive(unsigned queue,
+                                                          std::span<std::byte> buffer) {
   Receiver* self = this_thread();
   if (self == nullptr) return Error(EAGAIN, "fuse.receive", "too many threads read one channel");
   const int fd = fds_[queue].get();
@@ -84,7 +85,7 @@ Result<size_t> DeviceChannel::receive(unsigned queue, std::span<std::byte> buffe
     const ssize_t length = ::read(fd, buffer.data(), buffer.size());
     const int code = errno;
     self->inside.store(false, std::memory_order_release);
-    if (length > 0) return static_cast<size_t>(length);
+    if (length > 0) return buffer.first(static_cast<size_t>(length));
     if (length == 0) return Error(ENODEV, "fuse.receive");
     // ENOENT: the request was interrupted while it was being read.
     if (code == EINTR || code == ENOENT || code == EAGAIN) continue;

@@ -33,7 +33,7 @@ class DeviceChannel final : public KernelChannel {
   static Result<std::unique_ptr<DeviceChannel>> create(std::vector<UniqueFd> fds);
 
   [[nodiscard]] unsigned queue_count() const override;
-  Result<size_t> receive(unsigned queue, std::span<std::byte> buffer) override;
+  Result<std::span<const std::byte>> receive(unsigned queue, std::span<std::byte> buffer) override;
   Result<void> send(unsigned queue, std::span<const iovec> message) override;
   Result<int32_t> backing_open(int fd) override;
   Result<void> backing_close(int32_t backing_id) override;

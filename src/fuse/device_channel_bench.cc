@@ -31,10 +31,10 @@ class PollChannel final : public KernelChannel {
     for (const UniqueFd& fd : fds_) ::fcntl(fd.get(), F_SETFL, O_NONBLOCK);
   }
   [[nodiscard]] unsigned queue_count() const override { return static_cast<unsigned>(fds_.size()); }
-  Result<size_t> receive(unsigned queue, std::span<std::byte> buffer) override {
+  Result<std::span<const std::byte>> receive(unsigned queue, std::span<std::byte> buffer) override {
     while (true) {
       const ssize_t length = ::read(fds_[queue].get(), buffer.data(), buffer.size());
-      if (length > 0) return static_cast<size_t>(length);
+      if (length > 0) return buffer.first(static_cast<size_t>(length));
       if (errno == ENODEV) return Error(ENODEV, "bench");
       std::array<pollfd, 2> wait{{{fds_[queue].get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
       ::poll(wait.data(), wait.size(), -1);

@@ -18,12 +18,13 @@ class FakeKernel::Channel final : public KernelChannel {
 
   [[nodiscard]] unsigned queue_count() const override { return queues_; }
 
-  Result<size_t> receive(unsigned /*queue*/, std::span<std::byte> buffer) override {
+  Result<std::span<const std::byte>> receive(unsigned /*queue*/,
+                                             std::span<std::byte> buffer) override {
     while (true) {
       if (stopping_.load()) return Error(ECANCELED, "fake.receive");
       const ssize_t length = ::recv(socket_.get(), buffer.data(), buffer.size(), 0);
       if (stopping_.load()) return Error(ECANCELED, "fake.receive");
-      if (length > 0) return static_cast<size_t>(length);
+      if (length > 0) return buffer.first(static_cast<size_t>(length));
       if (length == 0) return Error(ENODEV, "fake.receive");
       if (errno != EINTR) return Error(ENODEV, "fake.receive");
     }

@@ -8,6 +8,7 @@ namespace netfs::fuse {
 inline constinit sync::LockClass kSessionLock{"fuse.session"};
 inline constinit sync::LockClass kNotifierLock{"fuse.notifier"};
 inline constinit sync::LockClass kBackingLock{"fuse.backing"};
+inline constinit sync::LockClass kRingLock{"fuse.ring"};
 inline constinit sync::LockClass kFakeKernelLock{"fuse.fake_kernel"};
 
 }  // namespace netfs::fuse

@@ -66,6 +66,7 @@ Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& o
   if (options.passthrough && options.max_stack_depth > 0) {
     out.flags |= offered.flags & proto::kPassthrough;
   }
+  if (options.over_ring) out.flags |= offered.flags & proto::kOverIoUring;
   // Without INIT_EXT the kernel does not look at the upper half of the flags.
   if ((offered.flags & proto::kInitExt) != 0) {
     out.flags |= proto::kInitExt;
@@ -75,6 +76,9 @@ Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& o
   out.passthrough = (out.flags & proto::kPassthrough) != 0;
   out.max_stack_depth = out.passthrough ? std::min(options.max_stack_depth, 2U) : 0;
   out.max_pages = (out.flags & proto::kMaxPages) != 0 ? kMaxPages : kMaxPagesUnasked;
+  if (out.has(proto::kOverIoUring)) {
+    out.max_pages = std::min(out.max_pages, kRingRequestBytes / kPageBytes);
+  }
   out.max_write_bytes = std::clamp(options.max_write_bytes, kPageBytes, out.max_pages * kPageBytes);
   out.max_readahead_bytes = std::min(options.max_readahead_bytes, offered.max_readahead_bytes);
   out.max_background = options.max_background;
@@ -116,6 +120,15 @@ std::vector<Feature> describe(const Negotiated& negotiated, const SessionOptions
   if (options.posix_acls) {
     const bool on = negotiated.has(proto::kPosixAcl);
     features.push_back({"POSIX ACLs", on, on ? "" : "this kernel does not offer them"});
+  }
+  if (options.over_ring || !options.ring_off_reason.empty()) {
+    const bool on = negotiated.has(proto::kOverIoUring);
+    features.push_back({kRingFeature, on,
+                        on ? ""
+                        : !options.ring_off_reason.empty()
+                            ? options.ring_off_reason
+                            : "the kernel does not offer it: write Y to "
+                              "/sys/module/fuse/parameters/enable_uring"});
   }
   std::string why_not;
   if (!negotiated.passthrough) {

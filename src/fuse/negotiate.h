@@ -23,6 +23,10 @@ struct SessionOptions {
   uint16_t max_background = 64;  // readahead and other requests nobody waits for yet
   uint32_t max_stack_depth = 1;  // 2 only when the cache lies on a stacked file system
   bool passthrough = true;       // ask for it
+  // Ask for FUSE over io_uring; the channel must be one that can (ring_channel.h).
+  bool over_ring = false;
+  // Shown by describe() when that is false though somebody wanted it.
+  std::string ring_off_reason;
   // Shown by describe() when passthrough is false: "no CAP_SYS_ADMIN", "--verify=always".
   std::string passthrough_off_reason;
   // The mount can be written to.
@@ -35,6 +39,11 @@ struct SessionOptions {
   // session; null: the scheduler alone places them.
   CallerWatch* callers = nullptr;
 };
+
+// The largest request and answer over a ring: each place for one has that much memory.
+inline constexpr uint32_t kRingRequestBytes = 256 << 10;
+// How describe() calls it.
+inline constexpr const char* kRingFeature = "io_uring";
 
 // Plain and fixed-size: whoever restarts us keeps it and gives it back (Session::resume).
 struct Negotiated {

@@ -116,6 +116,28 @@ TEST(Negotiate, DescribeSaysWhyPassthroughIsOff) {
             std::string::npos);
 }
 
+TEST(Negotiate, ARingIsTakenWhereItIsWantedAndOfferedAndItsRequestsAreSmaller) {
+  const SessionOptions wanted{.over_ring = true};
+  EXPECT_FALSE(MUST(negotiate(kernel(45, kEverything), {})).has(proto::kOverIoUring));
+  EXPECT_FALSE(MUST(negotiate(kernel(45, kEverything & ~proto::kOverIoUring), wanted))
+                   .has(proto::kOverIoUring));
+  const Negotiated out = MUST(negotiate(kernel(45, kEverything), wanted));
+  EXPECT_TRUE(out.has(proto::kOverIoUring));
+  EXPECT_EQ(out.max_read_bytes(), kRingRequestBytes);
+  EXPECT_EQ(out.max_write_bytes, kRingRequestBytes);
+}
+
+TEST(Negotiate, DescribeSaysWhyThereIsNoRing) {
+  const auto why = [](uint64_t offered, const SessionOptions& options) {
+    const Negotiated negotiated = MUST(negotiate(kernel(45, offered), options));
+    return feature(describe(negotiated, options), kRingFeature).why_not;
+  };
+  EXPECT_EQ(why(kEverything, {.over_ring = true}), "");
+  EXPECT_NE(why(kEverything & ~proto::kOverIoUring, {.over_ring = true}).find("enable_uring"),
+            std::string::npos);
+  EXPECT_EQ(why(kEverything, {.ring_off_reason = "no io_uring here"}), "no io_uring here");
+}
+
 TEST(Negotiate, DescribeListsTheSameFeaturesWhateverTheKernel) {
   const std::vector<Feature> all = describe(MUST(negotiate(kernel(45, kEverything), {})), {});
   const std::vector<Feature> none = describe(MUST(negotiate(kernel(12, 0), {})), {});

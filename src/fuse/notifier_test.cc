@@ -85,7 +85,9 @@ TEST(Notifier, ResendIsAHeaderAlone) {
 class StuckChannel final : public KernelChannel {
  public:
   [[nodiscard]] unsigned queue_count() const override { return 1; }
-  Result<size_t> receive(unsigned, std::span<std::byte>) override { return Error(ENODEV, "test"); }
+  Result<std::span<const std::byte>> receive(unsigned, std::span<std::byte>) override {
+    return Error(ENODEV, "test");
+  }
   Result<void> send(unsigned, std::span<const iovec>) override {
     sync::MutexLock lock(mutex_);
     ++entered_;

@@ -158,9 +158,12 @@ void Session::answer_what_is_left() {
 
 void Session::run_queue(Queue& queue) {
   std::optional<Placement> placement;
-  if (options_.callers != nullptr) placement.emplace(queue.thread_index, *options_.callers);
+  if (options_.callers != nullptr && !channel_.places_its_thread(queue.channel_queue)) {
+    placement.emplace(queue.thread_index, *options_.callers);
+  }
   while (true) {
-    Result<size_t> received = channel_.receive(queue.channel_queue, queue.buffer);
+    const Result<std::span<const std::byte>> received =
+        channel_.receive(queue.channel_queue, queue.buffer);
     if (!received.ok()) {
       const int code = received.code();
       if (code != ENODEV && code != ECANCELED) {
@@ -168,10 +171,9 @@ void Session::run_queue(Queue& queue) {
       }
       break;
     }
-    const std::span<const std::byte> message = queue.buffer.first(received.value());
-    serve(queue, message);
+    serve(queue, received.value());
     if (!placement) continue;
-    const Result<Header> header = decode_header(message);
+    const Result<Header> header = decode_header(received.value());
     if (header.ok()) placement->served(header.value().pid);
   }
   sync::MutexLock lock(mutex_);
@@ -266,6 +268,7 @@ void Session::serve_init(const Queue& queue, const Header& header, const InitReq
   set_negotiated(settled.value());
   const proto::InitOut out = init_out(settled.value());
   answer(0, &out, init_out_bytes(init.minor));
+  channel_.initialized(settled.value().has(proto::kOverIoUring));
 }
 
 void Session::serve_interrupt(const InterruptRequest& interrupt, const Header& header) {

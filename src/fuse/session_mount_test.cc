@@ -114,9 +114,9 @@ TEST_F(MountTest, ASuccessorIsSentAgainWhatItsPredecessorLeftUnanswered) {
   std::string text;
   sync::Thread reader("reader", [&] { text = bytes_in(opened); });
   std::vector<std::byte> lost((1 << 20) + 8192);
-  const Result<size_t> length = channel_->receive(0, lost);
-  ASSERT_TRUE(length.ok());
-  EXPECT_EQ(MUST(decode_request({lost.data(), length.value()})).header.opcode, Opcode::kRead);
+  const Result<std::span<const std::byte>> message = channel_->receive(0, lost);
+  ASSERT_TRUE(message.ok());
+  EXPECT_EQ(MUST(decode_request(message.value())).header.opcode, Opcode::kRead);
 
   session_ = MUST(Session::resume(*channel_, *fs_, {}, Clock::system(), before));
   session_->start();
@@ -158,9 +158,9 @@ TEST_F(MountTest, AnAnswerCountsOnlyThroughTheCloneThatBroughtItsRequest) {
     int code = 0;
     const std::string name = mount_point_ + "/absent" + std::to_string(queue);
     sync::Thread asker("asker", [&] { code = ::access(name.c_str(), F_OK) == 0 ? 0 : errno; });
-    const Result<size_t> length = channel_->receive(queue, buffer);
-    ASSERT_TRUE(length.ok());
-    const Header header = MUST(decode_header({buffer.data(), length.value()}));
+    const Result<std::span<const std::byte>> message = channel_->receive(queue, buffer);
+    ASSERT_TRUE(message.ok());
+    const Header header = MUST(decode_header(message.value()));
     EXPECT_EQ(header.opcode, Opcode::kLookup);
     proto::OutHeader out{sizeof out, -EPERM, header.unique};
     const iovec piece{&out, sizeof out};
@@ -288,8 +288,8 @@ TEST_F(MountTest, AnInitThatThePredecessorTookWithItComesAgain) {
   ASSERT_TRUE(fds.ok()) << fds.error().message();
   channel_ = MUST(DeviceChannel::create(std::move(fds).value()));
   std::vector<std::byte> lost((1 << 20) + 8192);
-  const size_t length = MUST(channel_->receive(0, lost));
-  ASSERT_EQ(MUST(decode_header({lost.data(), length})).opcode, Opcode::kInit);
+  const std::span<const std::byte> message = MUST(channel_->receive(0, lost));
+  ASSERT_EQ(MUST(decode_header(message)).opcode, Opcode::kInit);
 
   ASSERT_TRUE(send_resend(*channel_).ok());
   fs_ = std::make_unique<VersionedFs>(*channel_, Reading::kCached);

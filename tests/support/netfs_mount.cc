@@ -1,12 +1,14 @@
 #include "tests/support/netfs_mount.h"
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/kill_process.h"
+#include "tests/support/ring_switch.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
@@ -40,6 +42,10 @@ NetfsMount::NetfsMount(Options options, const TempDir& temp)
   std::vector<std::string> argv = {netfs_binary(), "mount", "--foreground", options.url, path_};
   if (!options.cache_dir.empty()) {
     argv.insert(argv.end(), {"--cache-dir", options.cache_dir});
+  }
+  if (const char* transport = std::getenv("NETFS_TEST_TRANSPORT")) {
+    argv.insert(argv.end(), {"--transport", transport});
+    static const RingSwitch allowed("Y");
   }
   argv.insert(argv.end(), options.more.begin(), options.more.end());
   process_ = std::make_unique<Process>(argv, log_file_);

@@ -1,0 +1,147 @@
+// --transport=ring: a mount whose requests come by io_uring.  What it reads and writes is tested by
+// the same programs as without, run once more (tests/CMakeLists.txt); here is what is different.
+
+#include <atomic>
+#include <csignal>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/kill_process.h"
+#include "base/unique_fd.h"
+#include "sync/thread.h"
+#include "tests/support/needs.h"
+#include "tests/support/netfs_mount.h"
+#include "tests/support/ring_switch.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/tree.h"
+#include "tests/support/wait.h"
+#include "tests/support/watchdog.h"
+
+namespace netfs::test {
+namespace {
+
+constexpr std::chrono::seconds kBound{120};
+
+class Ring : public testing::Test {
+ protected:
+  void SetUp() override {
+    NETFS_TEST_NEEDS(root());
+    NETFS_TEST_NEEDS(fuse());
+    NETFS_TEST_NEEDS(RingSwitch::possible());
+    source_ = temp_.make_dir("source");
+  }
+
+  void mount_it(std::vector<std::string> more = {}) {
+    more.insert(more.end(), {"--transport", "ring"});
+    mount_ = std::make_unique<NetfsMount>(
+        NetfsMount::Options{
+            .url = "file://" + source_, .cache_dir = temp_ / "cache", .more = std::move(more)},
+        temp_);
+    ASSERT_TRUE(mount_->ready()) << mount_->log();
+  }
+  [[nodiscard]] std::string transport() const {
+    return mount_->status().at("mounts").at(0).at("transport").at("kind");
+  }
+
+  [[nodiscard]] bool somebody_waits() const {
+    const auto waits = [this] {
+      return !mount_->status().at("mounts").at(0).at("requests").empty();
+    };
+    return wait_until(waits, std::chrono::seconds(10));
+  }
+
+  TempDir temp_;
+  std::string source_;
+  std::unique_ptr<NetfsMount> mount_;
+  const Watchdog watchdog_{kBound, [this] {
+                             if (mount_) mount_->abort();
+                           }};
+};
+
+TEST_F(Ring, StatusSaysThatItIsServedByIoUring) {
+  const RingSwitch allowed("Y");
+  write_file(source_ + "/a", "text");
+  mount_it();
+  EXPECT_TRUE(same_bytes(mount_->path() + "/a", source_ + "/a"));
+  EXPECT_EQ(transport(), "io_uring");
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+TEST_F(Ring, WhereTheKernelDoesNotOfferItTheDeviceServesAndTheReasonIsSaid) {
+  const RingSwitch refused("N");
+  write_file(source_ + "/a", "text");
+  mount_it();
+  EXPECT_TRUE(same_bytes(mount_->path() + "/a", source_ + "/a"));
+  EXPECT_EQ(transport(), "classic queue");
+  EXPECT_NE(mount_->log().find("enable_uring"), std::string::npos) << mount_->log();
+  std::string why;
+  const nlohmann::json status = mount_->status();
+  for (const nlohmann::json& feature : status.at("mounts").at(0).at("features")) {
+    if (feature.at("name") == "io_uring") why = feature.at("why_not");
+  }
+  EXPECT_NE(why.find("enable_uring"), std::string::npos) << why;
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+// Far more readers than the ring has places for requests, all of them waiting for the origin.
+TEST_F(Ring, MoreReadersThanPlacesAllGetTheirBytes) {
+  constexpr unsigned kReaders = 300;
+  const RingSwitch allowed("Y");
+  for (unsigned i = 0; i < kReaders; ++i) {
+    write_file(source_ + "/" + std::to_string(i), pattern(i, 0, 20'000));
+  }
+  mount_it({"--simulate", "rtt=100ms", "--metadata-ttl", "1h"});
+  std::atomic<unsigned> right{0};
+  std::vector<sync::Thread> readers;
+  readers.reserve(kReaders);
+  for (unsigned i = 0; i < kReaders; ++i) {
+    readers.emplace_back("reader", [&, i] {
+      const Result<std::string> bytes = read_whole(mount_->path() + "/" + std::to_string(i));
+      if (bytes.ok() && bytes.value() == pattern(i, 0, 20'000)) ++right;
+    });
+  }
+  for (sync::Thread& reader : readers) reader.join();
+  EXPECT_EQ(right, kReaders);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+TEST_F(Ring, WhoWaitsForTheOriginCanBeInterrupted) {
+  const RingSwitch allowed("Y");
+  write_file(source_ + "/a", "text");
+  mount_it({"--simulate", "rtt=4s"});
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(::access((mount_->path() + "/a").c_str(), F_OK) == 0 ? 0 : 1);
+  ASSERT_TRUE(somebody_waits());
+  kill_process(child, SIGKILL);
+  int status = 0;
+  EXPECT_TRUE(wait_until([&] { return ::waitpid(child, &status, WNOHANG) == child; },
+                         std::chrono::seconds(2)));
+  EXPECT_TRUE(WIFSIGNALED(status));
+}
+
+// Nobody can go on with a ring: its users get an error, the mount is gone, and it can be made anew.
+TEST_F(Ring, ADaemonThatDiesTakesItsMountWithIt) {
+  const RingSwitch allowed("Y");
+  write_file(source_ + "/a", pattern(1, 0, 100'000));
+  mount_it({"--simulate", "rtt=2s"});
+  std::atomic<int> code{-1};
+  sync::Thread reader("reader", [&] {
+    const Result<std::string> bytes = read_whole(mount_->path() + "/a");
+    code = bytes.ok() ? 0 : bytes.code();
+  });
+  ASSERT_TRUE(somebody_waits());
+  ASSERT_EQ(kill_process(mount_->worker(), SIGKILL), 0);
+  EXPECT_TRUE(wait_until([&] { return code >= 0; }, std::chrono::seconds(20)));
+  reader.join();
+  EXPECT_TRUE(code == ECONNABORTED || code == ENOTCONN || code == ECANCELED) << code;
+  EXPECT_TRUE(wait_until([&] { return !mount_->mounted(); }, std::chrono::seconds(20)));
+  EXPECT_NE(mount_->log().find("io_uring"), std::string::npos) << mount_->log();
+  mount_.reset();
+  mount_it();
+  EXPECT_TRUE(same_bytes(mount_->path() + "/a", source_ + "/a"));
+}
+
+}  // namespace
+}  // namespace netfs::test
