@@ -23,6 +23,7 @@ namespace {
 
 constexpr unsigned kQueuesMax = 4;
 constexpr unsigned kReadaheadKib = 1024;
+constexpr uint32_t kReadBytesMax = 1 << 20;
 constexpr uint64_t kWriteBehindPart = 3;
 constexpr Duration kReplyGrace = std::chrono::seconds(2);
 constexpr int64_t kOverlayfsMagic = 0x794c7630;
@@ -152,6 +153,7 @@ fuse::MountOptions MountInstance::kernel_mount() const {
   return {.source = spec_.url,
           .mount_point = spec_.mount_point,
           .queues = std::min(sync::cpu_count(), kQueuesMax),
+          .max_read_bytes = options.over_ring ? fuse::kRingRequestBytes : kReadBytesMax,
           .read_only = options.read_only || !file_system_->writable(),
           .allow_other = options.allow_other,
           .default_permissions = options.allow_other,
@@ -189,15 +191,15 @@ fuse::SessionOptions MountInstance::session_options() const {
 
 Result<void> MountInstance::open_channel(std::vector<UniqueFd> fds, fuse::SessionOptions& options) {
   if (spec_.options.over_ring) {
-    const Result<void> possible = fuse::RingQueue::probe();
-    options.over_ring = possible.ok();
-    if (!possible.ok()) options.ring_off_reason = "no io_uring here: " + possible.error().message();
+    Result<std::unique_ptr<fuse::RingChannel>> ring = fuse::RingChannel::create(fds);
+    options.over_ring = ring.ok();
+    if (ring.ok()) {
+      channel_ = std::move(ring).value();
+      return {};
+    }
+    options.ring_off_reason = "no io_uring for this process: " + ring.error().message();
   }
-  if (options.over_ring) {
-    channel_ = TRY(fuse::RingChannel::create(std::move(fds)));
-  } else {
-    channel_ = TRY(fuse::DeviceChannel::create(std::move(fds)));
-  }
+  channel_ = TRY(fuse::DeviceChannel::create(std::move(fds)));
   return {};
 }
 

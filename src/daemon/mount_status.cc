@@ -73,7 +73,7 @@ json MountInstance::status() const {
   }
   add_library(object, library_->stats());
   add_file_system(object, *file_system_);
-  if (serving_) add_session(object, *session_, channel_->queue_count());
+  if (serving_) add_session(object, *session_, *channel_);
   add_live(object, serving_ ? session_.get() : nullptr, *library_);
   return object;
 }

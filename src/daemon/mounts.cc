@@ -236,11 +236,18 @@ void Mounts::adopt(Adopted adopted) {
   if (!options.ok()) return drop(options.error());
   const std::optional<fuse::Negotiated>& negotiated = state.value().negotiated;
   if (negotiated && negotiated->has(fuse::proto::kOverIoUring)) {
-    drop(Error(ECONNRESET, "mount",
-               fmt::format("{}: over io_uring its requests went with its worker",
-                           state.value().mount_point)));
-    (void)unmount_path(state.value().mount_point, fuse::UnmountMode::kLazy);
-    return;
+    const std::string& mount_point = state.value().mount_point;
+    // What was detached by its user is not there any more; what is there then is somebody else's.
+    if (is_mounted(mount_point, state.value().url)) {
+      const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kLazy);
+      if (!done.ok()) {
+        telemetry::log_error(kRoom, "{} stays mounted and dead: {}", mount_point,
+                             done.error().message());
+      }
+    }
+    return drop(
+        Error(ECONNRESET, "mount",
+              fmt::format("{}: over io_uring its requests went with its worker", mount_point)));
   }
   {
     const sync::MutexLock lock(mutex_);

@@ -102,11 +102,11 @@ void add_library(json& mount, const LibraryStats& stats) {
                       {"origin", to_json(stats.origin_latency)}};
 }
 
-void add_session(json& mount, const fuse::Session& session, unsigned queues) {
+void add_session(json& mount, const fuse::Session& session, const fuse::KernelChannel& channel) {
   const std::optional<fuse::Negotiated> negotiated = session.negotiated();
   json& transport = mount["transport"];
-  const bool ring = negotiated && negotiated->has(fuse::proto::kOverIoUring);
-  transport = {{"kind", ring ? "io_uring" : "classic queue"}, {"queues", queues}};
+  transport = {{"kind", channel.over_ring() ? "io_uring" : "classic queue"},
+               {"queues", channel.queue_count()}};
   mount["features"] = json::array();
   if (negotiated) {
     transport["protocol"] =

@@ -27,7 +27,8 @@ nlohmann::json to_json(const OffloadStats& stats);
 // Adds "hits", "misses", "bytes", "reads", "errors", "readahead", "latency".
 void add_library(nlohmann::json& mount, const LibraryStats& stats);
 // Adds "transport", "features", "operations".
-void add_session(nlohmann::json& mount, const fuse::Session& session, unsigned queues);
+void add_session(nlohmann::json& mount, const fuse::Session& session,
+                 const fuse::KernelChannel& channel);
 // Adds "names", "opens", "refused_names".
 void add_file_system(nlohmann::json& mount, vfs::FileSystem& file_system);
 // Adds "requests" (of the kernel) and "library_requests", with age and what each waits for.

@@ -11,9 +11,11 @@
 #include <utility>
 
 #include "base/kill_process.h"
+#include "daemon/mount_state.h"
 #include "daemon/sd_notify.h"
 #include "daemon/stuck_worker.h"
 #include "daemon/worker_process.h"
+#include "fuse/mount_table.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
@@ -155,7 +157,7 @@ void Supervisor::operation_ended(size_t index, Packet packet) {
   if (orphaned || stopping_ || ended_) {
     // Nobody will serve it: it goes as it came.
     packet.fds.clear();
-    undo_mount(request.mount.mount_point);
+    undo_mount(request.mount.mount_point, fuse::UnmountMode::kLazy);
     return;
   }
   held_[request.id] = Held{request.mount.mount_point, request.state, std::move(packet.fds)};
@@ -250,12 +252,12 @@ void Supervisor::drop_unfinished() {
     }
     const std::string mount_point = it->second.mount_point;
     it = held_.erase(it);  // the last descriptors: whoever is in it gets errors
-    undo_mount(mount_point);
+    undo_mount(mount_point, fuse::UnmountMode::kLazy);
   }
 }
 
-void Supervisor::undo_mount(const std::string& mount_point) {
-  WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = fuse::UnmountMode::kLazy};
+void Supervisor::undo_mount(const std::string& mount_point, fuse::UnmountMode mode) {
+  WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = mode};
   undo.mount.mount_point = mount_point;
   Result<ChildOperation> operation = ChildOperation::start(
       std::move(undo), Deadline::after(Clock::system(), options_.operation_timeout));
@@ -268,7 +270,7 @@ void Supervisor::undo_mount(const std::string& mount_point) {
 }
 
 void Supervisor::unmount_held() {
-  for (const auto& [id, held] : held_) undo_mount(held.mount_point);
+  for (const auto& [id, held] : held_) undo_mount(held.mount_point, fuse::UnmountMode::kLazy);
   held_.clear();
 }
 
@@ -287,9 +289,28 @@ void Supervisor::begin_stop() {
   (void)send_packet(worker_socket_.get(), encode(stop), {}, soon()).ok();
 }
 
+// Nobody can refuse what a dead worker's ring holds: such mounts end now.
+void Supervisor::end_rings() {
+  for (auto it = held_.begin(); it != held_.end();) {
+    const Result<MountState> state = decode_mount_state(it->second.state);
+    const bool ring = state.ok() && state.value().negotiated &&
+                      state.value().negotiated->has(fuse::proto::kOverIoUring);
+    const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(it->second.mount_point);
+    if (!ring || !there.ok() || !there.value() || there.value()->source != state.value().url) {
+      ++it;
+      continue;
+    }
+    shout(
+        fmt::format("{}: over io_uring its requests went with its worker", it->second.mount_point));
+    undo_mount(it->second.mount_point, fuse::UnmountMode::kForce);
+    it = held_.erase(it);
+  }
+}
+
 void Supervisor::check_worker() {
   look_at_ = Clock::system().now() + kLook;
   if (refusing_ > 0 || !is_stuck_in_a_notification(worker_pid_)) return;
+  end_rings();
   std::vector<int> fds;
   for (const auto& [id, held] : held_) fds.push_back(held.fds.front().get());
   const Result<pid_t> started = start_refusing(fds);

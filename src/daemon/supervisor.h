@@ -65,7 +65,8 @@ class Supervisor {
   void worker_died(int wait_status);
   void give_up(const std::string& why);
   void drop_unfinished();
-  void undo_mount(const std::string& mount_point);
+  void undo_mount(const std::string& mount_point, fuse::UnmountMode mode);
+  void end_rings();
   void unmount_held();
   void begin_stop();
   void check_worker();

@@ -24,8 +24,14 @@ class KernelChannel {
 
   [[nodiscard]] virtual unsigned queue_count() const = 0;
 
-  // Whether the channel binds the thread that receives from a queue to a processor.
+  // Whether a queue is received from by one thread only, which the channel binds to a processor.
   [[nodiscard]] virtual bool places_its_thread(unsigned /*queue*/) const { return false; }
+  // The buffer that receive() wants where a message may be this long.
+  [[nodiscard]] virtual size_t buffer_bytes(unsigned /*queue*/, size_t message_bytes) const {
+    return message_bytes;
+  }
+  // Whether requests come by io_uring.
+  [[nodiscard]] virtual bool over_ring() const { return false; }
 
   // Waits for a message: the whole of it, in `buffer` or in memory of the channel's that stays as
   // it is until the request is answered. ENODEV: unmounted or aborted.  ECANCELED: shutdown() was

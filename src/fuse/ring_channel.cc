@@ -1,7 +1,11 @@
 #include "fuse/ring_channel.h"
 
 #include <algorithm>
+#include <charconv>
+#include <fstream>
 #include <sched.h>
+#include <string>
+#include <string_view>
 #include <unistd.h>
 #include <utility>
 
@@ -12,18 +16,26 @@ namespace netfs::fuse {
 namespace {
 
 constexpr unsigned kEntriesOfAll = 512;
-constexpr unsigned kEntriesMin = 8;
 
-// Of processors that are there or may come: the kernel wants an entry for each.
+// Processors that are there or may come: the kernel wants an entry for each.  The file says "0-3",
+// or "0-1,4-7".
 unsigned processors() {
+  std::ifstream file("/sys/devices/system/cpu/possible");
+  std::string text;
+  const bool read = static_cast<bool>(file >> text);
+  const size_t last = text.find_last_of("-,");
+  const std::string_view number =
+      std::string_view(text).substr(last == std::string::npos ? 0 : last + 1);
+  unsigned highest = 0;
+  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), highest);
+  if (read && error == std::errc() && end == number.data() + number.size()) return highest + 1;
   const long count = ::sysconf(_SC_NPROCESSORS_CONF);
   return count > 0 ? static_cast<unsigned>(count) : 1;
 }
 
 }  // namespace
 
-RingChannel::RingChannel(int fuse_fd, std::unique_ptr<DeviceChannel> device)
-    : device_(std::move(device)) {
+Result<void> RingChannel::make_rings(int fuse_fd) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) CPU_SET(0, &allowed);
@@ -36,22 +48,25 @@ RingChannel::RingChannel(int fuse_fd, std::unique_ptr<DeviceChannel> device)
   const auto entries = static_cast<unsigned>(
       std::clamp<size_t>(kEntriesOfAll / served.size(), kEntriesMin, kEntriesMax));
   for (const unsigned cpu : served) {
-    rings_.push_back(std::make_unique<RingQueue>(
-        RingQueue::Setup{.fuse_fd = fuse_fd,
-                         .cpu = cpu,
-                         .also = rings_.empty() ? std::move(others) : std::vector<unsigned>(),
-                         .entries = entries,
-                         .payload_bytes = kRingRequestBytes}));
+    rings_.push_back(
+        TRY(RingQueue::create({.fuse_fd = fuse_fd,
+                               .cpu = cpu,
+                               .entries = entries,
+                               .also = rings_.empty() ? std::move(others) : std::vector<unsigned>(),
+                               .entries_also = kEntriesMin,
+                               .payload_bytes = kRingRequestBytes})));
   }
+  return {};
 }
 
 RingChannel::~RingChannel() = default;
 
-Result<std::unique_ptr<RingChannel>> RingChannel::create(std::vector<UniqueFd> fds) {
-  TRY(RingQueue::probe());
-  const int fuse_fd = fds.empty() ? -1 : fds[0].get();
-  return std::unique_ptr<RingChannel>(
-      new RingChannel(fuse_fd, TRY(DeviceChannel::create(std::move(fds)))));
+Result<std::unique_ptr<RingChannel>> RingChannel::create(std::vector<UniqueFd>& fds) {
+  if (fds.empty()) return Error(EINVAL, "fuse.ring", "no FUSE descriptor was handed over");
+  std::unique_ptr<RingChannel> channel(new RingChannel);
+  TRY(channel->make_rings(fds[0].get()));
+  channel->device_ = TRY(DeviceChannel::create(std::move(fds)));
+  return channel;
 }
 
 unsigned RingChannel::queue_count() const {
@@ -60,6 +75,18 @@ unsigned RingChannel::queue_count() const {
 
 bool RingChannel::places_its_thread(unsigned queue) const {
   return queue >= device_->queue_count();
+}
+
+size_t RingChannel::buffer_bytes(unsigned queue, size_t message_bytes) const {
+  return places_its_thread(queue) ? std::min(message_bytes, RingQueue::kCopyBytesMax)
+                                  : message_bytes;
+}
+
+bool RingChannel::over_ring() const {
+  const bool usable =
+      std::all_of(rings_.begin(), rings_.end(), [](const auto& ring) { return ring->usable(); });
+  sync::MutexLock lock(mutex_);
+  return usable && state_ == State::kRing;
 }
 
 RingChannel::State RingChannel::wait_for_begin() {
@@ -93,15 +120,16 @@ void RingChannel::initialized(bool over_ring) {
   changed_.notify_all();
 }
 
+// For all that wait here, also where the kernel never had a ring of ours.
 void RingChannel::end() {
+  for (const auto& ring : rings_) ring->wake();
   sync::MutexLock lock(mutex_);
-  if (state_ != State::kRing) state_ = State::kEnded;
+  state_ = State::kEnded;
   changed_.notify_all();
 }
 
 void RingChannel::shutdown() {
   end();
-  for (const auto& ring : rings_) ring->wake();
   device_->shutdown();
 }
 

@@ -6,7 +6,10 @@
 // reply that the owner gives goes out in the very call that waits for the next request; one of
 // another thread is handed to the owner, or sent from there when the owner has left.
 //
-// send() and wake() from any thread; fuse_fd outlives it.
+// All that can be refused is asked for by create(): once INIT is answered the kernel waits for
+// every queue, and goes on with /dev/fuse only where one registers wrongly.
+//
+// send(), wake() and usable() from any thread; fuse_fd outlives it.
 
 #include <atomic>
 #include <cstddef>
@@ -30,52 +33,60 @@ class RingQueue {
   struct Setup {
     int fuse_fd = -1;
     unsigned cpu = 0;
-    // Processors that no thread of ours may run on, served by one entry each.
-    std::vector<unsigned> also;
     unsigned entries = 0;
+    // Processors that no thread of ours may run on, served from here.
+    std::vector<unsigned> also;
+    unsigned entries_also = 0;  // of each of them
     size_t payload_bytes = 0;
   };
 
-  explicit RingQueue(Setup setup);
+  // What is larger stays where it is; the buffer of receive() need be no larger.
+  static constexpr size_t kCopyBytesMax = 128 << 10;
+
+  // EMFILE, ENOMEM, EPERM, ENOSYS: no such ring for this process.
+  static Result<std::unique_ptr<RingQueue>> create(Setup setup);
   ~RingQueue();
   RingQueue(const RingQueue&) = delete;
   RingQueue& operator=(const RingQueue&) = delete;
 
-  // Whether this process may have such a ring: ENOSYS or EPERM where not.
-  static Result<void> probe();
-
-  // As of KernelChannel.  A large message stays where it is, all else is copied to `buffer`.
+  // As of KernelChannel.
   Result<std::span<const std::byte>> receive(std::span<std::byte> buffer);
-  // ENOENT: no such request is here.
+  // ENOENT: no such request is here.  EMSGSIZE: the answer has no room, and is EIO.
   Result<void> send(std::span<const iovec> message) EXCLUDES(mutex_);
   // Makes receive() answer ECANCELED from now on.
   void wake();
+  // False once the kernel has refused one of its entries: it then uses /dev/fuse.
+  [[nodiscard]] bool usable() const { return usable_.load(std::memory_order_relaxed); }
 
  private:
   struct Entry;
 
+  explicit RingQueue(Setup setup);
+  Result<void> make();
   Result<void> begin();
-  Result<void> make_ring();
   void bind() const;
-  void push(io_uring& ring, const Entry& entry, proto::RingVerb verb);
+  void push(io_uring& ring, const Entry& entry, proto::RingVerb verb) const;
   void push_wake_read();
   void take_replies() EXCLUDES(mutex_);
   Result<bool> wait();
   std::span<const std::byte> take(Entry& entry, std::span<std::byte> buffer);
   Error leave(Error error) EXCLUDES(mutex_);
-  Result<void> send_late(const Entry& entry);
+  Result<void> commit(Entry* entry) EXCLUDES(mutex_);
+  Result<void> send_late(const Entry& entry) const;
   [[nodiscard]] Entry* find(uint64_t unique) const;
 
   const Setup setup_;
   const UniqueFd wake_fd_;
   uint64_t wake_word_ = 0;
-  void* memory_ = nullptr;  // of all payloads
+  std::byte* memory_ = nullptr;  // of all entries
   std::vector<std::unique_ptr<Entry>> entries_;
   io_uring ring_{};
   bool has_ring_ = false;
+  bool begun_ = false;
   std::atomic<bool> stopping_{false};
   std::atomic<bool> sleeping_{false};
   std::atomic<bool> has_replies_{false};
+  std::atomic<bool> usable_{true};
 
   sync::Mutex mutex_{kRingLock};
   std::vector<const Entry*> replies_ GUARDED_BY(mutex_);  // of other threads

@@ -61,7 +61,11 @@ Result<void> Session::make_queues(uint32_t max_write_bytes) {
     auto queue = std::make_unique<Queue>();
     queue->thread_index = i;
     queue->channel_queue = i % channel_.queue_count();
-    TRY(queue->map_buffer(buffer_bytes(max_write_bytes)));
+    // A queue of a ring has one thread, which alone may speak to it.
+    NETFS_ASSERT(count == channel_.queue_count() ||
+                 !channel_.places_its_thread(queue->channel_queue));
+    TRY(queue->map_buffer(
+        channel_.buffer_bytes(queue->channel_queue, buffer_bytes(max_write_bytes))));
     queues_.push_back(std::move(queue));
   }
   return {};

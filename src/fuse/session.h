@@ -8,7 +8,9 @@
 // The handler runs on the queue's thread under the requests' context (fuse.fault held) and must not
 // block: it answers at once or moves the Reply to a worker.  The Request's text and data point into
 // the queue's receive buffer, so they are valid until handle() returns: copy what is needed later.
-// The path read -> decode -> handle -> writev takes no lock and no memory.
+// (Data of more than RingQueue::kCopyBytesMax may lie where its answer will: take it before the
+// Reply is given away.)  The path read -> decode -> handle -> writev takes no lock and no memory;
+// over a ring a reply of another thread is handed over under a lock.
 //
 // Channel and handler must outlive the session, and the session its replies.  Thread-safe.
 //

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <utility>
 
+#include "fuse/ring_channel.h"
 #include "telemetry/log.h"
 #include "vfs/file_system.h"
 #include "vfs/limits.h"
@@ -108,6 +109,7 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
   if (!drop) return answer();
   // The notifier waits for the pages, their readers may wait for one of the kernel's places for
   // asynchronous requests, and each answer that is held back keeps such a place: few are.
+  static_assert(kHeldAnswersMax < fuse::RingChannel::kEntriesMin, "nor all places of a ring");
   const bool hold = held_answers_.fetch_add(1) < kHeldAnswersMax;
   const auto answer_held = [this, answer] {
     held_answers_.fetch_sub(1);

@@ -5,6 +5,8 @@
 #include <csignal>
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,6 +42,25 @@ class Ring : public testing::Test {
             .url = "file://" + source_, .cache_dir = temp_ / "cache", .more = std::move(more)},
         temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
+  }
+  void make_files(unsigned count) const {
+    for (unsigned i = 0; i < count; ++i) {
+      write_file(source_ + "/" + std::to_string(i), pattern(i, 0, 20'000));
+    }
+  }
+  // How many of them have the right bytes, all read at once.
+  [[nodiscard]] unsigned right_of(unsigned count) const {
+    std::atomic<unsigned> right{0};
+    std::vector<sync::Thread> readers;
+    readers.reserve(count);
+    for (unsigned i = 0; i < count; ++i) {
+      readers.emplace_back("reader", [&, i] {
+        const Result<std::string> bytes = read_whole(mount_->path() + "/" + std::to_string(i));
+        if (bytes.ok() && bytes.value() == pattern(i, 0, 20'000)) ++right;
+      });
+    }
+    for (sync::Thread& reader : readers) reader.join();
+    return right;
   }
   [[nodiscard]] std::string transport() const {
     return mount_->status().at("mounts").at(0).at("transport").at("kind");
@@ -87,23 +108,37 @@ TEST_F(Ring, WhereTheKernelDoesNotOfferItTheDeviceServesAndTheReasonIsSaid) {
 
 // Far more readers than the ring has places for requests, all of them waiting for the origin.
 TEST_F(Ring, MoreReadersThanPlacesAllGetTheirBytes) {
-  constexpr unsigned kReaders = 300;
   const RingSwitch allowed("Y");
-  for (unsigned i = 0; i < kReaders; ++i) {
-    write_file(source_ + "/" + std::to_string(i), pattern(i, 0, 20'000));
-  }
+  make_files(300);
   mount_it({"--simulate", "rtt=100ms", "--metadata-ttl", "1h"});
-  std::atomic<unsigned> right{0};
-  std::vector<sync::Thread> readers;
-  readers.reserve(kReaders);
-  for (unsigned i = 0; i < kReaders; ++i) {
-    readers.emplace_back("reader", [&, i] {
-      const Result<std::string> bytes = read_whole(mount_->path() + "/" + std::to_string(i));
-      if (bytes.ok() && bytes.value() == pattern(i, 0, 20'000)) ++right;
-    });
+  EXPECT_EQ(right_of(300), 300U);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+// The kernel gives each request to its caller's processor; here no thread of the daemon may run on
+// it.
+TEST_F(Ring, ProcessorsThatTheDaemonMayNotUseAreServedAsWell) {
+  cpu_set_t all;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof all, &all), 0);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &all)) cpus.push_back(cpu);
   }
-  for (sync::Thread& reader : readers) reader.join();
-  EXPECT_EQ(right, kReaders);
+  NETFS_TEST_NEEDS(std::string(cpus.size() > 1 ? "" : "needs two processors"));
+  const RingSwitch allowed("Y");
+  make_files(100);
+  const auto run_on = [](int cpu) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(cpu, &one);
+    ASSERT_EQ(::sched_setaffinity(0, sizeof one, &one), 0);
+  };
+  run_on(cpus.front());
+  mount_it({"--simulate", "rtt=50ms", "--metadata-ttl", "1h"});
+  run_on(cpus.back());
+  EXPECT_EQ(right_of(100), 100U);
+  ASSERT_EQ(::sched_setaffinity(0, sizeof all, &all), 0);
+  EXPECT_EQ(transport(), "io_uring");
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
@@ -141,6 +176,25 @@ TEST_F(Ring, ADaemonThatDiesTakesItsMountWithIt) {
   mount_.reset();
   mount_it();
   EXPECT_TRUE(same_bytes(mount_->path() + "/a", source_ + "/a"));
+}
+
+// What its user has detached is not there any more; what is there now is somebody else's.
+TEST_F(Ring, ADaemonThatDiesLeavesWhatOthersHaveMountedAlone) {
+  const RingSwitch allowed("Y");
+  write_file(source_ + "/a", "text");
+  mount_it();
+  const std::string place = mount_->path();
+  const UniqueFd used(::open((place + "/a").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(used);
+  const pid_t worker = mount_->worker();
+  ASSERT_EQ(::umount2(place.c_str(), MNT_DETACH), 0);
+  ASSERT_EQ(::mount("others", place.c_str(), "tmpfs", 0, nullptr), 0);
+  ASSERT_EQ(kill_process(worker, SIGKILL), 0);
+  EXPECT_TRUE(wait_until([&] { return mount_->log().find("io_uring") != std::string::npos; },
+                         std::chrono::seconds(20)))
+      << mount_->log();
+  EXPECT_TRUE(mount_->mounted());
+  EXPECT_EQ(::umount2(place.c_str(), 0), 0);
 }
 
 }  // namespace

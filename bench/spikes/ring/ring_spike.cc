@@ -96,7 +96,7 @@ Result<void> serve(const std::string& directory, Transport transport) {
   fuse::CallerWatch callers;
   fuse::SessionOptions options;
   if (transport == Transport::kRing) {
-    channel = TRY(fuse::RingChannel::create(std::move(fds)));
+    channel = TRY(fuse::RingChannel::create(fds));
     options.over_ring = true;
   } else {
     channel = TRY(fuse::DeviceChannel::create(std::move(fds)));
