@@ -9,6 +9,7 @@
 #include "lockdep/stack_capture.h"
 #include "lockdep_preload/cxx_library.h"
 #include "lockdep_preload/hook.h"
+#include "lockdep_preload/large_stack.h"
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/options.h"
 #include "lockdep_preload/other_runs.h"
@@ -121,7 +122,7 @@ void leave_environment() {
   g_stage.store(Stage::kEnded, std::memory_order_release);
   // What is done from here on is not watched, on this thread at least.
   ++lockdep::t_inside;
-  other_runs_end();
+  on_large_stack([] { other_runs_end(); });  // a thread with little stack may call exit
   reports_end();
 }
 

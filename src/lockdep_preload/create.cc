@@ -149,6 +149,19 @@ int run_c11(void* argument) {
   return call_c11(function, its_argument);
 }
 
+// What we need of a thread's stack: 4 KiB of thread-locals, and as much for the first sight of a
+// stack.  A thread that was given little gets it on top; not one whose stack is the program's own.
+const pthread_attr_t* with_room(const pthread_attr_t* wanted, pthread_attr_t& larger) {
+  constexpr size_t kLittle = size_t{1} << 20;
+  constexpr size_t kRoom = size_t{16} << 10;
+  void* low = nullptr;
+  size_t bytes = 0;
+  if (wanted == nullptr || ::pthread_attr_getstack(wanted, &low, &bytes) != 0) return wanted;
+  if (bytes == 0 || bytes > kLittle || reinterpret_cast<uintptr_t>(low) + bytes != 0) return wanted;
+  larger = *wanted;  // shares what it points at: it is never destroyed
+  return ::pthread_attr_setstacksize(&larger, bytes + kRoom) == 0 ? &larger : wanted;
+}
+
 // A join takes what the thread holds, for as long as it waits.
 template <class Real>
 int join(pthread_t id, Attempt attempt, uintptr_t ip, Real real_join) {
@@ -188,7 +201,8 @@ LOCKDEP_HOOK int pthread_create(pthread_t* id, const pthread_attr_t* attributes,
                        : make(*context, reinterpret_cast<uintptr_t>(function), argument);
   if (thread == nullptr) return real().pthread_create(id, attributes, function, argument);
   thread->function = function;
-  const int result = real().pthread_create(id, attributes, run, thread);
+  pthread_attr_t larger;
+  const int result = real().pthread_create(id, with_room(attributes, larger), run, thread);
   if (result != 0) {
     drop(*thread);
     drop(*thread);

@@ -18,6 +18,7 @@
 #include "lockdep/spin_lock.h"
 #include "lockdep_preload/class_words.h"
 #include "lockdep_preload/hook.h"
+#include "lockdep_preload/large_stack.h"
 #include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/plain_symbolizer.h"
 #include "lockdep_preload/real.h"
@@ -186,22 +187,27 @@ bool put_out(lockdep::Report& report, lockdep::Symbolizer& live, Show show) {
   return true;
 }
 
+// False when it was not shown.
+bool show(lockdep::Report& report) {
+  const Show show = weigh(report);
+  if (show == Show::kNothing) return false;
+  const lockdep::SpinGuard guard(g_writing);
+  if (foreign_malloc()) {
+    PlainSymbolizer symbolizer;
+    return put_out(report, symbolizer, show);
+  }
+  lockdep::DwarfSymbolizer symbolizer;
+  return put_out(report, symbolizer, show);
+}
+
 void report_sink(void*, const lockdep::Report& found) {
   const KeepErrno keep;
-  lockdep::Report report = found;
-  const Show show = weigh(report);
-  if (show == Show::kNothing) return;
-  {
-    const lockdep::SpinGuard guard(g_writing);
-    if (foreign_malloc()) {
-      PlainSymbolizer symbolizer;
-      if (!put_out(report, symbolizer, show)) return;
-    } else {
-      lockdep::DwarfSymbolizer symbolizer;
-      if (!put_out(report, symbolizer, show)) return;
-    }
-  }
-  if (report.verdict == lockdep::Verdict::kOrderOnly) return;
+  bool sure = false;
+  on_large_stack([&found, &sure] {
+    lockdep::Report report = found;
+    sure = show(report) && report.verdict != lockdep::Verdict::kOrderOnly;
+  });
+  if (!sure) return;
   g_sure.fetch_add(1, std::memory_order_relaxed);
   if (options().abort) std::abort();
 }

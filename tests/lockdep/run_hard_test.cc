@@ -121,6 +121,14 @@ TEST(LockdepRuns, HalvesOfAnInversionInTwoRunsAreJoined) {
   (void)std::remove((graph + ".lock").c_str());
 }
 
+TEST(LockdepRuns, AThreadWithLittleStackMayEndTheProgram) {
+  const std::string file = fresh_file("little");
+  const Ran ran = run("--save " + file, scenario("exit_little_stack"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_TRUE(has(shell(LOCKDEP " stat " + file).out, "lock_a")) << ran.out;
+  shell("rm -f " + file + "*");
+}
+
 TEST(LockdepRuns, ADamagedGraphIsNamedInOneLineAndLeftAsItIs) {
   const std::string graph = fresh_file("damaged");
   std::ofstream(graph) << "lockdep-graph 1\nnonsense\n";
