@@ -67,7 +67,12 @@ void load_suppressions(OtherRuns& runs) {
 
 void load_graph(OtherRuns& runs) {
   const std::string& path = options().save;
-  if (path.empty() || ::access(path.c_str(), F_OK) != 0) return;
+  struct stat status {};
+  // What is not there has nothing, and neither has a pipe or a device.
+  if (path.empty() ||
+      (::stat(path.c_str(), &status) == 0 ? !S_ISREG(status.st_mode) : errno == ENOENT)) {
+    return;
+  }
   Result<lockdep::SavedGraph> graph = lockdep::read_saved_graph(path);
   if (graph.ok()) {
     runs.before = std::move(graph).value();
@@ -75,8 +80,7 @@ void load_graph(OtherRuns& runs) {
     return;
   }
   // `lockdep run` makes the file, empty, to know that it can.
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 && status.st_size == 0) return;
+  if (status.st_size == 0) return;
   complain(graph.error().message());
 }
 
@@ -104,7 +108,7 @@ void write_statistics() {
   std::string text = statistics_text(validator().statistics()) + "\n" + classes_text(graph);
   const std::string times = timing_text(symbolizer);
   if (!times.empty()) text += "\n" + times;
-  const UniqueFd fd(::open(options().stat.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  const UniqueFd fd(open_output(options().stat, O_TRUNC));
   const bool wrote =
       fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
   if (!wrote) complain(options().stat + ": " + std::strerror(errno));

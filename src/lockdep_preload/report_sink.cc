@@ -100,13 +100,20 @@ void put_into_words(lockdep::Report& report, lockdep::Symbolizer& symbolizer) {
 
 }  // namespace
 
+int open_output(const std::string& path, int flags) {
+  const int fd =
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags, 0666);
+  if (fd >= 0) (void)::fcntl(fd, F_SETFL, flags & O_APPEND);
+  return fd;
+}
+
 void write_out(const std::string& text) {
   const std::string& path = options().output;
   if (path.empty()) {
     (void)write_all(first_stderr(), text);
     return;
   }
-  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  const int fd = open_output(path, O_APPEND);
   const bool whole = fd >= 0 && write_all(fd, text);
   const int why = errno;
   if (fd >= 0) ::close(fd);

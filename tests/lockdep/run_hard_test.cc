@@ -153,6 +153,22 @@ TEST(LockdepBadInput, AnOutputThatGoesAwayIsOneLineAndChangesNothingOfTheProgram
   EXPECT_EQ(ran.status, 0);
 }
 
+TEST(LockdepBadInput, APipeThatIsReadGetsAllAndOneThatIsNotIsNotWaitedFor) {
+  for (const char* option : {"--save", "--stat", "--output"}) {
+    const std::string pipe = fresh_file("pipe");
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const std::string words = std::string(option) + " " + pipe;
+    const Ran alone = run(words, "timeout 20 " + scenario("abba"));
+    EXPECT_EQ(alone.status, 0);
+    EXPECT_TRUE(has(alone.out, "No such device or address")) << option << alone.out;
+    const Ran read = shell("timeout 20 cat " + pipe + " & " LOCKDEP " run " + words +
+                           " -- timeout 20 " + scenario("abba") + " 2>/dev/null; wait");
+    EXPECT_TRUE(has(read.out, "lock_a")) << option << read.out;
+    EXPECT_EQ(shell("stat -c %F " + pipe).out, "fifo\n") << option;
+    (void)std::remove(pipe.c_str());
+  }
+}
+
 TEST(LockdepBadInput, AProgramOfAnotherArchitectureIsRefused) {
   const std::string path = fresh_file("foreign");
   Elf64_Ehdr header{};
