@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lockdep_preload/real.h"
@@ -56,8 +57,14 @@ class Undisturbed {
     ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_);
     const uint64_t all = ~kSetUserSignal;
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_, sizeof mask_);
+    had_broken_pipe_ = broken_pipe_is_pending();
   }
   ~Undisturbed() {
+    // Where nobody reads our words any more, that is no reason for the program to end.
+    if (!had_broken_pipe_ && broken_pipe_is_pending()) {
+      const timespec at_once{};
+      ::syscall(SYS_rt_sigtimedwait, &kBrokenPipe, nullptr, &at_once, sizeof kBrokenPipe);
+    }
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask_, nullptr, sizeof mask_);
     ::pthread_setcancelstate(cancel_, nullptr);
   }
@@ -65,8 +72,16 @@ class Undisturbed {
   Undisturbed& operator=(const Undisturbed&) = delete;
 
  private:
+  static constexpr uint64_t kBrokenPipe = uint64_t{1} << (SIGPIPE - 1);
+  static bool broken_pipe_is_pending() {
+    uint64_t pending = 0;
+    ::syscall(SYS_rt_sigpending, &pending, sizeof pending);
+    return (pending & kBrokenPipe) != 0;
+  }
+
   int cancel_ = PTHREAD_CANCEL_ENABLE;
   uint64_t mask_ = 0;
+  bool had_broken_pipe_ = false;
 };
 
 }  // namespace

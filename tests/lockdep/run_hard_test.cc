@@ -169,6 +169,12 @@ TEST(LockdepBadInput, APipeThatIsReadGetsAllAndOneThatIsNotIsNotWaitedFor) {
   }
 }
 
+TEST(LockdepBadInput, AProgramWhoseReportsNobodyReadsGoesOn) {
+  const Ran ran = shell("exec 3>&1; { sleep 0.2; " LOCKDEP " run -- " + scenario("abba") +
+                        "; echo $? >&3; } 2>&1 | true; wait");
+  EXPECT_EQ(ran.out, "0\n");
+}
+
 TEST(LockdepBadInput, AProgramOfAnotherArchitectureIsRefused) {
   const std::string path = fresh_file("foreign");
   Elf64_Ehdr header{};
