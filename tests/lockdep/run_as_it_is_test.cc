@@ -15,6 +15,13 @@ TEST(LockdepAsItIs, AProgramThatDoesNotLookAtItsLocksDoesWhatItDidBefore) {
   }
 }
 
+TEST(LockdepAsItIs, ARobustMutexThatNobodyCanRecoverSaysSoEveryTime) {
+  ASSERT_EQ(shell(scenario("robust_not_recoverable")).status, 0);
+  for (const char* options : {"-o /dev/null", "-o /dev/null --histograms"}) {
+    EXPECT_EQ(run(options, "timeout 20 " + scenario("robust_not_recoverable")).status, 0);
+  }
+}
+
 TEST(LockdepAsItIs, AProcessWhoseFirstThreadLeftEndsWithItsLast) {
   for (const char* options : {"", "--watchdog 0"}) {
     const Ran ran = run(options, "timeout 60 " + scenario("first_thread_ends_first"));

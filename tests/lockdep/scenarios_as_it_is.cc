@@ -71,6 +71,31 @@ void handlers_read_back() {
   if (now.sa_sigaction != on_info || (now.sa_flags & SA_SIGINFO) == 0) ::_exit(99);
 }
 
+// The owner has died, and whoever was told so has not made it consistent: nobody gets it again, and
+// nobody waits for it.
+void robust_not_recoverable() {
+  for (const int type : {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_RECURSIVE}) {
+    for (const int protocol : {PTHREAD_PRIO_NONE, PTHREAD_PRIO_INHERIT}) {
+      pthread_mutexattr_t attributes;
+      ::pthread_mutexattr_init(&attributes);
+      ::pthread_mutexattr_settype(&attributes, type);
+      ::pthread_mutexattr_setprotocol(&attributes, protocol);
+      ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+      static pthread_mutex_t mutex;
+      ::pthread_mutex_init(&mutex, &attributes);
+      join(start([] { ::pthread_mutex_lock(&mutex); }));
+      require(::pthread_mutex_lock(&mutex), EOWNERDEAD);
+      require(::pthread_mutex_unlock(&mutex), 0);
+      const timespec past{};
+      for (int round = 0; round < 3; ++round) {
+        require(::pthread_mutex_lock(&mutex), ENOTRECOVERABLE);
+        require(::pthread_mutex_timedlock(&mutex, &past), ENOTRECOVERABLE);
+      }
+      ::pthread_mutex_destroy(&mutex);
+    }
+  }
+}
+
 }  // namespace
 
 const Scenario kAsItIsScenarios[] = {
@@ -78,6 +103,7 @@ const Scenario kAsItIsScenarios[] = {
     {"thread_returns_new", thread_returns_new},
     {"signal_interrupts", signal_interrupts},
     {"handlers_read_back", handlers_read_back},
+    {"robust_not_recoverable", robust_not_recoverable},
 };
 const unsigned kAsItIsScenarioCount = sizeof kAsItIsScenarios / sizeof *kAsItIsScenarios;
 
