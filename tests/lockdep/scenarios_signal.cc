@@ -3,6 +3,7 @@
 #include <csetjmp>
 #include <csignal>
 #include <cstdlib>
+#include <sys/mman.h>
 
 #include "tests/lockdep/scenarios.h"
 
@@ -86,6 +87,60 @@ void handler_jump_from_other_stack() {
   jump_out_of(SA_ONSTACK);
 }
 
+// A page that must not be touched; who does comes to a handler that opens it.
+constexpr size_t kPageBytes = 4096;
+char* page = nullptr;
+
+void open_page_under_a(int) {
+  ::pthread_mutex_lock(&lock_a);
+  ::mprotect(page, kPageBytes, PROT_READ | PROT_WRITE);
+  ::pthread_mutex_unlock(&lock_a);
+}
+
+void touch_page() {
+  if (page == nullptr) {
+    page = static_cast<char*>(
+        ::mmap(nullptr, kPageBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  }
+  ::mprotect(page, kPageBytes, PROT_NONE);
+  *static_cast<volatile char*>(page) = 1;
+}
+
+// A fault comes where it is made, and nobody makes one under A.
+void fault_handler_lock() {
+  ::signal(SIGSEGV, open_page_under_a);
+  take_a(0);
+  for (int round = 0; round < 3; ++round) touch_page();
+  take_a(0);
+}
+
+// What its handler locks is taken under what is held at the fault.
+void fault_abba() {
+  ::signal(SIGSEGV, open_page_under_a);
+  run_concurrently(
+      [] {
+        ::pthread_mutex_lock(&lock_b);
+        touch_page();
+        ::pthread_mutex_unlock(&lock_b);
+      },
+      [] { with(lock_a, lock_b); });
+}
+
+// The same signal, sent: that may come at any place.
+void fault_sent() {
+  ::signal(SIGSEGV, take_a);
+  take_a(0);
+  ::raise(SIGSEGV);
+}
+
+// Out of the handler by a jump: the signal is not blocked any more, and may be sent.
+void fault_jump() {
+  ::signal(SIGSEGV, jump_out);
+  if (::sigsetjmp(before, 1) == 0) touch_page();
+  take_a(0);
+  fault_sent();
+}
+
 }  // namespace
 
 const Scenario kSignalScenarios[] = {
@@ -94,6 +149,10 @@ const Scenario kSignalScenarios[] = {
     {"handler_mask_missing", handler_mask_missing},
     {"handler_jump", handler_jump},
     {"handler_jump_from_other_stack", handler_jump_from_other_stack},
+    {"fault_handler_lock", fault_handler_lock},
+    {"fault_abba", fault_abba},
+    {"fault_sent", fault_sent},
+    {"fault_jump", fault_jump},
 };
 const unsigned kSignalScenarioCount = sizeof kSignalScenarios / sizeof *kSignalScenarios;
 
