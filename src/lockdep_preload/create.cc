@@ -47,7 +47,6 @@ void drop(Thread& thread) {
 
 Thread* make(Context& context, uintptr_t function, void* argument) {
   const KeepErrno keep;
-  watch_for_hangs();
   const lockdep::Segment created = validator().publish(context);
   const Inside inside;
   Site* site = site_of(Kind::kThread, {.origin = Origin::kStart, .at = function});
@@ -57,6 +56,7 @@ Thread* make(Context& context, uintptr_t function, void* argument) {
   thread->argument = argument;
   thread->made_by = maker_of(function);
   program_thread_begins();
+  watch_for_hangs();
   return thread;
 }
 
@@ -115,7 +115,8 @@ class Running {
       thread_.ended.store(validator().publish(*context), std::memory_order_release);
     }
     drop(thread_);
-    program_thread_ends();
+    // Who has forked is the first thread of the child, and not counted there.
+    if (::gettid() != ::getpid()) program_thread_ends();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;

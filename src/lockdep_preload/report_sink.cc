@@ -17,6 +17,7 @@
 #include "lockdep/saved_symbolizer.h"
 #include "lockdep/spin_lock.h"
 #include "lockdep_preload/class_words.h"
+#include "lockdep_preload/high_descriptor.h"
 #include "lockdep_preload/hook.h"
 #include "lockdep_preload/large_stack.h"
 #include "lockdep_preload/other_runs.h"
@@ -141,7 +142,7 @@ void reports_begin(const char* options_text) {
     const std::string line = "lockdep: " + decoded.error().message() + " is not understood\n";
     (void)!::write(STDERR_FILENO, line.data(), line.size());
   }
-  g_fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kDescriptorWish);
+  g_fd = high_descriptor(STDERR_FILENO, kDescriptorWish);
   struct stat status {};
   if (g_fd < 0 || ::fstat(g_fd, &status) != 0) return;
   g_device = status.st_dev;

@@ -22,6 +22,22 @@ TEST(LockdepAsItIs, ARobustMutexThatNobodyCanRecoverSaysSoEveryTime) {
   }
 }
 
+TEST(LockdepAsItIs, TheNumbersOfDescriptorsAreTheProgramsOwn) {
+  ASSERT_EQ(shell(scenario("low_descriptors_closed")).status, 0);
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(run("", "timeout 60 " + scenario("low_descriptors_closed")).status, 0);
+  }
+}
+
+TEST(LockdepAsItIs, UnderALowLimitOfOpenFilesReportsStillComeToStderr) {
+  const Ran ran = shell("ulimit -n 60; exec " LOCKDEP " run -- " + scenario("abba"));
+  EXPECT_TRUE(has(ran.out, "lockdep: LIKELY")) << ran.out;
+}
+
+TEST(LockdepAsItIs, AProgramWhoseThreadsHaveEndedIsOneWithoutThreads) {
+  EXPECT_EQ(run("", scenario("alone_again")).status, 0);
+}
+
 TEST(LockdepAsItIs, AProcessWhoseFirstThreadLeftEndsWithItsLast) {
   for (const char* options : {"", "--watchdog 0"}) {
     const Ran ran = run(options, "timeout 60 " + scenario("first_thread_ends_first"));

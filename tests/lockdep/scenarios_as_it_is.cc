@@ -3,7 +3,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <fcntl.h>
 #include <memory>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/lockdep/scenarios.h"
@@ -96,6 +100,54 @@ void robust_not_recoverable() {
   }
 }
 
+// While a thread runs, the lowest numbers are free when they were closed, and given out next.
+void check_low_descriptors() {
+  static std::atomic<bool> over{false};
+  over = false;
+  const pthread_t thread = start([] {
+    while (!over) ::sched_yield();
+  });
+  for (int round = 0; round < 2000; ++round) {
+    for (int fd = 0; fd < 3; ++fd) {
+      if (::write(fd, "x", 1) >= 0 || errno != EBADF) ::_exit(97);
+    }
+  }
+  for (int fd = 0; fd < 3; ++fd) {
+    if (::open("/dev/zero", O_RDWR | O_CLOEXEC) != fd) ::_exit(98);
+  }
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  over = true;
+  join(thread);
+}
+
+void low_descriptors_closed() {
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  check_low_descriptors();
+  // Each limit in a process of its own: of those that have had threads, the first made the socket.
+  for (const rlim_t count : {900, 60, 20, 8}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const rlimit limit{.rlim_cur = count, .rlim_max = count};
+      require(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+      check_low_descriptors();
+      ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    if (status != 0) ::_exit(99);
+  }
+}
+
+// Once it is alone again a thread may do what is refused to others.
+void alone_again() {
+  join(start([] {}));
+  for (int round = 0; round < 200; ++round) {
+    if (::unshare(CLONE_VM) == 0) return;
+    ::usleep(50'000);
+  }
+  ::_exit(97);
+}
+
 }  // namespace
 
 const Scenario kAsItIsScenarios[] = {
@@ -104,6 +156,8 @@ const Scenario kAsItIsScenarios[] = {
     {"signal_interrupts", signal_interrupts},
     {"handlers_read_back", handlers_read_back},
     {"robust_not_recoverable", robust_not_recoverable},
+    {"low_descriptors_closed", low_descriptors_closed},
+    {"alone_again", alone_again},
 };
 const unsigned kAsItIsScenarioCount = sizeof kAsItIsScenarios / sizeof *kAsItIsScenarios;
 
