@@ -82,6 +82,7 @@ void end_context(void* value) {
   end_left_handlers(*context);
   drop_semaphores(*context);
   drop_barriers(*context);
+  drop_onces();
   delist(t_slot);
   context->~Context();
   t_own = nullptr;
