@@ -166,6 +166,17 @@ TEST(LockdepRun, TheListOfScenariosIsTheTable) {
   }
 }
 
+// The first example of the man page, and what scripts/demo shows.
+TEST(LockdepRun, TheBundledExampleEndsAndItsInversionIsTold) {
+  const std::string file = fresh_file("bank");
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(run("--exit-code 9 -o " + file, "timeout 60 " BANK).out,
+              "savings 1050, current 950\n");
+  }
+  EXPECT_EQ(shell("grep -c '^lockdep: LIKELY' " + file).out, "5\n") << "-o adds";
+  (void)std::remove(file.c_str());
+}
+
 TEST(LockdepRun, ExitCodeOutputAndSignalsAreTheProgramsOwn) {
   const Ran plain = run("", "/bin/sh -c 'echo out; echo err >&2; exit 7'");
   EXPECT_EQ(plain.out, "out\nerr\n");
