@@ -256,6 +256,23 @@ TEST(LockdepCommands, ExplainGraphStatAndMergeReadWhatRunWrote) {
   shell("rm -f " + base + "*");
 }
 
+TEST(LockdepCommands, WhatDoesNotComeOutIsSaidInOneLine) {
+  const std::string base = fresh_file("lost");
+  ASSERT_EQ(run("--json -o " + base + ".json --save " + base + ".graph", scenario("abba")).out, "");
+  for (const std::string& words :
+       {"explain " + base + ".json", "explain --text " + base + ".json", "graph " + base + ".graph",
+        "stat " + base + ".graph", "merge --order-only " + base + ".graph", std::string("--help"),
+        std::string("--version"), std::string("merge --help")}) {
+    // The figures of a merge go to stderr, before.
+    const Ran ran = shell(LOCKDEP " " + words + " >/dev/full 2>&1");
+    const Ran said = shell("{ " LOCKDEP " " + words + " 2>&3 >/dev/full; } 3>&1 | grep -v graphs:");
+    EXPECT_EQ(ran.status, 1) << words;
+    EXPECT_EQ(said.out.rfind("lockdep: stdout: ", 0), 0U) << words << said.out;
+    EXPECT_EQ(count(said.out, "\n"), 1U) << words << said.out;
+  }
+  shell("rm -f " + base + "*");
+}
+
 // What the man page promises and bash completes: every option of every command.
 TEST(LockdepCommands, EveryOptionIsInTheManPageAndInTheCompletion) {
   const std::string page = shell("sed 's/[\\]//g' " LOCKDEP_SOURCE "/docs/man/lockdep.1").out;
