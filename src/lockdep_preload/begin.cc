@@ -94,6 +94,13 @@ void after_fork_in_child() {
   watchdog_after_fork_in_child();
 }
 
+// valgrind redirects operator new by its name, ours as well, and not our operator delete: nothing
+// of ours may run that allocates.
+bool is_under_valgrind() {
+  const char* list = ::getenv(kPreloadVariable);
+  return list != nullptr && std::strstr(list, "/vgpreload_") != nullptr;
+}
+
 void leave_environment() {
   const char* list = ::getenv(kPreloadVariable);
   Dl_info own;
@@ -113,6 +120,7 @@ void leave_environment() {
   const Inside inside;
   (void)foreign_malloc();
   find_cxx_library();
+  if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return;
   (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (options().children == Children::kLeft) leave_environment();
 }
@@ -140,6 +148,12 @@ void begin() {
   const KeepErrno keep;
   const Inside inside;
   find_real();
+  if (is_under_valgrind()) {
+    constexpr std::string_view kLine = "lockdep: not under valgrind: this process is not watched\n";
+    (void)!::write(STDERR_FILENO, kLine.data(), kLine.size());
+    g_stage.store(Stage::kEnded, std::memory_order_release);
+    return;
+  }
   const char* text = ::getenv(kOptionsVariable);
   reports_begin(text == nullptr ? "" : text);
   validator().configure(

@@ -63,6 +63,17 @@ TEST(LockdepAsItIs, APluginThatAllocatesWhileItIsLoadedDoesNotWaitForUs) {
   EXPECT_EQ(ran.out, "1771\n");
 }
 
+TEST(LockdepAsItIs, ValgrindIsRefusedAndAChildThatIsRunUnderItIsLeftAlone) {
+  if (shell("command -v valgrind").status != 0) GTEST_SKIP() << "SKIPPED: needs valgrind";
+  const Ran refused = run("", "valgrind /bin/true");
+  EXPECT_EQ(refused.status, 126) << refused.out;
+  EXPECT_EQ(count(refused.out, "\n"), 1U) << refused.out;
+  const Ran ran = run("", "sh -c 'valgrind --error-exitcode=9 " + scenario("abba") + "'");
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_TRUE(has(ran.out, "lockdep: not under valgrind")) << ran.out;
+  EXPECT_TRUE(has(ran.out, "ERROR SUMMARY: 0 errors")) << ran.out;
+}
+
 TEST(LockdepAsItIs, ASanitizersProgramIsRefusedInOneLine) {
   for (const char* sanitizer : {"thread", "address"}) {
     const std::string program = fresh_file(sanitizer);
