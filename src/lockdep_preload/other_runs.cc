@@ -33,6 +33,7 @@ struct OtherRuns {
   lockdep::SavedGraph before;
   lockdep::SuppressionList suppressions;
   lockdep::SavedRun run;
+  bool save_is_refused = false;  // what the file has is damaged, which has been said
 };
 OtherRuns* g_runs = nullptr;
 
@@ -81,6 +82,7 @@ void load_graph(OtherRuns& runs) {
   }
   // `lockdep run` makes the file, empty, to know that it can.
   if (status.st_size == 0) return;
+  runs.save_is_refused = true;
   complain(graph.error().message());
 }
 
@@ -89,7 +91,7 @@ std::string words(const std::string& name, lockdep::Symbolizer& symbolizer) {
 }
 
 void save_graph(OtherRuns& runs) {
-  if (options().save.empty()) return;
+  if (options().save.empty() || runs.save_is_refused) return;
   runs.run.process = ::getpid();
   lockdep::SavedGraph graph = validator().save(runs.run);
   lockdep::DwarfSymbolizer symbolizer;

@@ -137,6 +137,7 @@ TEST(LockdepRuns, ADamagedGraphIsNamedInOneLineAndLeftAsItIs) {
   EXPECT_EQ(ran.out.rfind("lockdep: ", 0), 0U) << ran.out;
   EXPECT_TRUE(has(ran.out.substr(0, ran.out.find('\n')), graph)) << ran.out;
   EXPECT_EQ(count(ran.out, "lockdep: LIKELY"), 1U) << ran.out;
+  EXPECT_EQ(count(ran.out, graph), 1U) << "once: " << ran.out;
   EXPECT_EQ(shell("cat " + graph).out, "lockdep-graph 1\nnonsense\n");
   (void)std::remove(graph.c_str());
   (void)std::remove((graph + ".lock").c_str());
@@ -271,6 +272,32 @@ TEST(LockdepCommands, WhatDoesNotComeOutIsSaidInOneLine) {
     EXPECT_EQ(count(said.out, "\n"), 1U) << words << said.out;
   }
   shell("rm -f " + base + "*");
+}
+
+TEST(LockdepCommands, ACutReportIsToldAfterTheWholeOnes) {
+  const std::string base = fresh_file("cut");
+  ASSERT_EQ(run("--json -o " + base + ".json", scenario("abba")).out, "");
+  shell("head -c 300 " + base + ".json >" + base + ".half; cat " + base + ".half >>" + base +
+        ".json");
+  const Ran ran = shell(LOCKDEP " explain " + base + ".json");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(count(ran.out, "How sure: likely"), 1U) << ran.out;
+  EXPECT_TRUE(has(ran.out, "lockdep: " + base + ".json: its last report is cut short\n"))
+      << ran.out;
+  shell("rm -f " + base + "*");
+}
+
+TEST(LockdepCommands, AProcessIsNamedByADecimalNumber) {
+  for (const char* word : {"dump 0x10", "dump -1", "dump none", "dump ''"}) {
+    const Ran ran = shell(std::string(LOCKDEP " ") + word);
+    EXPECT_EQ(ran.status, 2) << word << ran.out;
+    EXPECT_EQ(count(ran.out, "\n"), 1U) << ran.out;
+  }
+  for (const char* word : {"dump 0", "dump 99999999999999999999", "stat 4194305"}) {
+    const Ran ran = shell(std::string(LOCKDEP " ") + word);
+    EXPECT_EQ(ran.status, 1) << word;
+    EXPECT_TRUE(has(ran.out, "lockdep: there is no process ")) << ran.out;
+  }
 }
 
 // What the man page promises and bash completes: every option of every command.
