@@ -102,7 +102,7 @@ LOCKDEP_HOOK int pthread_mutex_unlock(pthread_mutex_t* mutex) {
   Context* context = watched();
   if (context != nullptr) {
     const uintptr_t ip = LOCKDEP_CALLER_IP;
-    Record* record = record_at(mutex, Kind::kMutex, ip);
+    Record* record = record_held_at(*context, mutex, Kind::kMutex, ip);
     if (!release(*context, record, ip) && !is_checked(mutex)) {
       taken_from(*record, mutex->__data.__owner);
     }
