@@ -40,7 +40,16 @@ Slot& slot_of(uintptr_t begin) {
 
 }  // namespace
 
+__thread uintptr_t t_last_begin = 0;
+__thread uint64_t t_last_bytes = 0;
+
+uint64_t last_allocation_bytes(uintptr_t begin) {
+  return begin == t_last_begin ? t_last_bytes : 0;
+}
+
 void note_allocation(uintptr_t begin, uint64_t bytes, uintptr_t caller) {
+  t_last_begin = begin;
+  t_last_bytes = bytes;
   if (bytes < kLockBytesMin) return;
   const uint64_t units = (bytes + kUnit - 1) >> kUnitShift;
   std::atomic<bool>& page = page_of(begin);

@@ -8,6 +8,7 @@
 #include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/thread.h"
+#include "lockdep_preload/thread_start.h"
 #include "lockdep_preload/watch.h"
 #include "lockdep_preload/watchdog.h"
 
@@ -49,6 +50,7 @@ Thread* make(Context& context, uintptr_t function, void* argument) {
   const KeepErrno keep;
   const lockdep::Segment created = validator().publish(context);
   const Inside inside;
+  function = thread_start(function, argument);
   Site* site = site_of(Kind::kThread, {.origin = Origin::kStart, .at = function});
   void* memory = site == nullptr ? nullptr : arena().allocate(sizeof(Thread));
   if (memory == nullptr) return nullptr;

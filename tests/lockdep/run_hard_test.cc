@@ -121,6 +121,21 @@ TEST(LockdepRuns, HalvesOfAnInversionInTwoRunsAreJoined) {
   (void)std::remove((graph + ".lock").c_str());
 }
 
+// libstdc++ starts all threads with one function, and one place of the program makes these.
+TEST(LockdepRuns, ThreadsOfTheCxxLibraryAreToldApartByWhatTheyRun) {
+  const std::string graph = fresh_file("roles");
+  for (const char* half :
+       {"std_thread_half_ba", "std_thread_half_ba_member", "std_thread_half_ba_lambda"}) {
+    shell("rm -f " + graph + "*");
+    EXPECT_EQ(run("--save " + graph, scenario("std_thread_half_ab")).out, "");
+    const Ran second = run("--save " + graph + " --exit-code 9", scenario(half));
+    EXPECT_EQ(second.status, 9) << half;
+    EXPECT_EQ(count(second.out, "lockdep: LIKELY: possible circular"), 1U) << half << second.out;
+  }
+  EXPECT_TRUE(has(shell(LOCKDEP " stat " + graph).out, "thread scenarios::")) << "a name for each";
+  shell("rm -f " + graph + "*");
+}
+
 TEST(LockdepRuns, AThreadWithLittleStackMayEndTheProgram) {
   const std::string file = fresh_file("little");
   const Ran ran = run("--save " + file, scenario("exit_little_stack"));
