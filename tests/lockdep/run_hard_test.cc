@@ -136,6 +136,12 @@ TEST(LockdepRuns, ThreadsOfTheCxxLibraryAreToldApartByWhatTheyRun) {
   shell("rm -f " + graph + "*");
 }
 
+TEST(LockdepProcess, ACancelledThreadGoesOnFromItsReport) {
+  const Ran ran = run("", "timeout 20 " + scenario("cancelled_before_report"));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(count(ran.out, "\nlockdep: "), 0U) << "nothing is held at its end: " << ran.out;
+}
+
 TEST(LockdepRuns, AThreadWithLittleStackMayEndTheProgram) {
   const std::string file = fresh_file("little");
   const Ran ran = run("--save " + file, scenario("exit_little_stack"));

@@ -100,6 +100,7 @@ const Row kRows[] = {
     {"fault_sent", "LIKELY: inconsistent", "LIKELY: inconsistent"},
     {"fault_jump", "LIKELY: inconsistent", "LIKELY: inconsistent"},
     {"abba_little_stack", kLikely, kLikely},
+    {"cancelled_before_report", kLikely, kLikely},
     {"handler_little_stack", "LIKELY: inconsistent lock", "LIKELY: inconsistent lock"},
     {"fork_locks_all", nullptr, nullptr},
     {"fork_then_abba", kLikely, kLikely},

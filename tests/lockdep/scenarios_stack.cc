@@ -1,4 +1,5 @@
-// Little stack: threads with the least that there may be, handlers on a small stack of their own.
+// Where a report is made: on the stack of a thread with the least that there may be, of a handler
+// on a small one of its own, of a thread that was cancelled.
 
 #include <algorithm>
 #include <csignal>
@@ -55,6 +56,28 @@ void exit_little_stack() {
   join(start_small([](void*) -> void* { std::exit(0); }, nullptr));
 }
 
+// A report is no place where a thread that was cancelled ends.
+void cancelled_before_report() {
+  Turns turns;
+  static Turns* all = &turns;
+  const pthread_t first = start([] {
+    with(lock_a, lock_b);
+    all->next();
+    all->wait_for(2);
+  });
+  turns.wait_for(1);
+  const pthread_t second = start([] {
+    ::pthread_cancel(::pthread_self());
+    with(lock_b, lock_a);
+    all->next();
+    ::pthread_testcancel();
+  });
+  join(first);
+  join(second);
+  require(::pthread_mutex_trylock(&lock_a), 0);
+  ::pthread_mutex_unlock(&lock_a);
+}
+
 void take_a(int) {
   ::pthread_mutex_lock(&lock_a);
   ::pthread_mutex_unlock(&lock_a);
@@ -80,6 +103,7 @@ void handler_little_stack() {
 const Scenario kStackScenarios[] = {
     {"abba_little_stack", abba_little_stack},
     {"exit_little_stack", exit_little_stack},
+    {"cancelled_before_report", cancelled_before_report},
     {"handler_little_stack", handler_little_stack},
 };
 const unsigned kStackScenarioCount = sizeof kStackScenarios / sizeof *kStackScenarios;
