@@ -119,6 +119,7 @@ void leave_environment() {
   // These may allocate, which the first event, in the midst of a malloc, must not.
   const Inside inside;
   (void)foreign_malloc();
+  find_allocators();
   find_cxx_library();
   if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return;
   (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);

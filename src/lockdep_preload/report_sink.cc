@@ -196,11 +196,11 @@ bool put_out(lockdep::Report& report, lockdep::Symbolizer& live, Show show) {
 }
 
 // False when it was not shown.
-bool show(lockdep::Report& report) {
+bool show(lockdep::Report& report, bool may_allocate) {
   const Show show = weigh(report);
   if (show == Show::kNothing) return false;
   const lockdep::SpinGuard guard(g_writing);
-  if (foreign_malloc()) {
+  if (!may_allocate) {
     PlainSymbolizer symbolizer;
     return put_out(report, symbolizer, show);
   }
@@ -211,9 +211,10 @@ bool show(lockdep::Report& report) {
 void report_sink(void*, const lockdep::Report& found) {
   const KeepErrno keep;
   bool sure = false;
-  on_large_stack([&found, &sure] {
+  const bool may_allocate = !foreign_malloc() && !in_allocator();
+  on_large_stack([&found, &sure, may_allocate] {
     lockdep::Report report = found;
-    sure = show(report) && report.verdict != lockdep::Verdict::kOrderOnly;
+    sure = show(report, may_allocate) && report.verdict != lockdep::Verdict::kOrderOnly;
   });
   if (!sure) return;
   g_sure.fetch_add(1, std::memory_order_relaxed);

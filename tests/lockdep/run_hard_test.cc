@@ -136,6 +136,14 @@ TEST(LockdepRuns, ThreadsOfTheCxxLibraryAreToldApartByWhatTheyRun) {
   shell("rm -f " + graph + "*");
 }
 
+TEST(LockdepProcess, AReportWhereAHandlerHasInterruptedMallocDoesNoHarm) {
+  const std::string file = fresh_file("malloc");
+  const Ran ran = run("-o " + file, "timeout -k 1 60 " + scenario("handler_in_malloc"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_EQ(shell("grep -c '^lockdep: LIKELY' " + file).out, "100\n");
+  (void)std::remove(file.c_str());
+}
+
 TEST(LockdepProcess, ACancelledThreadGoesOnFromItsReport) {
   const Ran ran = run("", "timeout 20 " + scenario("cancelled_before_report"));
   EXPECT_EQ(ran.status, 0);

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <sys/mman.h>
+#include <sys/time.h>
 
 #include "tests/lockdep/scenarios.h"
 
@@ -141,6 +142,39 @@ void fault_jump() {
   fault_sent();
 }
 
+// A report for each of these is made where a handler ends, and most interrupt malloc.
+pthread_mutex_t many[100];
+volatile sig_atomic_t many_at = 0;
+constexpr int kMany = sizeof many / sizeof *many;
+
+void take_next(int) {
+  const int at = many_at;
+  if (at == kMany) return;
+  ::pthread_mutex_lock(&many[at]);
+  ::pthread_mutex_unlock(&many[at]);
+  many_at = at + 1;
+}
+
+void handler_in_malloc() {
+  for (pthread_mutex_t& one : many) {
+    ::pthread_mutex_lock(&one);
+    ::pthread_mutex_unlock(&one);
+  }
+  ::signal(SIGALRM, take_next);
+  const timeval often{.tv_sec = 0, .tv_usec = 2000};
+  const itimerval timer{.it_interval = often, .it_value = often};
+  ::setitimer(ITIMER_REAL, &timer, nullptr);
+  void* blocks[64] = {};
+  for (unsigned next = 0; many_at < kMany; next = next * 1103515245 + 12345) {
+    void*& block = blocks[next / 65536 % 64];
+    std::free(block);
+    block = std::malloc(1100 + next / 256 % 5000);  // too large for what each thread keeps at hand
+  }
+  const itimerval never{};
+  ::setitimer(ITIMER_REAL, &never, nullptr);
+  for (void* block : blocks) std::free(block);
+}
+
 }  // namespace
 
 const Scenario kSignalScenarios[] = {
@@ -149,6 +183,7 @@ const Scenario kSignalScenarios[] = {
     {"handler_mask_missing", handler_mask_missing},
     {"handler_jump", handler_jump},
     {"handler_jump_from_other_stack", handler_jump_from_other_stack},
+    {"handler_in_malloc", handler_in_malloc},
     {"fault_handler_lock", fault_handler_lock},
     {"fault_abba", fault_abba},
     {"fault_sent", fault_sent},
