@@ -28,10 +28,10 @@ constinit std::array<Slot, kSlots> g_slots;
 // ours would be looked for through 64 KiB, which takes 5 us.
 constexpr unsigned kPageShift = 12;
 constexpr size_t kPages = 1 << 16;
-constinit std::array<std::atomic<bool>, kPages> g_pages;
+constinit std::array<uint8_t, kPages> g_pages{};  // read and written as atomics are
 
-std::atomic<bool>& page_of(uintptr_t begin) {
-  return g_pages[(begin >> kPageShift) % kPages];
+uint8_t* page_of(uintptr_t begin) {
+  return &g_pages[(begin >> kPageShift) % kPages];
 }
 
 Slot& slot_of(uintptr_t begin) {
@@ -52,8 +52,8 @@ void note_allocation(uintptr_t begin, uint64_t bytes, uintptr_t caller) {
   t_last_bytes = bytes;
   if (bytes < kLockBytesMin) return;
   const uint64_t units = (bytes + kUnit - 1) >> kUnitShift;
-  std::atomic<bool>& page = page_of(begin);
-  if (!page.load(std::memory_order_relaxed)) page.store(true, std::memory_order_relaxed);
+  uint8_t* page = page_of(begin);
+  if (__atomic_load_n(page, __ATOMIC_RELAXED) == 0) __atomic_store_n(page, 1, __ATOMIC_RELAXED);
   Slot& slot = slot_of(begin);
   slot.begin.store(begin, std::memory_order_relaxed);
   slot.caller_and_units.store((caller & kPlaceMask) | std::min<uint64_t>(units, 0xffff)
@@ -72,7 +72,7 @@ Allocation allocation_of(uintptr_t address) {
   const uintptr_t stop = last - std::min(last, kLookBack);
   unsigned gone = 0;
   for (uintptr_t begin = last; begin > stop && gone < kGoneMax; begin -= kUnit) {
-    if (!page_of(begin).load(std::memory_order_relaxed)) {
+    if (__atomic_load_n(page_of(begin), __ATOMIC_RELAXED) == 0) {
       begin &= ~((uintptr_t{1} << kPageShift) - 1);  // on to the page before
       continue;
     }
