@@ -32,8 +32,8 @@ struct Passed {
   static constexpr size_t kMax = 8192;
   size_t capacity;
   size_t count;
-  const void* slots[];
 
+  const void** slots() { return reinterpret_cast<const void**>(this + 1); }
   static size_t bytes(size_t capacity) { return sizeof(Passed) + capacity * sizeof(void*); }
   static Passed* make(size_t capacity) {
     auto* made = static_cast<Passed*>(arena().allocate(bytes(capacity)));
@@ -43,8 +43,8 @@ struct Passed {
   }
   const void*& slot_of(const void* control) {
     size_t at = reinterpret_cast<uintptr_t>(control) * 0x9e3779b97f4a7c15 >> 40;
-    while (slots[at % capacity] != nullptr && slots[at % capacity] != control) ++at;
-    return slots[at % capacity];
+    while (slots()[at % capacity] != nullptr && slots()[at % capacity] != control) ++at;
+    return slots()[at % capacity];
   }
   [[nodiscard]] bool is_full() const { return count * 2 >= capacity; }
 };
@@ -62,7 +62,8 @@ void note_passed(const void* control) {
     Passed* larger = Passed::make(t_passed == nullptr ? Passed::kFirst : t_passed->capacity * 2);
     if (larger == nullptr) return;
     for (size_t i = 0; t_passed != nullptr && i < t_passed->capacity; ++i) {
-      if (t_passed->slots[i] != nullptr) larger->slot_of(t_passed->slots[i]) = t_passed->slots[i];
+      const void* known = t_passed->slots()[i];
+      if (known != nullptr) larger->slot_of(known) = known;
     }
     larger->count = t_passed == nullptr ? 0 : t_passed->count;
     drop_onces();
