@@ -107,7 +107,7 @@ Result<> replace(const Target& target, std::string_view text) {
   if (target.there) {
     // Whose it was, where we may; the rights after that, for a change of owner takes some away.
     (void)!::fchown(fd.get(), target.status.st_uid, target.status.st_gid);
-    (void)::fchmod(fd.get(), target.status.st_mode & 07777);
+    (void)::fchmod(fd.get(), target.status.st_mode & 0777);
   }
   Result<> wrote = write_all(fd.get(), text, target.path);
   if (wrote.ok() && ::rename(beside.c_str(), target.path.c_str()) != 0) {
