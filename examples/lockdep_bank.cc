@@ -1,9 +1,10 @@
 // A program that is correct by luck, for `lockdep run`: two threads move money between two
-// accounts, one in each direction, and each locks the account that it takes from first.  Most runs
-// end well.
+// accounts, one in each direction, and each locks the account that it takes from first.  The second
+// comes a while after the first, so they do not meet; nothing keeps them from it.
 //
 //   scripts/demo --lockdep
 
+#include <chrono>
 #include <cstdio>
 #include <mutex>
 #include <thread>
@@ -35,9 +36,11 @@ void spend(long amount) {
 }  // namespace
 
 int main() {
-  // Each does a single transfer, so that they hardly ever meet.
   std::thread saver(save, 100);
-  std::thread spender(spend, 50);
+  std::thread spender([] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    spend(50);
+  });
   saver.join();
   spender.join();
   std::printf("savings %ld, current %ld\n", savings.balance, current.balance);

@@ -3,11 +3,15 @@
 #include "lockdep/saved_graph_file.h"
 
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/unique_fd.h"
 #include "lockdep/module_of.h"
 #include "lockdep/saved_graph_sample.h"
 
@@ -64,6 +68,41 @@ TEST_F(SavedGraphFile, WhatCannotBeReadOrWrittenIsToldWithItsName) {
   ASSERT_TRUE(wrote.is_error(ENOENT));
   EXPECT_THAT(wrote.error().message(), HasSubstr(nowhere));
   EXPECT_TRUE(add_to_saved_graph(nowhere, SavedGraph()).is_error(ENOENT));
+}
+
+TEST_F(SavedGraphFile, APipeIsWrittenToAndStaysOne) {
+  ASSERT_EQ(::mkfifo(path_.c_str(), 0600), 0);
+  EXPECT_TRUE(add_to_saved_graph(path_, SavedGraph()).is_error(ENXIO)) << "nobody reads";
+  const UniqueFd reader(::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  const std::string once = encode(SavedGraph());
+  for (const auto write : {write_saved_graph, add_to_saved_graph}) {
+    ASSERT_TRUE(write(path_, SavedGraph()).ok());
+    std::string text(once.size() + 1, '\0');
+    EXPECT_EQ(::read(reader.get(), text.data(), text.size()), static_cast<ssize_t>(once.size()));
+    text.pop_back();
+    EXPECT_EQ(text, once);
+  }
+  struct stat status {};
+  EXPECT_EQ(::lstat(path_.c_str(), &status), 0);
+  EXPECT_TRUE(S_ISFIFO(status.st_mode));
+  EXPECT_NE(::access((path_ + ".lock").c_str(), F_OK), 0);
+}
+
+TEST_F(SavedGraphFile, ALinkStaysOneAndTheFileBehindItKeepsItsRights) {
+  const std::string link = folder_ + "/link";
+  ASSERT_EQ(::symlink("locks.graph", link.c_str()), 0);
+  for (const auto write : {write_saved_graph, add_to_saved_graph}) {
+    ASSERT_TRUE(write(link, SavedGraph()).ok()) << "it leads nowhere at first";
+    struct stat status {};
+    ASSERT_EQ(::lstat(link.c_str(), &status), 0);
+    EXPECT_TRUE(S_ISLNK(status.st_mode));
+    EXPECT_TRUE(read_saved_graph(path_).ok());
+    ASSERT_EQ(::chmod(path_.c_str(), 0640), 0);
+    ASSERT_TRUE(write(link, SavedGraph()).ok());
+    ASSERT_EQ(::lstat(path_.c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777, 0640U);
+    ASSERT_EQ(::unlink(path_.c_str()), 0);
+  }
 }
 
 TEST(SavedGraphMerger, FilesOfTwoProcessesHaveTheWholeCircle) {

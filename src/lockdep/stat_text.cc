@@ -70,6 +70,12 @@ std::string statistics_text(const Statistics& s) {
   return text;
 }
 
+std::string statistics_text(const SavedGraph& graph) {
+  return row("lock-classes", graph.classes.size()) +
+         row("direct dependencies", graph.edges.size()) + row("stack traces", graph.stacks.size()) +
+         row("contexts", graph.contexts.size()) + row("runs", graph.runs.size());
+}
+
 std::string classes_text(const GraphSnapshot& graph) {
   const size_t count = graph.classes.size();
   std::vector<std::vector<uint32_t>> after(count);

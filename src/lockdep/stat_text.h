@@ -14,6 +14,8 @@ namespace netfs::lockdep {
 
 // ` lock-classes:                     12` and so on, a line each.
 [[nodiscard]] std::string statistics_text(const Statistics& statistics);
+// What a saved graph has of these.
+[[nodiscard]] std::string statistics_text(const SavedGraph& graph);
 
 // A line a class by name, with how many classes come after it (FD) and before it (BD) over any
 // number of steps, itself included as in the kernel; then the classes that were taken under it.

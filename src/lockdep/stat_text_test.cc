@@ -38,6 +38,17 @@ TEST(StatisticsText, SaysWhatWasLearntALineEach) {
   EXPECT_THAT(text, HasSubstr(" contexts:                                     1\n"));
 }
 
+TEST(StatisticsText, OfASavedGraphHasNoRowOfWhatIsNotSaved) {
+  Process run(1);
+  run.does("t", 0, run.a, run.b);
+  EXPECT_EQ(statistics_text(MUST(decode_saved_graph(run.saved()))),
+            " lock-classes:                                 2\n"
+            " direct dependencies:                          1\n"
+            " stack traces:                                 1\n"
+            " contexts:                                     1\n"
+            " runs:                                         1\n");
+}
+
 TEST(WaitsText, WhoWaitsIsToldWithWhoHasTheLockAndWhatElseIsHeld) {
   Process run(1);
   FakeSymbolizer symbolizer;

@@ -22,6 +22,9 @@ inline constexpr uint32_t kOffsetsMax = 1024;
 
 [[nodiscard]] Allocation allocation_of(uintptr_t address);
 
+// How large the block is that this thread's operator new gave last; 0: that was another one.
+[[nodiscard]] uint64_t last_allocation_bytes(uintptr_t begin);
+
 // For operator new, and for free.
 void note_allocation(uintptr_t begin, uint64_t bytes, uintptr_t caller);
 void forget_allocation(uintptr_t begin);

@@ -9,6 +9,7 @@
 #include "lockdep/stack_capture.h"
 #include "lockdep_preload/cxx_library.h"
 #include "lockdep_preload/hook.h"
+#include "lockdep_preload/large_stack.h"
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/options.h"
 #include "lockdep_preload/other_runs.h"
@@ -93,6 +94,13 @@ void after_fork_in_child() {
   watchdog_after_fork_in_child();
 }
 
+// valgrind redirects operator new by its name, ours as well, and not our operator delete: nothing
+// of ours may run that allocates.
+bool is_under_valgrind() {
+  const char* list = ::getenv(kPreloadVariable);
+  return list != nullptr && std::strstr(list, "/vgpreload_") != nullptr;
+}
+
 void leave_environment() {
   const char* list = ::getenv(kPreloadVariable);
   Dl_info own;
@@ -111,7 +119,9 @@ void leave_environment() {
   // These may allocate, which the first event, in the midst of a malloc, must not.
   const Inside inside;
   (void)foreign_malloc();
+  find_allocators();
   find_cxx_library();
+  if (g_stage.load(std::memory_order_acquire) != Stage::kWatching) return;
   (void)::pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (options().children == Children::kLeft) leave_environment();
 }
@@ -121,7 +131,7 @@ void leave_environment() {
   g_stage.store(Stage::kEnded, std::memory_order_release);
   // What is done from here on is not watched, on this thread at least.
   ++lockdep::t_inside;
-  other_runs_end();
+  on_large_stack([] { other_runs_end(); });  // a thread with little stack may call exit
   reports_end();
 }
 
@@ -139,6 +149,12 @@ void begin() {
   const KeepErrno keep;
   const Inside inside;
   find_real();
+  if (is_under_valgrind()) {
+    constexpr std::string_view kLine = "lockdep: not under valgrind: this process is not watched\n";
+    (void)!::write(STDERR_FILENO, kLine.data(), kLine.size());
+    g_stage.store(Stage::kEnded, std::memory_order_release);
+    return;
+  }
   const char* text = ::getenv(kOptionsVariable);
   reports_begin(text == nullptr ? "" : text);
   validator().configure(

@@ -67,7 +67,7 @@ LOCKDEP_HOOK int mtx_unlock(mtx_t* mutex) {
   Context* context = watched();
   if (context != nullptr) {
     const uintptr_t ip = LOCKDEP_CALLER_IP;
-    Record* record = record_at(mutex, Kind::kC11Mutex, ip);
+    Record* record = record_held_at(*context, mutex, Kind::kC11Mutex, ip);
     if (!release(*context, record, ip) && reentry(mutex) == Reentry::kForbidden) {
       taken_from(*record, reinterpret_cast<const pthread_mutex_t*>(mutex)->__data.__owner);
     }

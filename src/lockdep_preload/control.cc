@@ -2,14 +2,16 @@
 
 #include <cstddef>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <optional>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "lockdep_preload/high_descriptor.h"
 
 namespace netfs::lockdep_preload {
 namespace {
@@ -67,9 +69,9 @@ bool may_be_asked(int fd) {
 Result<ControlSocket> ControlSocket::open(int process) {
   UniqueFd low(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!low) return Error::from_errno("socket");
-  // Out of the way: programs count on which number they get next.
-  UniqueFd fd(::fcntl(low.get(), F_DUPFD_CLOEXEC, kHighDescriptor));
-  if (!fd) fd = std::move(low);
+  UniqueFd fd(high_descriptor(low.get(), kHighDescriptor));
+  low.reset();
+  if (!fd) return Error(EMFILE, "socket", "no descriptor is out of the way");
   const Address address(process);
   struct stat status {};
   if (::bind(fd.get(), address.get(), address.size) != 0 || ::listen(fd.get(), 4) != 0 ||
@@ -87,8 +89,10 @@ bool ControlSocket::is_ours() const {
 bool ControlSocket::serve(int timeout_ms, Answer answer) {
   pollfd waited{.fd = is_ours() ? fd_.get() : -1, .events = POLLIN, .revents = 0};
   if (::poll(&waited, 1, timeout_ms) <= 0 || waited.revents == 0 || !is_ours()) return false;
-  const UniqueFd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  UniqueFd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
   if (!peer) return false;
+  peer = UniqueFd(high_descriptor(peer.get(), kHighDescriptor));
+  if (!peer) return true;
   bound_waits(peer.get(), kWaitMs);
   if (!may_ask(peer.get())) return true;
   char word[kWordMax];

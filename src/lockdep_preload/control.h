@@ -12,7 +12,7 @@
 
 namespace netfs::lockdep_preload {
 
-// The server's side, for the watchdog's thread alone.
+// The server's side, for one thread at a time.
 class ControlSocket {
  public:
   // Answers a word, of at most kWordMax letters.
@@ -20,8 +20,8 @@ class ControlSocket {
   static constexpr size_t kWordMax = 16;
   static constexpr int kWaitMs = 2000;
 
-  // EADDRINUSE: another one answers for this process.  The descriptor is a high one, closed by
-  // exec.
+  // EADDRINUSE: another one answers for this process; EMFILE.  The descriptor is a high one, closed
+  // by exec; it has a low number for a moment, which other threads would see.
   static Result<ControlSocket> open(int process);
 
   // Waits up to `timeout_ms` for somebody who asks, and answers.  True: somebody came.

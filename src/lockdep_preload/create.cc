@@ -8,6 +8,7 @@
 #include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/thread.h"
+#include "lockdep_preload/thread_start.h"
 #include "lockdep_preload/watch.h"
 #include "lockdep_preload/watchdog.h"
 
@@ -47,9 +48,9 @@ void drop(Thread& thread) {
 
 Thread* make(Context& context, uintptr_t function, void* argument) {
   const KeepErrno keep;
-  watch_for_hangs();
   const lockdep::Segment created = validator().publish(context);
   const Inside inside;
+  function = thread_start(function, argument);
   Site* site = site_of(Kind::kThread, {.origin = Origin::kStart, .at = function});
   void* memory = site == nullptr ? nullptr : arena().allocate(sizeof(Thread));
   if (memory == nullptr) return nullptr;
@@ -57,6 +58,7 @@ Thread* make(Context& context, uintptr_t function, void* argument) {
   thread->argument = argument;
   thread->made_by = maker_of(function);
   program_thread_begins();
+  watch_for_hangs();
   return thread;
 }
 
@@ -115,7 +117,8 @@ class Running {
       thread_.ended.store(validator().publish(*context), std::memory_order_release);
     }
     drop(thread_);
-    program_thread_ends();
+    // Who has forked is the first thread of the child, and not counted there.
+    if (::gettid() != ::getpid()) program_thread_ends();
   }
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
@@ -147,6 +150,19 @@ int run_c11(void* argument) {
   void* its_argument = thread.argument;
   const Running running(thread);
   return call_c11(function, its_argument);
+}
+
+// What we need of a thread's stack: 4 KiB of thread-locals, and as much for the first sight of a
+// stack.  A thread that was given little gets it on top; not one whose stack is the program's own.
+const pthread_attr_t* with_room(const pthread_attr_t* wanted, pthread_attr_t& larger) {
+  constexpr size_t kLittle = size_t{1} << 20;
+  constexpr size_t kRoom = size_t{16} << 10;
+  void* low = nullptr;
+  size_t bytes = 0;
+  if (wanted == nullptr || ::pthread_attr_getstack(wanted, &low, &bytes) != 0) return wanted;
+  if (bytes == 0 || bytes > kLittle || reinterpret_cast<uintptr_t>(low) + bytes != 0) return wanted;
+  larger = *wanted;  // shares what it points at: it is never destroyed
+  return ::pthread_attr_setstacksize(&larger, bytes + kRoom) == 0 ? &larger : wanted;
 }
 
 // A join takes what the thread holds, for as long as it waits.
@@ -188,7 +204,8 @@ LOCKDEP_HOOK int pthread_create(pthread_t* id, const pthread_attr_t* attributes,
                        : make(*context, reinterpret_cast<uintptr_t>(function), argument);
   if (thread == nullptr) return real().pthread_create(id, attributes, function, argument);
   thread->function = function;
-  const int result = real().pthread_create(id, attributes, run, thread);
+  pthread_attr_t larger;
+  const int result = real().pthread_create(id, with_room(attributes, larger), run, thread);
   if (result != 0) {
     drop(*thread);
     drop(*thread);

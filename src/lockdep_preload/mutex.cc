@@ -16,6 +16,19 @@ Reentry reentry(const pthread_mutex_t* mutex) {
                                                                              : Reentry::kForbidden;
 }
 
+constexpr int kRobust = 16;
+bool is_robust(const pthread_mutex_t* mutex) {
+  return (mutex->__data.__kind & kRobust) != 0;
+}
+
+// glibc's try leaves a robust mutex that nobody can recover locked behind its back; who waits for
+// it, as the program does, is told ENOTRECOVERABLE every time.
+int try_lock(pthread_mutex_t* mutex) {
+  if (!is_robust(mutex)) return real().pthread_mutex_trylock(mutex);
+  const timespec past{};
+  return real().pthread_mutex_timedlock(mutex, &past);
+}
+
 // A robust mutex whose owner died is held by who is told so.
 bool held(int result) {
   return result == 0 || result == EOWNERDEAD;
@@ -26,7 +39,7 @@ int lock(Context& context, pthread_mutex_t* mutex, Attempt attempt, uintptr_t ip
   Record* record = record_at(mutex, Kind::kMutex, ip);
   acquire(context, record, {.attempt = attempt, .reentry = reentry(mutex)}, ip);
   return take(
-      context, record, ip, [mutex] { return real().pthread_mutex_trylock(mutex); }, wait, held);
+      context, record, ip, [mutex] { return try_lock(mutex); }, wait, held);
 }
 
 }  // namespace
@@ -79,9 +92,7 @@ namespace {
 
 // Whether the real unlock looks whether its caller has it.
 bool is_checked(const pthread_mutex_t* mutex) {
-  constexpr int kRobust = 16;
-  const int kind = mutex->__data.__kind;
-  return reentry(mutex) == Reentry::kAllowed || (kind & kRobust) != 0;
+  return reentry(mutex) == Reentry::kAllowed || is_robust(mutex);
 }
 
 }  // namespace
@@ -91,7 +102,7 @@ LOCKDEP_HOOK int pthread_mutex_unlock(pthread_mutex_t* mutex) {
   Context* context = watched();
   if (context != nullptr) {
     const uintptr_t ip = LOCKDEP_CALLER_IP;
-    Record* record = record_at(mutex, Kind::kMutex, ip);
+    Record* record = record_held_at(*context, mutex, Kind::kMutex, ip);
     if (!release(*context, record, ip) && !is_checked(mutex)) {
       taken_from(*record, mutex->__data.__owner);
     }

@@ -1,9 +1,12 @@
 // pthread_once, call_once and the guards of function-local statics: while one thread initialises,
 // it holds what the others wait for.  What is initialised already waits for nobody; under a lock it
-// would have, had it come first: that order counts.  Else it costs a look.
+// would have, had it come first: that order counts, but not for a thread that has been there before
+// and so never waits.  Else it costs a look.
 
 #include "lockdep_preload/cxx_library.h"
+#include "lockdep_preload/memory.h"
 #include "lockdep_preload/real.h"
+#include "lockdep_preload/thread.h"
 #include "lockdep_preload/watch.h"
 
 namespace netfs::lockdep_preload {
@@ -22,8 +25,56 @@ bool holds_locks(const Context& context) {
          record_of(held)->site->kind != Kind::kThread;
 }
 
+// The onces that this thread knows to be done, by address: a hash table in our arena.  Full, it has
+// them all: then an order is missed, and none is told that cannot be.
+struct Passed {
+  static constexpr size_t kFirst = 64;
+  static constexpr size_t kMax = 8192;
+  size_t capacity;
+  size_t count;
+
+  const void** slots() { return reinterpret_cast<const void**>(this + 1); }
+  static size_t bytes(size_t capacity) { return sizeof(Passed) + capacity * sizeof(void*); }
+  static Passed* make(size_t capacity) {
+    auto* made = static_cast<Passed*>(arena().allocate(bytes(capacity)));
+    if (made == nullptr) return nullptr;
+    made->capacity = capacity;
+    return made;
+  }
+  const void*& slot_of(const void* control) {
+    size_t at = reinterpret_cast<uintptr_t>(control) * 0x9e3779b97f4a7c15 >> 40;
+    while (slots()[at % capacity] != nullptr && slots()[at % capacity] != control) ++at;
+    return slots()[at % capacity];
+  }
+  [[nodiscard]] bool is_full() const { return count * 2 >= capacity; }
+};
+__thread Passed* t_passed = nullptr;
+
+bool has_passed(const void* control) {
+  return t_passed != nullptr && (t_passed->slot_of(control) == control ||
+                                 (t_passed->is_full() && t_passed->capacity == Passed::kMax));
+}
+
+void note_passed(const void* control) {
+  if (has_passed(control)) return;
+  const Inside inside;
+  if (t_passed == nullptr || t_passed->is_full()) {
+    Passed* larger = Passed::make(t_passed == nullptr ? Passed::kFirst : t_passed->capacity * 2);
+    if (larger == nullptr) return;
+    for (size_t i = 0; t_passed != nullptr && i < t_passed->capacity; ++i) {
+      const void* known = t_passed->slots()[i];
+      if (known != nullptr) larger->slot_of(known) = known;
+    }
+    larger->count = t_passed == nullptr ? 0 : t_passed->count;
+    drop_onces();
+    t_passed = larger;
+  }
+  t_passed->slot_of(control) = control;
+  ++t_passed->count;
+}
+
 bool is_wait(const Context* context, const void* control) {
-  return context != nullptr && (!done(control) || holds_locks(*context));
+  return context != nullptr && (!done(control) || (holds_locks(*context) && !has_passed(control)));
 }
 
 // Ends also when the initialiser is cancelled or throws.
@@ -31,18 +82,21 @@ class Once {
  public:
   Once(Context* context, const void* control, uintptr_t ip)
       : context_(context),
+        control_(control),
         record_(is_wait(context, control) ? record_at(control, Kind::kOnce, ip) : nullptr),
         ip_(ip) {
     if (record_ != nullptr) acquire(*context_, record_, {}, ip_);
   }
   ~Once() {
     if (record_ != nullptr) release(*context_, record_, ip_);
+    if (context_ != nullptr && done(control_)) note_passed(control_);
   }
   Once(const Once&) = delete;
   Once& operator=(const Once&) = delete;
 
  private:
   Context* context_;
+  const void* control_;
   Record* record_;
   uintptr_t ip_;
 };
@@ -53,6 +107,14 @@ bool guard_done(const long long* guard) {
 }
 
 }  // namespace
+
+void drop_onces() {
+  if (t_passed == nullptr) return;
+  const Inside inside;
+  Passed* passed = t_passed;
+  t_passed = nullptr;
+  arena().release(passed, Passed::bytes(passed->capacity));
+}
 
 LOCKDEP_HOOK int pthread_once(pthread_once_t* control, void (*initialise)()) {
   const Once once(watched(), control, LOCKDEP_CALLER_IP);

@@ -33,6 +33,7 @@ struct OtherRuns {
   lockdep::SavedGraph before;
   lockdep::SuppressionList suppressions;
   lockdep::SavedRun run;
+  bool save_is_refused = false;  // what the file has is damaged, which has been said
 };
 OtherRuns* g_runs = nullptr;
 
@@ -67,7 +68,12 @@ void load_suppressions(OtherRuns& runs) {
 
 void load_graph(OtherRuns& runs) {
   const std::string& path = options().save;
-  if (path.empty() || ::access(path.c_str(), F_OK) != 0) return;
+  struct stat status {};
+  // What is not there has nothing, and neither has a pipe or a device.
+  if (path.empty() ||
+      (::stat(path.c_str(), &status) == 0 ? !S_ISREG(status.st_mode) : errno == ENOENT)) {
+    return;
+  }
   Result<lockdep::SavedGraph> graph = lockdep::read_saved_graph(path);
   if (graph.ok()) {
     runs.before = std::move(graph).value();
@@ -75,8 +81,8 @@ void load_graph(OtherRuns& runs) {
     return;
   }
   // `lockdep run` makes the file, empty, to know that it can.
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 && status.st_size == 0) return;
+  if (status.st_size == 0) return;
+  runs.save_is_refused = true;
   complain(graph.error().message());
 }
 
@@ -85,7 +91,7 @@ std::string words(const std::string& name, lockdep::Symbolizer& symbolizer) {
 }
 
 void save_graph(OtherRuns& runs) {
-  if (options().save.empty()) return;
+  if (options().save.empty() || runs.save_is_refused) return;
   runs.run.process = ::getpid();
   lockdep::SavedGraph graph = validator().save(runs.run);
   lockdep::DwarfSymbolizer symbolizer;
@@ -104,7 +110,7 @@ void write_statistics() {
   std::string text = statistics_text(validator().statistics()) + "\n" + classes_text(graph);
   const std::string times = timing_text(symbolizer);
   if (!times.empty()) text += "\n" + times;
-  const UniqueFd fd(::open(options().stat.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+  const UniqueFd fd(open_output(options().stat, O_TRUNC));
   const bool wrote =
       fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
   if (!wrote) complain(options().stat + ": " + std::strerror(errno));

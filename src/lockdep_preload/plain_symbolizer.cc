@@ -1,11 +1,14 @@
 #include "lockdep_preload/plain_symbolizer.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <dlfcn.h>
 #include <elf.h>
 #include <gnu/libc-version.h>
 #include <link.h>
+#include <unwind.h>
 
 namespace netfs::lockdep_preload {
 
@@ -42,6 +45,21 @@ uint32_t count_symbols(const uint32_t* hash) {
   return last + 1;
 }
 
+constexpr std::array<const char*, 9> kAllocators = {"malloc",         "calloc",   "realloc",
+                                                    "free",           "memalign", "aligned_alloc",
+                                                    "posix_memalign", "valloc",   "pvalloc"};
+std::array<uintptr_t, kAllocators.size()> g_allocators;
+
+_Unwind_Reason_Code look_for_allocator(_Unwind_Context* frame, void* found) {
+  const uintptr_t function = _Unwind_GetRegionStart(frame);
+  if (function == 0 ||
+      std::find(g_allocators.begin(), g_allocators.end(), function) == g_allocators.end()) {
+    return _URC_NO_REASON;
+  }
+  *static_cast<bool*>(found) = true;
+  return _URC_END_OF_STACK;
+}
+
 }  // namespace
 
 bool foreign_malloc() {
@@ -58,6 +76,18 @@ bool foreign_malloc() {
               : 0;
   __atomic_store_n(&known, value, __ATOMIC_RELAXED);
   return value != 0;
+}
+
+void find_allocators() {
+  for (size_t i = 0; i < kAllocators.size(); ++i) {
+    g_allocators[i] = reinterpret_cast<uintptr_t>(::dlsym(RTLD_NEXT, kAllocators[i]));
+  }
+}
+
+bool in_allocator() {
+  bool found = false;
+  _Unwind_Backtrace(look_for_allocator, &found);
+  return found;
 }
 
 std::vector<lockdep::Frame> PlainSymbolizer::resolve(uintptr_t return_address) {

@@ -2,8 +2,9 @@
 // PlainSymbolizer: names from the dynamic symbols that are in memory already: function and module,
 // no lines.
 //
-// For programs with a malloc of their own, in the midst of which a report may be made: it neither
-// allocates from the program's heap, nor locks, nor reads files.
+// For reports that are made in the midst of a malloc: it neither allocates from the program's heap,
+// nor locks, nor reads files.  A malloc of the program's own may lock, and a signal handler may
+// have interrupted that of the C library.
 
 #include "lockdep/symbolizer.h"
 
@@ -11,6 +12,10 @@ namespace netfs::lockdep_preload {
 
 // Whether the program's malloc is another than the C library's.  Found out once.
 [[nodiscard]] bool foreign_malloc();
+// At our beginning: finds the functions that allocate.
+void find_allocators();
+// Whether the calling thread is in one of them, to be seen on its stack.
+[[nodiscard]] bool in_allocator();
 
 class PlainSymbolizer final : public lockdep::Symbolizer {
  public:

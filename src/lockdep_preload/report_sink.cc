@@ -17,7 +17,9 @@
 #include "lockdep/saved_symbolizer.h"
 #include "lockdep/spin_lock.h"
 #include "lockdep_preload/class_words.h"
+#include "lockdep_preload/high_descriptor.h"
 #include "lockdep_preload/hook.h"
+#include "lockdep_preload/large_stack.h"
 #include "lockdep_preload/other_runs.h"
 #include "lockdep_preload/plain_symbolizer.h"
 #include "lockdep_preload/real.h"
@@ -99,13 +101,20 @@ void put_into_words(lockdep::Report& report, lockdep::Symbolizer& symbolizer) {
 
 }  // namespace
 
+int open_output(const std::string& path, int flags) {
+  const int fd =
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags, 0666);
+  if (fd >= 0) (void)::fcntl(fd, F_SETFL, flags & O_APPEND);
+  return fd;
+}
+
 void write_out(const std::string& text) {
   const std::string& path = options().output;
   if (path.empty()) {
     (void)write_all(first_stderr(), text);
     return;
   }
-  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  const int fd = open_output(path, O_APPEND);
   const bool whole = fd >= 0 && write_all(fd, text);
   const int why = errno;
   if (fd >= 0) ::close(fd);
@@ -133,7 +142,7 @@ void reports_begin(const char* options_text) {
     const std::string line = "lockdep: " + decoded.error().message() + " is not understood\n";
     (void)!::write(STDERR_FILENO, line.data(), line.size());
   }
-  g_fd = ::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, kDescriptorWish);
+  g_fd = high_descriptor(STDERR_FILENO, kDescriptorWish);
   struct stat status {};
   if (g_fd < 0 || ::fstat(g_fd, &status) != 0) return;
   g_device = status.st_dev;
@@ -186,22 +195,28 @@ bool put_out(lockdep::Report& report, lockdep::Symbolizer& live, Show show) {
   return true;
 }
 
+// False when it was not shown.
+bool show(lockdep::Report& report, bool may_allocate) {
+  const Show show = weigh(report);
+  if (show == Show::kNothing) return false;
+  const lockdep::SpinGuard guard(g_writing);
+  if (!may_allocate) {
+    PlainSymbolizer symbolizer;
+    return put_out(report, symbolizer, show);
+  }
+  lockdep::DwarfSymbolizer symbolizer;
+  return put_out(report, symbolizer, show);
+}
+
 void report_sink(void*, const lockdep::Report& found) {
   const KeepErrno keep;
-  lockdep::Report report = found;
-  const Show show = weigh(report);
-  if (show == Show::kNothing) return;
-  {
-    const lockdep::SpinGuard guard(g_writing);
-    if (foreign_malloc()) {
-      PlainSymbolizer symbolizer;
-      if (!put_out(report, symbolizer, show)) return;
-    } else {
-      lockdep::DwarfSymbolizer symbolizer;
-      if (!put_out(report, symbolizer, show)) return;
-    }
-  }
-  if (report.verdict == lockdep::Verdict::kOrderOnly) return;
+  bool sure = false;
+  const bool may_allocate = !foreign_malloc() && !in_allocator();
+  on_large_stack([&found, &sure, may_allocate] {
+    lockdep::Report report = found;
+    sure = show(report, may_allocate) && report.verdict != lockdep::Verdict::kOrderOnly;
+  });
+  if (!sure) return;
   g_sure.fetch_add(1, std::memory_order_relaxed);
   if (options().abort) std::abort();
 }

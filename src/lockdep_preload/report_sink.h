@@ -14,6 +14,8 @@ namespace netfs::lockdep_preload {
 void reports_begin(const char* options_text);
 void reports_end();
 const Options& options();
+// For a file that was named; a pipe that nobody reads is an error, and not waited for.
+int open_output(const std::string& path, int flags);
 // To where reports go, as one write.  Where --output takes no more, stderr is told so, once.
 void write_out(const std::string& text);
 // Around what shows reports or names: one thread at a time.

@@ -115,7 +115,7 @@ LOCKDEP_HOOK int pthread_rwlock_unlock(pthread_rwlock_t* lock) {
   Context* context = watched();
   if (context != nullptr) {
     const uintptr_t ip = LOCKDEP_CALLER_IP;
-    Record* record = record_at(lock, Kind::kRwlock, ip);
+    Record* record = record_held_at(*context, lock, Kind::kRwlock, ip);
     if (!release(*context, record, ip)) taken_from(*record, lock->__data.__cur_writer);
   }
   return real().pthread_rwlock_unlock(lock);

@@ -1,6 +1,10 @@
 // sigaction, signal and the signal masks: what is locked in a handler is not taken under what the
 // interrupted code holds, and may be found held by it.
 //
+// That holds for what can arrive at any place.  A fault of the thread's own instruction comes at
+// that instruction only: its handler is as if that had called it, and what it locks is taken under
+// what is held there.
+//
 // A handler of the program's is called by one of ours.  What the program reads back is its own.
 //
 // A handler ends when it returns, throws or ends its thread; or it is jumped out of.  The jump
@@ -32,9 +36,28 @@ uint64_t bits(const sigset_t& set) {
   return out;
 }
 
+// Whether it is the fault of the instruction that was interrupted; who sends one of these signals
+// with kill or tgkill says so in the code.
+bool is_own_fault(int signal, const siginfo_t* info) {
+  if (info == nullptr || info->si_code <= 0) return false;
+  switch (signal) {
+    case SIGBUS:
+      return info->si_code != BUS_MCEERR_AO;  // memory that has gone bad, of anybody
+    case SIGSEGV:
+    case SIGFPE:
+    case SIGILL:
+    case SIGTRAP:
+    case SIGSYS:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // A handler of this thread that runs.
 struct Handling {
   int signal;
+  bool own_fault;
   uintptr_t frame;
   uintptr_t stack_from;  // the alternate stack that it runs on; 0: the thread's own
   uintptr_t stack_to;
@@ -51,9 +74,14 @@ bool is_left(const Handling& handling, uintptr_t now, bool on_alternate) {
   return !there || now > handling.frame;
 }
 
+// What is blocked from then on is asked for again by who calls this.
+void leave(Context& context, const Handling& handling) {
+  if (!handling.own_fault) validator().signal_leave(context, handling.signal);
+}
+
 class InHandler {
  public:
-  InHandler(int signal, uintptr_t frame) {
+  InHandler(int signal, bool own_fault, uintptr_t frame, const void* machine) : machine_(machine) {
     const KeepErrno keep;
     // Only a thread that is known already: to begin one is not for handlers.  Who sets a handler
     // is, and who was created.
@@ -68,10 +96,11 @@ class InHandler {
     const auto from = alternate ? reinterpret_cast<uintptr_t>(stack.ss_sp) : 0;
     at_ = t_handlers;
     t_handling[at_] = {.signal = signal,
+                       .own_fault = own_fault,
                        .frame = frame,
                        .stack_from = from,
                        .stack_to = from + (alternate ? stack.ss_size : 0)};
-    validator().signal_enter(*context_, signal);
+    if (!own_fault) validator().signal_enter(*context_, signal);
     t_handlers = at_ + 1;
     // What else is blocked meanwhile: sa_mask, and not the signal itself if SA_NODEFER says so.
     validator().set_blocked_signals(*context_, blocked_signals(), 0);
@@ -79,20 +108,27 @@ class InHandler {
   ~InHandler() {
     if (context_ == nullptr || t_handlers <= at_) return;
     const KeepErrno keep;
-    while (t_handlers > at_) validator().signal_leave(*context_, t_handling[--t_handlers].signal);
+    while (t_handlers > at_) leave(*context_, t_handling[--t_handlers]);
+    if (!t_handling[at_].own_fault) return;  // else the marker of signal_enter knew
+    // The mask that the thread gets back when this returns.
+    uint64_t mask = 0;
+    std::memcpy(&mask, &static_cast<const ucontext_t*>(machine_)->uc_sigmask, sizeof mask);
+    validator().set_blocked_signals(*context_, mask, 0);
   }
   InHandler(const InHandler&) = delete;
   InHandler& operator=(const InHandler&) = delete;
 
  private:
   Context* context_ = nullptr;
+  const void* machine_;
   unsigned at_ = 0;
 };
 
 void handle(int signal, siginfo_t* info, void* machine) {
   const auto handler = g_wanted[signal].handler.load(std::memory_order_acquire);
   if (handler == nullptr) return;
-  const InHandler in_handler(signal, reinterpret_cast<uintptr_t>(__builtin_frame_address(0)));
+  const InHandler in_handler(signal, is_own_fault(signal, info),
+                             reinterpret_cast<uintptr_t>(__builtin_frame_address(0)), machine);
   if (g_wanted[signal].with_info.load(std::memory_order_relaxed)) {
     handler(signal, info, machine);
   } else {
@@ -108,6 +144,14 @@ void jump() {
 
 bool is_handler(const struct sigaction& action) {
   return action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+}
+
+// What the kernel says of a signal it says only to who has asked for it.
+void ask_for_info(int signal) {
+  struct sigaction action {};
+  if (real().sigaction(signal, nullptr, &action) != 0 || action.sa_sigaction != handle) return;
+  action.sa_flags |= SA_SIGINFO;
+  (void)real().sigaction(signal, &action, nullptr);
 }
 
 // signal() and its kin.  The kernel gives a handler of theirs all three arguments as well.
@@ -129,6 +173,10 @@ sighandler_t set_handler(sighandler_t (*real_set)(int, sighandler_t), int number
         std::memory_order_release);
   }
   const sighandler_t was = real_set(number, is_one ? ours : handler);
+  if (is_one) {
+    const KeepErrno keep;
+    ask_for_info(number);
+  }
   return was == ours ? reinterpret_cast<sighandler_t>(reinterpret_cast<void*>(before)) : was;
 }
 
@@ -156,7 +204,7 @@ void end_left_handlers(Context& context) {
   const auto now = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const unsigned before = t_handlers;
   while (t_handlers != 0 && is_left(t_handling[t_handlers - 1], now, on_alternate)) {
-    validator().signal_leave(context, t_handling[--t_handlers].signal);
+    leave(context, t_handling[--t_handlers]);
   }
   // A handler on another stack hides where the jump went: we look again when it has ended.
   t_jumped = on_alternate && t_handlers != 0;

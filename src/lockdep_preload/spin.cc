@@ -53,7 +53,7 @@ LOCKDEP_HOOK int pthread_spin_unlock(pthread_spinlock_t* lock) {
   Context* context = watched();
   if (context != nullptr) {
     const uintptr_t ip = LOCKDEP_CALLER_IP;
-    release(*context, record_at(address(lock), Kind::kSpin, ip), ip);
+    release(*context, record_held_at(*context, address(lock), Kind::kSpin, ip), ip);
   }
   return real().pthread_spin_unlock(lock);
 }

@@ -11,7 +11,6 @@
 #include "lockdep_preload/memory.h"
 #include "lockdep_preload/real.h"
 #include "lockdep_preload/record.h"
-#include "lockdep_preload/watchdog.h"
 
 extern "C" void* __libc_stack_end;
 
@@ -77,15 +76,13 @@ void end_context(void* value) {
   }
   const KeepErrno keep;
   t_ended = true;
-  // The first thread comes here only where it leaves others behind; they are counted where they
-  // run.
-  if (::gettid() == ::getpid()) program_thread_ends();
   Context* context = t_own;
   if (context == nullptr) return;
   give_up_what_was_taken(*context);
   end_left_handlers(*context);
   drop_semaphores(*context);
   drop_barriers(*context);
+  drop_onces();
   delist(t_slot);
   context->~Context();
   t_own = nullptr;

@@ -47,6 +47,8 @@ void unlock_threads();
 // Of a thread that ends: semaphores and barriers that it has are not held by it.
 void drop_semaphores(Context& context);
 void drop_barriers(Context& context);
+// Nor does it know any more what was initialised.
+void drop_onces();
 
 // Handlers that the thread has jumped out of have ended (signals.cc).
 void end_left_handlers(Context& context);

@@ -19,6 +19,15 @@ inline Record* record_at(const void* lock, Kind kind, uintptr_t ip) {
   if (__builtin_expect(record != nullptr && record->frame == 0, 1)) return record;
   return record_at_slowly(lock, kind, ip);
 }
+// The same for an unlock: of what the context holds it is known without a look at the stack.
+inline Record* record_held_at(const Context& context, const void* lock, Kind kind, uintptr_t ip) {
+  Record* record = find_record(reinterpret_cast<uintptr_t>(lock));
+  if (__builtin_expect(record != nullptr && record->frame == 0, 1)) return record;
+  const lockdep::Instance* held = nullptr;
+  const bool is_last = record != nullptr && lockdep::Validator::held(context, &held, 1) != 0 &&
+                       held == &record->instance;
+  return is_last ? record : record_at_slowly(lock, kind, ip);
+}
 // An init call: whatever was at the address is no more.
 void lock_made(Context& context, const void* lock, Kind kind, uintptr_t ip);
 void lock_destroyed(Context& context, const void* lock, uintptr_t ip);

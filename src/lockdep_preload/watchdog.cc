@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <memory>
 #include <optional>
 #include <poll.h>
 #include <pthread.h>
@@ -12,6 +13,7 @@
 
 #include "lockdep/graph_snapshot.h"
 #include "lockdep/inside.h"
+#include "lockdep/spin_lock.h"
 #include "lockdep/stat_text.h"
 #include "lockdep_preload/control.h"
 
@@ -23,9 +25,10 @@ constexpr uint64_t kLibrarySignals = uint64_t{3} << 31;
 
 constexpr int kNobodyMs = 250;  // how long the process outlives the last thread of its program
 
-std::atomic<bool> running{false};
-std::atomic<int> program_threads{1};
-Watchdog the_watchdog;  // written before the thread starts, once a process
+lockdep::SpinLock starting;  // around a start and an end
+bool running = false;
+std::atomic<int> program_threads{0};  // besides the first
+Watchdog the_watchdog;                // written before the thread starts, once a process
 
 void put_into_words(lockdep::ReportedClass& one) {
   if (the_watchdog.class_words == nullptr) return;
@@ -75,17 +78,29 @@ void look(bool& told) {
   if (the_watchdog.print != nullptr) the_watchdog.print(answer("dump"));
 }
 
-void* watch(void*) {
+using Control = std::optional<ControlSocket>;
+
+// False: the program has threads, or has some again.
+bool ends(Control& control) {
+  const lockdep::Inside inside;
+  const lockdep::SpinGuard guard(starting);
+  if (program_threads.load(std::memory_order_acquire) > 0) return false;
+  control.reset();  // first: the next one will have that address
+  running = false;
+  return true;
+}
+
+void* watch(void* argument) {
   (void)::prctl(PR_SET_NAME, "lockdep", 0, 0, 0);
-  std::optional<ControlSocket> control;
+  Control control;
   {
     const lockdep::Inside inside;
-    Result<ControlSocket> opened = ControlSocket::open(::getpid());
-    if (opened.ok()) control.emplace(std::move(opened).value());
+    const std::unique_ptr<Control> given(static_cast<Control*>(argument));
+    control = std::move(*given);
   }
   bool told = false;
   int waited_ms = 0;
-  while (program_threads.load(std::memory_order_acquire) > 0) {
+  while (!ends(control)) {
     if (control) {
       const lockdep::Inside inside;
       control->serve(kNobodyMs, answer);
@@ -103,20 +118,33 @@ void* watch(void*) {
 }  // namespace
 
 void start_watchdog(const Watchdog& watchdog) {
-  if (running.exchange(true, std::memory_order_acq_rel)) return;
-  const int before = errno;
   const lockdep::Inside inside;
+  {
+    const lockdep::SpinGuard guard(starting);
+    if (running) return;
+    running = true;
+  }
+  const int before = errno;
   the_watchdog = watchdog;
   // The thread inherits the mask: no signal of the program may find its handler there.
   const uint64_t all = ~kLibrarySignals;
   uint64_t own = 0;
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &own, sizeof all);
+  auto control = std::make_unique<Control>();
+  Result<ControlSocket> opened = ControlSocket::open(::getpid());
+  if (opened.ok()) control->emplace(std::move(opened).value());
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
   ::pthread_attr_setstacksize(&attributes, size_t{1} << 20);
   pthread_t thread{};
-  (void)the_watchdog.create(&thread, &attributes, watch, nullptr);
+  if (the_watchdog.create(&thread, &attributes, watch, control.get()) == 0) {
+    (void)control.release();  // the thread's
+  } else {
+    control.reset();
+    const lockdep::SpinGuard guard(starting);
+    running = false;
+  }
   ::pthread_attr_destroy(&attributes);
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &own, nullptr, sizeof own);
   errno = before;
@@ -130,8 +158,9 @@ void program_thread_ends() {
 }
 
 void watchdog_after_fork_in_child() {
-  program_threads.store(1, std::memory_order_relaxed);
-  running.store(false, std::memory_order_release);
+  program_threads.store(0, std::memory_order_relaxed);
+  starting.unlock();
+  running = false;
 }
 
 }  // namespace netfs::lockdep_preload

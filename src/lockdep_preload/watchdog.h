@@ -2,11 +2,12 @@
 // The watchdog: a thread of ours in the watched program, which looks for contexts that wait for
 // each other for ever, and answers `lockdep dump` and `lockdep stat`.
 //
-// It starts with the program's first thread, so that a program without threads stays one: some
-// calls (unshare, setns) are refused to others.  It blocks all signals, has no context, and no lock
-// of it is validated.  It is never joined: it dies with the process.
+// It lives while the program has threads beside its first, so that a program without stays one:
+// some calls (unshare, setns) are refused to others, and the process ends with its last thread.  It
+// blocks all signals, has no context, and no lock of it is validated.  It is never joined.
 //
 //   // in our pthread_create:
+//   program_thread_begins();
 //   start_watchdog({.interval_ms = 1000, .create = original_pthread_create, ...});
 
 #include <string>
@@ -36,12 +37,13 @@ struct Watchdog {
   void (*print)(std::string_view text) = nullptr;
 };
 
-// Does nothing if this process has one.  Thread-safe; may be called in any thread, outside of
-// signal handlers.  errno stays as it is.
+// Does nothing if this process has one; else the caller is its only thread, and makes the socket
+// while nobody sees which numbers of descriptors that takes.  Thread-safe; may be called in any
+// thread, outside of signal handlers.  errno stays as it is.
 void start_watchdog(const Watchdog& watchdog);
 
-// Counts the program's threads besides the first, and that one when it ends by itself: once there
-// is none, ours ends too, for the process ends with its last thread.
+// Counts the program's threads besides the first: a quarter of a second after there is none, ours
+// ends.  Begins before start_watchdog is called for it.
 void program_thread_begins();
 void program_thread_ends();
 

@@ -43,6 +43,7 @@ void start() {
   found().validator.configure({.sink = [](void*, const Report& report) {
     if (report.verdict == lockdep::Verdict::kProved) ++found().proved;
   }});
+  program_thread_begins();  // one that never ends
   start_watchdog({.interval_ms = 20,
                   .create =
                       [](void* thread, const void* attributes, Watchdog::Start start, void* of) {
@@ -72,7 +73,7 @@ bool eventually(const Condition& condition) {
   return true;
 }
 
-// Of this process; the socket is opened by the watchdog's thread, which may not have run yet.
+// Of this process; the watchdog's thread may not have run yet.
 std::string answer_to(std::string_view word) {
   std::string text;
   EXPECT_TRUE(eventually([&] {

@@ -48,15 +48,19 @@ bool is_number(const std::string& word) {
   return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
 }
 
+// Of a word that is_number(); one that is too long is nobody's.
+Result<std::string> ask(const std::string& process, std::string_view word) {
+  const long number = std::strtol(process.c_str(), nullptr, 10);
+  if (number < 1 || number > kPidMax) {
+    return Error(ESRCH, "ask", "there is no process " + process);
+  }
+  return lockdep_preload::ask(static_cast<int>(number), word);
+}
+
 Result<std::string> statistics_of(const std::string& of) {
-  if (is_number(of)) return lockdep_preload::ask(std::atoi(of.c_str()), "stat");
+  if (is_number(of)) return ask(of, "stat");
   const lockdep::SavedGraph graph = TRY(lockdep::read_saved_graph(of));
-  lockdep::Statistics statistics;
-  statistics.classes = graph.classes.size();
-  statistics.edges = graph.edges.size();
-  statistics.stacks = graph.stacks.size();
-  statistics.contexts = graph.contexts.size();
-  return statistics_text(statistics) + "\n" + classes_text(lockdep::snapshot_of(graph));
+  return statistics_text(graph) + "\n" + classes_text(lockdep::snapshot_of(graph));
 }
 
 }  // namespace
@@ -96,7 +100,8 @@ int explain_command(int argc, char** argv) {
              : summary_line(read.report) + "\n\n" + explanation(read.report, read);
     std::fputs(shown.c_str(), stdout);
   }
-  return kDone;
+  const Result<> whole = check_end(text.value(), file);
+  return whole.ok() ? kDone : failed(whole.error());
 }
 
 int graph_command(int argc, char** argv) {
@@ -145,7 +150,7 @@ int merge_command(int argc, char** argv) {
 }
 
 int dump_command(int argc, char** argv) {
-  int process = 0;
+  std::string process;
   CLI::App app("Print who waits for whom in a program that was started by lockdep run.",
                "lockdep dump");
   app.footer(
@@ -156,13 +161,15 @@ int dump_command(int argc, char** argv) {
       "  lockdep dump $(pidof server)");
   app.add_option("PID", process, "the program's process")
       ->required()
-      ->check(CLI::Range(1, kPidMax));
+      ->check([](const std::string& word) {
+        return is_number(word) ? std::string() : word + " is no number of a process";
+      });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return unread_words(app, error);
   }
-  return print(lockdep_preload::ask(process, "dump"));
+  return print(ask(process, "dump"));
 }
 
 int stat_command(int argc, char** argv) {

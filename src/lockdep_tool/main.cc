@@ -1,5 +1,6 @@
 // lockdep: checks the locks of programs.
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
@@ -26,6 +27,16 @@ int help(FILE* to) {
   return to == stdout ? kDone : kUsage;
 }
 
+// What a command wrote must have come out.
+int finish(int code) {
+  const bool lost = std::ferror(stdout) != 0;
+  errno = 0;
+  if (std::fflush(stdout) == 0 && !lost) return code;
+  std::fprintf(stderr, "lockdep: stdout: %s\n",
+               errno != 0 ? std::strerror(errno) : "not all could be written");
+  return kFailed;
+}
+
 int dispatch(int argc, char** argv) {
   if (argc < 2) return help(stderr);
   if (std::strcmp(argv[1], "--help") == 0 || std::strcmp(argv[1], "-h") == 0) return help(stdout);
@@ -44,5 +55,5 @@ int dispatch(int argc, char** argv) {
 }  // namespace netfs::lockdep_tool
 
 int main(int argc, char** argv) {
-  return netfs::lockdep_tool::dispatch(argc, argv);
+  return netfs::lockdep_tool::finish(netfs::lockdep_tool::dispatch(argc, argv));
 }

@@ -182,6 +182,10 @@ Result<std::string> find_program(const std::string& name) {
 }
 
 Result<> check_program(const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  if (name == "valgrind" || name == "valgrind.bin") {
+    return refuse(ENOEXEC, path, "gives our library an allocator of its own; run one of the two");
+  }
   return check(path, kScriptsMax);
 }
 

@@ -216,4 +216,12 @@ Result<std::vector<ReadReport>> read_reports(std::string_view text, const std::s
   return reports;
 }
 
+Result<> check_end(std::string_view text, const std::string& name) {
+  constexpr std::string_view kBegin = "{\"schema\":";
+  if (text.empty() || text.back() == '\n') return {};
+  const std::string_view last = text.substr(text.rfind('\n') + 1);
+  if (last.substr(0, kBegin.size()) != kBegin || json::accept(last)) return {};
+  return Error(EINVAL, "report", name + ": its last report is cut short");
+}
+
 }  // namespace netfs::lockdep_tool

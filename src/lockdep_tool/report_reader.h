@@ -32,4 +32,7 @@ struct ReadReport final : lockdep::Symbolizer {
 [[nodiscard]] Result<std::vector<ReadReport>> read_reports(std::string_view text,
                                                            const std::string& name);
 
+// EINVAL: the last line begins as a report and is cut short; read_reports leaves it out.
+[[nodiscard]] Result<> check_end(std::string_view text, const std::string& name);
+
 }  // namespace netfs::lockdep_tool

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <string>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -91,6 +92,9 @@ void describe(CLI::App& app, Arguments& arguments) {
 // Each file that will be written is made now, so that what is wrong is said now.
 bool writable(const std::string& path) {
   if (path.empty()) return true;
+  // To open a pipe is to begin and to end what its reader reads.
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && S_ISFIFO(status.st_mode)) return true;
   const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666));
   return static_cast<bool>(file);
 }

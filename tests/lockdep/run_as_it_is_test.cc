@@ -15,6 +15,29 @@ TEST(LockdepAsItIs, AProgramThatDoesNotLookAtItsLocksDoesWhatItDidBefore) {
   }
 }
 
+TEST(LockdepAsItIs, ARobustMutexThatNobodyCanRecoverSaysSoEveryTime) {
+  ASSERT_EQ(shell(scenario("robust_not_recoverable")).status, 0);
+  for (const char* options : {"-o /dev/null", "-o /dev/null --histograms"}) {
+    EXPECT_EQ(run(options, "timeout 20 " + scenario("robust_not_recoverable")).status, 0);
+  }
+}
+
+TEST(LockdepAsItIs, TheNumbersOfDescriptorsAreTheProgramsOwn) {
+  ASSERT_EQ(shell(scenario("low_descriptors_closed")).status, 0);
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(run("", "timeout 60 " + scenario("low_descriptors_closed")).status, 0);
+  }
+}
+
+TEST(LockdepAsItIs, UnderALowLimitOfOpenFilesReportsStillComeToStderr) {
+  const Ran ran = shell("ulimit -n 60; exec " LOCKDEP " run -- " + scenario("abba"));
+  EXPECT_TRUE(has(ran.out, "lockdep: LIKELY")) << ran.out;
+}
+
+TEST(LockdepAsItIs, AProgramWhoseThreadsHaveEndedIsOneWithoutThreads) {
+  EXPECT_EQ(run("", scenario("alone_again")).status, 0);
+}
+
 TEST(LockdepAsItIs, AProcessWhoseFirstThreadLeftEndsWithItsLast) {
   for (const char* options : {"", "--watchdog 0"}) {
     const Ran ran = run(options, "timeout 60 " + scenario("first_thread_ends_first"));
@@ -38,6 +61,17 @@ TEST(LockdepAsItIs, APluginThatAllocatesWhileItIsLoadedDoesNotWaitForUs) {
                         " run -- timeout 60 " PLAIN_PROGRAM " " CXX_PLUGIN);
   EXPECT_EQ(ran.status, 0);
   EXPECT_EQ(ran.out, "1771\n");
+}
+
+TEST(LockdepAsItIs, ValgrindIsRefusedAndAChildThatIsRunUnderItIsLeftAlone) {
+  if (shell("command -v valgrind").status != 0) GTEST_SKIP() << "SKIPPED: needs valgrind";
+  const Ran refused = run("", "valgrind /bin/true");
+  EXPECT_EQ(refused.status, 126) << refused.out;
+  EXPECT_EQ(count(refused.out, "\n"), 1U) << refused.out;
+  const Ran ran = run("", "sh -c 'valgrind --error-exitcode=9 " + scenario("abba") + "'");
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_TRUE(has(ran.out, "lockdep: not under valgrind")) << ran.out;
+  EXPECT_TRUE(has(ran.out, "ERROR SUMMARY: 0 errors")) << ran.out;
 }
 
 TEST(LockdepAsItIs, ASanitizersProgramIsRefusedInOneLine) {

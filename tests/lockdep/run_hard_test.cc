@@ -121,6 +121,43 @@ TEST(LockdepRuns, HalvesOfAnInversionInTwoRunsAreJoined) {
   (void)std::remove((graph + ".lock").c_str());
 }
 
+// libstdc++ starts all threads with one function, and one place of the program makes these.
+TEST(LockdepRuns, ThreadsOfTheCxxLibraryAreToldApartByWhatTheyRun) {
+  const std::string graph = fresh_file("roles");
+  for (const char* half :
+       {"std_thread_half_ba", "std_thread_half_ba_member", "std_thread_half_ba_lambda"}) {
+    shell("rm -f " + graph + "*");
+    EXPECT_EQ(run("--save " + graph, scenario("std_thread_half_ab")).out, "");
+    const Ran second = run("--save " + graph + " --exit-code 9", scenario(half));
+    EXPECT_EQ(second.status, 9) << half;
+    EXPECT_EQ(count(second.out, "lockdep: LIKELY: possible circular"), 1U) << half << second.out;
+  }
+  EXPECT_TRUE(has(shell(LOCKDEP " stat " + graph).out, "thread scenarios::")) << "a name for each";
+  shell("rm -f " + graph + "*");
+}
+
+TEST(LockdepProcess, AReportWhereAHandlerHasInterruptedMallocDoesNoHarm) {
+  const std::string file = fresh_file("malloc");
+  const Ran ran = run("-o " + file, "timeout -k 1 60 " + scenario("handler_in_malloc"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_EQ(shell("grep -c '^lockdep: LIKELY' " + file).out, "100\n");
+  (void)std::remove(file.c_str());
+}
+
+TEST(LockdepProcess, ACancelledThreadGoesOnFromItsReport) {
+  const Ran ran = run("", "timeout 20 " + scenario("cancelled_before_report"));
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_EQ(count(ran.out, "\nlockdep: "), 0U) << "nothing is held at its end: " << ran.out;
+}
+
+TEST(LockdepRuns, AThreadWithLittleStackMayEndTheProgram) {
+  const std::string file = fresh_file("little");
+  const Ran ran = run("--save " + file, scenario("exit_little_stack"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+  EXPECT_TRUE(has(shell(LOCKDEP " stat " + file).out, "lock_a")) << ran.out;
+  shell("rm -f " + file + "*");
+}
+
 TEST(LockdepRuns, ADamagedGraphIsNamedInOneLineAndLeftAsItIs) {
   const std::string graph = fresh_file("damaged");
   std::ofstream(graph) << "lockdep-graph 1\nnonsense\n";
@@ -129,6 +166,7 @@ TEST(LockdepRuns, ADamagedGraphIsNamedInOneLineAndLeftAsItIs) {
   EXPECT_EQ(ran.out.rfind("lockdep: ", 0), 0U) << ran.out;
   EXPECT_TRUE(has(ran.out.substr(0, ran.out.find('\n')), graph)) << ran.out;
   EXPECT_EQ(count(ran.out, "lockdep: LIKELY"), 1U) << ran.out;
+  EXPECT_EQ(count(ran.out, graph), 1U) << "once: " << ran.out;
   EXPECT_EQ(shell("cat " + graph).out, "lockdep-graph 1\nnonsense\n");
   (void)std::remove(graph.c_str());
   (void)std::remove((graph + ".lock").c_str());
@@ -143,6 +181,28 @@ TEST(LockdepBadInput, AnOutputThatGoesAwayIsOneLineAndChangesNothingOfTheProgram
   EXPECT_EQ(ran.out,
             "lockdep: " + folder + "/out: No such file or directory; reports are lost\n0\n");
   EXPECT_EQ(ran.status, 0);
+}
+
+TEST(LockdepBadInput, APipeThatIsReadGetsAllAndOneThatIsNotIsNotWaitedFor) {
+  for (const char* option : {"--save", "--stat", "--output"}) {
+    const std::string pipe = fresh_file("pipe");
+    ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+    const std::string words = std::string(option) + " " + pipe;
+    const Ran alone = run(words, "timeout 20 " + scenario("abba"));
+    EXPECT_EQ(alone.status, 0);
+    EXPECT_TRUE(has(alone.out, "No such device or address")) << option << alone.out;
+    const Ran read = shell("timeout 20 cat " + pipe + " & " LOCKDEP " run " + words +
+                           " -- timeout 20 " + scenario("abba") + " 2>/dev/null; wait");
+    EXPECT_TRUE(has(read.out, "lock_a")) << option << read.out;
+    EXPECT_EQ(shell("stat -c %F " + pipe).out, "fifo\n") << option;
+    (void)std::remove(pipe.c_str());
+  }
+}
+
+TEST(LockdepBadInput, AProgramWhoseReportsNobodyReadsGoesOn) {
+  const Ran ran = shell("exec 3>&1; { sleep 0.2; " LOCKDEP " run -- " + scenario("abba") +
+                        "; echo $? >&3; } 2>&1 | true; wait");
+  EXPECT_EQ(ran.out, "0\n");
 }
 
 TEST(LockdepBadInput, AProgramOfAnotherArchitectureIsRefused) {
@@ -224,6 +284,49 @@ TEST(LockdepCommands, ExplainGraphStatAndMergeReadWhatRunWrote) {
   EXPECT_EQ(count(merged.out, "lockdep: LIKELY"), 1U) << merged.out;
   EXPECT_TRUE(has(shell(tool + "stat " + base + ".all").out, "lock_b"));
   shell("rm -f " + base + "*");
+}
+
+TEST(LockdepCommands, WhatDoesNotComeOutIsSaidInOneLine) {
+  const std::string base = fresh_file("lost");
+  ASSERT_EQ(run("--json -o " + base + ".json --save " + base + ".graph", scenario("abba")).out, "");
+  for (const std::string& words :
+       {"explain " + base + ".json", "explain --text " + base + ".json", "graph " + base + ".graph",
+        "stat " + base + ".graph", "merge --order-only " + base + ".graph", std::string("--help"),
+        std::string("--version"), std::string("merge --help")}) {
+    // The figures of a merge go to stderr, before.
+    const Ran ran = shell(LOCKDEP " " + words + " >/dev/full 2>&1");
+    const Ran said = shell("{ " LOCKDEP " " + words + " 2>&3 >/dev/full; } 3>&1 | grep -v graphs:");
+    EXPECT_EQ(ran.status, 1) << words;
+    EXPECT_EQ(said.out.rfind("lockdep: stdout: ", 0), 0U) << words << said.out;
+    EXPECT_EQ(count(said.out, "\n"), 1U) << words << said.out;
+  }
+  shell("rm -f " + base + "*");
+}
+
+TEST(LockdepCommands, ACutReportIsToldAfterTheWholeOnes) {
+  const std::string base = fresh_file("cut");
+  ASSERT_EQ(run("--json -o " + base + ".json", scenario("abba")).out, "");
+  shell("head -c 300 " + base + ".json >" + base + ".half; cat " + base + ".half >>" + base +
+        ".json");
+  const Ran ran = shell(LOCKDEP " explain " + base + ".json");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(count(ran.out, "How sure: likely"), 1U) << ran.out;
+  EXPECT_TRUE(has(ran.out, "lockdep: " + base + ".json: its last report is cut short\n"))
+      << ran.out;
+  shell("rm -f " + base + "*");
+}
+
+TEST(LockdepCommands, AProcessIsNamedByADecimalNumber) {
+  for (const char* word : {"dump 0x10", "dump -1", "dump none", "dump ''"}) {
+    const Ran ran = shell(std::string(LOCKDEP " ") + word);
+    EXPECT_EQ(ran.status, 2) << word << ran.out;
+    EXPECT_EQ(count(ran.out, "\n"), 1U) << ran.out;
+  }
+  for (const char* word : {"dump 0", "dump 99999999999999999999", "stat 4194305"}) {
+    const Ran ran = shell(std::string(LOCKDEP " ") + word);
+    EXPECT_EQ(ran.status, 1) << word;
+    EXPECT_TRUE(has(ran.out, "lockdep: there is no process ")) << ran.out;
+  }
 }
 
 // What the man page promises and bash completes: every option of every command.

@@ -80,6 +80,9 @@ const Row kRows[] = {
     {"robust_owner_dead", "PROVED: lock held", kLikely},
     {"pi_abba", kLikely, kLikely},
     {"once_abba", kLikely, kLikely},
+    {"once_passed", nullptr, nullptr},
+    {"once_passed_of_many", nullptr, nullptr},
+    {"once_before_threads", nullptr, kOrderOnly},
     {"cancelled_wait", nullptr, nullptr},
     {"thrown_through", nullptr, nullptr},
     {"errno_stays", nullptr, kOrderOnly},
@@ -92,6 +95,13 @@ const Row kRows[] = {
     {"handler_mask_missing", "LIKELY: inconsistent", "LIKELY: inconsistent"},
     {"handler_jump", nullptr, nullptr},
     {"handler_jump_from_other_stack", nullptr, nullptr},
+    {"fault_handler_lock", nullptr, nullptr},
+    {"fault_abba", kLikely, kLikely},
+    {"fault_sent", "LIKELY: inconsistent", "LIKELY: inconsistent"},
+    {"fault_jump", "LIKELY: inconsistent", "LIKELY: inconsistent"},
+    {"abba_little_stack", kLikely, kLikely},
+    {"cancelled_before_report", kLikely, kLikely},
+    {"handler_little_stack", "LIKELY: inconsistent lock", "LIKELY: inconsistent lock"},
     {"fork_locks_all", nullptr, nullptr},
     {"fork_then_abba", kLikely, kLikely},
     {"fork_orphan", "PROVED: lock held by thread", "PROVED: lock held by thread"},
@@ -112,6 +122,15 @@ const char* const kOthers[] = {"fork_while_reporting",
                                "thread_returns_new",
                                "signal_interrupts",
                                "handlers_read_back",
+                               "exit_little_stack",
+                               "handler_in_malloc",
+                               "std_thread_half_ab",
+                               "std_thread_half_ba",
+                               "std_thread_half_ba_member",
+                               "std_thread_half_ba_lambda",
+                               "low_descriptors_closed",
+                               "alone_again",
+                               "robust_not_recoverable",
                                "wrapped_in_order",
                                "wrapped_half_ab",
                                "wrapped_half_ba",
@@ -151,6 +170,17 @@ TEST(LockdepRun, TheListOfScenariosIsTheTable) {
         << listed.substr(at, end - at);
     at = end + 1;
   }
+}
+
+// The first example of the man page, and what scripts/demo shows.
+TEST(LockdepRun, TheBundledExampleEndsAndItsInversionIsTold) {
+  const std::string file = fresh_file("bank");
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(run("--exit-code 9 -o " + file, "timeout 60 " BANK).out,
+              "savings 1050, current 950\n");
+  }
+  EXPECT_EQ(shell("grep -c '^lockdep: LIKELY' " + file).out, "5\n") << "-o adds";
+  (void)std::remove(file.c_str());
 }
 
 TEST(LockdepRun, ExitCodeOutputAndSignalsAreTheProgramsOwn) {

@@ -94,7 +94,9 @@ int main(int argc, char** argv) {
       {scenarios::kSignalScenarios, scenarios::kSignalScenarioCount},
       {scenarios::kAsItIsScenarios, scenarios::kAsItIsScenarioCount},
       {scenarios::kHeapScenarios, scenarios::kHeapScenarioCount},
-      {scenarios::kProcessScenarios, scenarios::kProcessScenarioCount}};
+      {scenarios::kProcessScenarios, scenarios::kProcessScenarioCount},
+      {scenarios::kStackScenarios, scenarios::kStackScenarioCount},
+      {scenarios::kCxxScenarios, scenarios::kCxxScenarioCount}};
   if (argc > 2) scenarios::times = std::atol(argv[2]);
   for (const std::span<const Scenario> part : all) {
     for (const Scenario& scenario : part) {

@@ -62,5 +62,9 @@ extern const Scenario kHeapScenarios[];
 extern const unsigned kHeapScenarioCount;
 extern const Scenario kProcessScenarios[];
 extern const unsigned kProcessScenarioCount;
+extern const Scenario kCxxScenarios[];
+extern const unsigned kCxxScenarioCount;
+extern const Scenario kStackScenarios[];
+extern const unsigned kStackScenarioCount;
 
 }  // namespace scenarios

@@ -3,7 +3,11 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <fcntl.h>
 #include <memory>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/lockdep/scenarios.h"
@@ -71,6 +75,79 @@ void handlers_read_back() {
   if (now.sa_sigaction != on_info || (now.sa_flags & SA_SIGINFO) == 0) ::_exit(99);
 }
 
+// The owner has died, and whoever was told so has not made it consistent: nobody gets it again, and
+// nobody waits for it.
+void robust_not_recoverable() {
+  for (const int type : {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_ERRORCHECK, PTHREAD_MUTEX_RECURSIVE}) {
+    for (const int protocol : {PTHREAD_PRIO_NONE, PTHREAD_PRIO_INHERIT}) {
+      pthread_mutexattr_t attributes;
+      ::pthread_mutexattr_init(&attributes);
+      ::pthread_mutexattr_settype(&attributes, type);
+      ::pthread_mutexattr_setprotocol(&attributes, protocol);
+      ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+      static pthread_mutex_t mutex;
+      ::pthread_mutex_init(&mutex, &attributes);
+      join(start([] { ::pthread_mutex_lock(&mutex); }));
+      require(::pthread_mutex_lock(&mutex), EOWNERDEAD);
+      require(::pthread_mutex_unlock(&mutex), 0);
+      const timespec past{};
+      for (int round = 0; round < 3; ++round) {
+        require(::pthread_mutex_lock(&mutex), ENOTRECOVERABLE);
+        require(::pthread_mutex_timedlock(&mutex, &past), ENOTRECOVERABLE);
+      }
+      ::pthread_mutex_destroy(&mutex);
+    }
+  }
+}
+
+// While a thread runs, the lowest numbers are free when they were closed, and given out next.
+void check_low_descriptors() {
+  static std::atomic<bool> over{false};
+  over = false;
+  const pthread_t thread = start([] {
+    while (!over) ::sched_yield();
+  });
+  for (int round = 0; round < 2000; ++round) {
+    for (int fd = 0; fd < 3; ++fd) {
+      if (::write(fd, "x", 1) >= 0 || errno != EBADF) ::_exit(97);
+    }
+  }
+  for (int fd = 0; fd < 3; ++fd) {
+    if (::open("/dev/zero", O_RDWR | O_CLOEXEC) != fd) ::_exit(98);
+  }
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  over = true;
+  join(thread);
+}
+
+void low_descriptors_closed() {
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+  check_low_descriptors();
+  // Each limit in a process of its own: of those that have had threads, the first made the socket.
+  for (const rlim_t count : {900, 60, 20, 8}) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const rlimit limit{.rlim_cur = count, .rlim_max = count};
+      require(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+      check_low_descriptors();
+      ::_exit(0);
+    }
+    int status = -1;
+    ::waitpid(child, &status, 0);
+    if (status != 0) ::_exit(99);
+  }
+}
+
+// Once it is alone again a thread may do what is refused to others.
+void alone_again() {
+  join(start([] {}));
+  for (int round = 0; round < 200; ++round) {
+    if (::unshare(CLONE_VM) == 0) return;
+    ::usleep(50'000);
+  }
+  ::_exit(97);
+}
+
 }  // namespace
 
 const Scenario kAsItIsScenarios[] = {
@@ -78,6 +155,9 @@ const Scenario kAsItIsScenarios[] = {
     {"thread_returns_new", thread_returns_new},
     {"signal_interrupts", signal_interrupts},
     {"handlers_read_back", handlers_read_back},
+    {"robust_not_recoverable", robust_not_recoverable},
+    {"low_descriptors_closed", low_descriptors_closed},
+    {"alone_again", alone_again},
 };
 const unsigned kAsItIsScenarioCount = sizeof kAsItIsScenarios / sizeof *kAsItIsScenarios;
 

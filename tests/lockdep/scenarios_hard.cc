@@ -105,6 +105,43 @@ void once_abba() {
       });
 }
 
+void initialise_under_nothing() {
+  ::pthread_once(&once, [] {
+    ::pthread_mutex_lock(&lock_a);
+    ::pthread_mutex_unlock(&lock_a);
+  });
+}
+
+void once_under_a() {
+  ::pthread_mutex_lock(&lock_a);
+  ::pthread_once(&once, [] {});
+  ::pthread_mutex_unlock(&lock_a);
+}
+
+// Who takes A has been there before: nobody who has A can wait for it.
+void once_passed() {
+  run_concurrently(initialise_under_nothing, [] {
+    initialise_under_nothing();
+    once_under_a();
+  });
+}
+
+// The same, among many others that a thread may have to know.
+void once_passed_of_many() {
+  static pthread_once_t others[3000];
+  run_concurrently(initialise_under_nothing, [] {
+    initialise_under_nothing();
+    for (pthread_once_t& other : others) ::pthread_once(&other, [] {});
+    once_under_a();
+  });
+}
+
+// Done before the threads were made.
+void once_before_threads() {
+  initialise_under_nothing();
+  run_concurrently(once_under_a, once_under_a);
+}
+
 pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 Turns cancel_turns;
 
@@ -258,6 +295,9 @@ const Scenario kHardScenarios[] = {
     {"robust_owner_dead", robust_owner_dead},
     {"pi_abba", pi_abba},
     {"once_abba", once_abba},
+    {"once_passed", once_passed},
+    {"once_passed_of_many", once_passed_of_many},
+    {"once_before_threads", once_before_threads},
     {"cancelled_wait", cancelled_wait},
     {"thrown_through", thrown_through},
     {"errno_stays", errno_stays},
