@@ -164,7 +164,10 @@ class FileSystem final : public fuse::Handler {
 
   // refresh_listing.cc: the same for listings.
   using ThenListed = UniqueFunction<void(const Result<Ref<Listing>>&)>;
-  void refresh_listing(fuse::NodeId directory, ThenListed then);
+  void refresh_listing(fuse::NodeId directory, ThenListed then) {
+    refresh_listing(directory, std::move(then), deadline());
+  }
+  void refresh_listing(fuse::NodeId directory, ThenListed then, Deadline until);
   void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
   Result<Ref<Listing>> look_at_directory(fuse::NodeId directory, const std::string& path,
                                          Asker asker, Deadline until);
@@ -367,6 +370,7 @@ class FileSystem final : public fuse::Handler {
   const bool keeps_writes_;
   const HiddenNames hidden_names_;
   Counters counters_;
+  AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
   InodeTable table_;
   PendingTable pending_;
   NameChanges name_changes_;
@@ -385,9 +389,8 @@ class FileSystem final : public fuse::Handler {
   std::atomic<MonoTime> unsure_at_{MonoTime::min()};  // an error may last have been a change
   std::atomic<bool> stopping_{false};
   std::atomic<int> held_answers_{0};  // of direct writes
-  AheadState ahead_state_ GUARDED_BY(table_.mutex);
-  sync::WorkQueue ahead_;     // for nobody who waits
-  sync::WorkQueue metadata_;  // last: its threads use all of the above
+  sync::WorkQueue ahead_;             // for nobody who waits
+  sync::WorkQueue metadata_;          // last: its threads use all of the above
 };
 
 }  // namespace netfs::vfs

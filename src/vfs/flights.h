@@ -35,6 +35,12 @@ class Flights {
     sync::MutexLock lock(mutex_);
     return under_way_.try_emplace(key).second;
   }
+  // Whether it is under way, and somebody waits for it.
+  bool is_awaited(const std::string& key) EXCLUDES(mutex_) {
+    sync::MutexLock lock(mutex_);
+    const auto found = under_way_.find(key);
+    return found != under_way_.end() && !found->second.empty();
+  }
   std::vector<T> land(const std::string& key) EXCLUDES(mutex_) {
     sync::MutexLock lock(mutex_);
     const auto found = under_way_.find(key);

@@ -51,6 +51,7 @@ inline constexpr size_t kAheadOneMax = 10'000;
 inline constexpr Duration kAheadWorthIt = std::chrono::milliseconds(1);
 // How long a listing that nobody asks for counts as one that may yet be.
 inline constexpr Duration kAheadPatience = std::chrono::seconds(5);
+inline constexpr Duration kAheadPatienceMax = std::chrono::seconds(60);
 static_assert(kAheadReach <= kAheadListingsMax && kAheadOneMax < kAheadNamesMax);
 
 // Nodes kept in memory that the kernel does not hold: 200,000 at about 500 bytes are 100 MB.

@@ -40,23 +40,22 @@ void FileSystem::list_ahead() {
     sync::MutexLock lock(table_.mutex);
     AheadState& state = ahead_state_;
     const MonoTime now = clock_.now();
-    while (!state.unasked.empty()) {
-      const auto& [since, claim] = state.unasked.front();
-      const bool old = now - since >= std::max(options_.metadata_ttl, kAheadPatience);
-      if (!old && !claim->settled()) break;
-      claim->settle(AheadClaim::Outcome::kWasted);
-      state.unasked.pop_front();
-    }
+    const Duration patience = std::clamp(options_.metadata_ttl, kAheadPatience, kAheadPatienceMax);
+    std::erase_if(state.unasked, [&](const auto& one) {
+      const auto& [since, claim] = one;
+      if (now - since >= patience) claim->settle(AheadClaim::Outcome::kWasted);
+      return claim->settled();
+    });
     if (state.position.value == 0 || now - state.walked_at > kAheadPatience) return;
     Node* position = table_.find(state.position);
     if (position == nullptr) {
       state.position = {};
       return;
     }
-    WalkOrder order(table_, *position);
+    WalkOrder order(*position);
     while (state.under_way < slots && state.budget.listings < kAheadListingsMax &&
            state.budget.names < kAheadNamesMax) {
-      Node* next = order.next();
+      Node* next = order.next(table_);
       if (next == nullptr) break;
       Directory& directory = *next->directory;
       const bool known = directory.listing && !next->doubted &&
@@ -67,6 +66,7 @@ void FileSystem::list_ahead() {
       }
       const bool worth_it = next->parent->directory->listing_took >= kAheadWorthIt;
       if (!worth_it || directory.walk.under_way || directory.walk.failed) continue;
+      if (directory.walk.too_large) continue;
       directory.walk.under_way = true;
       ++state.under_way;
       planned.push_back({.directory = table_.id(*next), .path = InodeTable::path_of(*next)});
@@ -118,15 +118,16 @@ void FileSystem::list_ahead_now(const AheadListing& what, Deadline until) {
     if (node != nullptr && node->directory) {
       node->directory->walk.under_way = false;
       node->directory->walk.failed = !outcome.ok();
+      node->directory->walk.too_large = outcome.is_error(EFBIG);
     }
   }
   if (!outcome.ok()) counters_.ahead_wasted.add();
   for (ThenListed& then : list_flights_.land(std::to_string(id.value))) {
-    if (outcome.ok()) {
-      then(outcome);
+    if (outcome.is_error(EFBIG) || outcome.is_error(EAGAIN)) {
+      // Not done for nobody, but for somebody; who joined has no more time than this one had.
+      refresh_listing(id, std::move(then), outcome.is_error(EAGAIN) ? until : deadline());
     } else {
-      // What kept it from being done for nobody need not keep it from being done for somebody.
-      refresh_listing(id, std::move(then));
+      then(outcome);
     }
   }
   list_ahead();

@@ -1,6 +1,7 @@
 // Listing ahead: who walks waits for few round trips, who does not is left alone.
 
 #include <algorithm>
+#include <map>
 
 #include "netfs/simulated_link.h"
 #include "vfs/limits.h"
@@ -131,12 +132,45 @@ TEST_F(ListAhead, WhatNobodyAsksForIsCountedAsWastedAndBounded) {
   }));
 }
 
-TEST_F(ListAhead, AListingThatFailsForNobodyIsMadeForWhoAsks) {
+TEST_F(ListAhead, ALargeDirectoryIsListedWholeForWhoAsks) {
   for (int i = 0; i < 10; ++i) make(numbered("d", i));
   make("d104", static_cast<int>(kAheadOneMax) + 600);  // more than is listed for nobody
   start({.metadata_ttl = std::chrono::minutes(5)});
   EXPECT_EQ(walk(), 10 + 9 * 3 + kAheadOneMax + 600);
-  EXPECT_GE(counters().ahead_wasted.get(), 1U);
+  EXPECT_LE(origin_.counts().lists, 11U + 2U) << "and as a rule once";
+}
+
+TEST_F(ListAhead, WhatIsKnownToBeLargeIsListedOnceAWalk) {
+  for (int i = 0; i < 10; ++i) make(numbered("d", i));
+  make("d104", static_cast<int>(kAheadOneMax) + 600);
+  start({.metadata_ttl = std::chrono::seconds(1)});
+  walk();
+  const MonoTime over = clock().now() + std::chrono::milliseconds(1100);
+  ASSERT_TRUE(wait_for([&] { return clock().now() > over; }));
+  const uint64_t before = origin_.counts().lists;
+  walk();
+  EXPECT_LE(origin_.counts().lists - before, 11U + 1U);
+}
+
+// find -name .snapshot -prune: what walks leave out is not listed for them.
+TEST_F(ListAhead, HiddenDirectoriesAreLeftAlone) {
+  constexpr int kDirectories = 12;
+  for (int i = 0; i < kDirectories; ++i) {
+    make(numbered("d", i) + "/.snapshot");
+    make(numbered("d", i) + "/src");
+  }
+  start({.metadata_ttl = std::chrono::minutes(5)});
+  const auto listed = [&](NodeId node) {
+    std::map<std::string, NodeId> found;
+    for (const Listed& one : list(node)) found[one.name] = NodeId(one.entry.nodeid);
+    return found;
+  };
+  for (const auto& [name, node] : listed(fuse::kRootNode)) {
+    if (name.starts_with('.')) continue;
+    auto beneath = listed(node);
+    (void)list(beneath.at("src"));
+  }
+  EXPECT_LE(origin_.counts().lists, 1U + 2 * kDirectories + 1U);
 }
 
 TEST_F(ListAhead, ANearOriginIsNotAsked) {

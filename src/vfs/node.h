@@ -104,6 +104,7 @@ struct WalkSeen {
   bool deep = false;       // he goes into subdirectories of subdirectories
   bool under_way = false;  // this one is being listed ahead
   bool failed = false;     // that was tried in vain
+  bool too_large = false;  // it has more names than are listed for nobody
 };
 
 // What a directory node has besides.

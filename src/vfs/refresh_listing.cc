@@ -12,7 +12,7 @@
 
 namespace netfs::vfs {
 
-void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then) {
+void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, Deadline until) {
   std::string path;
   int error = 0;
   {
@@ -32,7 +32,7 @@ void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then) {
     counters_.coalesced.add();
     return;
   }
-  on_worker([this, id, path = std::move(path), until = deadline()] { list_now(id, path, until); });
+  on_worker([this, id, path = std::move(path), until] { list_now(id, path, until); });
 }
 
 void FileSystem::list_now(fuse::NodeId id, const std::string& path, Deadline until) {
@@ -155,7 +155,8 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
       left_over.push_back(path.empty() ? entry.name : path + "/" + entry.name);
       return {};
     }
-    if (asker == Asker::kNobody && listing->entries.size() > kAheadOneMax) {
+    const bool too_large = asker == Asker::kNobody && listing->entries.size() > kAheadOneMax;
+    if (too_large && !list_flights_.is_awaited(std::to_string(id.value))) {
       return Error(EFBIG, "vfs.list_ahead");
     }
     batch.push_back(std::move(entry));
@@ -174,9 +175,10 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     Node* directory = table_.find(id);
     if (directory == nullptr || !InodeTable::is_current(*directory)) {
       listed = Error(ESTALE, "vfs.list");
-    } else if (moving && asker == Asker::kNobody) {
+    } else if (const bool overtaken = directory->changed_in() > listing->began_in || moving;
+               overtaken && asker == Asker::kNobody) {
       listed = Error(EAGAIN, "vfs.list_ahead");
-    } else if (directory->changed_in() > listing->began_in || moving) {
+    } else if (overtaken) {
       // Names came or went meanwhile: good for whoever asked, and for nobody after him.
       directory->doubted = true;
     } else {
@@ -185,6 +187,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
       directory->directory->listed_at = began;
       directory->directory->listing_took = clock_.now() - began;
       directory->directory->walk.failed = false;
+      directory->directory->walk.too_large = listing->entries.size() > kAheadOneMax;
       if (asker == Asker::kNobody) {
         listing->ahead =
             make_ref<AheadClaim>(ahead_state_.budget, counters_, listing->entries.size());
@@ -192,6 +195,8 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
     }
   }
   bury(std::move(graveyard));
+  // By whoever asks: what nobody asked for changes nothing.
+  if (asker == Asker::kNobody) left_over.clear();
   for (std::string& file : left_over) remove_hidden(std::move(file));
   if (!listed.ok()) return std::move(listed).error();
   return listing;

@@ -54,7 +54,7 @@ bool note_asked(const Node& directory) {
   return true;
 }
 
-WalkOrder::WalkOrder(InodeTable& table, Node& position) : table_(table) {
+WalkOrder::WalkOrder(Node& position) {
   bool sure = false;
   const Node* below = &position;
   for (Node* above = position.parent; above != nullptr; below = above, above = above->parent) {
@@ -77,7 +77,7 @@ void WalkOrder::enter(Node& directory) {
   }
 }
 
-Node* WalkOrder::next() {
+Node* WalkOrder::next(InodeTable& table) {
   while (reach_ > 0 && !levels_.empty()) {
     Level& level = levels_.back();
     const Listing& listing = *level.directory->directory->listing;
@@ -87,7 +87,9 @@ Node* WalkOrder::next() {
     }
     --reach_;
     const Listing::Entry& entry = listing.entries[listing.directories[level.next++]];
-    Node* node = table_.child(*level.directory, listing.name(entry), entry.node);
+    // Hidden ones (.git, .snapshot, .zfs) are what walks leave out, and dear to list.
+    if (listing.name(entry).starts_with('.')) continue;
+    Node* node = table.child(*level.directory, listing.name(entry), entry.node);
     if (node != nullptr && node->directory) return node;
   }
   return nullptr;

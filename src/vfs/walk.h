@@ -38,18 +38,17 @@ struct AheadState {
 // The directories that come next, in the order of the walk.
 class WalkOrder {
  public:
-  WalkOrder(InodeTable& table, Node& position) REQUIRES(table.mutex);
+  explicit WalkOrder(Node& position);
   // Null at the end of what can be foreseen.
-  Node* next() REQUIRES(table_.mutex);
+  Node* next(InodeTable& table) REQUIRES(table.mutex);
   // The one that next() gave last is listed: its subdirectories are next, if the walk goes there.
-  void enter(Node& directory) REQUIRES(table_.mutex);
+  void enter(Node& directory);
 
  private:
   struct Level {
     Node* directory;
     size_t next;  // among its listing's subdirectories
   };
-  InodeTable& table_;
   std::vector<Level> levels_;  // the innermost last
   size_t reach_ = 0;           // how many more may be foreseen
 };
