@@ -40,6 +40,7 @@ struct OriginCapabilities {
   bool identity = false;                                     // NodeInfo::identity is filled
   bool change_notification = false;
   uint64_t read_bytes_max = 1 << 20;  // longest subrequest that pays
+  unsigned listings_ahead = 16;       // as many at a time leave room for what somebody waits for
 };
 
 // An open file at the origin: whatever the protocol needs to read one version of it.  Destroying it

@@ -42,6 +42,7 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       hidden_names_(options_.hiding),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
+      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWay}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
 
 FileSystem::~FileSystem() {
@@ -66,6 +67,7 @@ void FileSystem::stop() {
   // Closed, not just emptied: a request that is being handled now may find that it has to wait only
   // after this.
   pending_.close(ECONNABORTED);
+  ahead_.stop();
   metadata_.stop();
 }
 

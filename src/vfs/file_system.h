@@ -39,6 +39,7 @@
 #include "vfs/name_changes.h"
 #include "vfs/options.h"
 #include "vfs/pending.h"
+#include "vfs/walk.h"
 
 namespace netfs::vfs {
 
@@ -143,14 +144,8 @@ class FileSystem final : public fuse::Handler {
   // refresh.cc: one look at the origin, joined by all who want the same; then() runs on a worker,
   // after the table knows what was seen, with what the look itself came to.
   using Then = UniqueFunction<void(const Result<void>&)>;
-  struct Name {
-    fuse::NodeId parent;
-    std::string name;  // "" is the root, and parent the root too
-    std::string path;
-  };
   void refresh_name(Name name, Then then);
   void look_at_name(Name name, Then then);
-  enum class Look : uint8_t { kAtTheName, kCheapest };  // kCheapest: refresh_cheaply
   void refresh_node(fuse::NodeId node, Look look, Then then);
   void stat_now(const Name& name, Deadline until);
   Result<void> look(const Name& name, Deadline until);
@@ -169,17 +164,26 @@ class FileSystem final : public fuse::Handler {
 
   // refresh_listing.cc: the same for listings.
   using ThenListed = UniqueFunction<void(const Result<Ref<Listing>>&)>;
-  void refresh_listing(fuse::NodeId directory, ThenListed then);
+  void refresh_listing(fuse::NodeId directory, ThenListed then) {
+    refresh_listing(directory, std::move(then), deadline());
+  }
+  void refresh_listing(fuse::NodeId directory, ThenListed then, Deadline until);
   void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
   Result<Ref<Listing>> look_at_directory(fuse::NodeId directory, const std::string& path,
-                                         Deadline until);
-  Result<Ref<Listing>> take_listing(fuse::NodeId directory, const std::string& path,
+                                         Asker asker, Deadline until);
+  Result<Ref<Listing>> take_listing(fuse::NodeId directory, const std::string& path, Asker asker,
                                     Deadline until);
   Result<void> take_batch(fuse::NodeId directory, std::vector<OriginEntry>& batch, MonoTime began,
                           Listing& listing, Graveyard& graveyard);
   void drop_unlisted(Node& directory, uint64_t serial, MonoTime began, Graveyard& graveyard)
       REQUIRES(table_.mutex);
   Ref<Listing> stale_listing(fuse::NodeId directory);
+
+  // list_ahead.cc: listings that somebody who walks through the tree will ask for next.
+  [[nodiscard]] bool lists_ahead() const;
+  void note_walk(fuse::NodeId directory);
+  void list_ahead();
+  void list_ahead_now(const AheadListing& what, Deadline until);
 
   // origin_state.cc: whether the origin can be reached, as far as the last call of it tells.
   void note_outcome(int code);
@@ -199,16 +203,6 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] fuse::Entry entry_of(Node& node) REQUIRES(table_.mutex);
 
   // open.cc
-  enum class Prepared : uint8_t {
-    kNothing,  // nobody prepared this open yet
-    kDaemon,   // its reads will come to us
-    kHandOut,  // the kernel has been given the file, and one use of its id is held meanwhile
-  };
-  struct OpenAnswer {
-    int error = 0;
-    bool later = false;  // a worker must prepare it
-    fuse::Opened opened;
-  };
   OpenAnswer try_open(fuse::NodeId id, Prepared prepared);
   OpenAnswer open_locked(Node& node, bool sealed, Prepared prepared, Graveyard& graveyard)
       REQUIRES(table_.mutex);
@@ -376,6 +370,7 @@ class FileSystem final : public fuse::Handler {
   const bool keeps_writes_;
   const HiddenNames hidden_names_;
   Counters counters_;
+  AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
   InodeTable table_;
   PendingTable pending_;
   NameChanges name_changes_;
@@ -394,6 +389,7 @@ class FileSystem final : public fuse::Handler {
   std::atomic<MonoTime> unsure_at_{MonoTime::min()};  // an error may last have been a change
   std::atomic<bool> stopping_{false};
   std::atomic<int> held_answers_{0};  // of direct writes
+  sync::WorkQueue ahead_;             // for nobody who waits
   sync::WorkQueue metadata_;          // last: its threads use all of the above
 };
 

@@ -26,9 +26,20 @@ class Flights {
   // True for the first.
   bool join(const std::string& key, T waiter) EXCLUDES(mutex_) {
     sync::MutexLock lock(mutex_);
-    std::vector<T>& waiters = under_way_[key];
-    waiters.push_back(std::move(waiter));
-    return waiters.size() == 1;
+    const auto [flight, first] = under_way_.try_emplace(key);
+    flight->second.push_back(std::move(waiter));
+    return first;
+  }
+  // For a call that nobody waits for yet: true if there is none under way, and now there is.
+  bool begin(const std::string& key) EXCLUDES(mutex_) {
+    sync::MutexLock lock(mutex_);
+    return under_way_.try_emplace(key).second;
+  }
+  // Whether it is under way, and somebody waits for it.
+  bool is_awaited(const std::string& key) EXCLUDES(mutex_) {
+    sync::MutexLock lock(mutex_);
+    const auto found = under_way_.find(key);
+    return found != under_way_.end() && !found->second.empty();
   }
   std::vector<T> land(const std::string& key) EXCLUDES(mutex_) {
     sync::MutexLock lock(mutex_);

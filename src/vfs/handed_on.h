@@ -19,6 +19,32 @@ struct Place {
   std::string path;
 };
 
+// A name, to be looked at at the origin.
+struct Name {
+  fuse::NodeId parent;
+  std::string name;  // "" is the root, and parent the root too
+  std::string path;
+};
+
+// How to look at it; kCheapest: refresh_cheaply.
+enum class Look : uint8_t { kAtTheName, kCheapest };
+
+// For whom a directory is listed: somebody who waits, or nobody yet.
+enum class Asker : uint8_t { kSomebody, kNobody };
+
+// How far an open is.
+enum class Prepared : uint8_t {
+  kNothing,  // nobody prepared this open yet
+  kDaemon,   // its reads will come to us
+  kHandOut,  // the kernel has been given the file, and one use of its id is held meanwhile
+};
+
+struct OpenAnswer {
+  int error = 0;
+  bool later = false;  // a worker must prepare it
+  fuse::Opened opened;
+};
+
 // What a directory is like since a name was made in it, if the origin told.
 struct DirectoryAfter {
   std::optional<NodeInfo> info;

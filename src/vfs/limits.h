@@ -36,6 +36,24 @@ inline constexpr size_t kListingNamesBytesMax = size_t{1} << 31;  // offsets hav
 // Longest target of a symbolic link: PATH_MAX less its NUL.
 inline constexpr size_t kLinkBytesMax = 4095;
 
+// Listings under way that nobody has asked for yet: 16 hide the delay of a far link.
+inline constexpr size_t kAheadUnderWay = 16;
+// How far ahead of a walk directories are listed, once it is seen for sure, and before.
+inline constexpr size_t kAheadReach = 64;
+inline constexpr size_t kAheadFaintReach = 4;
+// Listed and not asked for: more of them, or more names in them, and nothing more is listed.
+// Names are nodes of about 500 bytes: 20 MB.
+inline constexpr size_t kAheadListingsMax = 128;
+inline constexpr size_t kAheadNamesMax = 40'000;
+// Of one directory: one with more names is listed when somebody asks.
+inline constexpr size_t kAheadOneMax = 10'000;
+// Listings that take less time are not made ahead: the origin is near.
+inline constexpr Duration kAheadWorthIt = std::chrono::milliseconds(1);
+// How long a listing that nobody asks for counts as one that may yet be.
+inline constexpr Duration kAheadPatience = std::chrono::seconds(5);
+inline constexpr Duration kAheadPatienceMax = std::chrono::seconds(60);
+static_assert(kAheadReach <= kAheadListingsMax && kAheadOneMax < kAheadNamesMax);
+
 // Nodes kept in memory that the kernel does not hold: 200,000 at about 500 bytes are 100 MB.
 inline constexpr size_t kUnreferencedNodesMax = 200'000;
 

@@ -26,6 +26,7 @@
 #include "netfs/library.h"
 #include "netfs/read_stream.h"
 #include "netfs/writable_file.h"
+#include "vfs/ahead.h"
 
 namespace netfs::vfs {
 
@@ -57,10 +58,19 @@ struct Listing : RefCounted<Listing> {
   };
   std::string names;
   std::vector<Entry> entries;
-  uint64_t serial = 0;       // another listing, another number
-  uint64_t began_in = 0;     // the table's serial number when it began
-  bool has_unknown = false;  // some entries have no node: a name without one may exist
+  uint64_t serial = 0;                // another listing, another number
+  uint64_t began_in = 0;              // the table's serial number when it began
+  bool has_unknown = false;           // some entries have no node: a name without one may exist
+  std::vector<uint32_t> directories;  // which entries are
+  Ref<AheadClaim> ahead;              // null: somebody asked for it
 
+  ~Listing() {
+    if (ahead) ahead->settle(AheadClaim::Outcome::kWasted);
+  }
+  // Somebody asks for it.
+  void asked() const {
+    if (ahead) ahead->settle(AheadClaim::Outcome::kUsed);
+  }
   [[nodiscard]] std::string_view name(const Entry& entry) const {
     return std::string_view(names).substr(entry.name_offset, entry.name_bytes);
   }
@@ -86,6 +96,17 @@ struct NodeNameEqual {
   bool operator()(std::string_view name, const Node* node) const { return (*this)(node, name); }
 };
 
+// What was seen of somebody who walks through the subdirectories of a directory: walk.h.
+struct WalkSeen {
+  uint64_t serial = 0;     // of the listing that `at` counts in
+  uint32_t at = 0;         // the last subdirectory that was asked for, among its listing's
+  uint8_t steps = 0;       // 0: nothing; 1: one was asked for; 2: more, in order
+  bool deep = false;       // he goes into subdirectories of subdirectories
+  bool under_way = false;  // this one is being listed ahead
+  bool failed = false;     // that was tried in vain
+  bool too_large = false;  // it has more names than are listed for nobody
+};
+
 // What a directory node has besides.
 struct Directory {
   std::unordered_set<Node*, NodeNameHash, NodeNameEqual> children;
@@ -95,6 +116,7 @@ struct Directory {
   Duration listing_took{};
   // It was made here, and all its names stand among its children: as of then.
   std::optional<MonoTime> whole_since;
+  WalkSeen walk;
   uint32_t looks = 0;     // at names it has, since `looks_since`: refresh_cheaply.cc
   Duration looks_took{};  // all of them together
   MonoTime looks_since{};

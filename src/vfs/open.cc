@@ -75,8 +75,8 @@ OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
 }
 
 // What memory says of an open; the table's lock is held, and that of the backing ids below it.
-FileSystem::OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared,
-                                               Graveyard& graveyard) {
+OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared,
+                                   Graveyard& graveyard) {
   NodeRecord& record = table_.record(node);
   // By /proc/self/fd a file is opened that has no name any more.
   const bool nameless = node.hidden || (node.is_live() && record.opens > 0);
@@ -118,7 +118,7 @@ FileSystem::OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared
   return answer;
 }
 
-FileSystem::OpenAnswer FileSystem::try_open(fuse::NodeId id, Prepared prepared) {
+OpenAnswer FileSystem::try_open(fuse::NodeId id, Prepared prepared) {
   Ref<File> file;
   if (passthrough_ && prepared == Prepared::kNothing) {
     sync::MutexLock lock(table_.mutex);

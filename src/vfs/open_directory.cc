@@ -10,6 +10,7 @@ fuse::Opened FileSystem::open_directory_locked(Node& node, Ref<Listing> listing,
                                                Graveyard& graveyard) {
   Directory& directory = *node.directory;
   const uint64_t serial = listing->serial;
+  listing->asked();
   const bool others = table_.record(node).opens > 0;
   fuse::Opened opened;
   // The kernel may keep what it reads, and what it kept before if it is of this listing.  Not while
@@ -47,6 +48,7 @@ void FileSystem::open_directory(const fuse::Request& request, fuse::Reply reply)
   // The kernel then opens without asking, and keeps what it reads.
   if (no_opendir_) return reply.error(ENOSYS);
   const fuse::NodeId id = request.header.node;
+  note_walk(id);
   Ref<Listing> listing;
   {
     sync::MutexLock lock(table_.mutex);

@@ -110,7 +110,7 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
   return file;
 }
 
-Result<FileSystem::Prepared> FileSystem::prepare(fuse::NodeId id) {
+Result<Prepared> FileSystem::prepare(fuse::NodeId id) {
   const Ref<File> file = TRY(ready_file(id));
   const auto serve = [this](NotHandedOut why) {
     counters_.not_handed_out[static_cast<size_t>(why)].add();
@@ -147,7 +147,7 @@ Result<FileSystem::Prepared> FileSystem::prepare(fuse::NodeId id) {
 }
 
 // Registers the file and holds one use of its id.
-Result<FileSystem::Prepared> FileSystem::hand_out(fuse::NodeId id, const Ref<File>& file) {
+Result<Prepared> FileSystem::hand_out(fuse::NodeId id, const Ref<File>& file) {
   const UniqueFd fd = TRY(file->hand_out());
   TRY(backing_->acquire(id, fd.get()));
   bool known = false;

@@ -72,9 +72,12 @@ struct Counters {
   telemetry::Counter lookups;
   telemetry::Counter lookup_hits;  // answered from memory
   telemetry::Counter negative_hits;
-  telemetry::Counter revalidations;  // stat calls of the origin
-  telemetry::Counter listings;       // list calls of the origin
-  telemetry::Counter coalesced;      // calls that joined one under way
+  telemetry::Counter revalidations;   // stat calls of the origin
+  telemetry::Counter listings;        // list calls of the origin
+  telemetry::Counter ahead_listings;  // of those, before anybody asked
+  telemetry::Counter ahead_used;      // and somebody asked then
+  telemetry::Counter ahead_wasted;    // nobody did in time
+  telemetry::Counter coalesced;       // calls that joined one under way
   telemetry::Counter versions_changed;
   telemetry::Counter stale_nodes;  // nodeids asked for that are not known: ESTALE
   telemetry::Counter opens;

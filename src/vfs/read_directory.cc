@@ -93,6 +93,8 @@ bool FileSystem::wants_relisting(const Node& node, const fuse::ReaddirRequest& w
 void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply) {
   const auto& wanted = std::get<fuse::ReaddirRequest>(request.body);
   const fuse::NodeId id = request.header.node;
+  // A mount that needs no open is asked this first.
+  if (wanted.handle.value == 0 && wanted.offset == 0) note_walk(id);
   Ref<Listing> listing;
   int error = 0;
   bool relist = false;
@@ -115,6 +117,7 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
       error = ESTALE;             // of a process before this one
     } else if (!node->doubted) {  // a mount that needs no open
       listing = node->directory->listing;
+      if (listing) listing->asked();
     }
     const bool more = listing && wanted.offset < listing->entries.size() + kAfterDotDot;
     relist = more && wants_relisting(*node, wanted);

@@ -12,7 +12,7 @@
 
 namespace netfs::vfs {
 
-void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then) {
+void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, Deadline until) {
   std::string path;
   int error = 0;
   {
@@ -32,28 +32,29 @@ void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then) {
     counters_.coalesced.add();
     return;
   }
-  on_worker([this, id, path = std::move(path), until = deadline()] { list_now(id, path, until); });
+  on_worker([this, id, path = std::move(path), until] { list_now(id, path, until); });
 }
 
 void FileSystem::list_now(fuse::NodeId id, const std::string& path, Deadline until) {
-  const Result<Ref<Listing>> outcome = look_at_directory(id, path, until);
+  const Result<Ref<Listing>> outcome = look_at_directory(id, path, Asker::kSomebody, until);
   if (should_wait(outcome.code())) {
     const bool later = metadata_.post_at(clock_.now() + kWaitPause,
                                          [this, id, path] { list_now(id, path, deadline()); });
     if (later) return;
   }
   for (ThenListed& then : list_flights_.land(std::to_string(id.value))) then(outcome);
+  if (outcome.ok() && !outcome.value()->directories.empty()) list_ahead();
 }
 
 Result<Ref<Listing>> FileSystem::look_at_directory(fuse::NodeId id, const std::string& path,
-                                                   Deadline until) {
+                                                   Asker asker, Deadline until) {
   if (stopping_) return Error(ECANCELED, "vfs.list");
   if (believed_unreachable()) {
     if (Ref<Listing> stale = stale_listing(id)) return stale;
   }
   if (until.passed(clock_.now())) return Error(ETIMEDOUT, "vfs.list");
   counters_.listings.add();
-  Result<Ref<Listing>> listing = take_listing(id, path, until);
+  Result<Ref<Listing>> listing = take_listing(id, path, asker, until);
   note_outcome(listing.code());
   if (believed_unreachable()) {
     if (Ref<Listing> stale = stale_listing(id)) return stale;
@@ -102,6 +103,9 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, std::vector<OriginEntry>& b
       now_named->seen_in = listing.serial;
     }
     if (node == nullptr) listing.has_unknown = true;
+    if (node != nullptr && node->directory) {
+      listing.directories.push_back(static_cast<uint32_t>(listing.entries.size()));
+    }
     listing.entries.push_back({.name_offset = static_cast<uint32_t>(listing.names.size()),
                                .name_bytes = static_cast<uint16_t>(entry.name.size()),
                                .type = node != nullptr ? node->attributes.type : type,
@@ -131,7 +135,7 @@ void FileSystem::drop_unlisted(Node& directory, uint64_t serial, MonoTime began,
   }
 }
 
-Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string& path,
+Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string& path, Asker asker,
                                               Deadline until) {
   const MonoTime began = clock_.now();
   Ref<Listing> listing = make_ref<Listing>();
@@ -151,6 +155,10 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
       left_over.push_back(path.empty() ? entry.name : path + "/" + entry.name);
       return {};
     }
+    const bool too_large = asker == Asker::kNobody && listing->entries.size() > kAheadOneMax;
+    if (too_large && !list_flights_.is_awaited(std::to_string(id.value))) {
+      return Error(EFBIG, "vfs.list_ahead");
+    }
     batch.push_back(std::move(entry));
     if (batch.size() < kListingBatch) return {};
     return take();
@@ -162,11 +170,15 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
   if (listed.ok()) {
     listing->entries.shrink_to_fit();
     listing->names.shrink_to_fit();
+    listing->directories.shrink_to_fit();
     sync::MutexLock lock(table_.mutex);
     Node* directory = table_.find(id);
     if (directory == nullptr || !InodeTable::is_current(*directory)) {
       listed = Error(ESTALE, "vfs.list");
-    } else if (directory->changed_in() > listing->began_in || moving) {
+    } else if (const bool overtaken = directory->changed_in() > listing->began_in || moving;
+               overtaken && asker == Asker::kNobody) {
+      listed = Error(EAGAIN, "vfs.list_ahead");
+    } else if (overtaken) {
       // Names came or went meanwhile: good for whoever asked, and for nobody after him.
       directory->doubted = true;
     } else {
@@ -174,9 +186,17 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
       before = std::exchange(directory->directory->listing, listing);
       directory->directory->listed_at = began;
       directory->directory->listing_took = clock_.now() - began;
+      directory->directory->walk.failed = false;
+      directory->directory->walk.too_large = listing->entries.size() > kAheadOneMax;
+      if (asker == Asker::kNobody) {
+        listing->ahead =
+            make_ref<AheadClaim>(ahead_state_.budget, counters_, listing->entries.size());
+      }
     }
   }
   bury(std::move(graveyard));
+  // By whoever asks: what nobody asked for changes nothing.
+  if (asker == Asker::kNobody) left_over.clear();
   for (std::string& file : left_over) remove_hidden(std::move(file));
   if (!listed.ok()) return std::move(listed).error();
   return listing;

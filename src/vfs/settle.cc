@@ -71,7 +71,7 @@ void FileSystem::after_landing(fuse::NodeId id, Settled then) {
   });
 }
 
-std::optional<FileSystem::Name> FileSystem::name_of_unseen(fuse::NodeId id) {
+std::optional<Name> FileSystem::name_of_unseen(fuse::NodeId id) {
   sync::MutexLock lock(table_.mutex);
   const Node* node = table_.find(id);
   const bool unseen = node != nullptr && node->unseen && node->is_written();

@@ -57,8 +57,9 @@ class HttpOrigin final : public Origin {
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
-  // A connection needs some data under way to be worth its round trip.
-  const OriginCapabilities capabilities_{.read_bytes_max = 1 << 20};
+  // A connection needs some data under way to be worth its round trip.  No listings ahead: one may
+  // take a HEAD for each of its names, and they would have all the connections.
+  const OriginCapabilities capabilities_{.read_bytes_max = 1 << 20, .listings_ahead = 0};
   const Settings settings_;
   const Clock& clock_;
   std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here

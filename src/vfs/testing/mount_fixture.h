@@ -47,6 +47,9 @@ class MountFixture : public testing::Test {
 
   // What files are read through.
   virtual Library& library() { return library_; }
+  // What the file system sees of the origin, and its time.
+  virtual Origin& origin() { return origin_; }
+  virtual const Clock& clock() { return clock_; }
 
   // A file of the origin, whose versions the library can read.
   void write(const std::string& path, const std::string& bytes) {
@@ -63,7 +66,7 @@ class MountFixture : public testing::Test {
     options_ = std::move(options);
     if (options_.epoch == 0) options_.epoch = 7;
     Result<std::unique_ptr<FileSystem>> made = FileSystem::create(
-        {.origin = origin_, .library = library(), .options = options_, .clock = clock_});
+        {.origin = origin(), .library = library(), .options = options_, .clock = clock()});
     ASSERT_TRUE(made.ok()) << made.error().message();
     fs_ = std::move(made).value();
     kernel_ = fuse::FakeKernel::create(1);
