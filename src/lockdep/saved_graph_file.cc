@@ -106,7 +106,9 @@ Result<> replace(const Target& target, std::string_view text) {
   if (!fd) return from_errno(target.path, "write");
   if (target.there) {
     // Whose it was, where we may; the rights after that, for a change of owner takes some away.
-    (void)!::fchown(fd.get(), target.status.st_uid, target.status.st_gid);
+    const bool same_owner = ::fchown(fd.get(), target.status.st_uid, target.status.st_gid) == 0;
+    // By its group the owner before still reads what is ours now.
+    if (!same_owner) (void)!::fchown(fd.get(), static_cast<uid_t>(-1), target.status.st_gid);
     (void)::fchmod(fd.get(), target.status.st_mode & 0777);
   }
   Result<> wrote = write_all(fd.get(), text, target.path);

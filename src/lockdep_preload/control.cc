@@ -64,6 +64,12 @@ bool may_be_asked(int fd) {
   return ::geteuid() == 0 || peer_of(fd) == ::geteuid();
 }
 
+bool is_there(ControlSocket::Identity identity) {
+  struct stat status {};
+  return ::fstat(identity.fd, &status) == 0 && S_ISSOCK(status.st_mode) &&
+         status.st_ino == identity.inode;
+}
+
 }  // namespace
 
 Result<ControlSocket> ControlSocket::open(int process) {
@@ -81,16 +87,26 @@ Result<ControlSocket> ControlSocket::open(int process) {
   return ControlSocket(std::move(fd), status.st_ino);
 }
 
+ControlSocket::~ControlSocket() {
+  if (!is_ours()) (void)fd_.release();
+}
+
 bool ControlSocket::is_ours() const {
-  struct stat status {};
-  return ::fstat(fd_.get(), &status) == 0 && S_ISSOCK(status.st_mode) && status.st_ino == inode_;
+  return is_there(identity());
+}
+
+void ControlSocket::close_if_there(Identity identity) {
+  if (is_there(identity)) ::close(identity.fd);
 }
 
 bool ControlSocket::serve(int timeout_ms, Answer answer) {
   pollfd waited{.fd = is_ours() ? fd_.get() : -1, .events = POLLIN, .revents = 0};
   if (::poll(&waited, 1, timeout_ms) <= 0 || waited.revents == 0 || !is_ours()) return false;
   UniqueFd peer(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-  if (!peer) return false;
+  if (!peer) {
+    ::poll(nullptr, 0, timeout_ms);  // the program has no descriptor to spare: who asks waits
+    return false;
+  }
   peer = UniqueFd(high_descriptor(peer.get(), kHighDescriptor));
   if (!peer) return true;
   bound_waits(peer.get(), kWaitMs);

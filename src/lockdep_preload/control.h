@@ -24,8 +24,22 @@ class ControlSocket {
   // by exec; it has a low number for a moment, which other threads would see.
   static Result<ControlSocket> open(int process);
 
+  ControlSocket(ControlSocket&&) = default;
+  ControlSocket& operator=(ControlSocket&&) = default;
+  // Closes what is still ours, and leaves the number alone where the program has taken it.
+  ~ControlSocket();
+
   // Waits up to `timeout_ms` for somebody who asks, and answers.  True: somebody came.
   bool serve(int timeout_ms, Answer answer);
+
+  // What tells it from whatever else has its number.  Closes it if it is still there: in the child
+  // of a fork, where the socket itself belongs to a thread that is not.
+  struct Identity {
+    int fd = -1;
+    unsigned long long inode = 0;
+  };
+  [[nodiscard]] Identity identity() const { return {fd_.get(), inode_}; }
+  static void close_if_there(Identity identity);
 
  private:
   ControlSocket(UniqueFd fd, unsigned long long inode) : fd_(std::move(fd)), inode_(inode) {}

@@ -59,7 +59,8 @@ class Undisturbed {
     ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_, sizeof mask_);
     had_broken_pipe_ = broken_pipe_is_pending();
   }
-  ~Undisturbed() {
+  // No destructor: a cancellation that waits acts here, and begins to unwind the thread.
+  void end() const {
     // Where nobody reads our words any more, that is no reason for the program to end.
     if (!had_broken_pipe_ && broken_pipe_is_pending()) {
       const timespec at_once{};
@@ -84,16 +85,21 @@ class Undisturbed {
   bool had_broken_pipe_ = false;
 };
 
-}  // namespace
-
-void on_large_stack(void (*function)(void*), void* argument) {
-  const Undisturbed undisturbed;
+void run_on_large_stack(void (*function)(void*), void* argument) {
   void* memory = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
   if (memory == MAP_FAILED) return function(argument);
   (void)::mprotect(memory, kGuardBytes, PROT_NONE);
   call_on(static_cast<char*>(memory) + kBytes, function, argument);
   ::syscall(SYS_munmap, memory, kBytes);  // not our own hook's
+}
+
+}  // namespace
+
+void on_large_stack(void (*function)(void*), void* argument) {
+  const Undisturbed undisturbed;
+  run_on_large_stack(function, argument);
+  undisturbed.end();
 }
 
 }  // namespace netfs::lockdep_preload

@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <utility>
 
 #include "lockdep/graph_snapshot.h"
 #include "lockdep/inside.h"
@@ -27,6 +28,7 @@ constexpr int kNobodyMs = 250;  // how long the process outlives the last thread
 
 lockdep::SpinLock starting;  // around a start and an end
 bool running = false;
+ControlSocket::Identity the_socket;   // of the thread that runs
 std::atomic<int> program_threads{0};  // besides the first
 Watchdog the_watchdog;                // written before the thread starts, once a process
 
@@ -86,6 +88,7 @@ bool ends(Control& control) {
   const lockdep::SpinGuard guard(starting);
   if (program_threads.load(std::memory_order_acquire) > 0) return false;
   control.reset();  // first: the next one will have that address
+  the_socket = {};
   running = false;
   return true;
 }
@@ -133,6 +136,10 @@ void start_watchdog(const Watchdog& watchdog) {
   auto control = std::make_unique<Control>();
   Result<ControlSocket> opened = ControlSocket::open(::getpid());
   if (opened.ok()) control->emplace(std::move(opened).value());
+  {
+    const lockdep::SpinGuard guard(starting);
+    the_socket = *control ? (*control)->identity() : ControlSocket::Identity();
+  }
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);
   ::pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -143,6 +150,7 @@ void start_watchdog(const Watchdog& watchdog) {
   } else {
     control.reset();
     const lockdep::SpinGuard guard(starting);
+    the_socket = {};
     running = false;
   }
   ::pthread_attr_destroy(&attributes);
@@ -161,6 +169,8 @@ void watchdog_after_fork_in_child() {
   program_threads.store(0, std::memory_order_relaxed);
   starting.unlock();
   running = false;
+  // The address is the parent's: whoever starts anew there could not have it while we listen.
+  ControlSocket::close_if_there(std::exchange(the_socket, {}));
 }
 
 }  // namespace netfs::lockdep_preload

@@ -29,6 +29,19 @@ TEST(LockdepAsItIs, TheNumbersOfDescriptorsAreTheProgramsOwn) {
   }
 }
 
+TEST(LockdepAsItIs, ADescriptorThatTheProgramHasTakenAgainIsNotClosed) {
+  ASSERT_EQ(shell("ulimit -n 1024; " + scenario("descriptors_taken_again")).status, 0);
+  const Ran ran = shell("ulimit -n 1024; exec timeout 60 " LOCKDEP " run -- " +
+                        scenario("descriptors_taken_again"));
+  EXPECT_EQ(ran.status, 0) << ran.out;
+}
+
+TEST(LockdepAsItIs, AThreadThatIsCancelledInAReportEndsAndTheProgramDoesNot) {
+  for (int round = 0; round < 5; ++round) {
+    EXPECT_EQ(run("", "timeout 60 " + scenario("cancelled_at_once")).status, 0);
+  }
+}
+
 TEST(LockdepAsItIs, UnderALowLimitOfOpenFilesReportsStillComeToStderr) {
   const Ran ran = shell("ulimit -n 60; exec " LOCKDEP " run -- " + scenario("abba"));
   EXPECT_TRUE(has(ran.out, "lockdep: LIKELY")) << ran.out;

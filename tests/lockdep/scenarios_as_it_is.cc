@@ -1,5 +1,6 @@
 // What a program may do that has nothing to do with locks, and that must go on as without us.
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -148,6 +149,43 @@ void alone_again() {
   ::_exit(97);
 }
 
+// Whoever closes all he does not know has the numbers for himself, whatever ends meanwhile.
+void descriptors_taken_again() {
+  join(start([] {}));
+  ::close_range(3, ~0U, 0);
+  constexpr int kFirst = 880;
+  constexpr int kEnd = 920;
+  const int zero = ::open("/dev/zero", O_RDONLY);
+  for (int fd = kFirst; fd < kEnd; ++fd) require(::dup2(zero, fd), fd);
+  ::usleep(700'000);
+  for (int fd = kFirst; fd < kEnd; ++fd) require(::fcntl(fd, F_GETFD), 0);
+}
+
+pthread_mutex_t lock_a = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t lock_b = PTHREAD_MUTEX_INITIALIZER;
+
+// Cancelled at once, wherever it is: perhaps in a report.
+void cancelled_at_once() {
+  static std::atomic<bool> begun{false};
+  const pthread_t first = start([] {
+    with(lock_a, lock_b);
+    ::usleep(300'000);
+  });
+  ::usleep(20'000);
+  const pthread_t second = start([] {
+    ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, nullptr);
+    begun = true;
+    with(lock_b, lock_a);
+    for (;;) ::pause();
+  });
+  while (!begun) ::usleep(50);
+  // While its report is made.
+  ::usleep(static_cast<useconds_t>(5'000 + ::getpid() % 5 * 3'000));
+  ::pthread_cancel(second);
+  join(second);
+  join(first);
+}
+
 }  // namespace
 
 const Scenario kAsItIsScenarios[] = {
@@ -158,6 +196,8 @@ const Scenario kAsItIsScenarios[] = {
     {"robust_not_recoverable", robust_not_recoverable},
     {"low_descriptors_closed", low_descriptors_closed},
     {"alone_again", alone_again},
+    {"descriptors_taken_again", descriptors_taken_again},
+    {"cancelled_at_once", cancelled_at_once},
 };
 const unsigned kAsItIsScenarioCount = sizeof kAsItIsScenarios / sizeof *kAsItIsScenarios;
 
