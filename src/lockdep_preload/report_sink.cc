@@ -6,7 +6,10 @@
 #include <cstring>
 #include <fcntl.h>
 #include <new>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lockdep/dwarf_symbolizer.h"
@@ -195,6 +198,19 @@ bool put_out(lockdep::Report& report, lockdep::Symbolizer& live, Show show) {
   return true;
 }
 
+// Names and lines of code take memory by the megabyte, and what reads them does not look whether it
+// was given any.
+bool has_room() {
+  constexpr size_t kBytes = size_t{128} << 20;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return true;
+  void* room =
+      ::mmap(nullptr, kBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (room == MAP_FAILED) return false;
+  ::syscall(SYS_munmap, room, kBytes);  // not our own hook's
+  return true;
+}
+
 // False when it was not shown.
 bool show(lockdep::Report& report, bool may_allocate) {
   const Show show = weigh(report);
@@ -211,7 +227,7 @@ bool show(lockdep::Report& report, bool may_allocate) {
 void report_sink(void*, const lockdep::Report& found) {
   const KeepErrno keep;
   bool sure = false;
-  const bool may_allocate = !foreign_malloc() && !in_allocator();
+  const bool may_allocate = !foreign_malloc() && !in_allocator() && has_room();
   on_large_stack([&found, &sure, may_allocate] {
     lockdep::Report report = found;
     sure = show(report, may_allocate) && report.verdict != lockdep::Verdict::kOrderOnly;

@@ -249,8 +249,9 @@ LOCKDEP_HOOK int sigaction(int signal, const struct sigaction* action, struct si
   struct sigaction was {};
   if (action != nullptr) {
     ours = *action;
+    // Of none as well: it is read back.
+    wanted.with_info.store((ours.sa_flags & SA_SIGINFO) != 0, std::memory_order_relaxed);
     if (is_handler(ours)) {
-      wanted.with_info.store((ours.sa_flags & SA_SIGINFO) != 0, std::memory_order_relaxed);
       wanted.handler.store(ours.sa_sigaction, std::memory_order_release);
       ours.sa_sigaction = handle;
       ours.sa_flags |= SA_SIGINFO;

@@ -47,6 +47,15 @@ TEST(LockdepAsItIs, UnderALowLimitOfOpenFilesReportsStillComeToStderr) {
   EXPECT_TRUE(has(ran.out, "lockdep: LIKELY")) << ran.out;
 }
 
+TEST(LockdepAsItIs, WithLittleMemoryLeftAReportHasNoNamesAndTheProgramGoesOn) {
+  for (const char* limit : {"60000", "80000", "120000"}) {
+    const Ran ran =
+        shell("ulimit -v " + std::string(limit) + "; exec " LOCKDEP " run -- " + scenario("abba"));
+    EXPECT_EQ(ran.status, 0) << limit << ": " << ran.out;
+    EXPECT_TRUE(has(ran.out, "lockdep: LIKELY")) << limit << ": " << ran.out;
+  }
+}
+
 TEST(LockdepAsItIs, AProgramWhoseThreadsHaveEndedIsOneWithoutThreads) {
   EXPECT_EQ(run("", scenario("alone_again")).status, 0);
 }
