@@ -1,17 +1,22 @@
 #include "lockdep_preload/watchdog.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <fcntl.h>
 #include <memory>
 #include <optional>
 #include <poll.h>
 #include <pthread.h>
+#include <string_view>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <utility>
 
+#include "base/unique_fd.h"
 #include "lockdep/graph_snapshot.h"
 #include "lockdep/inside.h"
 #include "lockdep/spin_lock.h"
@@ -29,6 +34,7 @@ constexpr int kNobodyMs = 250;  // how long the process outlives the last thread
 lockdep::SpinLock starting;  // around a start and an end
 bool running = false;
 ControlSocket::Identity the_socket;   // of the thread that runs
+uint64_t program_mask = 0;            // of who started it
 std::atomic<int> program_threads{0};  // besides the first
 Watchdog the_watchdog;                // written before the thread starts, once a process
 
@@ -93,6 +99,18 @@ bool ends(Control& control) {
   return true;
 }
 
+// Whether main has left by pthread_exit: then the exit handlers run in the thread that ends last.
+bool first_thread_is_gone() {
+  char path[64];
+  char text[256];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", ::getpid());
+  const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
+  const ssize_t size = file ? ::read(file.get(), text, sizeof text) : 0;
+  if (size <= 0) return false;
+  const std::string_view all(text, static_cast<size_t>(size));
+  return all.substr(std::min(all.rfind(')'), all.size())).substr(0, 3) == ") Z";
+}
+
 void* watch(void* argument) {
   (void)::prctl(PR_SET_NAME, "lockdep", 0, 0, 0);
   Control control;
@@ -114,6 +132,10 @@ void* watch(void* argument) {
     if (the_watchdog.interval_ms == 0 || waited_ms < the_watchdog.interval_ms) continue;
     waited_ms = 0;
     look(told);
+  }
+  const lockdep::Inside inside;
+  if (first_thread_is_gone()) {
+    ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, &program_mask, nullptr, sizeof program_mask);
   }
   return nullptr;
 }
@@ -139,6 +161,7 @@ void start_watchdog(const Watchdog& watchdog) {
   {
     const lockdep::SpinGuard guard(starting);
     the_socket = *control ? (*control)->identity() : ControlSocket::Identity();
+    program_mask = own;
   }
   pthread_attr_t attributes;
   ::pthread_attr_init(&attributes);

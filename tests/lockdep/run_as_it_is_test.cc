@@ -68,6 +68,11 @@ TEST(LockdepAsItIs, AProcessWhoseFirstThreadLeftEndsWithItsLast) {
   }
 }
 
+TEST(LockdepAsItIs, ExitHandlersGetTheProgramsSignals) {
+  ASSERT_EQ(shell(scenario("signals_at_exit")).status, 0);
+  EXPECT_EQ(run("", "timeout 60 " + scenario("signals_at_exit")).status, 0);
+}
+
 // One static, the same numbers, and a refusal that is an exception: 1 thousand, 7 hundred, 7
 // tens, 1.
 TEST(LockdepAsItIs, APluginMayBringTheCxxLibraryOfAProgramThatHasNone) {

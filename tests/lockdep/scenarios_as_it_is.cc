@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <fcntl.h>
 #include <memory>
 #include <sched.h>
@@ -161,6 +162,18 @@ void descriptors_taken_again() {
   for (int fd = kFirst; fd < kEnd; ++fd) require(::fcntl(fd, F_GETFD), 0);
 }
 
+// Exit handlers of a program whose first thread has left run in its last one, and get its signals.
+void signals_at_exit() {
+  const auto look = [] {
+    sigset_t blocked;
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+    if (sigismember(&blocked, SIGUSR1) != 0) ::_exit(98);
+  };
+  require(std::atexit(look), 0);
+  (void)start([] { ::usleep(50'000); });
+  ::pthread_exit(nullptr);
+}
+
 pthread_mutex_t lock_a = PTHREAD_MUTEX_INITIALIZER;
 pthread_mutex_t lock_b = PTHREAD_MUTEX_INITIALIZER;
 
@@ -198,6 +211,7 @@ const Scenario kAsItIsScenarios[] = {
     {"alone_again", alone_again},
     {"descriptors_taken_again", descriptors_taken_again},
     {"cancelled_at_once", cancelled_at_once},
+    {"signals_at_exit", signals_at_exit},
 };
 const unsigned kAsItIsScenarioCount = sizeof kAsItIsScenarios / sizeof *kAsItIsScenarios;
 
