@@ -146,7 +146,8 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
   }
   const uint64_t changes_before = name_changes_.now();
   std::vector<OriginEntry> batch;
-  std::vector<std::string> left_over;  // by a process before this one
+  std::vector<std::string> left_over;      // by a process before this one
+  bool whole = asker == Asker::kSomebody;  // however large; who has joined wants all of it as well
   Graveyard graveyard;
   const auto take = [&] { return take_batch(id, batch, began, *listing, graveyard); };
   Result<void> listed = origin_.list(path, until, [&](OriginEntry entry) -> Result<void> {
@@ -155,9 +156,9 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
       left_over.push_back(path.empty() ? entry.name : path + "/" + entry.name);
       return {};
     }
-    const bool too_large = asker == Asker::kNobody && listing->entries.size() > kAheadOneMax;
-    if (too_large && !list_flights_.is_awaited(std::to_string(id.value))) {
-      return Error(EFBIG, "vfs.list_ahead");
+    if (!whole && listing->entries.size() > kAheadOneMax) {
+      whole = list_flights_.is_awaited(std::to_string(id.value));
+      if (!whole) return Error(EFBIG, "vfs.list_ahead");
     }
     batch.push_back(std::move(entry));
     if (batch.size() < kListingBatch) return {};
