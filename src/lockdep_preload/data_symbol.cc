@@ -2,9 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <cxxabi.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <fcntl.h>
@@ -14,7 +12,11 @@
 #include <sys/stat.h>
 
 #include "base/unique_fd.h"
-#include "lockdep_preload/plain_symbolizer.h"
+
+// Of libstdc++, in its archive only, with which this library is linked; declared by no header.  Its
+// memory is the stack's, and names of more than a thousand characters are not taken.
+extern "C" int __gcclibcxx_demangle_callback(const char* mangled,
+                                             void (*append)(const char*, size_t, void*), void* to);
 
 namespace netfs::lockdep_preload {
 
@@ -93,16 +95,15 @@ Found look(const MappedFile& file, uint64_t value) {
   return {};
 }
 
+// A report may be made where a handler has interrupted malloc: abi::__cxa_demangle would call it.
 std::string readable(std::string_view name) {
   const std::string mangled(name);
   if (mangled.rfind("_Z", 0) != 0) return mangled;
-  if (foreign_malloc()) return mangled;  // the demangler allocates
-  int status = 0;
-  char* text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, &status);
-  if (text == nullptr) return mangled;
-  std::string out(text);
-  std::free(text);
-  return out;
+  std::string out;
+  const auto append = [](const char* text, size_t size, void* to) {
+    static_cast<std::string*>(to)->append(text, size);
+  };
+  return __gcclibcxx_demangle_callback(mangled.c_str(), append, &out) == 0 ? out : mangled;
 }
 
 std::string with_offset(std::string name, uint64_t offset) {

@@ -2,7 +2,8 @@
 // data_symbol: the name of the object at an address of a loaded module: `queue_lock`,
 // `forks+0x28`, or `libx.so+0x4040` where no symbol is known.
 //
-// Reads the module's file (.symtab, else .dynsym).  Allocates; for reports only.
+// Reads the module's file (.symtab, else .dynsym).  Takes no memory of the program's; for reports
+// only.
 
 #include <cstdint>
 #include <string>
