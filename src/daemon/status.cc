@@ -138,7 +138,7 @@ void add_session(json& mount, const fuse::Session& session, const fuse::KernelCh
 
 void add_file_system(json& mount, vfs::FileSystem& file_system) {
   const vfs::Counters& counters = file_system.counters();
-  const vfs::FileSystem::Sizes sizes = file_system.sizes();
+  const vfs::Sizes sizes = file_system.sizes();
   mount["names"] = {{"lookups", counters.lookups.get()},
                     {"lookup_hits", counters.lookup_hits.get()},
                     {"negative_hits", counters.negative_hits.get()},

@@ -66,7 +66,8 @@ class Origin {
   // The file itself, not what a link points to.
   virtual Result<NodeInfo> stat(const std::string& path, Deadline deadline) = 0;
 
-  // Calls `sink` for each entry but "." and "..", in any order; stops with sink's error.
+  // Calls `sink` for each entry but "." and "..", in any order, none twice; stops with sink's
+  // error.  Of a large directory best as they come: it is shown while more is on its way.
   using EntrySink = std::function<Result<void>(OriginEntry)>;
   virtual Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) = 0;
 

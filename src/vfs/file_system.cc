@@ -93,7 +93,7 @@ void FileSystem::bury(Graveyard graveyard) {
   for (const fuse::NodeId node : graveyard.backed) backing_->forget(node);
 }
 
-FileSystem::Sizes FileSystem::sizes() {
+Sizes FileSystem::sizes() {
   const size_t waiting = pending_.count();
   sync::MutexLock lock(table_.mutex);
   return {.nodes = table_.node_count(),

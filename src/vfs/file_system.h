@@ -32,6 +32,7 @@
 #include "netfs/origin.h"
 #include "netfs/tree_writer.h"
 #include "sync/work_queue.h"
+#include "vfs/coming_listings.h"
 #include "vfs/flights.h"
 #include "vfs/handed_on.h"
 #include "vfs/hidden_names.h"
@@ -80,13 +81,6 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] bool has_acls() const;
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
-  struct Sizes {
-    size_t nodes = 0;
-    size_t handles = 0;
-    size_t idle_files = 0;
-    size_t waiting = 0;
-    uint64_t ino_collisions = 0;
-  };
   [[nodiscard]] Sizes sizes();
   // The last names refused from the origin, escaped for a terminal.
   [[nodiscard]] std::vector<std::string> refused_names() const;
@@ -163,11 +157,9 @@ class FileSystem final : public fuse::Handler {
   void count_look(Node& directory, Duration took) REQUIRES(table_.mutex);
 
   // refresh_listing.cc: the same for listings.
-  using ThenListed = UniqueFunction<void(const Result<Ref<Listing>>&)>;
-  void refresh_listing(fuse::NodeId directory, ThenListed then) {
-    refresh_listing(directory, std::move(then), deadline());
-  }
-  void refresh_listing(fuse::NodeId directory, ThenListed then, Deadline until);
+  using ThenListed = ListingOpener::Then;
+  void refresh_listing(fuse::NodeId directory, ThenListed then, std::optional<Deadline> until = {});
+  void join_listing(fuse::NodeId directory, std::optional<Deadline> until, ThenListed then);
   void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
   Result<Ref<Listing>> look_at_directory(fuse::NodeId directory, const std::string& path,
                                          Asker asker, Deadline until);
@@ -178,6 +170,13 @@ class FileSystem final : public fuse::Handler {
   void drop_unlisted(Node& directory, uint64_t serial, MonoTime began, Graveyard& graveyard)
       REQUIRES(table_.mutex);
   Ref<Listing> stale_listing(fuse::NodeId directory);
+
+  // coming_listings.cc: listings that are read while they come in.
+  void refresh_listing_in_part(fuse::NodeId directory, ThenListed then);
+  void show_part(fuse::NodeId directory, const Ref<Listing>& listing);
+  void end_part(fuse::NodeId directory, Listing& listing, int error);
+  void read_on(fuse::NodeId id, const fuse::ReaddirRequest& wanted, const Ref<Listing>& listing,
+               const Ref<Pending>& pending);
 
   // list_ahead.cc: listings that somebody who walks through the tree will ask for next.
   [[nodiscard]] bool lists_ahead() const;
@@ -372,6 +371,7 @@ class FileSystem final : public fuse::Handler {
   Counters counters_;
   AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
   InodeTable table_;
+  ComingListings coming_ GUARDED_BY(table_.mutex);
   PendingTable pending_;
   NameChanges name_changes_;
   Flights<Then> stat_flights_;

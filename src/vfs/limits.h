@@ -72,6 +72,9 @@ inline constexpr size_t kIdleFilesMax = 512;
 inline constexpr size_t kListingBatch = 512;
 static_assert(kSweepSteps >= 2 * kListingBatch, "the sweeper keeps up with listings");
 
+// A listing with so many names is read while the rest of it comes in.
+inline constexpr size_t kShownFrom = 2 * kListingBatch;
+
 // The longest answer to READDIR: the kernel asks for a page or a few, a megabyte at most.
 inline constexpr size_t kReaddirBytesMax = 1 << 20;
 

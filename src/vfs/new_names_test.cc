@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include "fuse/protocol_changes.h"
+#include "vfs/limits.h"
 #include "vfs/testing/mount_fixture.h"
 
 namespace netfs::vfs {
@@ -173,6 +174,30 @@ TEST_F(NewNames, ARewoundDirectoryShowsWhatWasMadeOfItHere) {
   EXPECT_EQ(names(handle), (Names{"a", "b"}));
   EXPECT_EQ(call(Opcode::kReleasedir, made, proto::ReleaseIn{.fh = other}).error, 0);
   EXPECT_EQ(names(handle), (Names{"a", "b", "c"}));
+}
+
+// The listing that somebody else waits for began before the name was made.
+TEST_F(NewNames, WhoListsAfterMakingANameSeesItThoughAListingWasUnderWay) {
+  for (const size_t names : {kShownFrom / 2, 3 * kShownFrom}) {
+    const std::string in = "with-" + std::to_string(names);
+    for (size_t i = 0; i < names; ++i) tree_.add_file(in + "/name-" + std::to_string(i), "x");
+  }
+  start_writable();
+  for (const size_t names : {kShownFrom / 2, 3 * kShownFrom}) {
+    const NodeId directory(look_up("with-" + std::to_string(names)).nodeid);
+    origin_.hold_listings_at(names - 10);
+    const uint64_t other = kernel_->send(Opcode::kOpendir, directory, proto::OpenIn{});
+    ASSERT_TRUE(origin_.wait_held(1));
+    make_file("own", directory);
+    const uint64_t opens = kernel_->send(Opcode::kOpendir, directory, proto::OpenIn{});
+    (void)wait_for([&] { return fs_->counters().coalesced.get() > 0; });
+    origin_.release();
+    EXPECT_EQ(await(other).error, 0);
+    const Answer opened = await(opens);
+    ASSERT_EQ(opened.error, 0);
+    const auto listed = names_of(list(directory, opened.as<proto::OpenOut>().fh));
+    EXPECT_EQ(listed.size(), names + 1);
+  }
 }
 
 }  // namespace

@@ -22,6 +22,7 @@
 
 #include "base/clock.h"
 #include "base/ref.h"
+#include "base/unique_function.h"
 #include "fuse/wire.h"
 #include "netfs/library.h"
 #include "netfs/read_stream.h"
@@ -47,6 +48,9 @@ enum class OpenMode : uint32_t {
   kHandedOut = 2,  // the kernel reads the cache's file
 };
 
+// What a directory's offsets count before its first name: "." and "..".
+inline constexpr uint64_t kDots = 2;
+
 // A listing as it was at one moment; shared by the directory and by handles that read it.
 struct Listing : RefCounted<Listing> {
   struct Entry {
@@ -63,6 +67,10 @@ struct Listing : RefCounted<Listing> {
   bool has_unknown = false;           // some entries have no node: a name without one may exist
   std::vector<uint32_t> directories;  // which entries are
   Ref<AheadClaim> ahead;              // null: somebody asked for it
+  // While it comes in it may be read already (coming_listings.h), under the table's lock.
+  bool coming = false;
+  int error = 0;                                // why it is not whole
+  std::vector<UniqueFunction<void()>> waiting;  // for more of it
 
   ~Listing() {
     if (ahead) ahead->settle(AheadClaim::Outcome::kWasted);
@@ -71,6 +79,12 @@ struct Listing : RefCounted<Listing> {
   void asked() const {
     if (ahead) ahead->settle(AheadClaim::Outcome::kUsed);
   }
+  void shrink() {
+    entries.shrink_to_fit();
+    names.shrink_to_fit();
+    directories.shrink_to_fit();
+  }
+  [[nodiscard]] bool ends_at(uint64_t offset) const { return offset >= entries.size() + kDots; }
   [[nodiscard]] std::string_view name(const Entry& entry) const {
     return std::string_view(names).substr(entry.name_offset, entry.name_bytes);
   }

@@ -61,7 +61,7 @@ void FileSystem::open_directory(const fuse::Request& request, fuse::Reply reply)
   if (listing) return answer_open_directory(id, std::move(listing), reply);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_listing(id, [this, id, pending](const Result<Ref<Listing>>& seen) {
+  refresh_listing_in_part(id, [this, id, pending](const Result<Ref<Listing>>& seen) {
     if (!seen.ok()) return pending->error(seen.code());
     pending->answer([&](fuse::Reply& to) { answer_open_directory(id, seen.value(), to); });
   });

@@ -68,6 +68,15 @@ enum class NotHandedOut : uint8_t {
   kCount,
 };
 
+// What is in memory.
+struct Sizes {
+  size_t nodes = 0;
+  size_t handles = 0;
+  size_t idle_files = 0;
+  size_t waiting = 0;
+  uint64_t ino_collisions = 0;
+};
+
 struct Counters {
   telemetry::Counter lookups;
   telemetry::Counter lookup_hits;  // answered from memory

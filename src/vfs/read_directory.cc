@@ -17,7 +17,7 @@ namespace netfs::vfs {
 namespace {
 
 constexpr uint64_t kAfterDot = 1;
-constexpr uint64_t kAfterDotDot = 2;
+constexpr uint64_t kAfterDotDot = kDots;
 
 }  // namespace
 
@@ -97,6 +97,7 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
   if (wanted.handle.value == 0 && wanted.offset == 0) note_walk(id);
   Ref<Listing> listing;
   int error = 0;
+  bool in_part = false;
   bool relist = false;
   bool anew = false;
   {
@@ -116,22 +117,30 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
     } else if (wanted.handle.value != 0) {
       error = ESTALE;             // of a process before this one
     } else if (!node->doubted) {  // a mount that needs no open
-      listing = node->directory->listing;
+      listing = node->directory->listing ? node->directory->listing : coming_.find(id);
       if (listing) listing->asked();
     }
-    const bool more = listing && wanted.offset < listing->entries.size() + kAfterDotDot;
-    relist = more && wants_relisting(*node, wanted);
+    const bool at_end = listing && listing->ends_at(wanted.offset);
+    in_part = at_end && (listing->coming || listing->error != 0);
+    relist = listing && !at_end && !listing->coming && wants_relisting(*node, wanted);
   }
   if (error != 0) return reply.error(error);
+  if (in_part) return read_on(id, wanted, listing, pending_.add(std::move(reply)));
   if (listing && !relist && !anew) return answer_listing(id, *listing, wanted, reply);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
+  if (!listing) {
+    return refresh_listing_in_part(
+        id, [this, id, part = wanted, pending](const Result<Ref<Listing>>& seen) {
+          if (!seen.ok()) return pending->error(seen.code());
+          read_on(id, part, seen.value(), pending);
+        });
+  }
   refresh_listing(
       id, [this, id, part = wanted, listing, anew, pending](const Result<Ref<Listing>>& seen) {
         // A handle goes on with its own listing, even if there will be no other.
-        if (!listing && !seen.ok()) return pending->error(seen.code());
-        const bool other = !listing || (anew && seen.ok());
-        if (listing && other) {
+        const bool other = anew && seen.ok();
+        if (other) {
           Graveyard graveyard;
           sync::MutexLock lock(table_.mutex);
           table_.rewind(part.handle, seen.value(), graveyard);

@@ -12,7 +12,24 @@
 
 namespace netfs::vfs {
 
-void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, Deadline until) {
+void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, std::optional<Deadline> until) {
+  uint64_t changed_in = 0;
+  {
+    sync::MutexLock lock(table_.mutex);
+    if (const Node* node = table_.find(id)) changed_in = node->changed_in();
+  }
+  // One that was under way may have begun before the last change made here.
+  join_listing(id, until,
+               [this, id, until, changed_in,
+                then = std::move(then)](const Result<Ref<Listing>>& seen) mutable {
+                 const bool old = seen.ok() && seen.value()->began_in < changed_in;
+                 if (old && !believed_unreachable())
+                   return join_listing(id, until, std::move(then));
+                 then(seen);
+               });
+}
+
+void FileSystem::join_listing(fuse::NodeId id, std::optional<Deadline> until, ThenListed then) {
   std::string path;
   int error = 0;
   {
@@ -32,7 +49,9 @@ void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, Deadline unti
     counters_.coalesced.add();
     return;
   }
-  on_worker([this, id, path = std::move(path), until] { list_now(id, path, until); });
+  on_worker([this, id, path = std::move(path), end = until.value_or(deadline())] {
+    list_now(id, path, end);
+  });
 }
 
 void FileSystem::list_now(fuse::NodeId id, const std::string& path, Deadline until) {
@@ -149,7 +168,11 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
   std::vector<std::string> left_over;      // by a process before this one
   bool whole = asker == Asker::kSomebody;  // however large; who has joined wants all of it as well
   Graveyard graveyard;
-  const auto take = [&] { return take_batch(id, batch, began, *listing, graveyard); };
+  const auto take = [&]() -> Result<void> {
+    TRY(take_batch(id, batch, began, *listing, graveyard));
+    if (asker == Asker::kSomebody) show_part(id, listing);
+    return {};
+  };
   Result<void> listed = origin_.list(path, until, [&](OriginEntry entry) -> Result<void> {
     if (!name_is_allowed(path, entry.name) || !info_is_allowed(entry.name, entry.info)) return {};
     if (writer_ != nullptr && hidden_names_.is_left_over(entry.name)) {
@@ -169,9 +192,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
   const bool moving = name_changes_.any_since(changes_before);
   Ref<Listing> before;
   if (listed.ok()) {
-    listing->entries.shrink_to_fit();
-    listing->names.shrink_to_fit();
-    listing->directories.shrink_to_fit();
+    if (!listing->coming) listing->shrink();
     sync::MutexLock lock(table_.mutex);
     Node* directory = table_.find(id);
     if (directory == nullptr || !InodeTable::is_current(*directory)) {
@@ -195,6 +216,7 @@ Result<Ref<Listing>> FileSystem::take_listing(fuse::NodeId id, const std::string
       }
     }
   }
+  end_part(id, *listing, listed.code());
   bury(std::move(graveyard));
   // By whoever asks: what nobody asked for changes nothing.
   if (asker == Asker::kNobody) left_over.clear();

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <dirent.h>
+#include <fcntl.h>
 #include <fstream>
 #include <iostream>
 #include <optional>
@@ -211,7 +212,25 @@ class Server {
     send_packet(payload);
   }
 
+  // The first of several connections ends behind half of the names; the others list them backwards.
+  void answer_readdir_or_die(uint32_t id) {
+    const char* mark = std::getenv(kFakeMark);
+    if (names_sent_ == 0 && mark != nullptr) {
+      const int made = ::open(mark, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+      is_first_ = made >= 0;
+      if (is_first_) ::close(made);
+    }
+    if (is_first_ && names_sent_ == kFakeNames / 2) std::exit(0);
+    if (names_sent_ == kFakeNames) return send_status(id, 1);
+    std::vector<std::string> names;
+    for (int i = 0; i < 100; ++i, ++names_sent_) {
+      names.push_back("n" + std::to_string(is_first_ ? names_sent_ : kFakeNames - 1 - names_sent_));
+    }
+    send_names(id, names, names.size());
+  }
+
   void answer_readdir(uint32_t id) {
+    if (lies("dies-in-listing")) return answer_readdir_or_die(id);
     if (lies("endless-directory")) {
       std::vector<std::string> names;
       for (int i = 0; i < 100; ++i) names.push_back("n" + std::to_string(names_sent_++));
@@ -272,8 +291,9 @@ class Server {
 
   const std::string lie_;
   unsigned reads_ = 0;
-  unsigned names_sent_ = 0;
+  int names_sent_ = 0;
   bool directory_read_ = false;
+  bool is_first_ = false;
   struct Sent {
     uint32_t id;
     uint64_t offset;

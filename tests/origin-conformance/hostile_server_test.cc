@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "base/kill_process.h"
 #include "origins/module_loader.h"
@@ -251,6 +252,37 @@ TEST(HostileServerVerdict, NamesComeThroughAsTheyWereSent) {
   const std::vector<std::string> expected = {"",    "a/b",  "../../etc/passwd",
                                              "nul", "file", std::string("x\0y", 3)};
   EXPECT_EQ(names, expected);
+}
+
+TEST(HostileServerVerdict, AListingWhoseConnectionIsLostGoesOnByAnotherAndNamesNothingTwice) {
+  const TempDir temp;
+  ::setenv(kFakeMark, (temp / "mark").c_str(), 1);
+  const Result<std::unique_ptr<Origin>> origin = open_liar("dies-in-listing");
+  ASSERT_TRUE(origin.ok());
+  std::vector<std::string> names;
+  const Result<void> listed =
+      origin.value()->list("", soon(), [&](const OriginEntry& entry) -> Result<void> {
+        names.push_back(entry.name);
+        return {};
+      });
+  ::unsetenv(kFakeMark);
+  EXPECT_TRUE(listed.ok()) << listed.error().message();
+  EXPECT_EQ(names.front(), "n0") << "handed on before the connection was lost";
+  EXPECT_EQ(names.size(), static_cast<size_t>(kFakeNames));
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()).size(), names.size());
+}
+
+TEST(HostileServerVerdict, AListingEndsWithTheErrorOfWhoTakesIt) {
+  const Result<std::unique_ptr<Origin>> origin = open_liar("dies-in-listing");
+  ASSERT_TRUE(origin.ok());
+  size_t taken = 0;
+  // One that the connection has as well, and then the listing begins anew.
+  const Result<void> listed =
+      origin.value()->list("", soon(), [&](const OriginEntry&) -> Result<void> {
+        return ++taken < 2000 ? Result<void>() : Error(ENOTCONN, "test.sink");
+      });
+  EXPECT_EQ(listed.code(), ENOTCONN);
+  EXPECT_EQ(taken, 2000U);
 }
 
 TEST(HostileServerVerdict, AServerThatCannotBeOpenedIsExplainedInOneLine) {

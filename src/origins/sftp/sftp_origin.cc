@@ -5,8 +5,10 @@
 #include <climits>
 #include <cstring>
 #include <deque>
+#include <optional>
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
+#include <unordered_set>
 
 #include "origins/sftp/read_job.h"
 #include "origins/sftp/sftp_file.h"
@@ -17,7 +19,9 @@ namespace {
 
 constexpr unsigned kConnectionsMax = 32;
 // READDIRs under way on one handle: the server works on them in order, so they are one walk.
-constexpr size_t kReaddirsMax = 16;
+constexpr size_t kReaddirsMax = 64;
+// Names of a directory that are held until all are there; one with more is handed on as they come.
+constexpr size_t kHeldNames = 1000;
 
 Error not_regular(FileType type) {
   const int code = type == FileType::kDirectory ? EISDIR
@@ -121,18 +125,53 @@ Result<FileSystemStats> SftpOrigin::stat_file_system(Deadline deadline) {
   return decode_statvfs(answer.reader());
 }
 
+// What a listing brings.  Names are handed on when they are all there, so that a connection that is
+// lost can begin anew; those of a large directory as they come, and after that begin no name twice.
+class SftpOrigin::Names {
+ public:
+  explicit Names(const EntrySink& sink) : sink_(sink) {}
+
+  void begin() { held_.clear(); }
+  void add(OriginEntry entry) {
+    if (given_.empty() || !given_.contains(entry.name)) held_.push_back(std::move(entry));
+  }
+  Result<void> came() {
+    if (held_.size() < kHeldNames && given_.empty()) return {};
+    for (const OriginEntry& entry : held_) given_.insert(entry.name);
+    return give();
+  }
+  Result<void> give() {
+    for (OriginEntry& entry : held_) {
+      if (Result<void> taken = sink_(std::move(entry)); !taken.ok()) {
+        refusal_ = std::move(taken);
+        return Error(ECANCELED, "sftp.list");
+      }
+    }
+    held_.clear();
+    return {};
+  }
+  // What the sink said to that, if it did not want more.
+  [[nodiscard]] const std::optional<Result<void>>& refusal() const { return refusal_; }
+
+ private:
+  const EntrySink& sink_;
+  std::vector<OriginEntry> held_;
+  std::unordered_set<std::string> given_;
+  std::optional<Result<void>> refusal_;  // no error of the connection, whatever its number
+};
+
 Result<void> SftpOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
-  // Whole before the first is handed on, so that a lost connection can begin anew.
-  Result<std::vector<OriginEntry>> entries = asker_->on_connection(
-      deadline, [&](Connection& connection) { return read_directory(connection, path, deadline); });
-  if (!entries.ok()) return std::move(entries).error();
-  for (OriginEntry& entry : entries.value()) TRY(sink(std::move(entry)));
-  return {};
+  Names names(sink);
+  const Result<void> listed = asker_->on_connection(deadline, [&](Connection& connection) {
+    names.begin();
+    return read_directory(connection, path, deadline, names);
+  });
+  const Result<void> given = listed.ok() ? names.give() : listed;
+  return names.refusal().value_or(given);
 }
 
-Result<std::vector<OriginEntry>> SftpOrigin::read_directory(Connection& connection,
-                                                            const std::string& path,
-                                                            Deadline deadline) {
+Result<void> SftpOrigin::read_directory(Connection& connection, const std::string& path,
+                                        Deadline deadline, Names& names) {
   const std::string full = asker_->absolute(path);
   Call call;
   TRY(call.submit(connection, [&](Packet& out, uint32_t id) {
@@ -148,24 +187,22 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_directory(Connection& connecti
     return for_path(std::move(opened).error(), path);
   }
   const std::string handle = TRY(decode_handle(answer.reader()));
-  Result<std::vector<OriginEntry>> entries = read_entries(connection, handle, deadline);
+  Result<void> read = read_entries(connection, handle, deadline, names);
   connection.submit_close(handle);
-  return entries;
+  return read;
 }
 
 // Asks ahead: two READDIRs at first, so that the names of a small directory and its end come in one
 // round trip; where both bring names, twice as many each time, so that a large one does not take a
 // round trip for each hundred.
-Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection,
-                                                          const std::string& handle,
-                                                          Deadline deadline) {
-  std::vector<OriginEntry> entries;
+Result<void> SftpOrigin::read_entries(Connection& connection, const std::string& handle,
+                                      Deadline deadline, Names& names) {
   std::deque<Call> calls;
   size_t ahead = 2;
   bool small = true;  // as far as is known
   bool ended = false;
   for (;;) {
-    if (ended && calls.empty()) return entries;
+    if (ended && calls.empty()) return {};
     const bool ask = !ended && (calls.empty() || !small);
     while (ask && calls.size() < ahead) {
       Call call;
@@ -182,13 +219,14 @@ Result<std::vector<OriginEntry>> SftpOrigin::read_entries(Connection& connection
       continue;
     }
     TRY(expect(answer, PacketType::kName, "sftp.list"));
-    const std::vector<NameEntry> names = TRY(decode_names(answer.reader()));
+    const std::vector<NameEntry> entries = TRY(decode_names(answer.reader()));
     // A directory that goes on for ever without a name would never reach its deadline.
-    if (names.empty()) return Error(EIO, "sftp.list");
-    for (const NameEntry& entry : names) {
+    if (entries.empty()) return Error(EIO, "sftp.list");
+    for (const NameEntry& entry : entries) {
       if (entry.name == "." || entry.name == "..") continue;
-      entries.push_back({std::string(entry.name), entry.info});
+      names.add({std::string(entry.name), entry.info});
     }
+    TRY(names.came());
     if (deadline.passed(asker_->now())) return Error(ETIMEDOUT, "sftp.list");
     small = small && !calls.empty();
     if (!small) ahead = std::min(ahead * 2, kReaddirsMax);

@@ -42,10 +42,11 @@ class SftpOrigin final : public Origin {
         asker_(std::make_unique<Asker>(*pool_, std::move(root), clock)),
         writer_(*asker_) {}
 
-  Result<std::vector<OriginEntry>> read_directory(Connection& connection, const std::string& path,
-                                                  Deadline deadline);
-  Result<std::vector<OriginEntry>> read_entries(Connection& connection, const std::string& handle,
-                                                Deadline deadline);
+  class Names;
+  Result<void> read_directory(Connection& connection, const std::string& path, Deadline deadline,
+                              Names& names);
+  Result<void> read_entries(Connection& connection, const std::string& handle, Deadline deadline,
+                            Names& names);
   Result<std::unique_ptr<OriginFile>> open_file(Connection& connection, const std::string& path,
                                                 Deadline deadline);
 

@@ -146,6 +146,14 @@ class MountFixture : public testing::Test {
     return call(Opcode::kReaddirplus, node,
                 proto::ReadIn{.fh = handle, .offset = offset, .size = size});
   }
+  static std::vector<Listed> listed_in(const Answer& answer) {
+    std::vector<Listed> all;
+    for (size_t at = 0; at < answer.body.size();) {
+      all.push_back(listed_at(answer, at));
+      at += (sizeof(proto::Direntplus) + all.back().dirent.namelen + 7) / 8 * 8;
+    }
+    return all;
+  }
   // By READDIRPLUS to its end, in answers of at most `size` bytes.
   std::vector<Listed> list(NodeId node, uint64_t handle, uint32_t size = 65536,
                            uint64_t offset = 0) {
@@ -154,9 +162,7 @@ class MountFixture : public testing::Test {
       const Answer answer = read_directory(node, handle, offset, size);
       EXPECT_EQ(answer.error, 0);
       if (answer.error != 0 || answer.body.empty()) return all;
-      for (size_t at = 0; at < answer.body.size();) {
-        Listed one = listed_at(answer, at);
-        at += (sizeof(proto::Direntplus) + one.dirent.namelen + 7) / 8 * 8;
+      for (Listed& one : listed_in(answer)) {
         offset = one.dirent.off;
         all.push_back(std::move(one));
       }

@@ -16,7 +16,27 @@ void TestOrigin::hold() {
 void TestOrigin::release() {
   sync::MutexLock lock(mutex_);
   holding_ = false;
+  listings_end_ = SIZE_MAX;
   changed_.notify_all();
+}
+
+void TestOrigin::hold_listings_at(size_t entries, int error) {
+  sync::MutexLock lock(mutex_);
+  listings_end_ = entries;
+  listings_error_ = error;
+}
+
+Result<void> TestOrigin::wait_in_listing(size_t entries) {
+  const Deadline patience = Deadline::after(Clock::system(), kPatience);
+  sync::MutexLock lock(mutex_);
+  if (entries < listings_end_) return {};
+  ++held_;
+  changed_.notify_all();
+  while (entries >= listings_end_ && changed_.wait_until(mutex_, patience.at)) {
+  }
+  --held_;
+  if (listings_error_ != 0) return Error(std::exchange(listings_error_, 0), "test.origin");
+  return {};
 }
 
 bool TestOrigin::wait_held(size_t count) {
@@ -91,10 +111,17 @@ Result<void> TestOrigin::list(const std::string& path, Deadline deadline, const 
     sync::MutexLock lock(mutex_);
     more = entries_;
   }
-  TRY(tree_.list(path, deadline, [&](OriginEntry entry) {
-    change(path.empty() ? entry.name : path + "/" + entry.name, entry.info);
-    return sink(std::move(entry));
+  std::vector<OriginEntry> entries;
+  TRY(tree_.list(path, deadline, [&](OriginEntry entry) -> Result<void> {
+    entries.push_back(std::move(entry));
+    return {};
   }));
+  for (size_t i = 0; i < entries.size(); ++i) {
+    OriginEntry& entry = entries[i];
+    TRY(wait_in_listing(i));
+    change(path.empty() ? entry.name : path + "/" + entry.name, entry.info);
+    TRY(sink(std::move(entry)));
+  }
   for (OriginEntry& entry : more) TRY(sink(std::move(entry)));
   return {};
 }

@@ -35,6 +35,9 @@ class TestOrigin final : public Origin {
   void set_error(int error);
   // Listings of the root have these besides.
   void add_entry(OriginEntry entry);
+  // Listings stop behind so many entries until release(), and then fail with `error` if that is not
+  // 0.
+  void hold_listings_at(size_t entries, int error = 0);
   // What stat and list say passes through it.
   void set_change(std::function<void(const std::string& path, NodeInfo&)> change);
 
@@ -65,6 +68,7 @@ class TestOrigin final : public Origin {
  private:
   Result<void> enter(uint64_t Counts::*counter, Deadline deadline) EXCLUDES(mutex_);
   void change(const std::string& path, NodeInfo& info) EXCLUDES(mutex_);
+  Result<void> wait_in_listing(size_t entries) EXCLUDES(mutex_);
 
   SimulatedOrigin& tree_;
   mutable sync::Mutex mutex_{kTestOriginLock};
@@ -75,6 +79,8 @@ class TestOrigin final : public Origin {
   Deadline last_deadline_ GUARDED_BY(mutex_);
   size_t held_ GUARDED_BY(mutex_) = 0;
   int error_ GUARDED_BY(mutex_) = 0;
+  size_t listings_end_ GUARDED_BY(mutex_) = SIZE_MAX;
+  int listings_error_ GUARDED_BY(mutex_) = 0;
   bool holding_ GUARDED_BY(mutex_) = false;
 };
 
