@@ -41,6 +41,7 @@ Result<Options> parse_options(int argc, char** argv) {
   options.netfs_program = program_directory() + "/netfs";
   options.proxy_program = program_directory() + "/delay_proxy";
   options.sftp_script = NETFS_SOURCE_DIR "/tests/servers/sftp.sh";
+  options.http_script = NETFS_SOURCE_DIR "/tests/servers/http.sh";
   int letter;
   while ((letter = ::getopt_long(argc, argv, "", kLongOptions, nullptr)) != -1) {
     switch (letter) {

@@ -20,6 +20,7 @@ struct Options {
   std::string json;           // where the result goes; empty: nowhere
   std::string netfs_program;  // build/bin/netfs beside the benchmark by default
   std::string sftp_script;    // starts the sshd; tests/servers/sftp.sh by default
+  std::string http_script;    // starts the web servers: tests/servers/http.sh
   std::string proxy_program;  // build/bin/delay_proxy beside the benchmark by default
 
   [[nodiscard]] bool wants(const std::string& row) const {

@@ -1,15 +1,15 @@
 #pragma once
 // SftpServer: an sshd on loopback that serves this machine's files, for one run.
 //
-// Started and stopped by tests/servers/sftp.sh, which keeps keys and state under the work
-// directory. Thread-safety: one thread.
+// Started and stopped by tests/servers/sftp.sh, which keeps its keys under the work directory.
+// Thread-safety: one thread.
 
 #include <cstdint>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/result.h"
+#include "harness/server_script.h"
 #include "harness/workdir.h"
 
 namespace netfs::bench {
@@ -29,23 +29,22 @@ struct SftpAccess {
 
 class SftpServer {
  public:
-  static Result<SftpServer> start(const std::string& script, const Workdir& work);
-  SftpServer(SftpServer&& other) noexcept
-      : script_(std::exchange(other.script_, {})),
-        environment_(std::move(other.environment_)),
-        access_(std::move(other.access_)) {}
-  SftpServer& operator=(SftpServer&&) = delete;
-  ~SftpServer();
+  static Result<SftpServer> start(const std::string& script, const Workdir& work) {
+    ServerScript server = TRY(ServerScript::start({.script = script}, "SFTP_PORT", work));
+    SftpAccess access{.host = server.setting("SFTP_HOST"),
+                      .port = server.port("SFTP_PORT"),
+                      .user = server.setting("SFTP_USER"),
+                      .key_file = server.setting("SFTP_KEY"),
+                      .known_hosts_file = server.setting("SFTP_KNOWN_HOSTS")};
+    return SftpServer(std::move(server), std::move(access));
+  }
 
   [[nodiscard]] const SftpAccess& access() const { return access_; }
 
  private:
-  SftpServer(std::string script, std::vector<std::string> environment, SftpAccess access)
-      : script_(std::move(script)),
-        environment_(std::move(environment)),
-        access_(std::move(access)) {}
-  std::string script_;
-  std::vector<std::string> environment_;
+  SftpServer(ServerScript server, SftpAccess access)
+      : server_(std::move(server)), access_(std::move(access)) {}
+  ServerScript server_;
   SftpAccess access_;
 };
 
