@@ -42,7 +42,7 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       hidden_names_(options_.hiding),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
-      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWay}),
+      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
 
 FileSystem::~FileSystem() {

@@ -36,8 +36,9 @@ inline constexpr size_t kListingNamesBytesMax = size_t{1} << 31;  // offsets hav
 // Longest target of a symbolic link: PATH_MAX less its NUL.
 inline constexpr size_t kLinkBytesMax = 4095;
 
-// Listings under way that nobody has asked for yet: 16 hide the delay of a far link.
-inline constexpr size_t kAheadUnderWay = 16;
+// Listings under way that nobody has asked for yet, at most: as many as the origin says hide the
+// delay of a far link.
+inline constexpr size_t kAheadUnderWayMax = 32;
 // How far ahead of a walk directories are listed, once it is seen for sure, and before.
 inline constexpr size_t kAheadReach = 64;
 inline constexpr size_t kAheadFaintReach = 4;

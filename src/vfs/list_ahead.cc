@@ -1,6 +1,6 @@
 // Listing ahead: who walks through a tree finds the next directories listed, or on their way.
 //
-// Up to kAheadUnderWay listings are under way for nobody, on threads of their own, so that no
+// Up to kAheadUnderWayMax listings are under way for nobody, on threads of their own, so that no
 // request waits for one of them to begin; whoever asks for such a directory joins.  They land where
 // any listing does, and count as long.  What nobody asked for is counted as wasted.
 
@@ -34,7 +34,7 @@ void FileSystem::note_walk(fuse::NodeId id) {
 // Begins what comes next, as far as there is room.
 void FileSystem::list_ahead() {
   if (stopping_ || believed_unreachable()) return;
-  const size_t slots = std::min<size_t>(kAheadUnderWay, origin_.capabilities().listings_ahead);
+  const size_t slots = std::min<size_t>(kAheadUnderWayMax, origin_.capabilities().listings_ahead);
   std::vector<AheadListing> planned;
   {
     sync::MutexLock lock(table_.mutex);

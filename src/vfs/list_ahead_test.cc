@@ -94,14 +94,15 @@ TEST_F(ListAhead, NoMoreThanSixteenAreUnderWayAndWhoAsksIsNotHeldUp) {
   ASSERT_TRUE(wait_for([&] { return origin_.counts().lists == 2 + kAheadFaintReach; }));
   origin_.hold();
   EXPECT_EQ(open_directory(node(1)).error, 0) << "it is there already";
-  ASSERT_TRUE(origin_.wait_held(kAheadUnderWay));
-  EXPECT_EQ(counters().ahead_listings.get(), kAheadFaintReach + kAheadUnderWay);
+  const size_t under_way = origin_.capabilities().listings_ahead;
+  ASSERT_TRUE(origin_.wait_held(under_way));
+  EXPECT_EQ(counters().ahead_listings.get(), kAheadFaintReach + under_way);
   // As many as there are for requests begin all the same.
   std::vector<uint64_t> asked;
   for (size_t i = 40; i < 40 + kMetadataThreads; ++i) {
     asked.push_back(kernel_->send(Opcode::kOpendir, node(i), proto::OpenIn{}));
   }
-  EXPECT_TRUE(origin_.wait_held(kAheadUnderWay + kMetadataThreads));
+  EXPECT_TRUE(origin_.wait_held(under_way + kMetadataThreads));
   origin_.release();
   for (const uint64_t one : asked) EXPECT_EQ(await(one).error, 0);
 }

@@ -50,8 +50,9 @@ class SftpOrigin final : public Origin {
   Result<std::unique_ptr<OriginFile>> open_file(Connection& connection, const std::string& path,
                                                 Deadline deadline);
 
-  // 512 KiB: small enough to spread evenly over connections of 2 MiB a round trip.
-  const OriginCapabilities capabilities_{.read_bytes_max = 512 * 1024};
+  // 512 KiB: small enough to spread evenly over connections of 2 MiB a round trip.  A listing takes
+  // two round trips.
+  const OriginCapabilities capabilities_{.read_bytes_max = 512 * 1024, .listings_ahead = 32};
   const std::unique_ptr<Pool> pool_;
   const std::unique_ptr<Asker> asker_;
   SftpWriter writer_;
