@@ -122,6 +122,8 @@ class Object final : public Cookie {
   Error drop_block(uint64_t block);
 
   // object_store.cc
+  Result<void> store_blocks(BlockIndex first, std::span<const std::byte> data);
+  void end_store();
   Result<void> ensure_file();
   Result<void> make_file();
   Result<void> store_run(uint64_t first, std::span<const std::byte> data);
@@ -156,6 +158,7 @@ class Object final : public Cookie {
   uint64_t charged_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t in_flight_bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t promised_bytes_ GUARDED_BY(mutex_) = 0;  // reserved for the index's next commit
+  uint32_t storing_ GUARDED_BY(mutex_) = 0;         // calls of store() under way
   bool making_file_ GUARDED_BY(mutex_) = false;
   bool has_file_ GUARDED_BY(mutex_) = false;
   bool new_file_ GUARDED_BY(mutex_) = false;

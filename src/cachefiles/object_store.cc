@@ -31,10 +31,25 @@ Result<void> Object::store(BlockIndex first, std::span<const std::byte> data) {
   if (key_.validator.strength == ValidatorStrength::kNone) {
     return Error(EOPNOTSUPP, "cachefiles.store");
   }
-  TRY(ensure_file());
+  {
+    sync::MutexLock lock(mutex_);
+    ++storing_;
+  }
+  Result<void> stored = ensure_file();
+  if (stored.ok()) stored = store_blocks(first, data);
+  end_store();
+  if (!stored.ok()) return stored;
+  touch();
+  queue();
+  return {};
+}
+
+// Those of them that are neither there nor on their way.
+Result<void> Object::store_blocks(BlockIndex first, std::span<const std::byte> data) {
+  const uint64_t begin = first.value * kBlockBytes;
   const uint64_t end = first.value + (data.size() + kBlockBytes - 1) / kBlockBytes;
   for (uint64_t block = first.value; block < end;) {
-    // Claims a run of blocks that are neither there nor on their way.
+    // Claims a run of them.
     const uint64_t from = block;
     {
       sync::MutexLock lock(mutex_);
@@ -51,9 +66,24 @@ Result<void> Object::store(BlockIndex first, std::span<const std::byte> data) {
     unclaim(from, block - from);
     if (!stored.ok()) return stored;
   }
-  touch();
-  queue();
   return {};
+}
+
+// A file that was made for blocks of which none found room goes again: no record would ever name
+// it, and so nobody would ever remove it.
+void Object::end_store() {
+  {
+    sync::MutexLock lock(mutex_);
+    const bool empty = has_file_ && new_file_ && !recorded_ && map_.present_count() == 0;
+    if (--storing_ > 0 || !empty || killed_ || !dirty_chunks_.empty()) return;
+    making_file_ = true;  // whoever comes to store waits
+    has_file_ = false;
+    new_file_ = false;
+  }
+  store_.unmake_file(id_);
+  sync::MutexLock lock(mutex_);
+  making_file_ = false;
+  made_.notify_all();
 }
 
 void Object::unclaim(uint64_t first, uint64_t count) {
@@ -102,7 +132,12 @@ Result<void> Object::make_file() {
     file = store_.files().writer(id_, OpenMode::kCreateNew);
   }
   if (!file.ok()) return file.error();
-  return file.value()->disk_file().truncate(key_.size_bytes);
+  const Result<void> sized = file.value()->disk_file().truncate(key_.size_bytes);
+  if (!sized.ok()) {
+    file = Error(sized.error());
+    store_.unmake_file(id_);
+  }
+  return sized;
 }
 
 Result<std::vector<Ref<CrcChunk>>> Object::chunks_for_store(uint64_t first, uint64_t count) {

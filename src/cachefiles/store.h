@@ -72,6 +72,8 @@ class Store {
   bool cull(uint64_t bytes);
   Result<void> commit();
   void discard(Object& object);
+  // The file of an object that no record names and no block is in.
+  void unmake_file(ObjectId object);
   void maintain();
   // Reads back the next `bytes_max` of what is sealed; not in the turn.
   void scrub(uint64_t bytes_max);

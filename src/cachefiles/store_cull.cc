@@ -159,6 +159,10 @@ void Store::unlink_object(const Doomed& doomed) {
   files_.removed(doomed.object, doomed.charged_bytes);
 }
 
+void Store::unmake_file(ObjectId object) {
+  unlink_object({.object = object, .object_key = {}, .has_file = true});
+}
+
 // Whether anybody but us has an object's file open or mapped.
 bool Store::in_use(ObjectId object) {
   const Result<std::unique_ptr<DiskFile>> file = disk_.open(data_path(object), OpenMode::kRead);

@@ -30,6 +30,11 @@ class StoreLimitTest : public ::testing::Test {
   bool stored(const std::string& path) {
     return store_->lookup(path, kMiB)->state() != ObjectState::kAbsent;
   }
+  size_t object_files() {
+    size_t count = 0;
+    for (const std::string& file : disk_.files()) count += file.starts_with("objects/") ? 1 : 0;
+    return count;
+  }
   std::string data_file_of(const std::string& path) {
     std::set<std::string> before;
     for (const std::string& file : disk_.files()) before.insert(file);
@@ -149,6 +154,43 @@ TEST_F(StoreLimitTest, ObjectLargerThanTheLimitLeavesBlocksAbsentAndReadsGoOn) {
   EXPECT_LE(store_->cache().usage().used_bytes, 4 * kMiB);
   EXPECT_EQ(store_->read(*cookie, 0, kBlockBytes).value(), bytes.substr(0, kBlockBytes));
   EXPECT_EQ(store_->read(*cookie, 127 * kBlockBytes, 1).code(), ENODATA);
+}
+
+// Another version of a file that finds no room, again and again, as a listing is.
+TEST_F(StoreLimitTest, WhatFindsNoRoomLeavesNoFile) {
+  open(4 * kMiB);
+  std::vector<Ref<Cookie>> held;  // nothing can be culled
+  for (int i = 0; i < 3; ++i) {
+    const std::string path = "file" + std::to_string(i);
+    ASSERT_TRUE(add(path).ok());
+    held.push_back(store_->lookup(path, kMiB));
+  }
+  const size_t files = object_files();
+  for (const bool disk_is_full : {false, true}) {
+    if (disk_is_full) disk_.set_capacity(disk_.allocated_bytes() + kBlockBytes / 2);
+    const std::string bytes = disk_is_full ? bytes_.substr(0, 2 * kBlockBytes) : bytes_;
+    for (int i = 0; i < 100; ++i) {
+      const Ref<Cookie> cookie = store_->lookup(
+          "new", bytes.size(), "v" + std::to_string(disk_is_full) + std::to_string(i));
+      ASSERT_EQ(store_->put(*cookie, 0, bytes).code(), ENOSPC);
+      store_->writer().may_seal(*cookie);
+      ASSERT_TRUE(store_->writer().commit().ok());
+    }
+    EXPECT_EQ(object_files(), files) << disk_is_full;
+  }
+  disk_.set_capacity(UINT64_MAX);
+  held.clear();
+  // Nor does one that the disk does not even let have its size.
+  disk_.set_fault([](SimDisk::Call call, const std::string& path) {
+    return call == SimDisk::Call::kTruncate && path.starts_with("objects/") ? ENOSPC : 0;
+  });
+  EXPECT_EQ(store_->put(*store_->lookup("new", kMiB, "v0"), 0, bytes_).code(), ENOSPC);
+  EXPECT_EQ(object_files(), files);
+  disk_.set_fault({});
+  const Ref<Cookie> cookie = store_->lookup("new", kMiB, "v00");
+  ASSERT_TRUE(store_->put(*cookie, 0, bytes_).ok());
+  ASSERT_TRUE(store_->writer().commit().ok());
+  EXPECT_EQ(store_->read_all(*cookie), bytes_);
 }
 
 TEST_F(StoreLimitTest, FullDiskLeavesTheBlockAbsentAndStoringResumesByItself) {
