@@ -32,6 +32,7 @@
 #include "netfs/origin.h"
 #include "netfs/tree_writer.h"
 #include "sync/work_queue.h"
+#include "vfs/files_ahead.h"
 #include "vfs/flights.h"
 #include "vfs/handed_on.h"
 #include "vfs/hidden_names.h"
@@ -97,12 +98,13 @@ class FileSystem final : public fuse::Handler {
   FileSystem(Parts parts, const NodeInfo& root);
 
   // One a family of operations; see the file of the same name.
-  void lookup(const fuse::Request& request, fuse::Reply reply);             // lookup.cc
-  void forget(const fuse::Request& request, fuse::Reply reply);             // forget.cc
-  void get_attributes(const fuse::Request& request, fuse::Reply reply);     // attributes.cc
-  void get_statx(const fuse::Request& request, fuse::Reply reply);          // attributes.cc
-  void access(const fuse::Request& request, fuse::Reply reply);             // access.cc
-  void open(const fuse::Request& request, fuse::Reply reply);               // open.cc
+  void lookup(const fuse::Request& request, fuse::Reply reply);          // lookup.cc
+  void forget(const fuse::Request& request, fuse::Reply reply);          // forget.cc
+  void get_attributes(const fuse::Request& request, fuse::Reply reply);  // attributes.cc
+  void get_statx(const fuse::Request& request, fuse::Reply reply);       // attributes.cc
+  void access(const fuse::Request& request, fuse::Reply reply);          // access.cc
+  void open(const fuse::Request& request, fuse::Reply reply);            // open.cc
+  void open_fresh(fuse::NodeId id, fuse::Reply reply);
   void release(const fuse::Request& request, fuse::Reply reply);            // release.cc
   void read(const fuse::Request& request, fuse::Reply reply);               // read.cc
   void open_directory(const fuse::Request& request, fuse::Reply reply);     // open_directory.cc
@@ -164,10 +166,7 @@ class FileSystem final : public fuse::Handler {
 
   // refresh_listing.cc: the same for listings.
   using ThenListed = UniqueFunction<void(const Result<Ref<Listing>>&)>;
-  void refresh_listing(fuse::NodeId directory, ThenListed then) {
-    refresh_listing(directory, std::move(then), deadline());
-  }
-  void refresh_listing(fuse::NodeId directory, ThenListed then, Deadline until);
+  void refresh_listing(fuse::NodeId directory, ThenListed then, std::optional<Deadline> until = {});
   void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
   Result<Ref<Listing>> look_at_directory(fuse::NodeId directory, const std::string& path,
                                          Asker asker, Deadline until);
@@ -184,6 +183,11 @@ class FileSystem final : public fuse::Handler {
   void note_walk(fuse::NodeId directory);
   void list_ahead();
   void list_ahead_now(const AheadListing& what, Deadline until);
+  void plan_listing(Node& next, std::vector<AheadListing>& planned) REQUIRES(table_.mutex);
+  void begin_listings(std::vector<AheadListing> planned);
+
+  // fetch_ahead.cc: files that somebody who reads them in turn will open next.
+  void note_opened(fuse::NodeId file);
 
   // origin_state.cc: whether the origin can be reached, as far as the last call of it tells.
   void note_outcome(int code);
@@ -206,7 +210,6 @@ class FileSystem final : public fuse::Handler {
   OpenAnswer try_open(fuse::NodeId id, Prepared prepared);
   OpenAnswer open_locked(Node& node, bool sealed, Prepared prepared, Graveyard& graveyard)
       REQUIRES(table_.mutex);
-  // kClosed: a worker must find out.
   OpenMode choose_mode(Node& node, bool sealed, Prepared prepared) REQUIRES(table_.mutex);
   [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
   [[nodiscard]] bool hides_changes(const Node& node) const REQUIRES(table_.mutex);
@@ -371,6 +374,7 @@ class FileSystem final : public fuse::Handler {
   const HiddenNames hidden_names_;
   Counters counters_;
   AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
+  FilesAhead files_ahead_ GUARDED_BY(table_.mutex);
   InodeTable table_;
   PendingTable pending_;
   NameChanges name_changes_;

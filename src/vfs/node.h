@@ -27,6 +27,7 @@
 #include "netfs/read_stream.h"
 #include "netfs/writable_file.h"
 #include "vfs/ahead.h"
+#include "vfs/reading_order.h"
 
 namespace netfs::vfs {
 
@@ -63,6 +64,7 @@ struct Listing : RefCounted<Listing> {
   bool has_unknown = false;           // some entries have no node: a name without one may exist
   std::vector<uint32_t> directories;  // which entries are
   Ref<AheadClaim> ahead;              // null: somebody asked for it
+  Ref<FileOrder> files;               // once somebody was seen to read them in turn
 
   ~Listing() {
     if (ahead) ahead->settle(AheadClaim::Outcome::kWasted);

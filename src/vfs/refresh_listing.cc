@@ -12,7 +12,8 @@
 
 namespace netfs::vfs {
 
-void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, Deadline until) {
+void FileSystem::refresh_listing(fuse::NodeId id, ThenListed then, std::optional<Deadline> given) {
+  const Deadline until = given.value_or(deadline());
   std::string path;
   int error = 0;
   {
