@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <dirent.h>
 #include <fcntl.h>
+#include <map>
 #include <memory>
+#include <string_view>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -83,6 +86,18 @@ Result<uint64_t> file_job(int root, const std::vector<FileSpec>& files, unsigned
   return done;
 }
 
+// In the order of the listing.
+Result<std::vector<std::string>> names_in(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
+  if (!directory) return Error(errno, "bench.list", "cannot list " + path);
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(directory.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
+}
+
 }  // namespace
 
 Result<Work> read_sequential(const FileSpec& file, uint32_t block_bytes) {
@@ -156,6 +171,33 @@ Result<Work> read_files(const std::string& root, const std::vector<FileSpec>& fi
     AlignedBuffer buffer = aligned_buffer(longest + 8);
     gate.wait();
     return file_job(directory.get(), files, job, jobs, buffer.get(), longest + 8);
+  });
+}
+
+Result<Work> read_listed(const std::string& root, const std::vector<FileSpec>& files, Which which) {
+  std::map<std::string, FileSpec> known;
+  uint64_t longest = 0;
+  for (const FileSpec& file : files) {
+    known[file.path] = file;
+    longest = std::max(longest, file.size_bytes);
+  }
+  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
+    UniqueFd top = TRY(open_to_read(root, O_DIRECTORY));
+    AlignedBuffer buffer = aligned_buffer(longest + 8);
+    gate.wait();
+    uint64_t done = 0;
+    for (const std::string& directory : TRY(names_in(root))) {
+      for (const std::string& name : TRY(names_in(root + "/" + directory))) {
+        const auto file = known.find(directory + "/" + name);
+        if (file == known.end()) return Error(EBADMSG, "bench.read", "unknown file " + name);
+        done += TRY(file_job(top.get(), {file->second}, 0, 1, buffer.get(), longest + 8));
+        if (which == Which::kFirstOfEach) break;
+      }
+    }
+    if (which == Which::kAll && done != files.size()) {
+      return Error(EBADMSG, "bench.read", "files are missing in " + root);
+    }
+    return done;
   });
 }
 

@@ -40,6 +40,11 @@ Result<std::vector<double>> random_latencies(const FileSpec& file, const RandomR
 // open, read to the end, close of each file, shared out among the jobs; units: files.
 Result<Work> read_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs);
 
+// The same by one job that lists each directory and reads its files in the order in which they are
+// listed, as grep -r does, or only the first of each; units: files.
+enum class Which { kAll, kFirstOfEach };
+Result<Work> read_listed(const std::string& root, const std::vector<FileSpec>& files, Which which);
+
 // Writes a new file of these bytes in order, fsync and close; units: bytes.
 Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes);
 

@@ -139,6 +139,11 @@ void add_session(json& mount, const fuse::Session& session, const fuse::KernelCh
 void add_file_system(json& mount, vfs::FileSystem& file_system) {
   const vfs::Counters& counters = file_system.counters();
   const vfs::Sizes sizes = file_system.sizes();
+  mount["files_ahead"] = {{"fetched", counters.ahead_files.get()},
+                          {"used", counters.ahead_files_used.get()},
+                          {"wasted", counters.ahead_files_wasted.get()},
+                          {"fetched_bytes", counters.ahead_bytes.get()},
+                          {"wasted_bytes", counters.ahead_bytes_wasted.get()}};
   mount["names"] = {{"lookups", counters.lookups.get()},
                     {"lookup_hits", counters.lookup_hits.get()},
                     {"negative_hits", counters.negative_hits.get()},

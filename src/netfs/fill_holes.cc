@@ -62,7 +62,8 @@ void RemoteFile::fill_holes() {
   if (!cookie_ || !core_->options.readahead || core_->options.offload->lags()) return;
   for (const ByteRange& hole : small_holes()) {
     store_again(hole);
-    if (fetch_all_ahead(hole) < hole.end_bytes()) return;  // memory is short: another time
+    // Memory is short: another time.
+    if (fetch_all_ahead(hole).end_bytes < hole.end_bytes()) return;
   }
 }
 

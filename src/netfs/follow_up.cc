@@ -42,6 +42,7 @@ void RemoteFile::perform(FollowUp& follow) {
     Ref<RemoteFile> self(this);
     (void)core_->waiting.post([self = std::move(self)] { self->open_origin(); });
   }
+  if (follow.open_unasked) open_unasked();
   for (FollowUp::Finish& finish : follow.finishes) {
     core_->requests.remove(*finish.request);
     count_finish(*finish.request, finish.result);

@@ -50,6 +50,7 @@ struct FollowUp {
 
   std::vector<Issue> issues;
   bool open_origin = false;
+  bool open_unasked = false;
   std::vector<Finish> finishes;
   std::vector<CacheRead> cache_reads;
   std::vector<Ref<Fetch>> stores;

@@ -28,6 +28,10 @@ class LibraryImpl final : public Library {
   Result<Ref<File>> open(FileVersion version) override;
   [[nodiscard]] TreeWriter* writer() override { return writer_ ? &*writer_ : nullptr; }
   void close() override;
+  [[nodiscard]] uint64_t link_bytes() const override { return core_->link.link_bytes(); }
+  [[nodiscard]] uint64_t memory_bytes() const override {
+    return core_->options.pool.budget_bytes();
+  }
   [[nodiscard]] const LibraryStats& stats() const override { return core_->stats; }
   [[nodiscard]] std::vector<LiveRequest> live_requests() const override;
 
@@ -73,6 +77,7 @@ void LibraryImpl::close() {
   if (writer_) writer_->give_up_all(Error(ECANCELED, "netfs.close"));
   core_->wait_for_subrequests(core_->deadline());
   core_->timers.stop();
+  core_->opening.stop();
   core_->waiting.stop();
   core_->readers.stop();
   core_->cancel_requests();

@@ -93,6 +93,12 @@ class File : public RefCounted<File> {
   // nobody reads those blocks again as long as the kernel has them.  Returns at once.
   virtual void fill_holes() = 0;
 
+  // Fetches the first so many bytes, before anybody has asked for any: what nobody has yet, as far
+  // as there is memory.  Returns at once, with how many bytes are under way for that; nothing: not
+  // now, for memory is short or the disk lags.  What could hide a change (is_racy) is not fetched:
+  // who opens the file later could not tell that it is old.
+  virtual std::optional<uint64_t> fetch_unasked(uint64_t /*bytes_max*/) { return 0; }
+
   // What was fetched while the version could hide a change (is_racy) is not given to later reads:
   // for an open that is to see what others closed before it.
   virtual void forget_racy() {}
@@ -139,6 +145,11 @@ class Library {
   [[nodiscard]] virtual TreeWriter* writer() { return nullptr; }
 
   virtual void close() = 0;
+
+  // How many bytes must be under way to keep the way to the origin busy, 0 while nobody knows.
+  [[nodiscard]] virtual uint64_t link_bytes() const { return 0; }
+  // How many bytes its buffers may hold altogether.
+  [[nodiscard]] virtual uint64_t memory_bytes() const { return 0; }
 
   [[nodiscard]] virtual const LibraryStats& stats() const = 0;
   [[nodiscard]] virtual std::vector<LiveRequest> live_requests() const = 0;

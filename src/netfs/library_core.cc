@@ -11,6 +11,7 @@ namespace netfs {
 namespace {
 
 constexpr unsigned kWaitingThreads = 16;  // opens and stats of the origin at a time
+constexpr unsigned kOpeningThreads = 16;  // opens for nobody yet
 constexpr size_t kHandlesMax = 128;       // open at the origin and idle
 constexpr size_t kIdleBlocksAtOnce = 8;
 // Blocks that were fetched ahead are not let go of before this: their reader is on his way.
@@ -39,6 +40,7 @@ LibraryCore::LibraryCore(Library::Options with)
       dirty(options.write_behind_bytes),
       timers({.name = "netfs-timer", .threads = 1}),
       waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
+      opening({.name = "netfs-open", .threads = kOpeningThreads}),
       readers({.name = "netfs-read", .threads = options.read_threads}),
       paths_are_reused_(reuses_paths(options.origin)) {}
 

@@ -5,8 +5,9 @@
 // Held by the library and by every file, so that a subrequest which its origin terminates after the
 // library was closed still finds everything it touches.  Its threads end with Library::close().
 //
-// Three queues, so that none waits for another: `timers` never blocks (timeouts, back-offs),
-// `waiting` blocks on the origin (open, stat), `readers` on the cache's disk.
+// Four queues, so that none waits for another: `timers` never blocks (timeouts, back-offs),
+// `waiting` blocks on the origin (open, stat) for who waits, `opening` on opens for nobody yet,
+// `readers` on the cache's disk.
 
 #include <atomic>
 #include <list>
@@ -47,6 +48,7 @@ class LibraryCore : public RefCounted<LibraryCore> {
   std::atomic<bool> closing{false};
   sync::WorkQueue timers;
   sync::WorkQueue waiting;
+  sync::WorkQueue opening;
   sync::WorkQueue readers;
 
   [[nodiscard]] MonoTime now() const { return options.clock.now(); }

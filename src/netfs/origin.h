@@ -78,6 +78,10 @@ class Origin {
   // Opens a regular file for reading.
   virtual Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) = 0;
 
+  // The same without waiting, and without any I/O: its first read opens it there, and tells what is
+  // wrong with it.  Null: this origin cannot do that, or has nothing to gain by it.
+  virtual std::unique_ptr<OriginFile> open_by_read(const std::string& /*path*/) { return nullptr; }
+
   // Starts a read of subrequest.file(), which this origin opened.
   virtual void issue_read(Subrequest& subrequest) = 0;
 

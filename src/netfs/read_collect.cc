@@ -29,19 +29,26 @@ void RemoteFile::piece_progressed(Fetch& fetch, uint64_t end_bytes) {
 void RemoteFile::piece_ended(Fetch& fetch, ByteRange piece,
                              const std::shared_ptr<OriginFile>& handle, ReadOutcome outcome) {
   FollowUp follow{Ref<RemoteFile>(this)};
+  std::shared_ptr<OriginFile> closed;
   {
     sync::MutexLock lock(mutex_);
     --in_flight_;
     // Whoever works for a request that waits works under its context.
     if (!fetch.waiters.empty()) follow.context = fetch.waiters.front()->context;
     const Result<uint64_t>& bytes = outcome.transferred_bytes;
-    if (!bytes.ok() && needs_reopen(bytes.error().code()) && handle_ == handle) {
+    const bool failed_by_read = !bytes.ok() && handle_by_read_ && handle_ == handle;
+    const bool useless = !bytes.ok() && (failed_by_read || needs_reopen(bytes.error().code()));
+    if (useless && handle_ == handle) {
       handle_ = nullptr;
       handle_confirmed_ = false;
     }
+    // What is wrong with it, open() says: for who waits it is opened by that.
+    if (failed_by_read) outcome.transferred_bytes = Error(EBADF, "netfs.open");
     collect_piece_locked(fetch, piece, outcome, follow);
     pump_locked(follow);
+    closed = take_idle_handle_locked();
   }
+  closed = nullptr;
   std::move(follow).run();
   core_->drop_idle_blocks();
 }

@@ -138,7 +138,8 @@ Ref<Fetch> RemoteFile::new_fetch_locked(ByteRange range, Ref<Buffer> buffer, uin
 void RemoteFile::pump_locked(FollowUp& follow) {
   if (queued_.empty()) return;
   if (!handle_) {
-    if (!opening_) follow.open_origin = true;
+    if (!opening_) (asked_ ? follow.open_origin : follow.open_unasked) = true;
+    if (asked_ && std::exchange(opening_later_, false)) follow.open_origin = true;
     opening_ = true;
     return;
   }
@@ -146,6 +147,7 @@ void RemoteFile::pump_locked(FollowUp& follow) {
     Ref<Fetch> fetch = std::move(queued_.front());
     queued_.pop_front();
     if (fetch->state != FetchState::kQueued) continue;  // it was given up meanwhile
+    if (fetch->request_id != 0) handle_unasked_ = false;
     fetch->state = FetchState::kInFlight;
     ++in_flight_;
     const uint64_t left = fetch->range.length_bytes - fetch->filled_bytes;
@@ -175,27 +177,34 @@ void RemoteFile::open_origin() {
     opened = core_->options.origin.open(version_.path, core_->deadline());
     (opened.ok() ? core_->stats.origin_opens.done : core_->stats.origin_opens.failed).add();
   }
-  const bool is_open = opened.ok();
+  take_opened(std::move(opened), OpenedBy::kOpen);
+}
+
+void RemoteFile::take_opened(Result<std::unique_ptr<OriginFile>> outcome, OpenedBy by) {
+  const bool is_open = outcome.ok();
   FollowUp follow{Ref<RemoteFile>(this)};
   {
     sync::MutexLock lock(mutex_);
     opening_ = false;
     if (is_open) {
-      handle_ = std::move(opened).value();
+      handle_ = std::move(outcome).value();
       handle_confirmed_ = false;
+      handle_by_read_ = by == OpenedBy::kRead;
+      handle_unasked_ = !asked_;
       pump_locked(follow);
     } else {
       std::deque<Ref<Fetch>> waiting;
       waiting.swap(queued_);
       // A file that is gone is not this version any more.
-      const bool gone = opened.is_error(ENOENT);
+      const bool gone = outcome.is_error(ENOENT);
       for (const Ref<Fetch>& fetch : waiting) {
         if (gone) {
           stale_locked(*fetch, follow);
         } else {
-          trouble_locked(*fetch, opened.error(), follow);
+          trouble_locked(*fetch, outcome.error(), follow);
         }
       }
+      pump_locked(follow);  // who only joined has a fetch of his own now
     }
   }
   std::move(follow).run();
@@ -210,7 +219,7 @@ void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
     return;
   }
   for (const ByteRange& range : plan.ranges) {
-    const uint64_t reached = fetch_all_ahead(range);
+    const uint64_t reached = fetch_all_ahead(range).end_bytes;
     if (reached >= cut_at_end(range, version_.size_bytes).end_bytes()) continue;
     stream.cut_plan(reached);
     return;
@@ -218,28 +227,31 @@ void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
 }
 
 // As fetch_ahead, and makes room in memory where that can be had.
-uint64_t RemoteFile::fetch_all_ahead(ByteRange range) {
+RemoteFile::Reached RemoteFile::fetch_all_ahead(ByteRange range) {
   const uint64_t most = std::min(kPieceBytesMax, core_->capabilities.read_bytes_max);
   const uint64_t piece =
       core_->link.piece_bytes(block_bytes_, std::max<uint64_t>(most, block_bytes_));
   ByteRange rest = fetch_range(range, block_bytes_, version_.size_bytes);
+  uint64_t issued = 0;
   while (!rest.empty()) {
-    const uint64_t reached = fetch_ahead(rest, round_down(piece, block_bytes_));
-    rest = {reached, rest.end_bytes() - reached};
+    const Reached reached = fetch_ahead(rest, round_down(piece, block_bytes_));
+    issued += reached.issued_bytes;
+    rest = {reached.end_bytes, rest.end_bytes() - reached.end_bytes};
     if (rest.empty() || core_->make_room(piece)) continue;
     core_->stats.readahead_no_memory.add();
-    return reached;
+    break;
   }
-  return rest.offset_bytes;
+  return {rest.offset_bytes, issued};
 }
 
 // Fetches what of the blocks nobody has, until memory is short; returns how far it came.
-uint64_t RemoteFile::fetch_ahead(ByteRange blocks, uint64_t piece_bytes) {
+RemoteFile::Reached RemoteFile::fetch_ahead(ByteRange blocks, uint64_t piece_bytes) {
   FollowUp follow{Ref<RemoteFile>(this)};
   uint64_t at = blocks.offset_bytes;
+  uint64_t issued = 0;
   {
     sync::MutexLock lock(mutex_);
-    if (superseded_ || core_->closing) return blocks.end_bytes();
+    if (superseded_ || core_->closing) return {blocks.end_bytes(), 0};
     while (at < blocks.end_bytes()) {
       const uint64_t count = (blocks.end_bytes() - at + block_bytes_ - 1) / block_bytes_;
       const Run run = occupancy_locked(BlockIndex(at / block_bytes_), count, false);
@@ -250,6 +262,7 @@ uint64_t RemoteFile::fetch_ahead(ByteRange blocks, uint64_t piece_bytes) {
         Ref<Buffer> buffer = core_->options.pool.try_allocate(end - at);
         if (!buffer) break;
         core_->stats.readahead_bytes_issued.add(end - at);
+        issued += end - at;
         new_fetch_locked({at, end - at}, std::move(buffer), 0);
       }
       at = end;
@@ -257,7 +270,7 @@ uint64_t RemoteFile::fetch_ahead(ByteRange blocks, uint64_t piece_bytes) {
     pump_locked(follow);
   }
   std::move(follow).run();
-  return at;
+  return {at, issued};
 }
 
 void RemoteFile::read_cache(const FollowUp::CacheRead& read, Waiting waiting) {

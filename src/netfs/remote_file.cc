@@ -49,6 +49,7 @@ bool RemoteFile::all_present(ByteRange range) const {
 void RemoteFile::read(ReadStream* stream, ByteRange range, const sync::Context& context,
                       ReadDone done) {
   core_->stats.reads.issued.add();
+  if (!asked_) asked_ = true;
   range = cut_at_end(range, version_.size_bytes);
   if (range.empty()) {
     core_->stats.reads.done.add();
@@ -81,6 +82,7 @@ std::optional<size_t> RemoteFile::read_at_once(ReadStream* stream, ByteRange ran
   if (!cookie_ || range.empty() || core_->closing || !all_present(range)) return std::nullopt;
   if (!read_present(range, to.first(range.length_bytes), core_->now())) return std::nullopt;
   core_->stats.reads.issued.add();
+  if (!asked_) asked_ = true;
   const ReadaheadPlan plan = note(stream, range);
   if (!plan.ranges.empty()) read_ahead(*stream, plan);
   return range.length_bytes;

@@ -5,6 +5,7 @@
 // cookie.  The verbs stand in files of their own:
 //   remote_file.cc   life, hits, hand-out, superseding
 //   read_issue.cc    a request is sliced, its fetches made and issued; readahead
+//   fetch_unasked.cc the same for who has not even opened the file yet
 //   fill_holes.cc    a file that is nearly all here is completed
 //   read_collect.cc  a subrequest's outcome fills its fetch; requests are collected and finished
 //   read_retry.cc    what failed is tried again, handed on or given up
@@ -53,6 +54,7 @@ class RemoteFile final : public File {
   [[nodiscard]] bool superseded() const override { return superseded_.load(); }
   void fill_holes() override;
   void forget_racy() override;
+  std::optional<uint64_t> fetch_unasked(uint64_t bytes_max) override EXCLUDES(mutex_);
 
   // For the library: ends a request that is not finished.
   void end_request(ReadRequest& request, Error error) EXCLUDES(mutex_);
@@ -67,6 +69,9 @@ class RemoteFile final : public File {
  private:
   friend class FetchRead;
   friend struct FollowUp;
+
+  // kRead: it is open once its first read was answered (Origin::open_by_read).
+  enum class OpenedBy : uint8_t { kOpen, kRead };
 
   // Whether versions of this file can be told apart at all.
   [[nodiscard]] bool has_validator() const {
@@ -84,8 +89,12 @@ class RemoteFile final : public File {
   // read_issue.cc
   void start(const Ref<ReadRequest>& request) EXCLUDES(mutex_);
   void read_ahead(ReadStream& stream, const ReadaheadPlan& plan) EXCLUDES(mutex_);
-  uint64_t fetch_all_ahead(ByteRange range) EXCLUDES(mutex_);
-  uint64_t fetch_ahead(ByteRange blocks, uint64_t piece_bytes) EXCLUDES(mutex_);
+  struct Reached {
+    uint64_t end_bytes;     // what lies before it is here or on its way
+    uint64_t issued_bytes;  // and so much of that was begun now
+  };
+  Reached fetch_all_ahead(ByteRange range) EXCLUDES(mutex_);
+  Reached fetch_ahead(ByteRange blocks, uint64_t piece_bytes) EXCLUDES(mutex_);
   Run occupancy_locked(BlockIndex block, uint64_t count_max, bool skip_cache) REQUIRES(mutex_);
   void plan_part_locked(const Ref<ReadRequest>& request, size_t at, const ReadPart& part,
                         FollowUp& follow) REQUIRES(mutex_);
@@ -95,10 +104,17 @@ class RemoteFile final : public File {
       REQUIRES(mutex_);
   void pump_locked(FollowUp& follow) REQUIRES(mutex_);
   void open_origin() EXCLUDES(mutex_);
+  void take_opened(Result<std::unique_ptr<OriginFile>> outcome, OpenedBy by) EXCLUDES(mutex_);
   void issue(FollowUp::Issue issue);
   void read_cache(const FollowUp::CacheRead& read, Waiting waiting) EXCLUDES(mutex_);
   void cache_read_ended(const FollowUp::CacheRead& read, Ref<Buffer> buffer,
                         const Result<void>& result) EXCLUDES(mutex_);
+
+  // fetch_unasked.cc
+  void open_unasked() EXCLUDES(mutex_);
+  void open_unasked_now() EXCLUDES(mutex_);
+  // The origin's file, once what nobody asked for is here: whoever closes it holds no lock.
+  [[nodiscard]] std::shared_ptr<OriginFile> take_idle_handle_locked() REQUIRES(mutex_);
 
   // fill_holes.cc
   [[nodiscard]] std::vector<ByteRange> small_holes() const;
@@ -149,12 +165,17 @@ class RemoteFile final : public File {
   unsigned in_flight_ GUARDED_BY(mutex_) = 0;
   std::shared_ptr<OriginFile> handle_ GUARDED_BY(mutex_);
   bool opening_ GUARDED_BY(mutex_) = false;
+  // That stands in a queue behind other opens for nobody: who comes to wait opens it himself.
+  bool opening_later_ GUARDED_BY(mutex_) = false;
+  bool handle_by_read_ GUARDED_BY(mutex_) = false;
+  bool handle_unasked_ GUARDED_BY(mutex_) = false;  // and nobody has asked for what it reads
   // Since the handle was opened, the origin said that it is this version.
   bool handle_confirmed_ GUARDED_BY(mutex_) = false;
   // Outcomes come without a validator: bytes may be given out before their outcome.
   bool outcomes_lack_validator_ GUARDED_BY(mutex_) = false;
   std::vector<Ref<Fetch>> unconfirmed_ GUARDED_BY(mutex_);
   bool confirming_ GUARDED_BY(mutex_) = false;
+  std::atomic<bool> asked_{false};             // somebody has read it
   std::atomic<bool> superseded_{false};        // nothing more is fetched; set under mutex_
   bool discarded_ GUARDED_BY(mutex_) = false;  // and the cache was told
 };

@@ -40,9 +40,10 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
       keeps_writes_(writer_ != nullptr && options_.write == Options::Write::kClose),
       hidden_names_(options_.hiding),
+      files_ahead_(options_, counters_, parts.clock),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
-      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax}),
+      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax + kAheadFileThreads}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
 
 FileSystem::~FileSystem() {
@@ -96,6 +97,7 @@ void FileSystem::bury(Graveyard graveyard) {
 Sizes FileSystem::sizes() {
   const size_t waiting = pending_.count();
   sync::MutexLock lock(table_.mutex);
+  files_ahead_.expire();
   return {.nodes = table_.node_count(),
           .handles = table_.handle_count(),
           .idle_files = table_.idle_file_count(),

@@ -33,6 +33,7 @@
 #include "netfs/tree_writer.h"
 #include "sync/work_queue.h"
 #include "vfs/coming_listings.h"
+#include "vfs/files_ahead.h"
 #include "vfs/flights.h"
 #include "vfs/handed_on.h"
 #include "vfs/hidden_names.h"
@@ -90,39 +91,21 @@ class FileSystem final : public fuse::Handler {
 
   FileSystem(Parts parts, const NodeInfo& root);
 
-  // One a family of operations; see the file of the same name.
-  void lookup(const fuse::Request& request, fuse::Reply reply);             // lookup.cc
-  void forget(const fuse::Request& request, fuse::Reply reply);             // forget.cc
-  void get_attributes(const fuse::Request& request, fuse::Reply reply);     // attributes.cc
-  void get_statx(const fuse::Request& request, fuse::Reply reply);          // attributes.cc
-  void access(const fuse::Request& request, fuse::Reply reply);             // access.cc
-  void open(const fuse::Request& request, fuse::Reply reply);               // open.cc
-  void release(const fuse::Request& request, fuse::Reply reply);            // release.cc
-  void read(const fuse::Request& request, fuse::Reply reply);               // read.cc
-  void open_directory(const fuse::Request& request, fuse::Reply reply);     // open_directory.cc
-  void read_directory(const fuse::Request& request, fuse::Reply reply);     // read_directory.cc
-  void release_directory(const fuse::Request& request, fuse::Reply reply);  // release.cc
-  void read_link(const fuse::Request& request, fuse::Reply reply);          // links.cc
-  void stat_file_system(const fuse::Request& request, fuse::Reply reply);   // stat_file_system.cc
+  // One a family of operations; each in the file of its name, or in the one that is named here.
+  using Operation = void(const fuse::Request& request, fuse::Reply reply);
+  Operation lookup, forget, access, open, release, read;
+  void open_fresh(fuse::NodeId id, fuse::Reply reply);
+  Operation get_attributes, get_statx;  // attributes.cc
+  Operation open_directory, read_directory;
+  Operation release_directory;  // release.cc
+  Operation read_link;          // links.cc
+  Operation stat_file_system;
   // What changes something: EROFS on a mount that is not writable.
-  void make(const fuse::Request& request, fuse::Reply reply);                // make.cc
-  void create(const fuse::Request& request, fuse::Reply reply);              // create.cc
-  void remove(const fuse::Request& request, fuse::Reply reply);              // remove.cc
-  void rename(const fuse::Request& request, fuse::Reply reply);              // rename.cc
-  void link(const fuse::Request& request, fuse::Reply reply);                // link.cc
-  void set_attributes(const fuse::Request& request, fuse::Reply reply);      // set_attributes.cc
-  void write(const fuse::Request& request, fuse::Reply reply);               // write.cc
-  void allocate(const fuse::Request& request, fuse::Reply reply);            // allocate.cc
-  void copy(const fuse::Request& request, fuse::Reply reply);                // copy.cc
-  void seek(const fuse::Request& request, fuse::Reply reply);                // seek.cc
-  void create_nameless(const fuse::Request& request, fuse::Reply reply);     // nameless.cc
-  void flush(const fuse::Request& request, fuse::Reply reply);               // sync.cc
-  void sync(const fuse::Request& request, fuse::Reply reply);                // sync.cc
-  void get_xattr(const fuse::Request& request, fuse::Reply reply);           // xattr.cc
-  void list_xattrs(const fuse::Request& request, fuse::Reply reply);         // xattr.cc
-  void change_xattr(const fuse::Request& request, fuse::Reply reply);        // xattr.cc
-  void refuse_unsupported(const fuse::Request& request, fuse::Reply reply);  // unsupported.cc
-  void refuse_ioctl(const fuse::Request& request, fuse::Reply reply);        // unsupported.cc
+  Operation make, create, remove, rename, link, set_attributes, write, allocate, copy, seek;
+  Operation create_nameless;                       // nameless.cc
+  Operation flush, sync;                           // sync.cc
+  Operation get_xattr, list_xattrs, change_xattr;  // xattr.cc
+  Operation refuse_unsupported, refuse_ioctl;      // unsupported.cc
 
   // attributes.cc
   [[nodiscard]] fuse::Attr attr_of(const Node& node) REQUIRES(table_.mutex);
@@ -183,6 +166,11 @@ class FileSystem final : public fuse::Handler {
   void note_walk(fuse::NodeId directory);
   void list_ahead();
   void list_ahead_now(const AheadListing& what, Deadline until);
+  void plan_listing(Node& next, std::vector<AheadListing>& planned) REQUIRES(table_.mutex);
+  void begin_listings(std::vector<AheadListing> planned);
+
+  // fetch_ahead.cc: files that somebody who reads them in turn will open next.
+  void note_opened(fuse::NodeId file);
 
   // origin_state.cc: whether the origin can be reached, as far as the last call of it tells.
   void note_outcome(int code);
@@ -205,7 +193,6 @@ class FileSystem final : public fuse::Handler {
   OpenAnswer try_open(fuse::NodeId id, Prepared prepared);
   OpenAnswer open_locked(Node& node, bool sealed, Prepared prepared, Graveyard& graveyard)
       REQUIRES(table_.mutex);
-  // kClosed: a worker must find out.
   OpenMode choose_mode(Node& node, bool sealed, Prepared prepared) REQUIRES(table_.mutex);
   [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
   [[nodiscard]] bool hides_changes(const Node& node) const REQUIRES(table_.mutex);
@@ -370,6 +357,7 @@ class FileSystem final : public fuse::Handler {
   const HiddenNames hidden_names_;
   Counters counters_;
   AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
+  FilesAhead files_ahead_ GUARDED_BY(table_.mutex);
   InodeTable table_;
   ComingListings coming_ GUARDED_BY(table_.mutex);
   PendingTable pending_;

@@ -55,6 +55,26 @@ inline constexpr Duration kAheadPatience = std::chrono::seconds(5);
 inline constexpr Duration kAheadPatienceMax = std::chrono::seconds(60);
 static_assert(kAheadReach <= kAheadListingsMax && kAheadOneMax < kAheadNamesMax);
 
+// Files fetched ahead of whoever reads them in order, and not read by him yet: so many, of so many
+// bytes; fewer where kAheadLinkFactor times what the link holds is less, and never more than a
+// quarter of the memory for blocks.
+inline constexpr size_t kAheadFilesMax = 256;
+inline constexpr uint64_t kAheadFilesBytesMax = uint64_t{32} << 20;
+inline constexpr uint64_t kAheadFilesBytesMin = uint64_t{4} << 20;
+inline constexpr uint64_t kAheadLinkFactor = 4;
+// Of a file of so many bytes all is fetched, of a larger one its beginning: what the kernel asks
+// for first.
+inline constexpr uint64_t kAheadWholeBytesMax = uint64_t{1} << 20;
+inline constexpr uint64_t kAheadFirstBytes = uint64_t{128} << 10;
+// Orders are made of directories up to this size: 10,000 names take some milliseconds to sort.
+inline constexpr size_t kAheadOrderMax = 10'000;
+// Files of which nothing was missing, in a row, until only every kAheadVainStride-th is tried.
+inline constexpr unsigned kAheadVainMax = 8;
+inline constexpr unsigned kAheadVainStride = 16;
+// Readers that are told apart, and threads that look their files up in the cache.
+inline constexpr size_t kAheadReadersMax = 8;
+inline constexpr unsigned kAheadFileThreads = 2;
+
 // Nodes kept in memory that the kernel does not hold: 200,000 at about 500 bytes are 100 MB.
 inline constexpr size_t kUnreferencedNodesMax = 200'000;
 

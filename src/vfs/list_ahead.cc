@@ -64,14 +64,23 @@ void FileSystem::list_ahead() {
         order.enter(*next);
         continue;
       }
-      const bool worth_it = next->parent->directory->listing_took >= kAheadWorthIt;
-      if (!worth_it || directory.walk.under_way || directory.walk.failed) continue;
-      if (directory.walk.too_large) continue;
-      directory.walk.under_way = true;
-      ++state.under_way;
-      planned.push_back({.directory = table_.id(*next), .path = InodeTable::path_of(*next)});
+      plan_listing(*next, planned);
     }
   }
+  begin_listings(std::move(planned));
+}
+
+// If it is worth it, and was not tried in vain.
+void FileSystem::plan_listing(Node& next, std::vector<AheadListing>& planned) {
+  WalkSeen& walk = next.directory->walk;
+  const bool worth_it = next.parent->directory->listing_took >= kAheadWorthIt;
+  if (!worth_it || walk.under_way || walk.failed || walk.too_large) return;
+  walk.under_way = true;
+  ++ahead_state_.under_way;
+  planned.push_back({.directory = table_.id(next), .path = InodeTable::path_of(next)});
+}
+
+void FileSystem::begin_listings(std::vector<AheadListing> planned) {
   for (AheadListing& one : planned) {
     const fuse::NodeId id = one.directory;
     bool begun = list_flights_.begin(std::to_string(id.value));

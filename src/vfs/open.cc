@@ -13,6 +13,15 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+// Its bytes were fetched before it was opened, and the origin had another version by then.
+bool was_given_up(const Node& node) {
+  return node.open && node.open->file && !node.is_live() && node.open->file->superseded();
+}
+
+}  // namespace
+
 void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
   const auto& wanted = std::get<fuse::OpenRequest>(request.body);
   // The kernel then opens without asking, for as long as the connection lives.
@@ -23,24 +32,33 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
   counters_.opens.add();
   const fuse::NodeId id = request.header.node;
   bool fresh = false;
+  bool watched = false;
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);
-    fresh = node == nullptr || !InodeTable::is_current(*node) || is_fresh(*node);
+    fresh = node == nullptr || !InodeTable::is_current(*node) ||
+            (is_fresh(*node) && !was_given_up(*node));
+    watched = node != nullptr && files_ahead_.watches(*node);
   }
   if (fresh) {
-    const OpenAnswer now = try_open(id, Prepared::kNothing);
-    if (now.error != 0) return reply.error(now.error);
-    if (!now.later) return reply.value(fuse::open_out(now.opened));
-    return prepare_open(id, pending_.add(std::move(reply)));
+    open_fresh(id, std::move(reply));
+  } else {
+    Ref<Pending> pending = pending_.add(std::move(reply));
+    refresh_node(id, Look::kAtTheName, [this, id, pending](const Result<void>& seen) {
+      if (!seen.ok()) return pending->error(seen.code());
+      answer_open(id, Prepared::kNothing, *pending);
+      // What could not be answered yet is still pending: a worker prepares it.
+      if (!pending->answered()) prepare_open(id, pending);
+    });
   }
-  Ref<Pending> pending = pending_.add(std::move(reply));
-  refresh_node(id, Look::kAtTheName, [this, id, pending](const Result<void>& seen) {
-    if (!seen.ok()) return pending->error(seen.code());
-    answer_open(id, Prepared::kNothing, *pending);
-    // What could not be answered yet is still pending: a worker prepares it.
-    if (!pending->answered()) prepare_open(id, pending);
-  });
+  if (watched) note_opened(id);
+}
+
+void FileSystem::open_fresh(fuse::NodeId id, fuse::Reply reply) {
+  const OpenAnswer now = try_open(id, Prepared::kNothing);
+  if (now.error != 0) return reply.error(now.error);
+  if (!now.later) return reply.value(fuse::open_out(now.opened));
+  prepare_open(id, pending_.add(std::move(reply)));
 }
 
 // It may still grow: a file the kernel reads by itself would end where it ended when it was sealed.
@@ -59,6 +77,7 @@ bool FileSystem::hides_changes(const Node& node) const {
          is_racy(node.validator, origin_.capabilities().validator_granularity, clock_.wall());
 }
 
+// kClosed: a worker must find out.
 OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
   const auto serve = [this](NotHandedOut why) {
     counters_.not_handed_out[static_cast<size_t>(why)].add();
@@ -111,6 +130,7 @@ OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared,
     record.backing_id = *backing;
     answer.opened.backing_id = *backing;
     counters_.opens_handed_out.add();
+    files_ahead_.asked(fuse::NodeId(record.node_id));
   } else {
     answer.opened.keep_cache = node.keep_pages(hides_changes(node));
   }

@@ -81,12 +81,17 @@ struct Counters {
   telemetry::Counter lookups;
   telemetry::Counter lookup_hits;  // answered from memory
   telemetry::Counter negative_hits;
-  telemetry::Counter revalidations;   // stat calls of the origin
-  telemetry::Counter listings;        // list calls of the origin
-  telemetry::Counter ahead_listings;  // of those, before anybody asked
-  telemetry::Counter ahead_used;      // and somebody asked then
-  telemetry::Counter ahead_wasted;    // nobody did in time
-  telemetry::Counter coalesced;       // calls that joined one under way
+  telemetry::Counter revalidations;       // stat calls of the origin
+  telemetry::Counter listings;            // list calls of the origin
+  telemetry::Counter ahead_listings;      // of those, before anybody asked
+  telemetry::Counter ahead_used;          // and somebody asked then
+  telemetry::Counter ahead_wasted;        // nobody did in time
+  telemetry::Counter ahead_files;         // fetched in whole or in part before they were opened
+  telemetry::Counter ahead_files_used;    // and somebody read them then
+  telemetry::Counter ahead_files_wasted;  // nobody did in time
+  telemetry::Counter ahead_bytes;
+  telemetry::Counter ahead_bytes_wasted;
+  telemetry::Counter coalesced;  // calls that joined one under way
   telemetry::Counter versions_changed;
   telemetry::Counter stale_nodes;  // nodeids asked for that are not known: ESTALE
   telemetry::Counter opens;

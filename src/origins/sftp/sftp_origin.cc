@@ -277,6 +277,12 @@ Result<std::unique_ptr<OriginFile>> SftpOrigin::open_file(Connection& connection
   return file;
 }
 
+// Without the LSTAT of open_file(): what a link leads to, or a directory, shows by the FSTAT after
+// the read, and by the read.
+std::unique_ptr<OriginFile> SftpOrigin::open_by_read(const std::string& path) {
+  return std::make_unique<SftpFile>(asker_->pool(), make_ref<Handles>(asker_->absolute(path)));
+}
+
 void SftpOrigin::issue_read(Subrequest& subrequest) {
   const Ref<Handles>& handles = static_cast<SftpFile&>(subrequest.file()).handles();
   Ref<ReadJob> job = make_ref<ReadJob>(subrequest);

@@ -32,6 +32,7 @@ class SftpOrigin final : public Origin {
   Result<std::string> read_link(const std::string& path, Deadline deadline) override;
   Result<FileSystemStats> stat_file_system(Deadline deadline) override;
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
+  std::unique_ptr<OriginFile> open_by_read(const std::string& path) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override { return &writer_; }
   [[nodiscard]] StatusFields status() const override;

@@ -1,0 +1,194 @@
+// Fetches for who has not opened the file yet.
+
+#include <atomic>
+#include <gtest/gtest.h>
+
+#include "netfs/testing/reading.h"
+
+namespace netfs {
+namespace {
+
+constexpr uint64_t kKiB = 1 << 10;
+
+// In front of a simulated origin: opens that wait, and files that their first read opens.
+class OpeningOrigin final : public Origin {
+ public:
+  explicit OpeningOrigin(SimulatedOrigin& inner) : inner_(inner) {}
+
+  void hold_opens() {
+    sync::MutexLock lock(mutex_);
+    holding_ = true;
+  }
+  void release_opens() {
+    sync::MutexLock lock(mutex_);
+    holding_ = false;
+    changed_.notify_all();
+  }
+  bool wait_for_opens(size_t count) {
+    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
+    sync::MutexLock lock(mutex_);
+    while (waiting_ < count) {
+      if (!changed_.wait_until(mutex_, until)) return waiting_ >= count;
+    }
+    return true;
+  }
+  std::atomic<bool> by_read{false};
+  std::atomic<unsigned> opened_by_read{0};
+
+  [[nodiscard]] const OriginCapabilities& capabilities() const override {
+    return inner_.capabilities();
+  }
+  [[nodiscard]] std::string volume_key() const override { return inner_.volume_key(); }
+  Result<NodeInfo> stat(const std::string& path, Deadline deadline) override {
+    return inner_.stat(path, deadline);
+  }
+  Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override {
+    return inner_.list(path, deadline, sink);
+  }
+  Result<std::string> read_link(const std::string& path, Deadline deadline) override {
+    return inner_.read_link(path, deadline);
+  }
+  Result<FileSystemStats> stat_file_system(Deadline deadline) override {
+    return inner_.stat_file_system(deadline);
+  }
+  Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override {
+    {
+      sync::MutexLock lock(mutex_);
+      ++waiting_;
+      changed_.notify_all();
+      while (holding_) changed_.wait(mutex_);
+    }
+    return inner_.open(path, deadline);
+  }
+  std::unique_ptr<OriginFile> open_by_read(const std::string& path) override {
+    if (!by_read) return nullptr;
+    ++opened_by_read;
+    return MUST(inner_.open(path, Deadline::never()));  // the test made the file
+  }
+  void issue_read(Subrequest& subrequest) override { inner_.issue_read(subrequest); }
+
+ private:
+  SimulatedOrigin& inner_;
+  sync::Mutex mutex_{kSimulatedOriginLock};
+  sync::CondVar changed_;
+  bool holding_ GUARDED_BY(mutex_) = false;
+  size_t waiting_ GUARDED_BY(mutex_) = 0;
+};
+
+struct UnaskedFixture : LibraryFixture {
+  explicit UnaskedFixture(size_t budget_bytes = size_t{32} << 20)
+      : LibraryFixture({.budget_bytes = budget_bytes, .readahead = true}) {
+    for (int i = 0; i < 40; ++i) origin.add_pattern(name(i), 40 * kKiB, static_cast<uint64_t>(i));
+    library.reset();
+    Ref<Volume> volume = MUST(cache.open_volume(origin.volume_key()));  // in memory
+    library = MUST(Library::create({.origin = opening,
+                                    .volume = std::move(volume),
+                                    .offload = offload.get(),
+                                    .pool = pool,
+                                    .timeout = std::chrono::seconds(10),
+                                    .readahead = true}));
+  }
+  ~UnaskedFixture() {
+    opening.release_opens();
+    library.reset();
+  }
+  static std::string name(int i) { return "f" + std::to_string(i); }
+  bool settled() {
+    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
+    while (origin.counts().reads == 0 || library->stats().subrequests_open > 0) {
+      if (Clock::system().now() > until) return false;
+    }
+    return true;
+  }
+
+  OpeningOrigin opening{origin};
+};
+
+TEST(FetchUnasked, BringsTheFileAndClosesItAtTheOrigin) {
+  for (const bool by_read : {false, true}) {
+    UnaskedFixture fixture;
+    fixture.opening.by_read = by_read;
+    const Ref<File> file = fixture.open("f3");
+    EXPECT_EQ(file->fetch_unasked(1 << 20), 40 * kKiB);
+    EXPECT_EQ(file->fetch_unasked(1 << 20), 0U) << "it is under way";
+    ASSERT_TRUE(fixture.settled());
+    ASSERT_TRUE(fixture.drain());
+    EXPECT_EQ(fixture.opening.opened_by_read, by_read ? 1U : 0U);
+    EXPECT_EQ(fixture.origin.open_files(), 0U);
+    const Result<std::string> bytes = LibraryFixture::read(*file, {0, 40 * kKiB});
+    ASSERT_TRUE(bytes.ok());
+    EXPECT_TRUE(bytes.value() == pattern(3, {0, 40 * kKiB}));
+    EXPECT_EQ(fixture.origin.counts().opens, 1U);
+    EXPECT_EQ(fixture.origin.counts().read_bytes, 40 * kKiB);
+    EXPECT_TRUE(file->sealed()) << "and it is stored, as what anybody reads";
+    EXPECT_EQ(file->fetch_unasked(1 << 20), 0U);
+  }
+}
+
+// Sixteen opens for nobody hang, and more stand behind them.
+TEST(FetchUnasked, WhoReadsWaitsForNoneOfItsOpens) {
+  UnaskedFixture fixture;
+  std::vector<Ref<File>> files;
+  for (int i = 0; i < 30; ++i) files.push_back(fixture.open(UnaskedFixture::name(i)));
+  fixture.opening.hold_opens();
+  for (const Ref<File>& file : files) EXPECT_EQ(file->fetch_unasked(1 << 20), 40 * kKiB);
+  ASSERT_TRUE(fixture.opening.wait_for_opens(16));
+  // One that nobody fetches, and one whose open stands in the queue.
+  const Ref<File> other = fixture.open("f39");
+  const PendingRead apart = LibraryFixture::begin_read(*other, {0, kKiB});
+  const PendingRead queued = LibraryFixture::begin_read(*files[29], {0, kKiB});
+  EXPECT_TRUE(fixture.opening.wait_for_opens(18));
+  fixture.opening.release_opens();
+  EXPECT_TRUE(apart.take().ok());
+  const Result<std::string> bytes = queued.take();
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_TRUE(bytes.value() == pattern(29, {0, kKiB}));
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_EQ(fixture.origin.counts().opens, 31U) << "each once";
+  EXPECT_EQ(fixture.origin.counts().overlapping_reads, 0U);
+}
+
+// The read that was to open it says what is wrong; who waits has it opened by open().
+TEST(FetchUnasked, WhatItsReadCouldNotOpenIsOpenedForWhoWaits) {
+  UnaskedFixture fixture;
+  fixture.opening.by_read = true;
+  fixture.origin.set_fault([](const SimulatedRead& read) -> std::optional<Fault> {
+    if (read.number == 0) return Fault{.kind = Fault::kError, .error = ENOENT};
+    return std::nullopt;
+  });
+  fixture.origin.hold_reads();
+  const Ref<File> file = fixture.open("f3");
+  EXPECT_EQ(file->fetch_unasked(1 << 20), 40 * kKiB);
+  ASSERT_TRUE(fixture.origin.wait_for_held(1, Deadline::never()));
+  const PendingRead read = LibraryFixture::begin_read(*file, {0, 40 * kKiB});
+  fixture.origin.release_reads();
+  const Result<std::string> bytes = read.take();
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+  EXPECT_TRUE(bytes.value() == pattern(3, {0, 40 * kKiB}));
+  EXPECT_EQ(fixture.opening.opened_by_read, 1U);
+  EXPECT_TRUE(fixture.opening.wait_for_opens(1));
+}
+
+TEST(FetchUnasked, WhereMemoryIsShortItWaitsForAnotherTime) {
+  UnaskedFixture fixture(256 * kKiB);
+  fixture.origin.hold_reads();
+  std::vector<Ref<File>> files;
+  std::optional<uint64_t> last = 0;
+  for (int i = 0; i < 20 && last; ++i) {
+    files.push_back(fixture.open(UnaskedFixture::name(i)));
+    last = files.back()->fetch_unasked(1 << 20);
+  }
+  EXPECT_EQ(last, std::nullopt);
+  EXPECT_LE(fixture.pool.used_bytes(), 256 * kKiB);
+  fixture.origin.release_reads();
+}
+
+TEST(FetchUnasked, WhatCouldHideAChangeIsLeftAlone) {
+  UnaskedFixture fixture;
+  fixture.origin.add_file("now", "bytes", Clock::system().wall().seconds + 60);
+  EXPECT_EQ(fixture.open("now")->fetch_unasked(1 << 20), 0U);
+  EXPECT_EQ(fixture.origin.counts().reads, 0U);
+}
+
+}  // namespace
+}  // namespace netfs
