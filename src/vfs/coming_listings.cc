@@ -9,14 +9,11 @@ namespace netfs::vfs {
 
 // As refresh_listing, but then() may get a listing of which more is to come.
 void FileSystem::refresh_listing_in_part(fuse::NodeId id, ThenListed then) {
-  Ref<ListingOpener> opener;
+  const auto opener = make_ref<ListingOpener>(std::move(then));
   Ref<Listing> coming;
   {
     sync::MutexLock lock(table_.mutex);
-    const Node* node = table_.find(id);
-    opener = make_ref<ListingOpener>(node == nullptr ? 0 : node->changed_in(), std::move(then));
-    coming = node == nullptr ? nullptr : coming_.find(id);
-    if (coming && !opener->is_served_by(*coming)) coming = nullptr;
+    coming = coming_.find(id);
     if (!coming) coming_.wait(id, opener);
   }
   if (coming) return opener->tell(coming);
@@ -29,10 +26,12 @@ void FileSystem::refresh_listing_in_part(fuse::NodeId id, ThenListed then) {
   });
 }
 
-// There is more of a listing.  Under the policy `wait` another one may follow one that breaks off:
-// it is shown when it is whole.
+// There is more of a listing.  It is shown when it is whole where another one may take its place if
+// it breaks off (the policies `wait` and `stale`), where a reader has no handle to hold on to it,
+// and on a writable mount: of names that come behind a change made here nobody knows whether they
+// are still there, and so each would be looked up.
 void FileSystem::show_part(fuse::NodeId id, const Ref<Listing>& listing) {
-  if (options_.on_error == OnError::kWait) return;
+  if (writer_ != nullptr || no_opendir_ || options_.on_error != OnError::kError) return;
   std::vector<Ref<ListingOpener>> openers;
   std::vector<UniqueFunction<void()>> readers;
   {
@@ -46,16 +45,25 @@ void FileSystem::show_part(fuse::NodeId id, const Ref<Listing>& listing) {
   for (UniqueFunction<void()>& reader : readers) reader();
 }
 
-// There is no more of it.
+// There is no more of it.  Who reads it hears that when its flight has landed: else he might open
+// the directory anew, join that flight, and get the same error again.
 void FileSystem::end_part(fuse::NodeId id, Listing& listing, int error) {
   if (!listing.coming) return;
+  sync::MutexLock lock(table_.mutex);
+  coming_.ended(id);
+  listing.error = error;
+}
+
+void FileSystem::wake_readers(fuse::NodeId id) {
   std::vector<UniqueFunction<void()>> readers;
   {
     sync::MutexLock lock(table_.mutex);
-    coming_.ended(id);
-    listing.coming = false;
-    listing.error = error;
-    readers.swap(listing.waiting);
+    for (const Ref<Listing>& ended : coming_.take_ended(id)) {
+      ended->coming = false;
+      ended->shrink();
+      for (auto& reader : ended->waiting) readers.push_back(std::move(reader));
+      ended->waiting.clear();
+    }
   }
   for (UniqueFunction<void()>& reader : readers) reader();
 }

@@ -9,7 +9,7 @@
 //
 //   coming.wait(id, opener);                                   // OPENDIR
 //   for (const auto& one : coming.came(id, listing)) one->tell(listing);   // its first names
-//   coming.ended(id);
+//   coming.ended(id), coming.take_ended(id);
 
 #include <atomic>
 #include <unordered_map>
@@ -27,17 +27,12 @@ namespace netfs::vfs {
 class ListingOpener : public RefCounted<ListingOpener> {
  public:
   using Then = UniqueFunction<void(const Result<Ref<Listing>>&)>;
-  // What began before `changed_in` does not know of a change that was made here.
-  ListingOpener(uint64_t changed_in, Then then) : changed_in_(changed_in), then_(std::move(then)) {}
+  explicit ListingOpener(Then then) : then_(std::move(then)) {}
   void tell(const Result<Ref<Listing>>& seen) {
     if (!told_.exchange(true)) then_(seen);
   }
-  [[nodiscard]] bool is_served_by(const Listing& listing) const {
-    return listing.began_in >= changed_in_;
-  }
 
  private:
-  const uint64_t changed_in_;
   std::atomic<bool> told_{false};
   Then then_;
 };
@@ -57,30 +52,34 @@ class ComingListings {
     const auto found = coming_.find(directory.value);
     if (found == coming_.end()) return;
     std::erase_if(found->second.openers, [&](const auto& one) { return one.get() == &opener; });
-    if (found->second.openers.empty() && !found->second.listing) coming_.erase(found);
+    Coming& coming = found->second;
+    if (coming.openers.empty() && !coming.listing && coming.ended.empty()) coming_.erase(found);
   }
   // From now on it can be read; whom to tell so.
   std::vector<Ref<ListingOpener>> came(fuse::NodeId directory, const Ref<Listing>& listing) {
     Coming& coming = coming_[directory.value];
     coming.listing = listing;
-    std::vector<Ref<ListingOpener>> served;
-    std::erase_if(coming.openers, [&](const Ref<ListingOpener>& opener) {
-      if (opener->is_served_by(*listing)) served.push_back(opener);
-      return opener->is_served_by(*listing);
-    });
-    return served;
+    return std::exchange(coming.openers, {});
   }
-  // It is whole, or will never be.
+  // It is whole, or will never be: nobody opens it any more, and who reads it waits still.
   void ended(fuse::NodeId directory) {
     const auto found = coming_.find(directory.value);
-    if (found == coming_.end()) return;
-    found->second.listing = nullptr;
-    if (found->second.openers.empty()) coming_.erase(found);
+    if (found == coming_.end() || !found->second.listing) return;
+    found->second.ended.push_back(std::exchange(found->second.listing, nullptr));
+  }
+  // Once whoever opens anew begins another one.
+  std::vector<Ref<Listing>> take_ended(fuse::NodeId directory) {
+    const auto found = coming_.find(directory.value);
+    if (found == coming_.end()) return {};
+    std::vector<Ref<Listing>> ended = std::exchange(found->second.ended, {});
+    if (found->second.openers.empty() && !found->second.listing) coming_.erase(found);
+    return ended;
   }
 
  private:
   struct Coming {
     Ref<Listing> listing;
+    std::vector<Ref<Listing>> ended;
     std::vector<Ref<ListingOpener>> openers;
   };
   std::unordered_map<uint64_t, Coming> coming_;

@@ -90,15 +90,31 @@ TEST_F(ComingListing, OneThatBreaksOffSaysSoWhereItBreaksAndIsListedAnew) {
   EXPECT_EQ(origin_.counts().lists, 2U);
 }
 
-TEST_F(ComingListing, UnderThePolicyWaitItIsShownWhenItIsWhole) {
+TEST_F(ComingListing, OneThatBreaksOffIsListedAnewForWhoRewinds) {
   make(kNames);
-  start({.on_error = OnError::kWait});
-  origin_.hold_listings_at(kHeldAt);
-  const uint64_t opens = kernel_->send(Opcode::kOpendir, fuse::kRootNode, proto::OpenIn{});
+  start();
+  origin_.hold_listings_at(kHeldAt, EIO);
+  const auto handle = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
   ASSERT_TRUE(origin_.wait_held(1));
-  EXPECT_EQ(fs_->sizes().waiting, 1U);
+  uint64_t offset = 0;
+  EXPECT_EQ(read_what_there_is(handle, offset, kShown), kShown);
   origin_.release();
-  EXPECT_EQ(await(opens).error, 0);
+  EXPECT_EQ(await(send_read_directory(handle, offset)).error, EIO);
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)).size(), kNames);
+}
+
+TEST_F(ComingListing, WhereAnotherMayTakeItsPlaceItIsShownWhenItIsWhole) {
+  make(kNames);
+  for (const OnError policy : {OnError::kWait, OnError::kStale}) {
+    start({.on_error = policy});
+    origin_.hold_listings_at(kHeldAt);
+    const uint64_t opens = kernel_->send(Opcode::kOpendir, fuse::kRootNode, proto::OpenIn{});
+    ASSERT_TRUE(origin_.wait_held(1));
+    EXPECT_EQ(fs_->sizes().waiting, 1U);
+    origin_.release();
+    EXPECT_EQ(await(opens).error, 0);
+    end();
+  }
 }
 
 TEST_F(ComingListing, WhoReadsOnIsAnsweredWhenTheMountEnds) {

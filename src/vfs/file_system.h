@@ -158,6 +158,7 @@ class FileSystem final : public fuse::Handler {
   void refresh_listing_in_part(fuse::NodeId directory, ThenListed then);
   void show_part(fuse::NodeId directory, const Ref<Listing>& listing);
   void end_part(fuse::NodeId directory, Listing& listing, int error);
+  void wake_readers(fuse::NodeId directory);
   void read_on(fuse::NodeId id, const fuse::ReaddirRequest& wanted, const Ref<Listing>& listing,
                const Ref<Pending>& pending);
 

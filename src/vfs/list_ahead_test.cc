@@ -84,7 +84,7 @@ TEST_F(ListAhead, ATreeOfSeveralFloorsIsWalkedLikeAFlatOne) {
   EXPECT_LE(static_cast<double>(origin_.counts().lists), kDirectories * 17 / 16);
 }
 
-TEST_F(ListAhead, NoMoreThanSixteenAreUnderWayAndWhoAsksIsNotHeldUp) {
+TEST_F(ListAhead, NoMoreThanTheOriginWantsAreUnderWayAndWhoAsksIsNotHeldUp) {
   for (int i = 0; i < 100; ++i) make(numbered("d", i));
   make("zz/other");
   start({.metadata_ttl = std::chrono::minutes(5)});

@@ -72,7 +72,7 @@ struct Listing : RefCounted<Listing> {
   bool coming = false;
   int error = 0;                                // why it is not whole
   std::vector<UniqueFunction<void()>> waiting;  // for more of it
-  Ref<FileOrder> files;               // once somebody was seen to read them in turn
+  Ref<FileOrder> files;                         // once somebody was seen to read them in turn
 
   ~Listing() {
     if (ahead) ahead->settle(AheadClaim::Outcome::kWasted);

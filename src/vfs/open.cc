@@ -40,18 +40,17 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
             (is_fresh(*node) && !was_given_up(*node));
     watched = node != nullptr && files_ahead_.watches(*node);
   }
-  if (fresh) {
-    open_fresh(id, std::move(reply));
-  } else {
-    Ref<Pending> pending = pending_.add(std::move(reply));
-    refresh_node(id, Look::kAtTheName, [this, id, pending](const Result<void>& seen) {
-      if (!seen.ok()) return pending->error(seen.code());
-      answer_open(id, Prepared::kNothing, *pending);
-      // What could not be answered yet is still pending: a worker prepares it.
-      if (!pending->answered()) prepare_open(id, pending);
-    });
-  }
+  // Before the answer: by the next open another thread might overtake this one, and it would look
+  // as if they came out of turn.
   if (watched) note_opened(id);
+  if (fresh) return open_fresh(id, std::move(reply));
+  Ref<Pending> pending = pending_.add(std::move(reply));
+  refresh_node(id, Look::kAtTheName, [this, id, pending](const Result<void>& seen) {
+    if (!seen.ok()) return pending->error(seen.code());
+    answer_open(id, Prepared::kNothing, *pending);
+    // What could not be answered yet is still pending: a worker prepares it.
+    if (!pending->answered()) prepare_open(id, pending);
+  });
 }
 
 void FileSystem::open_fresh(fuse::NodeId id, fuse::Reply reply) {

@@ -112,12 +112,14 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
       // rewinddir(3) shows what was made of it here.  What others did waits for the next open: the
       // kernel has pages of the older listing, and only after changes of our own gives them up.
       // Not while somebody else reads on, for whom they are.
-      anew = wanted.offset == 0 && node->changed_in() > listing->began_in &&
-             InodeTable::is_current(*node) && table_.record(*node).opens == 1;
+      // And one that broke off is listed anew.
+      const bool old = node->changed_in() > listing->began_in || listing->error != 0;
+      anew = wanted.offset == 0 && old && InodeTable::is_current(*node) &&
+             table_.record(*node).opens == 1;
     } else if (wanted.handle.value != 0) {
       error = ESTALE;             // of a process before this one
     } else if (!node->doubted) {  // a mount that needs no open
-      listing = node->directory->listing ? node->directory->listing : coming_.find(id);
+      listing = node->directory->listing;
       if (listing) listing->asked();
     }
     const bool at_end = listing && listing->ends_at(wanted.offset);

@@ -62,6 +62,7 @@ void FileSystem::list_now(fuse::NodeId id, const std::string& path, Deadline unt
     if (later) return;
   }
   for (ThenListed& then : list_flights_.land(std::to_string(id.value))) then(outcome);
+  wake_readers(id);
   if (outcome.ok() && !outcome.value()->directories.empty()) list_ahead();
 }
 
