@@ -41,6 +41,9 @@ struct OriginCapabilities {
   bool change_notification = false;
   uint64_t read_bytes_max = 1 << 20;  // longest subrequest that pays
   unsigned listings_ahead = 16;       // as many at a time leave room for what somebody waits for
+  // Files that nobody has opened may be fetched, hundreds at a time: it opens them by read, and who
+  // waits for another one is not behind them.
+  bool files_ahead = false;
 };
 
 // An open file at the origin: whatever the protocol needs to read one version of it.  Destroying it

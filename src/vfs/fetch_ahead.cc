@@ -35,19 +35,29 @@ void FileSystem::note_opened(fuse::NodeId id) {
   }
   begin_listings(std::move(listings));
   for (const FilesAhead::Wanted& what : plan.files) {
-    const bool begun = ahead_.post([this, what] {
-      std::optional<uint64_t> bytes = 0;
-      if (!stopping_) {
-        const Result<Ref<File>> file = ready_file(what.file);
-        if (file.ok()) bytes = file.value()->fetch_unasked(what.bytes_max);
-      }
-      sync::MutexLock lock(table_.mutex);
-      files_ahead_.fetched(what.file, bytes);
-    });
+    const bool begun = files_.post([this, what] { fetch_now(what); });
     if (begun) continue;
     sync::MutexLock lock(table_.mutex);
     files_ahead_.fetched(what.file, 0);  // stopping
   }
+}
+
+void FileSystem::fetch_now(const FilesAhead::Wanted& what) {
+  std::optional<uint64_t> bytes = 0;
+  if (!stopping_) {
+    const Result<Ref<File>> file = ready_file(what.file);
+    if (file.ok()) bytes = file.value()->fetch_unasked(what.bytes_max);
+  }
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(what.file);
+    // Not now: it is as if nobody had thought of it.
+    const bool untouched = !bytes && node != nullptr && table_.record(*node).opens == 0;
+    if (untouched && node->open && node->open->file) table_.detach_file(*node, graveyard);
+    files_ahead_.fetched(what.file, bytes);
+  }
+  bury(std::move(graveyard));
 }
 
 }  // namespace netfs::vfs

@@ -40,10 +40,11 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
       keeps_writes_(writer_ != nullptr && options_.write == Options::Write::kClose),
       hidden_names_(options_.hiding),
-      files_ahead_(options_, counters_, parts.clock),
+      files_ahead_(parts.origin.capabilities().files_ahead, options_, counters_, parts.clock),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
-      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax + kAheadFileThreads}),
+      ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax}),
+      files_({.name = "netfs-files", .threads = kAheadFileThreads}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
 
 FileSystem::~FileSystem() {
@@ -69,6 +70,7 @@ void FileSystem::stop() {
   // after this.
   pending_.close(ECONNABORTED);
   ahead_.stop();
+  files_.stop();
   metadata_.stop();
 }
 

@@ -172,6 +172,7 @@ class FileSystem final : public fuse::Handler {
 
   // fetch_ahead.cc: files that somebody who reads them in turn will open next.
   void note_opened(fuse::NodeId file);
+  void fetch_now(const FilesAhead::Wanted& what);
 
   // origin_state.cc: whether the origin can be reached, as far as the last call of it tells.
   void note_outcome(int code);
@@ -378,7 +379,8 @@ class FileSystem final : public fuse::Handler {
   std::atomic<MonoTime> unsure_at_{MonoTime::min()};  // an error may last have been a change
   std::atomic<bool> stopping_{false};
   std::atomic<int> held_answers_{0};  // of direct writes
-  sync::WorkQueue ahead_;             // for nobody who waits
+  sync::WorkQueue ahead_;             // listings for nobody who waits
+  sync::WorkQueue files_;             // and files
   sync::WorkQueue metadata_;          // last: its threads use all of the above
 };
 

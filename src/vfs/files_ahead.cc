@@ -25,6 +25,7 @@ bool FilesAhead::is_listed(const Node& directory) const {
 }
 
 bool FilesAhead::watches(const Node& file) const {
+  if (!wanted_) return false;
   if (!options_.immutable && options_.metadata_ttl < kRelistTtlMin) return false;
   if (file.parent == nullptr || !file.parent->directory) return false;
   const Directory& directory = *file.parent->directory;
@@ -178,7 +179,7 @@ Node* FilesAhead::next_directory(InodeTable& table, const Node& directory, Order
   const Node* above = directory.parent;
   if (above == nullptr || !above->directory->listing) return nullptr;
   const Listing& listing = *above->directory->listing;
-  if (listing.directories.size() > kAheadOrderMax) return nullptr;
+  if (listing.directories.size() > kAheadDirectoriesMax) return nullptr;
   const Listing::Entry* next = nullptr;
   bool passed = false;
   for (const uint32_t at : listing.directories) {
@@ -206,7 +207,8 @@ Node* FilesAhead::next_directory(InodeTable& table, const Node& directory, Order
 uint64_t FilesAhead::bytes_max(const Library& library) {
   const uint64_t link = library.link_bytes();
   const uint64_t wanted =
-      std::clamp(kAheadLinkFactor * link, kAheadFilesBytesMin, kAheadFilesBytesMax);
+      link == 0 ? kAheadUnknownBytes
+                : std::clamp(kAheadLinkFactor * link, kAheadFirstBytes, kAheadFilesBytesMax);
   const uint64_t memory = library.memory_bytes();
   return memory > 0 ? std::min(wanted, memory / 4) : wanted;
 }
@@ -232,7 +234,8 @@ void FilesAhead::want(InodeTable& table, Node& directory, const Listing::Entry& 
   if (node == nullptr || !is_fetchable(*node) || table.record(*node).opens > 0) return;
   const fuse::NodeId id = table.id(*node);
   const uint64_t size = node->attributes.size_bytes;
-  const uint64_t bytes = size <= kAheadWholeBytesMax ? size : kAheadFirstBytes;
+  const uint64_t whole = std::min(kAheadWholeBytesMax, plan.bytes_max);
+  const uint64_t bytes = size <= whole ? size : std::min(size, kAheadFirstBytes);
   const MonoTime now = clock_.now();
   if (!claims_.emplace(id.value, Claim{.expected_bytes = bytes, .bytes = {}, .since = now})
            .second) {
@@ -317,6 +320,9 @@ void FilesAhead::fetched(fuse::NodeId file, std::optional<uint64_t> bytes) {
     ++vain_;
   } else if (bytes) {
     vain_ = 0;
+  } else {
+    // Another time, so it is planned anew.
+    for (Reader& reader : readers_) reader.ahead_directory = {};
   }
   const auto found = claims_.find(file.value);
   if (bytes.value_or(0) > 0) {

@@ -29,8 +29,9 @@ namespace netfs::vfs {
 
 class FilesAhead {
  public:
-  FilesAhead(const Options& options, Counters& counters, const Clock& clock)
-      : options_(options), counters_(counters), clock_(clock) {}
+  // `wanted`: the origin has room for it.
+  FilesAhead(bool wanted, const Options& options, Counters& counters, const Clock& clock)
+      : wanted_(wanted), options_(options), counters_(counters), clock_(clock) {}
 
   struct Wanted {
     fuse::NodeId file;
@@ -100,6 +101,7 @@ class FilesAhead {
   [[nodiscard]] bool is_fresh(MonoTime seen) const;
   void settle(uint64_t file, bool used);
 
+  const bool wanted_;
   const Options& options_;
   Counters& counters_;
   const Clock& clock_;

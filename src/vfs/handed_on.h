@@ -87,6 +87,7 @@ struct ReadPlace {
   fuse::HandleId handle;  // 0: read without an open
   Ref<File> file;         // null: not ready
   Ref<SharedStream> stream;
+  bool begins = false;       // the first read of who did not open it, if reading in turn is watched
   int attempt = 0;           // how often its file went away under it
   bool tried_again = false;  // the same version
   uint64_t began = 0;        // by name_changes_, this attempt

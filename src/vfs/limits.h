@@ -60,7 +60,7 @@ static_assert(kAheadReach <= kAheadListingsMax && kAheadOneMax < kAheadNamesMax)
 // quarter of the memory for blocks.
 inline constexpr size_t kAheadFilesMax = 256;
 inline constexpr uint64_t kAheadFilesBytesMax = uint64_t{32} << 20;
-inline constexpr uint64_t kAheadFilesBytesMin = uint64_t{4} << 20;
+inline constexpr uint64_t kAheadUnknownBytes = uint64_t{1} << 20;  // before the link is known
 inline constexpr uint64_t kAheadLinkFactor = 4;
 // Of a file of so many bytes all is fetched, of a larger one its beginning: what the kernel asks
 // for first.
@@ -68,10 +68,12 @@ inline constexpr uint64_t kAheadWholeBytesMax = uint64_t{1} << 20;
 inline constexpr uint64_t kAheadFirstBytes = uint64_t{128} << 10;
 // Orders are made of directories up to this size: 10,000 names take some milliseconds to sort.
 inline constexpr size_t kAheadOrderMax = 10'000;
+// Directories whose next one is looked for, among so many.
+inline constexpr size_t kAheadDirectoriesMax = 1000;
 // Files of which nothing was missing, in a row, until only every kAheadVainStride-th is tried.
 inline constexpr unsigned kAheadVainMax = 8;
 inline constexpr unsigned kAheadVainStride = 16;
-// Readers that are told apart, and threads that look their files up in the cache.
+// Readers that are told apart, and threads that look up in the cache what they will read.
 inline constexpr size_t kAheadReadersMax = 8;
 inline constexpr unsigned kAheadFileThreads = 2;
 

@@ -88,8 +88,8 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
     changed_in = node->changed_in();
     if (node->attributes.type != FileType::kRegular) return Error(EINVAL, "vfs.open");
     // One that was given up by a change of ours, although the node is what it was.
-    const bool given_up = writer_ != nullptr && node->open && node->open->file &&
-                          InodeTable::is_current(*node) && node->open->file->superseded();
+    const bool given_up = node->open && node->open->file && InodeTable::is_current(*node) &&
+                          node->open->file->superseded();
     if (given_up) table_.detach_file(*node, graveyard);
     if (Ref<File> there = file_to_read(*node)) return there;
     version.path = InodeTable::path_of(*node);

@@ -198,6 +198,8 @@ Result<ReadPlace> FileSystem::find_place(const fuse::Request& request) {
     if (node == nullptr) return Error(ESTALE, "vfs.read");
     if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "vfs.read");
     place.node = table_.id(*node);
+    place.begins =
+        wanted.handle.value == 0 && wanted.range.offset_bytes == 0 && files_ahead_.watches(*node);
     files_ahead_.asked(place.node);
     place.file = file_to_read(*node);
     if (writer_ != nullptr) node->open_state().was_read = true;
@@ -213,7 +215,7 @@ void FileSystem::read(const fuse::Request& request, fuse::Reply reply) {
   Result<ReadPlace> found = find_place(request);
   if (!found.ok()) return reply.error(found.code());
   ReadPlace place = std::move(found).value();
-  if (place.handle.value == 0 && range.offset_bytes == 0) note_opened(place.node);  // no open told
+  if (place.begins) note_opened(place.node);  // no open told
   if (place.file && writer_ == nullptr) {
     return read_file(std::move(place), range, std::move(reply));
   }

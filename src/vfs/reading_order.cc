@@ -1,7 +1,9 @@
 #include "vfs/reading_order.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <numeric>
+#include <utility>
 
 #include "vfs/node.h"
 
@@ -31,92 +33,109 @@ std::optional<FileOrder::Places> FileOrder::find(const Listing& listing,
 }
 
 void FileRun::begin(const FileOrder::Places& places, size_t files) {
-  at_ = places;
-  fits_ = {true, true};
+  now_ = {.at = places, .from_start = places[0] == 0 || places[1] == 0};
+  before_.reset();
   files_ = files;
-  here_ = 1;
-  steps_ = 0;
-  window_ = 0;
-  from_start_ = places[0] == 0 || places[1] == 0;
-  went_over_ = false;
 }
 
 void FileRun::move(const FileOrder::Places& places, size_t files) {
-  at_ = places;
+  now_.at = places;
+  before_.reset();
   files_ = files;
 }
 
-void FileRun::grow(bool in_row) {
-  ++here_;
-  ++steps_;
-  breaks_ = 0;
-  if (!sure()) return;
-  if (window_ == 0 || !in_row) {
-    window_ = std::max(window_ / 2, kWindowFirst);
-  } else {
-    window_ = std::min(window_ * 2, kWindowMax);
+void FileRun::grow(State& state, bool in_row) {
+  ++state.here;
+  ++state.steps;
+  if (state.steps < kStepsToProve) return;
+  if (state.window == 0) {
+    state.window = kWindowFirst;
+  } else if (state.left_out > kLeftOutMax) {
+    state.left_out = 0;
+    state.window = std::max(state.window / 2, kWindowFirst);
+  } else if (in_row) {
+    state.window = std::min(state.window * 2, kWindowMax);
   }
 }
 
-FileRun::Step FileRun::go(const FileOrder::Places& places, MonoTime now) {
-  if (places == at_) return Step::kNone;
-  const size_t gap = sure() ? kGap : 0;
-  std::array<bool, 2> on{};
-  std::array<bool, 2> near{};
-  bool in_row = false;
+// What the open makes of the run; nothing if it does not belong to it.
+std::optional<FileRun::State> FileRun::step(const State& from, const FileOrder::Places& places) {
+  State state = from;
+  const size_t behind = from.steps >= kStepsToProve ? kBehind : kGap;
+  bool on = false;
+  bool near = false;
+  size_t gap = SIZE_MAX;
   for (size_t by = 0; by < 2; ++by) {
-    if (!fits_[by]) continue;
-    on[by] = places[by] > at_[by] && places[by] - at_[by] <= gap + 1;
-    near[by] = sure() && places[by] <= at_[by] && at_[by] - places[by] <= kBehind;
-    in_row = in_row || (on[by] && places[by] - at_[by] == 1);
+    if (!from.fits[by]) continue;
+    const bool ahead = places[by] > from.at[by];
+    const bool follows = ahead && places[by] - from.at[by] <= kGap + 1;
+    state.fits[by] = follows || (!ahead && from.at[by] - places[by] <= behind);
+    on = on || follows;
+    near = near || state.fits[by];
+    if (follows) gap = std::min(gap, places[by] - from.at[by] - 1);
   }
-  if (on[0] || on[1]) {
-    for (size_t by = 0; by < 2; ++by) {
-      fits_[by] = on[by] || near[by];
-      at_[by] = std::max(at_[by], places[by]);
+  if (!near) return std::nullopt;
+  if (!on) {
+    state.fits = from.fits;
+    state.left_out -= std::min<size_t>(state.left_out, 1);
+    return state;
+  }
+  for (size_t by = 0; by < 2; ++by) state.at[by] = std::max(from.at[by], places[by]);
+  state.left_out += gap;
+  grow(state, gap == 0);
+  return state;
+}
+
+FileRun::Step FileRun::go(const FileOrder::Places& places, MonoTime now) {
+  if (places == now_.at) return Step::kNone;
+  if (const std::optional<State> next = step(now_, places)) {
+    const bool on = next->steps > now_.steps;
+    now_ = *next;
+    if (sure()) before_.reset();
+    return on ? Step::kOn : Step::kNone;
+  }
+  if (before_) {
+    if (const std::optional<State> next = step(*before_, places)) {
+      before_ = std::exchange(now_, *next);  // two side by side
+      return Step::kBreak;
     }
-    grow(in_row);
-    return Step::kOn;
   }
-  if (near[0] || near[1]) return Step::kNone;
-  const unsigned breaks = breaks_ + 1;
+  const std::optional<State> before = before_ ? std::nullopt : std::optional(now_);
   begin(places, files_);
-  breaks_ = breaks;
-  if (breaks_ >= 2) {
-    breaks_ = 0;
-    off_until_ = now + kOff;
-  }
+  before_ = before;
+  if (!before_) off_until_ = now + kOff;
   return Step::kBreak;
 }
 
 bool FileRun::at_end() const {
-  if (!sure()) return here_ >= files_;  // every one of them, for there may be few
+  if (!sure()) return now_.here >= files_;  // every one of them, for there may be few
   for (size_t by = 0; by < 2; ++by) {
-    if (fits_[by] && at_[by] + 1 + kGap >= files_) return true;
+    if (now_.fits[by] && now_.at[by] + 1 + kGap >= files_) return true;
   }
   return false;
 }
 
 bool FileRun::goes_over_to(const FileOrder::Places& places) const {
   const size_t gap = sure() ? kGap : 0;
-  return (fits_[0] && places[0] <= gap) || (fits_[1] && places[1] <= gap);
+  return (now_.fits[0] && places[0] <= gap) || (now_.fits[1] && places[1] <= gap);
 }
 
 FileRun::Step FileRun::go_over(const FileOrder::Places& places, size_t files) {
   const size_t gap = sure() ? kGap : 0;
-  for (size_t by = 0; by < 2; ++by) fits_[by] = fits_[by] && places[by] <= gap;
-  at_ = places;
+  for (size_t by = 0; by < 2; ++by) now_.fits[by] = now_.fits[by] && places[by] <= gap;
+  now_.at = places;
+  now_.here = 0;
+  now_.from_start = true;
+  now_.went_over = true;
+  before_.reset();
   files_ = files;
-  here_ = 0;
-  from_start_ = true;
-  went_over_ = true;
-  grow(true);
+  grow(now_, true);
   return Step::kOn;
 }
 
 size_t FileRun::window_beyond() const {
-  if (!from_start_) return 0;
-  return went_over_ ? window_ : std::min(window_, kBeyondFirst);
+  if (!now_.from_start) return 0;
+  return now_.went_over ? now_.window : std::min(now_.window, kBeyondFirst);
 }
 
 }  // namespace netfs::vfs

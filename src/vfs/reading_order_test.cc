@@ -70,16 +70,60 @@ TEST(FileRun, ItsWindowGrowsWithEachStepAndEndsWithTheFirstBreak) {
   EXPECT_FALSE(run.sure());
 }
 
-TEST(FileRun, LeavesOutAFewAndIsReadByTwoSideBySide) {
+TEST(FileRun, LeavesOutAFewUntilItIsTooMany) {
   FileRun run;
   run.begin({0, 0}, 100);
   for (size_t i = 1; i <= 4; ++i) run.go({i, i}, kNow);
   EXPECT_EQ(run.window(), 8U);
   EXPECT_EQ(run.go({7, 7}, kNow), FileRun::Step::kOn);
-  EXPECT_EQ(run.window(), 4U) << "what is left out was fetched in vain";
+  EXPECT_EQ(run.window(), 8U) << "others may come for those";
   EXPECT_EQ(run.go({6, 6}, kNow), FileRun::Step::kNone);
   EXPECT_EQ(run.next(), 8U);
-  EXPECT_EQ(run.window(), 4U);
+  for (size_t i = 10; i <= 22; i += 3) run.go({i, i}, kNow);
+  EXPECT_EQ(run.window(), 4U) << "what is left out was fetched in vain";
+}
+
+TEST(FileRun, ThreadsThatShareItComeInAnyOrder) {
+  for (const std::vector<size_t>& first : std::vector<std::vector<size_t>>{
+           {0, 2, 1, 3}, {0, 1, 3, 2}, {1, 0, 2, 3}, {3, 1, 2, 0, 4, 5}, {0, 4, 2, 1, 3, 5}}) {
+    FileRun run;
+    run.begin({first[0], first[0]}, 1000);
+    for (size_t i = 1; i < first.size(); ++i) {
+      EXPECT_NE(run.go({first[i], first[i]}, kNow), FileRun::Step::kBreak) << first[i];
+    }
+    // And on, the one or the other late.
+    for (size_t i = first.size(); i < 200; i += 4) {
+      for (const size_t at : {i + 2, i, i + 3, i + 1}) {
+        EXPECT_NE(run.go({at, at}, kNow), FileRun::Step::kBreak) << at;
+      }
+    }
+    EXPECT_TRUE(run.sure());
+    EXPECT_GE(run.window(), 64U);
+  }
+}
+
+TEST(FileRun, OneThatIsVeryLateCostsItNothing) {
+  FileRun run;
+  run.begin({0, 0}, 1000);
+  for (size_t i = 1; i <= 40; ++i) run.go({i, i}, kNow);
+  ASSERT_EQ(run.window(), FileRun::kWindowMax);
+  EXPECT_EQ(run.go({12, 12}, kNow), FileRun::Step::kBreak);
+  EXPECT_FALSE(run.is_off(kNow));
+  EXPECT_EQ(run.go({41, 41}, kNow), FileRun::Step::kBreak) << "it is planned anew";
+  EXPECT_FALSE(run.is_off(kNow));
+  EXPECT_EQ(run.window(), FileRun::kWindowMax);
+  EXPECT_EQ(run.next(), 42U);
+}
+
+TEST(FileRun, TwoInOneDirectoryAreNoRandomReading) {
+  FileRun run;
+  run.begin({0, 0}, 1000);
+  for (size_t i = 0; i < 50; ++i) {
+    run.go({200 + i, 200 + i}, kNow);
+    run.go({i + 1, i + 1}, kNow);
+    ASSERT_FALSE(run.is_off(kNow)) << i;
+  }
+  EXPECT_TRUE(run.sure());
 }
 
 TEST(FileRun, TwoBreaksInARowTurnItOffForAWhile) {
@@ -87,7 +131,7 @@ TEST(FileRun, TwoBreaksInARowTurnItOffForAWhile) {
   run.begin({10, 10}, 100);
   EXPECT_EQ(run.go({50, 50}, kNow), FileRun::Step::kBreak);
   EXPECT_FALSE(run.is_off(kNow));
-  EXPECT_EQ(run.go({20, 20}, kNow), FileRun::Step::kBreak);
+  EXPECT_EQ(run.go({30, 30}, kNow), FileRun::Step::kBreak);
   EXPECT_TRUE(run.is_off(kNow));
   EXPECT_FALSE(run.is_off(kNow + FileRun::kOff));
 }

@@ -67,7 +67,7 @@ class SimulatedWriter;
 class SimulatedOrigin final : public Origin {
  public:
   struct Options {
-    OriginCapabilities capabilities;
+    OriginCapabilities capabilities{.files_ahead = true};
     unsigned threads = 2;
     Duration latency{};                      // of reads, opens and stats
     bool validator_after = true;             // outcomes carry it

@@ -53,7 +53,8 @@ class SftpOrigin final : public Origin {
 
   // 512 KiB: small enough to spread evenly over connections of 2 MiB a round trip.  A listing takes
   // two round trips.
-  const OriginCapabilities capabilities_{.read_bytes_max = 512 * 1024, .listings_ahead = 32};
+  const OriginCapabilities capabilities_{
+      .read_bytes_max = 512 * 1024, .listings_ahead = 32, .files_ahead = true};
   const std::unique_ptr<Pool> pool_;
   const std::unique_ptr<Asker> asker_;
   SftpWriter writer_;
