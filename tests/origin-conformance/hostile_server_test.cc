@@ -262,6 +262,7 @@ TEST(HostileServerVerdict, AListingWhoseConnectionIsLostGoesOnByAnotherAndNamesN
   std::vector<std::string> names;
   const Result<void> listed =
       origin.value()->list("", soon(), [&](const OriginEntry& entry) -> Result<void> {
+        if (names.empty()) write_file(temp / (std::string("mark") + kFakeSeen), "");
         names.push_back(entry.name);
         return {};
       });
