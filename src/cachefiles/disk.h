@@ -40,6 +40,8 @@ class DiskFile {
   // Writes all of it or fails.
   virtual Result<void> write(uint64_t offset_bytes, std::span<const std::byte> data) = 0;
   virtual Result<void> truncate(uint64_t size_bytes) = 0;
+  // Makes it so long, of zeroes, and the space for it its own: writes below do not end in ENOSPC.
+  virtual Result<void> allocate(uint64_t size_bytes) = 0;
   virtual Result<void> sync_data() = 0;
   virtual Result<FileStat> stat() = 0;
   // Whether nobody but this very file has it open or mapped (a write lease on it is granted).

@@ -69,6 +69,17 @@ class RealFile final : public DiskFile {
     return {};
   }
 
+  Result<void> allocate(uint64_t size_bytes) override {
+    int allocated = -1;
+    do {
+      allocated = ::fallocate(fd_.get(), 0, 0, static_cast<off_t>(size_bytes));
+    } while (allocated != 0 && errno == EINTR);
+    // A file system that cannot promise space finds out when it is written to.
+    if (allocated != 0 && errno == EOPNOTSUPP) return truncate(size_bytes);
+    if (allocated != 0) return Error::from_errno("cachefiles.allocate");
+    return {};
+  }
+
   Result<void> sync_data() override {
     if (::fdatasync(fd_.get()) != 0) return Error::from_errno("cachefiles.sync");
     return {};

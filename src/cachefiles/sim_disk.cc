@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint64_t kSector = 512;
 constexpr uint64_t kPage = 4096;
-
 }  // namespace
 
 class SimFile final : public DiskFile {
@@ -54,15 +53,7 @@ class SimFile final : public DiskFile {
     if (!writable_) return Error(EBADF, "sim_disk.write");
     TRY(begin(SimDisk::Call::kWrite, true));
     sync::MutexLock lock(disk_.mutex_);
-    std::vector<uint64_t> fresh;
-    for (uint64_t page = offset_bytes / kPage; page * kPage < offset_bytes + data.size(); ++page) {
-      if (!node_->pages.contains(page)) fresh.push_back(page);
-    }
-    if (disk_.allocated_ + fresh.size() * kPage > disk_.capacity_) {
-      return Error(ENOSPC, "sim_disk.write");
-    }
-    disk_.allocated_ += fresh.size() * kPage;
-    node_->pages.insert(fresh.begin(), fresh.end());
+    TRY(take_pages(offset_bytes, offset_bytes + data.size()));
     SimDisk::Change change{false, offset_bytes,
                            std::string(reinterpret_cast<const char*>(data.data()), data.size())};
     SimDisk::apply(node_->bytes, change);
@@ -81,6 +72,19 @@ class SimFile final : public DiskFile {
         kPage * static_cast<uint64_t>(std::distance(first_gone, node_->pages.end()));
     node_->pages.erase(first_gone, node_->pages.end());
     node_->pending.push_back(std::move(change));
+    return {};
+  }
+
+  Result<void> allocate(uint64_t size_bytes) override {
+    if (!writable_) return Error(EBADF, "sim_disk.allocate");
+    TRY(begin(SimDisk::Call::kTruncate, true));
+    sync::MutexLock lock(disk_.mutex_);
+    TRY(take_pages(0, size_bytes));
+    SimDisk::Change change{true, size_bytes, {}};
+    if (node_->bytes.size() < size_bytes) {
+      SimDisk::apply(node_->bytes, change);
+      node_->pending.push_back(std::move(change));
+    }
     return {};
   }
 
@@ -120,6 +124,19 @@ class SimFile final : public DiskFile {
   Result<void> begin(SimDisk::Call call, bool change) {
     if (generation_ != disk_.generation_.load()) return Error(EIO, "sim_disk.stale");
     return disk_.begin(call, path_, change);
+  }
+
+  Result<void> take_pages(uint64_t begin_bytes, uint64_t end_bytes) REQUIRES(disk_.mutex_) {
+    std::vector<uint64_t> fresh;
+    for (uint64_t page = begin_bytes / kPage; page * kPage < end_bytes; ++page) {
+      if (!node_->pages.contains(page)) fresh.push_back(page);
+    }
+    if (disk_.allocated_ + fresh.size() * kPage > disk_.capacity_) {
+      return Error(ENOSPC, "sim_disk.write");
+    }
+    disk_.allocated_ += fresh.size() * kPage;
+    node_->pages.insert(fresh.begin(), fresh.end());
+    return {};
   }
 
   SimDisk& disk_;

@@ -7,6 +7,7 @@
 #include "cli/mount_command.h"
 #include "cli/status_command.h"
 #include "cli/status_text.h"
+#include "cli/sync_command.h"
 #include "cli/umount_command.h"
 #include "daemon/options.h"
 #include "daemon/version.h"
@@ -40,12 +41,17 @@ constexpr const char* kMountFooter =
     "fstab:\n"
     "  sftp://ann@example.org/srv /mnt fuse.netfs _netdev,nofail,identity=/root/.ssh/id 0 0";
 
+constexpr const char* kSyncFooter = "Example:\n  netfs sync /mnt --timeout 5m";
 constexpr const char* kUmountFooter = "Example:\n  netfs umount /mnt";
 constexpr const char* kStatusFooter =
     "Shows origin, transport, features and why one is off, hits, misses, bytes by source,\n"
     "stores, errors, latencies, requests in flight and what each waits for.\n"
     "\n"
-    "Example:\n  netfs status /mnt --json | jq .mounts[0].hits";
+    "With --dirty, of each mount that is written to: how many changes and bytes wait to be\n"
+    "uploaded, how old the oldest is, why it waits if something is wrong, and how many conflicts\n"
+    "there were and changes were set aside.  What a mount that is gone has left is not told.\n"
+    "\n"
+    "Example:\n  netfs status /mnt --json | jq .mounts[0].hits\n  netfs status --dirty";
 constexpr const char* kCacheFooter =
     "Example:\n  netfs cache drop /mnt/big/file\n  netfs cache usage --cache-dir /var/cache/netfs";
 
@@ -149,15 +155,20 @@ struct Arguments {
   MountArguments mount;
   CacheArguments cache;
   std::string target;
+  std::string timeout;  // of sync
   bool lazy = false;
   bool as_json = false;
+  bool dirty = false;
   bool ignored = false;
 };
 
 ExitCode run_parsed(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("mount")) return run_mount(arguments.mount);
   if (app.got_subcommand("umount")) return run_umount(arguments.target, arguments.lazy);
-  if (app.got_subcommand("status")) return run_status(arguments.target, arguments.as_json);
+  if (app.got_subcommand("sync")) return run_sync(arguments.target, arguments.timeout);
+  if (app.got_subcommand("status")) {
+    return run_status(arguments.target, {.as_json = arguments.as_json, .dirty = arguments.dirty});
+  }
   if (arguments.cache.verb == daemon::Verb::kCacheDrop &&
       arguments.cache.all != arguments.cache.path.empty()) {
     return complain("cache", Error(EINVAL, "options", "drop needs either a PATH or --all"));
@@ -179,9 +190,15 @@ ExitCode run_command_line(int argc, char** argv) {
   umount->footer(kUmountFooter);
   umount->add_option("TARGET", arguments.target, "mount point or URL")->required();
   umount->add_flag("-l,--lazy", arguments.lazy, "also while it is in use");
+  CLI::App* sync = app.add_subcommand("sync", "wait until all that was written is uploaded");
+  sync->footer(kSyncFooter);
+  sync->add_option("TARGET", arguments.target, "mount point or URL")->required();
+  sync->add_option("--timeout", arguments.timeout, "how long at most: 30s, 5m (default: for ever)")
+      ->type_name("TIME");
   CLI::App* status = app.add_subcommand("status", "what is mounted, and how it goes");
   status->footer(kStatusFooter);
   status->add_option("TARGET", arguments.target, "only this mount point or URL");
+  status->add_flag("--dirty", arguments.dirty, "only what the origin does not have yet, by mount");
   status->add_flag("--json", arguments.as_json, "as JSON");
   add_cache(app, arguments.cache);
   try {

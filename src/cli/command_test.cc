@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/mount_helper.h"
 #include "cli/status_text.h"
@@ -28,6 +29,45 @@ TEST(Command, HelperIsKnownByItsName) {
 
 TEST(StatusText, NamesCannotCommandATerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
+}
+
+TEST(StatusText, WhatWaitsIsToldOfEachMountThatIsWrittenTo) {
+  const nlohmann::json owners = {
+      {{"mounts",
+        {{{"url", "file:///r"}, {"mount_point", "/r"}, {"options", {{"write", "no"}}}},
+         {{"url", "file:///a"},
+          {"mount_point", "/a"},
+          {"options", {{"write", "back"}}},
+          {"bytes", {{"dirty_bytes", 24}}},
+          {"journal",
+           {{"pending_changes", 3},
+            {"pending_bytes", 1000},
+            {"oldest_s", 61},
+            {"conflicts", 1},
+            {"changes_set_aside", 2},
+            {"upload_error", "away\x1b"}}}}}}},
+      {{"mounts",
+        {{{"url", "file:///c"},
+          {"mount_point", "/c"},
+          {"options", {{"write", "close"}}},
+          {"bytes", {{"dirty_bytes", 2048}}}},
+         {{"url", "file:///n"},
+          {"mount_point", "/n"},
+          {"options", {{"write", "back"}}},
+          {"journal", {{"conflicts", 2}}}}}}}};
+  const nlohmann::json dirty = dirty_json(owners);
+  ASSERT_EQ(dirty["mounts"].size(), 3U);
+  EXPECT_EQ(dirty["mounts"][0]["pending_bytes"], 1024);
+  EXPECT_EQ(dirty["mounts"][0]["conflicts"], 1);
+  EXPECT_EQ(dirty["mounts"][0]["changes_set_aside"], 2);
+  EXPECT_EQ(
+      dirty_text(dirty),
+      "file:///a on /a: 3 changes, 1.0 KiB, the oldest 61.0 s old; the upload waits: away\\x1b; "
+      "1 conflict; 2 changes set aside\n"
+      "file:///c on /c: 2.0 KiB\n"
+      "file:///n on /n: nothing waits; 2 conflicts\n");
+  EXPECT_EQ(dirty_text(dirty_json(nlohmann::json::array())),
+            "nothing that is written to is mounted\n");
 }
 
 }  // namespace netfs::cli

@@ -39,10 +39,16 @@ Result<json> ask_owner(const daemon::OwnerPaths& paths, const std::string& targe
   return json();
 }
 
-void print(const json& answers, bool as_json, bool single) {
-  if (as_json) {
-    const json& shown = single ? answers.at(0) : json{{"daemons", answers}};
+void print(const json& answers, StatusFormat format, bool single) {
+  const json dirty = format.dirty ? dirty_json(answers) : json();
+  if (format.as_json) {
+    const json& all = single ? answers.at(0) : json{{"daemons", answers}};
+    const json& shown = format.dirty ? dirty : all;
     std::printf("%s\n", shown.dump(2, ' ', false, json::error_handler_t::replace).c_str());
+    return;
+  }
+  if (format.dirty) {
+    std::fputs(dirty_text(dirty).c_str(), stdout);
     return;
   }
   if (answers.empty()) std::printf("nothing is mounted\n");
@@ -51,7 +57,7 @@ void print(const json& answers, bool as_json, bool single) {
 
 }  // namespace
 
-ExitCode run_status(const std::string& target, bool as_json) {
+ExitCode run_status(const std::string& target, StatusFormat format) {
   const Result<std::vector<daemon::OwnerPaths>> owners = all_owners();
   if (!owners.ok()) return complain(kCommand, owners.error());
   const bool is_url = target.find(':') != std::string::npos;
@@ -84,7 +90,7 @@ ExitCode run_status(const std::string& target, bool as_json) {
     return complain(kCommand, Error(ENOENT, kCommand,
                                     fmt::format("{} is no netfs mount of this user", target)));
   }
-  print(answers, as_json, !target.empty());
+  print(answers, format, !target.empty());
   return exit;
 }
 

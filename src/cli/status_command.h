@@ -1,5 +1,5 @@
 #pragma once
-// status_command: `netfs status [DIR|URL] [--json]`.
+// status_command: `netfs status [DIR|URL] [--dirty] [--json]`.
 
 #include <string>
 
@@ -7,6 +7,10 @@
 
 namespace netfs::cli {
 
-ExitCode run_status(const std::string& target, bool as_json);
+struct StatusFormat {
+  bool as_json = false;
+  bool dirty = false;  // only what the origin does not have yet
+};
+ExitCode run_status(const std::string& target, StatusFormat format);
 
 }  // namespace netfs::cli

@@ -200,4 +200,49 @@ std::string status_text(const json& owner) {
   return out;
 }
 
+json dirty_json(const json& owners) {
+  json mounts = json::array();
+  for (const json& owner : owners) {
+    for (const json& mount : at(owner, "mounts")) {
+      if (text(mount, "options/write") == "no") continue;
+      json one = {{"url", at(mount, "url")},
+                  {"mount_point", at(mount, "mount_point")},
+                  {"pending_changes", number(mount, "journal/pending_changes")},
+                  {"pending_bytes",
+                   number(mount, "journal/pending_bytes") + number(mount, "bytes/dirty_bytes")},
+                  {"oldest_s", number(mount, "journal/oldest_s")},
+                  {"conflicts", number(mount, "journal/conflicts")},
+                  {"changes_set_aside", number(mount, "journal/changes_set_aside")}};
+      const std::string error = text(mount, "journal/upload_error");
+      if (!error.empty()) one["upload_error"] = error;
+      mounts.push_back(std::move(one));
+    }
+  }
+  return {{"mounts", std::move(mounts)}};
+}
+
+std::string dirty_text(const json& dirty) {
+  std::string out;
+  for (const json& mount : at(dirty, "mounts")) {
+    out += fmt::format("{} on {}: ", text(mount, "url"), text(mount, "mount_point"));
+    const uint64_t changes = number(mount, "pending_changes");
+    const uint64_t waiting = number(mount, "pending_bytes");
+    // Only a journal counts changes.
+    if (changes > 0) out += fmt::format("{} {}, ", changes, changes == 1 ? "change" : "changes");
+    out += changes == 0 && waiting == 0 ? "nothing waits" : format_bytes(waiting);
+    if (changes > 0) out += fmt::format(", the oldest {} old", age(mount, "oldest_s"));
+    const std::string error = text(mount, "upload_error");
+    if (!error.empty()) out += fmt::format("; the upload waits: {}", error);
+    const uint64_t conflicts = number(mount, "conflicts");
+    const uint64_t aside = number(mount, "changes_set_aside");
+    if (conflicts > 0) {
+      out += fmt::format("; {} {}", conflicts, conflicts == 1 ? "conflict" : "conflicts");
+    }
+    if (aside > 0)
+      out += fmt::format("; {} {} set aside", aside, aside == 1 ? "change" : "changes");
+    out += "\n";
+  }
+  return out.empty() ? "nothing that is written to is mounted\n" : out;
+}
+
 }  // namespace netfs::cli

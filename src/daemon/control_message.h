@@ -33,7 +33,7 @@ struct Hello {
   std::string cache_dir;  // empty: a daemon without a cache
 };
 
-enum class Verb { kMount, kUmount, kStatus, kCacheList, kCacheUsage, kCacheDrop };
+enum class Verb { kMount, kUmount, kStatus, kCacheList, kCacheUsage, kCacheDrop, kSync };
 
 struct Request {
   Verb verb = Verb::kStatus;

@@ -92,7 +92,7 @@ Result<void> MountInstance::open_parts(Origin* origin) {
     link_ = std::make_unique<SimulatedLink>(*origin, shape.value());
     origin = link_.get();
   }
-  origin_ = origin;
+  origin_ = TRY(with_journal(*origin));
   TRY(mark_writing());
   Ref<Volume> volume;
   if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
@@ -113,6 +113,50 @@ Result<void> MountInstance::open_parts(Origin* origin) {
                         spec_.url);
   }
   return {};
+}
+
+// With --write=back, in front of it; what such a mount has left must not be passed by.
+Result<Origin*> MountInstance::with_journal(Origin& origin) {
+  const std::string& directory = store_.options().cache_dir;
+  const WriteMode how = spec_.options.write;
+  if (how == WriteMode::kBack && origin.writer() != nullptr) {
+    back_ = TRY(BackWrites::open(
+        directory, origin,
+        {.timeout = spec_.options.timeout,
+         .size_max = spec_.options.journal_bytes,
+         .went_elsewhere = [this](const std::string& path, const std::string& beside) {
+           went_elsewhere(path, beside);
+         }}));
+    return &back_->origin();
+  }
+  using Left = BackWrites::Left;
+  const Left left = directory.empty() ? Left::kNothing : BackWrites::look(directory, volume_key_);
+  if (left == Left::kNothing) return &origin;
+  if (how != WriteMode::kNo && left == Left::kInUse) {
+    return Error(EBUSY, "mount", fmt::format("{} is mounted with --write=back", spec_.url));
+  }
+  if (how != WriteMode::kNo) {
+    return Error(EBUSY, "mount",
+                 fmt::format("changes of {} wait to be uploaded; mount it with --write=back, and "
+                             "netfs sync uploads them",
+                             spec_.url));
+  }
+  telemetry::log_warn("mount",
+                      "{}: changes that were made with --write=back are not uploaded, nor shown",
+                      spec_.url);
+  return &origin;
+}
+
+bool MountInstance::sync(uint64_t& upto, Deadline deadline) {
+  if (closed_ || !library_ || library_->writer() == nullptr) return true;
+  if (!library_->writer()->settle_all(deadline)) return false;
+  if (!back_) return true;
+  if (upto == 0) upto = back_->newest();
+  return back_->drain(upto, deadline);
+}
+
+std::vector<std::string> MountInstance::take_troubles() {
+  return back_ ? back_->take_troubles() : std::vector<std::string>();
 }
 
 // A good part of the memory that reads have, too.
@@ -261,11 +305,20 @@ bool MountInstance::close(Deadline deadline) {
   if (closed_.exchange(true)) return true;
   const Clock& clock = Clock::system();
   if (notifier_) notifier_->stop();  // while the kernel is still answered, which it may wait for
+  if (back_) back_->stop_telling();
   if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
   // With its handles, which are let go of when it has landed.  What does not is told by close().
   if (library_ && library_->writer() != nullptr) library_->writer()->settle_all(deadline);
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
+  if (back_ && !back_->drain(back_->newest(), deadline)) {
+    telemetry::log_warn("mount",
+                        "{}: {} changes are not uploaded; the next mount with --write=back "
+                        "goes on with them",
+                        spec_.url, back_->pending());
+  }
+  // Here and not when the instance is destroyed: whoever destroys it must not wait for an origin.
+  if (back_) back_->stop_uploading();
   // Behind what this mount has queued to be forgotten.
   if (mark_) mark_->clear(*store_.offload());
   return true;
@@ -273,6 +326,13 @@ bool MountInstance::close(Deadline deadline) {
 
 void MountInstance::drop(const std::string& path) {
   if (serving_ && !closed_) file_system_->drop(path);
+}
+
+void MountInstance::went_elsewhere(const std::string& path, const std::string& beside) {
+  if (!serving_ || closed_) return;
+  file_system_->went_elsewhere(path);
+  // It may have been believed to be absent.
+  if (!beside.empty()) file_system_->drop(beside);
 }
 
 std::optional<std::string> MountInstance::origin_path(const std::string& path) const {

@@ -24,6 +24,7 @@
 #include "base/ref.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/back_writes.h"
 #include "daemon/options.h"
 #include "daemon/shared_store.h"
 #include "daemon/writing_mark.h"
@@ -71,13 +72,21 @@ class MountInstance : public RefCounted<MountInstance> {
   // Believes nothing of a path at the origin ("" is the root) and of what is below it.
   void drop(const std::string& path);
 
+  // Waits until the origin has all that was written here before; false at the deadline.  `upto`: 0,
+  // or what the call before left in it: what comes after that call is not waited for.
+  bool sync(uint64_t& upto, Deadline deadline);
+  // What came to the origin otherwise than it was done here, a sentence each; told once.
+  std::vector<std::string> take_troubles();
+
   // One element of "mounts" in `netfs status --json`.
   [[nodiscard]] nlohmann::json status() const;
 
  private:
   MountInstance(Spec spec, SharedStore& store) : spec_(std::move(spec)), store_(store) {}
   Result<void> open_parts(Origin* origin);
+  Result<Origin*> with_journal(Origin& origin);
   Result<void> mark_writing();
+  void went_elsewhere(const std::string& path, const std::string& beside);
   [[nodiscard]] uint64_t write_behind_bytes() const;
   [[nodiscard]] fuse::SessionOptions session_options() const;
   Result<void> open_channel(std::vector<UniqueFd> fds, fuse::SessionOptions& options);
@@ -90,10 +99,11 @@ class MountInstance : public RefCounted<MountInstance> {
   const MonoTime since_ = Clock::system().now();
 
   // In the order in which they are built; taken down backwards.
-  std::unique_ptr<Origin> opened_;   // by us; null where the origin was given
-  std::unique_ptr<Origin> link_;     // the simulated one, in front of the real one
-  Origin* origin_ = nullptr;         // what the library sees
-  std::optional<WritingMark> mark_;  // where what is stored may be taken for another file
+  std::unique_ptr<Origin> opened_;    // by us; null where the origin was given
+  std::unique_ptr<Origin> link_;      // the simulated one, in front of the real one
+  std::unique_ptr<BackWrites> back_;  // in front of both
+  Origin* origin_ = nullptr;          // what the library sees
+  std::optional<WritingMark> mark_;   // where what is stored may be taken for another file
   std::unique_ptr<Library> library_;
   std::unique_ptr<vfs::FileSystem> file_system_;
   std::unique_ptr<fuse::KernelChannel> channel_;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "daemon/mount_instance.h"
@@ -21,6 +22,8 @@ const char* write_text(WriteMode mode) {
       return "through";
     case WriteMode::kClose:
       return "close";
+    case WriteMode::kBack:
+      return "back";
   }
   return "no";
 }
@@ -56,6 +59,16 @@ json options_json(const MountOptions& options) {
   return object;
 }
 
+// What waits to be uploaded.
+json journal_json(const journal::JournalStatus& now) {
+  json object = {{"pending_changes", now.pending},     {"pending_bytes", now.pending_bytes},
+                 {"uploaded_changes", now.uploaded},   {"conflicts", now.conflicts},
+                 {"changes_set_aside", now.set_aside}, {"upload_error", now.last_error}};
+  const int64_t age = Clock::system().wall().seconds - now.oldest.seconds;
+  object["oldest_s"] = now.pending > 0 ? std::max<int64_t>(age, 0) : 0;
+  return object;
+}
+
 }  // namespace
 
 json MountInstance::status() const {
@@ -72,6 +85,7 @@ json MountInstance::status() const {
     origin.push_back({{"name", name}, {"value", value}});
   }
   add_library(object, library_->stats());
+  if (back_) object["journal"] = journal_json(back_->status());
   add_file_system(object, *file_system_);
   if (serving_) add_session(object, *session_, *channel_);
   add_live(object, serving_ ? session_.get() : nullptr, *library_);

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "journal/limits.h"
+
 namespace netfs::daemon {
 
 namespace {
@@ -71,6 +73,15 @@ Result<void> set_memory(uint64_t& to, const std::string& text) {
   return {};
 }
 
+Result<void> set_journal(uint64_t& to, const std::string& text) {
+  const uint64_t bytes = TRY(parse_size(text));
+  if (bytes < journal::kJournalBytesLeast) {
+    return Error(EINVAL, "options", "128M is the least that works");
+  }
+  to = bytes;
+  return {};
+}
+
 using std::pair;
 using std::string;
 using std::string_view;
@@ -84,8 +95,10 @@ constexpr std::array<pair<string_view, telemetry::LogLevel>, 4> kLogLevels = {
      {"info", telemetry::LogLevel::kInfo},
      {"warn", telemetry::LogLevel::kWarn},
      {"error", telemetry::LogLevel::kError}}};
-constexpr std::array<pair<string_view, WriteMode>, 3> kWrite = {
-    {{"no", WriteMode::kNo}, {"through", WriteMode::kThrough}, {"close", WriteMode::kClose}}};
+constexpr std::array<pair<string_view, WriteMode>, 4> kWrite = {{{"no", WriteMode::kNo},
+                                                                 {"through", WriteMode::kThrough},
+                                                                 {"close", WriteMode::kClose},
+                                                                 {"back", WriteMode::kBack}}};
 constexpr std::array<pair<string_view, bool>, 2> kTransport = {{{"device", false}, {"ring", true}}};
 constexpr std::array<pair<string_view, bool>, 2> kVerify = {{{"sealing", false}, {"always", true}}};
 
@@ -115,6 +128,9 @@ const std::array kTable = {
                 o.cache_size = TRY(parse_disk_amount(v));
                 return {};
               }},
+    OptionRow{"journal-size", kValue, "SIZE", kCache,
+              "what --write=back may keep here until it is uploaded, a tree (default 8G)",
+              [](O o, V v) { return set_journal(o.journal_bytes, v); }},
     OptionRow{"no-cache", kFlag, "", kCache, "keep nothing on the local disk",
               [](O o, V v) { return set_flag(o.no_cache, v); }},
     OptionRow{"memory", kValue, "SIZE", kCache, "buffers for data in transit (default 96M)",
@@ -148,7 +164,8 @@ const std::array kTable = {
               }},
     OptionRow{"write", kValue, "HOW", kAccess,
               "no: a read-only mount (default); close: a writable one, and what was written is at\n"
-              "the origin when close or fsync returns; through: when each write returns",
+              "the origin when close or fsync returns; through: when each write returns;\n"
+              "back: on the local disk when fsync returns, at the origin later",
               [](O o, V v) { return set_choice(o.write, v, kWrite); }},
     OptionRow{"read-only", kFlag, "", kAccess, "refuse writes, whatever else is said",
               [](O o, V v) { return set_read_only(o, v); }},
@@ -223,6 +240,10 @@ Result<MountOptions> parse_options(const OptionMap& map) {
   if (options.read_only) options.write = WriteMode::kNo;
   if (options.immutable && options.write != WriteMode::kNo) {
     return Error(EINVAL, "options", "a tree that never changes (immutable) cannot be written");
+  }
+  if (options.no_cache && options.write == WriteMode::kBack) {
+    return Error(EINVAL, "options",
+                 "write=back keeps its journal in the cache directory: not with no-cache");
   }
   return options;
 }

@@ -38,6 +38,7 @@ struct MountOptions {
   // The cache; of the first mount on a cache directory, the rest share it.
   std::string cache_dir;  // absolute, or empty: the default one
   DiskAmount cache_size{.percent = 10};
+  uint64_t journal_bytes = 8ULL << 30;  // of one tree, with --write=back
   bool no_cache = false;
   uint64_t memory_bytes = 96 << 20;
 

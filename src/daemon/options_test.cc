@@ -22,35 +22,16 @@ TEST(Options, NothingSaidMeansTheDefaults) {
 
 // A value of each option that is not its default.
 OptionMap every_option() {
-  return {{"cache-dir", "/c"},
-          {"cache-size", "1G"},
-          {"no-cache", "true"},
-          {"memory", "32M"},
-          {"metadata-ttl", "1m"},
-          {"negative-ttl", "2s"},
-          {"immutable", "true"},
-          {"hot", "0"},
-          {"timeout", "2s"},
-          {"on-error", "stale"},
-          {"verify", "always"},
-          {"simulate", "rtt=1ms"},
-          {"read-only", "false"},
-          {"write", "no"},
-          {"allow-other", "true"},
-          {"uid", "7"},
-          {"gid", "8"},
-          {"umask", "027"},
-          {"symlinks", "as-is"},
-          {"dev", "true"},
-          {"suid", "true"},
-          {"exec", "false"},
-          {"noatime", "true"},
-          {"passthrough", "false"},
-          {"transport", "ring"},
-          {"foreground", "true"},
-          {"log-file", "/l"},
-          {"log-level", "debug"},
-          {"origin.identity", "/k"}};
+  return {{"cache-dir", "/c"},      {"cache-size", "1G"},   {"journal-size", "1G"},
+          {"no-cache", "true"},     {"memory", "32M"},      {"metadata-ttl", "1m"},
+          {"negative-ttl", "2s"},   {"immutable", "true"},  {"hot", "0"},
+          {"timeout", "2s"},        {"on-error", "stale"},  {"verify", "always"},
+          {"simulate", "rtt=1ms"},  {"read-only", "false"}, {"write", "no"},
+          {"allow-other", "true"},  {"uid", "7"},           {"gid", "8"},
+          {"umask", "027"},         {"symlinks", "as-is"},  {"dev", "true"},
+          {"suid", "true"},         {"exec", "false"},      {"noatime", "true"},
+          {"passthrough", "false"}, {"transport", "ring"},  {"foreground", "true"},
+          {"log-file", "/l"},       {"log-level", "debug"}, {"origin.identity", "/k"}};
 }
 
 TEST(Options, EveryRowSetsItsField) {
@@ -182,6 +163,13 @@ TEST(Options, AMountIsWritableOnlyWhenItIsSaidHow) {
   EXPECT_FALSE(parse_options({{"write", "through"}, {"read-only", "false"}}).value().read_only);
 }
 
+TEST(Options, WhatIsUploadedLaterNeedsAPlaceUntilThen) {
+  EXPECT_EQ(parse_options({{"write", "back"}}).value().write, WriteMode::kBack);
+  EXPECT_TRUE(parse_options({{"write", "back"}, {"no-cache", "true"}}).is_error(EINVAL));
+  EXPECT_EQ(parse_options({{"journal-size", "1G"}}).value().journal_bytes, 1ULL << 30);
+  EXPECT_TRUE(parse_options({{"journal-size", "1M"}}).is_error(EINVAL));
+}
+
 TEST(Options, ReadOnlyWinsOverWrite) {
   const MountOptions options = parse_options({{"write", "through"}, {"read-only", "true"}}).value();
   EXPECT_TRUE(options.read_only);
@@ -190,7 +178,7 @@ TEST(Options, ReadOnlyWinsOverWrite) {
 
 TEST(Options, WhatIsImmutableCannotBeWritten) {
   EXPECT_TRUE(parse_options({{"write", "through"}, {"immutable", "true"}}).is_error(EINVAL));
-  EXPECT_TRUE(parse_options({{"write", "back"}}).is_error(EINVAL));
+  EXPECT_TRUE(parse_options({{"write", "sideways"}}).is_error(EINVAL));
 }
 
 }  // namespace netfs::daemon

@@ -1,5 +1,6 @@
 #include "daemon/worker.h"
 
+#include <charconv>
 #include <csignal>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -26,6 +27,7 @@ constexpr const char* kRoom = "worker";
 constexpr unsigned kControlThreads = 8;
 constexpr size_t kControlDepth = 256;
 constexpr Duration kTalkTimeout = std::chrono::seconds(30);
+constexpr Duration kSyncTurn = std::chrono::seconds(2);
 // For a user who has connected to say what for: until then the worker does not end.
 constexpr Duration kAskTimeout = std::chrono::seconds(2);
 constexpr Duration kGoodbyeTimeout = std::chrono::seconds(1);
@@ -190,6 +192,8 @@ Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {
       return store_.cache() == nullptr ? no_cache() : with_body(json(cache_usage(*store_.cache())));
     case Verb::kCacheDrop:
       return drop(request);
+    case Verb::kSync:
+      return sync(request);
   }
   return failure(Error(EPROTO, "control"));
 }
@@ -262,6 +266,40 @@ Response Worker::drop(const Request& request) {
     if (volume.empty() || mount->volume_key() == volume) mount->drop(path);
   }
   return response;
+}
+
+// ETIMEDOUT: the asker asks again, as long as it likes to wait.
+Response Worker::sync(const Request& request) {
+  const std::vector<Ref<MountInstance>> mounts = mounts_.find(request.target);
+  if (mounts.empty()) {
+    return failure(
+        Error(ENOENT, "sync", fmt::format("{} is no mount of this daemon", request.target)));
+  }
+  json upto = json::object();
+  bool all = true;
+  for (const Ref<MountInstance>& mount : mounts) {
+    const std::string& point = mount->spec().mount_point;
+    const auto before = request.options.find(point);
+    uint64_t last = 0;
+    if (before != request.options.end()) {
+      const std::string& text = before->second;
+      (void)std::from_chars(text.data(), text.data() + text.size(), last);
+    }
+    all = mount->sync(last, within(kSyncTurn)) && all;
+    upto[point] = std::to_string(last);
+  }
+  if (!all) {
+    Response response =
+        failure(Error(ETIMEDOUT, "sync", "not all is uploaded; netfs status says what waits"));
+    response.body = dump_message(upto);
+    return response;
+  }
+  std::string troubles;
+  for (const Ref<MountInstance>& mount : mounts) {
+    for (const std::string& one : mount->take_troubles()) troubles += "\n  " + one;
+  }
+  if (troubles.empty()) return {};
+  return failure(Error(EIO, "sync", "not all is at the origin as it was made here:" + troubles));
 }
 
 void Worker::attach(uint64_t id, UniqueFd socket) {

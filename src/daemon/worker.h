@@ -45,6 +45,7 @@ class Worker {
   Response mount(const Request& request, uint64_t& mounted_id);
   Response status(const Request& request);
   Response drop(const Request& request);
+  Response sync(const Request& request);
   [[nodiscard]] nlohmann::json owner_status();
   void attach(uint64_t id, UniqueFd socket) EXCLUDES(mutex_);
   // Main thread only.

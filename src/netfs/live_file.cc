@@ -143,11 +143,12 @@ Result<Witnessed> LiveFile::set_attributes(const AttributeChange& change, Deadli
     const bool any_will_do = writer_.write_capabilities().files_outlive_names && !change.size_bytes;
     if (!handle && any_will_do) handle = read_handle_;
   }
-  const bool by_handle = change.size_bytes || writer_.write_capabilities().files_outlive_names;
+  const WriteCapabilities& can = writer_.write_capabilities();
+  const bool by_handle = change.size_bytes || can.files_outlive_names || can.changes_by_handle;
   if (by_handle) at.open = handle.get();
   Result<Seen> seen = writer_.set_attributes(at, change, deadline);
   // The connection that the handle was of is gone: once more by path.
-  if (at.open != nullptr && seen.is_error(ENOTCONN)) {
+  if (at.open != nullptr && !can.changes_by_handle && seen.is_error(ENOTCONN)) {
     at.open = nullptr;
     seen = writer_.set_attributes(at, change, deadline);
   }

@@ -34,6 +34,8 @@ struct WriteCapabilities {
   // An open file can be used on after its last name is gone.  Else such a file is given a hidden
   // name for as long as it is open here.
   bool files_outlive_names = false;
+  // What an open file is, its handle says and its path may not: attributes go by the handle only.
+  bool changes_by_handle = false;
   // Users can set what the validator is made of: a new file may look like an old version.
   bool validator_can_be_set = true;
   bool extended_attributes = false;

@@ -18,7 +18,7 @@ struct Known {
 
 }  // namespace
 
-void FileSystem::drop(std::string_view path) {
+void FileSystem::drop(std::string_view path, Dropped how) {
   std::vector<Known> known;  // what the kernel may believe
   Graveyard graveyard;
   {
@@ -38,8 +38,9 @@ void FileSystem::drop(std::string_view path) {
       node = next;
     }
     table_.doubt(*node, graveyard);
+    const bool is_known = known.empty();
     std::vector<const Node*> todo;
-    if (known.empty()) todo.push_back(node);
+    if (is_known) todo.push_back(node);
     while (!todo.empty()) {
       const Node* next = todo.back();
       todo.pop_back();
@@ -50,6 +51,9 @@ void FileSystem::drop(std::string_view path) {
       }
       if (!next->directory) continue;
       todo.insert(todo.end(), next->directory->children.begin(), next->directory->children.end());
+    }
+    if (is_known && how == Dropped::kElsewhere && node->parent != nullptr) {
+      table_.go_elsewhere(*node, graveyard);
     }
   }
   bury(std::move(graveyard));

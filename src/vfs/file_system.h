@@ -70,7 +70,10 @@ class FileSystem final : public fuse::Handler {
 
   // The hand brake: believes nothing of `path` ("" is the root) and of what is beneath it until the
   // origin was asked again, and tells the kernel so.  What is open goes on as it was.
-  void drop(std::string_view path);
+  void drop(std::string_view path) { drop(path, Dropped::kDoubted); }
+  // What had that name here is not what has it at the origin: whoever has it open keeps it, and
+  // whoever comes by the name finds the other.
+  void went_elsewhere(std::string_view path) { drop(path, Dropped::kElsewhere); }
 
   // Answers what still waits, and from now on what would have to wait, with ECONNABORTED; ends the
   // workers.  Bounded by the origin's timeout.
@@ -90,6 +93,9 @@ class FileSystem final : public fuse::Handler {
   friend struct Dispatch;
 
   FileSystem(Parts parts, const NodeInfo& root);
+
+  enum class Dropped : uint8_t { kDoubted, kElsewhere };
+  void drop(std::string_view path, Dropped how);
 
   // One a family of operations; each in the file of its name, or in the one that is named here.
   using Operation = void(const fuse::Request& request, fuse::Reply reply);

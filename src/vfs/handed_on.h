@@ -73,6 +73,7 @@ struct Writing {
   ByteRange range;
   WritePieces pieces = WritePieces::kTogether;
   Shortfall shortfall = Shortfall::kIsTold;
+  bool durable = false;  // before it is answered: O_SYNC, O_DSYNC
 };
 
 // A file that was made, and is open.

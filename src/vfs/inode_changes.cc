@@ -156,6 +156,16 @@ void InodeTable::keep_number(Node& node) {
   moved_numbers_.insert(records_[node.index].ino);
 }
 
+void InodeTable::go_elsewhere(Node& node, Graveyard& graveyard) {
+  Node& directory = *node.parent;
+  ++directory.children;  // it stays until its names are told to be others
+  if (records_[node.index].opens > 0) keep_number(node);
+  directory.directory->whole_since.reset();
+  unlist(node, graveyard);
+  names_changed(directory, graveyard);
+  --directory.children;
+}
+
 // Takes what stands somewhere to another place, which is free.
 void InodeTable::put(Node& moved, Node& directory, std::string_view name, Graveyard& graveyard) {
   Node* before = moved.parent;

@@ -176,6 +176,9 @@ class InodeTable {
 
   // Believes nothing of a node and of what is beneath it until it was looked at again.
   void doubt(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  // Its name leads to something else at the origin, and it has none from now on, nor has what is
+  // beneath it.
+  void go_elsewhere(Node& node, Graveyard& graveyard) REQUIRES(mutex);
 
   [[nodiscard]] size_t node_count() REQUIRES(mutex) { return records_.in_use(); }
   [[nodiscard]] size_t unreferenced_count() REQUIRES(mutex) {

@@ -35,6 +35,7 @@ struct Options {
     kNo,       // everything that modifies is EROFS
     kThrough,  // a change is at the origin when its call returns
     kClose,    // the bytes of a write are when close or fsync returns, all else as kThrough
+    kBack,     // as kThrough, to an origin that is a journal in front of another
   };
   Write write = Write::kNo;
   Duration timeout = std::chrono::seconds(30);      // of every wait on the origin

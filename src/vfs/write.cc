@@ -37,6 +37,9 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
   Writing writing{.node = handle.value().node,
                   .file = std::move(handle.value().file),
                   .range = {wanted.offset, wanted.data.size()}};
+  // Where a change is at the origin when it is answered, fsync asks no more than that either.
+  const bool is_back = options_.write == Options::Write::kBack;
+  writing.durable = is_back && !wanted.from_cache && (wanted.flags & O_DSYNC) != 0;
   if (wanted.from_cache) {
     writing.shortfall = Shortfall::kIsAnError;
   } else if ((wanted.flags & O_DIRECT) != 0) {
@@ -85,8 +88,17 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
     return pending->error(written.code());
   }
   const auto bytes = static_cast<uint32_t>(written.value().bytes);
-  const auto answer = [pending, bytes] {
-    pending->answer([&](fuse::Reply& to) { to.value(fuse::write_out(bytes)); });
+  const auto answer = [this, writing, pending, bytes] {
+    const auto say = [pending, bytes] {
+      pending->answer([&](fuse::Reply& to) { to.value(fuse::write_out(bytes)); });
+    };
+    if (!writing.durable) return say();
+    on_worker([file = writing.file, until = deadline(), pending, say] {
+      sync::ContextScope scope(pending->context());
+      const Result<void> synced = file->sync(SyncKind::kData, until);
+      if (!synced.ok()) return pending->error(synced.code());
+      say();
+    });
   };
   if (written.value().kept) {
     take_kept(writing.node, writing.range.end_bytes());

@@ -83,7 +83,7 @@ int as_nobody(Work work) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
 }
 
-// The parameter is the origin's protocol, and "_close" for --write=close.
+// The parameter is the origin's protocol, and "_close" for --write=close, "_back" for --write=back.
 class Write : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
@@ -102,7 +102,11 @@ class Write : public testing::TestWithParam<const char*> {
   static bool is_sftp() { return std::string_view(GetParam()).starts_with("sftp"); }
   // Whether a write may return before it is at the origin.
   static bool keeps_writes() { return std::string_view(GetParam()).ends_with("_close"); }
-  static std::string how() { return keeps_writes() ? "--write=close" : "--write=through"; }
+  static bool is_back() { return std::string_view(GetParam()).ends_with("_back"); }
+  static std::string how() {
+    if (is_back()) return "--write=back";
+    return keeps_writes() ? "--write=close" : "--write=through";
+  }
 
   std::unique_ptr<NetfsMount> mount_of(const std::string& source, std::vector<std::string> more,
                                        const std::string& name = "mnt") {

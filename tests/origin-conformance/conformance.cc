@@ -124,6 +124,8 @@ const std::vector<OriginModuleUnderTest>& modules_under_test() {
       http_module("https_nginx", "HTTP_NGINX_HTTPS_PORT", kHttp),
       http_module("http_apache", "HTTP_APACHE_PORT", kHttp),
       http_module("http_python", "HTTP_PYTHON_PORT", of_python()),
+      {"file_journaled", file_request, file_request, {}, true},
+      {"sftp_journaled", sftp_request, sftp_request_as_nobody, {}, true},
   };
   return modules;
 }

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "cachefiles/sim_disk.h"
+#include "journal/journaled_origin.h"
 #include "origins/module_loader.h"
 #include "tests/origin-conformance/reads.h"
 #include "tests/support/temp_dir.h"
@@ -35,6 +37,7 @@ struct OriginModuleUnderTest {
   // The same for a login that is not root, even when root runs the tests.
   std::function<Result<origins::OriginRequest>(const std::string& tree)> ordinary_request;
   Abilities can = {};
+  bool journaled = false;  // with a journal in front of it
 };
 
 const std::vector<OriginModuleUnderTest>& modules_under_test();
@@ -51,7 +54,26 @@ class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
     ASSERT_TRUE(request.ok()) << request.error().message();
     Result<std::unique_ptr<Origin>> origin = origins::open_origin(request.value());
     ASSERT_TRUE(origin.ok()) << origin.error().message();
+    journaled_ = nullptr;
+    origin_.reset();
+    inner_.reset();
     origin_ = std::move(origin).value();
+    if (GetParam().journaled) put_journal_in_front();
+  }
+  void put_journal_in_front() {
+    inner_ = std::move(origin_);
+    disk_ = std::make_unique<cachefiles::SimDisk>();
+    auto opened =
+        journal::JournaledOrigin::open({.inner = *inner_, .disk = *disk_, .directory = "journal"});
+    ASSERT_TRUE(opened.ok()) << opened.error().message();
+    journaled_ = opened.value().get();
+    origin_ = std::move(opened).value();
+  }
+  // What was changed is there.
+  void arrive() {
+    if (journaled_ != nullptr) {
+      EXPECT_TRUE(journaled_->journal().drain(soon()));
+    }
   }
 
   [[nodiscard]] static Deadline soon() {
@@ -85,7 +107,10 @@ class OriginConformance : public testing::TestWithParam<OriginModuleUnderTest> {
 
   TempDir temp_;
   std::string tree_;
+  std::unique_ptr<cachefiles::SimDisk> disk_;
+  std::unique_ptr<Origin> inner_;  // of a journaled one
   std::unique_ptr<Origin> origin_;
+  journal::JournaledOrigin* journaled_ = nullptr;  // if it is one
 };
 
 }  // namespace netfs::test

@@ -42,6 +42,7 @@ TEST_P(OriginWrites, ANewFileIsAsItWasAskedForAndItsBytesArrive) {
   EXPECT_TRUE(writer().sync({"new", opened.file.get()}, SyncKind::kData, soon()).ok());
   std::string want = bytes;
   want.replace(100, 4, "hole");
+  arrive();
   EXPECT_TRUE(read_whole(at("new")).value() == want);
   EXPECT_TRUE(writer().create("new", {.permissions = 0640}, soon()).is_error(EEXIST));
   EXPECT_TRUE(writer().create("no/new", {}, soon()).is_error(ENOENT));
@@ -52,6 +53,7 @@ TEST_P(OriginWrites, AFileIsOpenedForWritingAsItIs) {
   const OpenedFile opened = MUST(writer().open_for_writing("f", soon()));
   EXPECT_EQ(opened.info.validator, stat("f").validator);
   EXPECT_TRUE(write(*opened.file, 8, "abc").transferred_bytes.ok());
+  arrive();
   EXPECT_EQ(read_whole(at("f")).value(), "01234567abc");
   ASSERT_EQ(::mkdir(at("d").c_str(), 0755), 0);
   ASSERT_EQ(::symlink("f", at("l").c_str()), 0);
@@ -86,9 +88,14 @@ TEST_P(OriginWrites, RenamesReplaceUnlessTheyMustNot) {
   write_file(at("b"), "b");
   EXPECT_TRUE(writer().rename("a", "b", RenameHow::kNoReplace, soon()).is_error(EEXIST));
   EXPECT_TRUE(writer().rename("a", "b", RenameHow::kReplace, soon()).ok());
+  arrive();
   EXPECT_EQ(read_whole(at("b")).value(), "a");
   EXPECT_TRUE(writer().rename("a", "c", RenameHow::kReplace, soon()).is_error(ENOENT));
   EXPECT_TRUE(writer().rename("b", "c", RenameHow::kNoReplace, soon()).ok());
+  if (GetParam().name == "file_journaled") {
+    EXPECT_TRUE(writer().link({.path = "c"}, "e", soon()).is_error(EPERM));
+    return;
+  }
   const NodeInfo linked = MUST(writer().link({.path = "c"}, "e", soon()));
   EXPECT_EQ(linked.attributes.size_bytes, 1U);
   EXPECT_TRUE(writer().link({.path = "c"}, "e", soon()).is_error(EEXIST));
@@ -120,6 +127,7 @@ TEST_P(OriginWrites, WhatIsForbiddenIsEaccesAndChangesNothing) {
   write_file(at("f"), "old");
   ASSERT_EQ(::chmod(tree_.c_str(), 0755), 0);
   ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
+  if (GetParam().journaled) GTEST_SKIP() << "what is forbidden is found when it is uploaded";
   if (GetParam().name == "file" && ::geteuid() == 0) {
     GTEST_SKIP() << "SKIPPED: root may everything in a folder of this machine";
   }

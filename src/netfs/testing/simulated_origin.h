@@ -81,6 +81,7 @@ class SimulatedOrigin final : public Origin {
     uint64_t opens = 0;
     uint64_t reads = 0;
     uint64_t writes = 0;
+    uint64_t syncs = 0;
     uint64_t read_bytes = 0;
     uint64_t overlapping_reads = 0;  // begun while another of the same bytes was in flight
     uint64_t past_end_reads = 0;     // began at or past the end of the file

@@ -124,6 +124,8 @@ void SimulatedWriter::answer(WriteSubrequest& subrequest) {
 
 Result<void> SimulatedWriter::sync(const FileAt& /*file*/, SyncKind /*kind*/,
                                    Deadline /*deadline*/) {
+  sync::MutexLock lock(origin_.mutex_);
+  ++origin_.counts_.syncs;
   return {};
 }
 Result<void> SimulatedWriter::sync_all(Deadline /*deadline*/) {

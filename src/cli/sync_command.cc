@@ -1,0 +1,56 @@
+#include "cli/sync_command.h"
+
+#include <nlohmann/json.hpp>
+
+#include "cli/owners.h"
+#include "daemon/quantity.h"
+#include "telemetry/log.h"
+
+namespace netfs::cli {
+
+namespace {
+
+constexpr const char* kCommand = "sync";
+constexpr Duration kAnswerTimeout = std::chrono::seconds(60);
+
+}  // namespace
+
+ExitCode run_sync(const std::string& target, const std::string& timeout) {
+  MonoTime until = MonoTime::max();
+  if (!timeout.empty()) {
+    const Result<Duration> wanted = daemon::parse_duration(timeout);
+    if (!wanted.ok()) return complain(kCommand, wanted.error());
+    until = Clock::system().now() + wanted.value();
+  }
+  const Result<std::vector<daemon::OwnerPaths>> owners = all_owners();
+  if (!owners.ok()) return complain(kCommand, owners.error());
+  const bool is_url = target.find(':') != std::string::npos;
+  const std::string path = is_url ? target : mount_point_path(target);
+  daemon::Request request{.verb = daemon::Verb::kSync, .target = path};
+  for (const daemon::OwnerPaths& paths : owners.value()) {
+    for (;;) {
+      // A connection is good for one request.
+      const std::optional<Result<daemon::Connection>> connection = reach(paths);
+      if (!connection || !connection->ok()) break;
+      const Result<daemon::Response> response = daemon::ask(
+          connection->value(), request, Deadline::after(Clock::system(), kAnswerTimeout));
+      // EPROTO: a daemon of a version that does not know the word, and has no such mount.
+      const int code = response.ok() ? response.value().code : EPROTO;
+      if (code == ENOENT || code == EPROTO) break;
+      if (response.value().code == 0) return ExitCode::kOk;
+      // What is done here from now on is not waited for.
+      const auto upto = nlohmann::json::parse(response.value().body, nullptr, false);
+      if (upto.is_object()) {
+        for (const auto& [mount, last] : upto.items()) {
+          if (last.is_string()) request.options[mount] = last.get<std::string>();
+        }
+      }
+      const bool waits = response.value().code == ETIMEDOUT && Clock::system().now() < until;
+      if (!waits) return complain(kCommand, response.value());
+    }
+  }
+  return complain(kCommand,
+                  Error(ENOENT, kCommand, fmt::format("{} is no mount of netfs", target)));
+}
+
+}  // namespace netfs::cli

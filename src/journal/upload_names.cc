@@ -1,0 +1,221 @@
+// What becomes of names at the origin.
+
+#include <utility>
+
+#include "journal/upload_beside.h"
+#include "journal/uploader.h"
+#include "telemetry/log.h"
+
+namespace netfs::journal {
+
+namespace {
+
+// Of whom it was nobody knows.
+constexpr uint32_t kRestoredPermissions = 0700;
+
+// Whether the one was moved and is the other: by its identity, or by what a move does not change.
+bool is_same_file(const NodeInfo& a, const NodeInfo& b) {
+  if (a.attributes.type != b.attributes.type) return false;
+  if (!a.identity.empty() && !b.identity.empty()) return a.identity == b.identity;
+  if (a.attributes.type == FileType::kDirectory) return a.attributes.mtime == b.attributes.mtime;
+  return a.attributes.size_bytes == b.attributes.size_bytes &&
+         a.attributes.mtime == b.attributes.mtime;
+}
+
+}  // namespace
+
+std::string sibling(const std::string& path, const std::string& name) {
+  const std::string above = parent_of(path);
+  return above.empty() ? name : above + "/" + name;
+}
+
+std::string conflict_name(const std::string& path, unsigned number) {
+  const std::string suffix = ".netfs-conflict-" + std::to_string(number);
+  return name_of(path).substr(0, kConflictNameBytesMax - suffix.size()) + suffix;
+}
+
+// Nothing: there is nothing.
+Result<std::optional<NodeInfo>> Uploader::look(const std::string& path) {
+  Result<NodeInfo> there = journal_.inner().stat(path, soon());
+  if (there.is_error(ENOENT) || there.is_error(ENOTDIR)) return std::optional<NodeInfo>();
+  return std::optional<NodeInfo>(TRY(std::move(there)));
+}
+
+// As durable as the origin can make it, and it is not asked for more than it has words for.
+Result<void> Uploader::keep_there(const FileAt& file) {
+  Result<void> kept = writer().sync(file, SyncKind::kAll, soon());
+  return kept.ok() || may_pass(kept.code()) == Passes::kNo ? Result<void>() : std::move(kept);
+}
+
+// Somebody has removed the directory there in which we make something: it is made anew.  False: it
+// is there.
+Result<bool> Uploader::restore_above(Batch& batch, const std::string& path) {
+  const std::string above = parent_of(path);
+  if (above.empty() || TRY(look(above))) return false;
+  (void)TRY(restore_above(batch, above));
+  const NewNode directory{.type = FileType::kDirectory, .permissions = kRestoredPermissions};
+  const Result<NodeInfo> made = writer().make(above, directory, soon());
+  if (!made.ok() && !made.is_error(EEXIST)) return made.error();
+  telemetry::log_warn("journal", "conflict: '{}' was removed at the origin: it is made anew",
+                      above);
+  batch.restored = true;
+  return true;
+}
+
+Result<Uploader::Outcome> Uploader::make(Batch& batch) {
+  if (!batch.target) return Error(ENOENT, "journal.upload", "its directory is not there");
+  const Record record = TRY(journal_.log().read(batch.changes.front().place, nullptr));
+  if (!batch.beside.empty()) return make_beside(batch, record);
+  const bool doubtful = batch.begun;
+  TRY(begin(batch));
+  Result<NodeInfo> made = writer().make(*batch.target, record.made, soon());
+  if (made.is_error(ENOENT) && TRY(restore_above(batch, *batch.target))) {
+    made = writer().make(*batch.target, record.made, soon());
+  }
+  if (made.is_error(EEXIST)) {
+    NodeInfo there = TRY(journal_.inner().stat(*batch.target, soon()));
+    const FileType type = record.made.type;
+    if (there.attributes.type != type) return make_beside(batch, record);
+    if (type == FileType::kSymlink) {
+      const std::string target = TRY(journal_.inner().read_link(*batch.target, soon()));
+      if (target != record.made.target) return make_beside(batch, record);
+    }
+    // What we have made and not written to is empty.
+    const bool is_ours = doubtful && there.attributes.size_bytes == 0;
+    if (type == FileType::kRegular && !is_ours) return make_beside(batch, record);
+    // Two who make one directory, or one link, have made one.
+    if (doubtful && type != FileType::kSymlink) {
+      const AttributeChange as_wanted{.permissions = record.made.permissions};
+      const FileAt at{.path = *batch.target};
+      const Seen seen = TRY(writer().set_attributes(at, as_wanted, soon()));
+      there = seen.after ? *seen.after : TRY(journal_.inner().stat(*batch.target, soon()));
+    }
+    made = std::move(there);
+  }
+  if (!made.ok()) return made.error();
+  TRY(keep_there({.path = parent_of(*batch.target)}));
+  return Outcome{.after = std::move(made).value()};
+}
+
+Result<Uploader::Outcome> Uploader::make_beside(Batch& batch, const Record& record) {
+  Outcome outcome{.conflict = true};
+  const std::string tried = batch.beside;
+  const auto make_there = [&](const std::string& path) -> Result<void> {
+    Result<NodeInfo> made = writer().make(path, record.made, soon());
+    if (made.is_error(EEXIST)) {
+      const NodeInfo there = TRY(journal_.inner().stat(path, soon()));
+      // Ours of an attempt before, as far as can be told.
+      const bool is_ours = name_of(path) == tried && record.made.type == FileType::kRegular &&
+                           there.attributes.type == FileType::kRegular &&
+                           there.attributes.size_bytes == 0;
+      if (!is_ours) return made.error();
+      made = there;
+    }
+    outcome.after = TRY(std::move(made));
+    return {};
+  };
+  const std::string path = TRY(beside(batch, *batch.target, make_there));
+  TRY(keep_there({.path = parent_of(path)}));
+  return outcome;
+}
+
+Result<Uploader::Outcome> Uploader::remove(Batch& batch) {
+  if (!batch.path) return Outcome{};  // it never came there
+  const auto stays = [&](const char* why) {
+    telemetry::log_warn("journal", "conflict: '{}' was removed here and {} at the origin: it stays",
+                        batch.shown_path, why);
+    return Outcome{.conflict = true};
+  };
+  const Record record = TRY(journal_.log().read(batch.changes.front().place, nullptr));
+  if (record.remove == RemoveKind::kFile) {
+    const std::optional<NodeInfo> there = TRY(look(*batch.path));
+    if (!there) return Outcome{};
+    const bool changed = batch.expected && !(there->validator == *batch.expected);
+    if (changed || there->attributes.type == FileType::kDirectory) return stays("changed");
+  }
+  TRY(begin(batch));
+  Result<void> removed = writer().remove(*batch.path, record.remove, soon());
+  if (removed.is_error(ENOTEMPTY)) return stays("has something new");
+  if (removed.is_error(ENOTDIR) || removed.is_error(EISDIR)) return stays("replaced");
+  if (!removed.ok() && !removed.is_error(ENOENT)) return removed.error();
+  TRY(keep_there({.path = parent_of(*batch.path)}));
+  return Outcome{};
+}
+
+// Whether what changes is at `to`, and not any more where it was.  ENOENT: it is nowhere.
+Result<bool> Uploader::was_moved(const Batch& batch, const std::string& to) {
+  const std::optional<NodeInfo> source = TRY(look(*batch.path));
+  if (source && is_same_file(*source, batch.seen)) return false;
+  const std::optional<NodeInfo> target = TRY(look(to));
+  if (target && is_same_file(*target, batch.seen)) return true;
+  if (source) return false;
+  if (!target) return Error(ENOENT, "journal.upload", "it was moved, and is not there any more");
+  return true;
+}
+
+Result<Uploader::Outcome> Uploader::moved(Batch& batch, const std::string& to) {
+  Outcome outcome;
+  // Gone again: what is done to it next finds that out.
+  outcome.after = TRY(look(to));
+  // What was not ours before is not ours by its new name.
+  const bool was_theirs =
+      !batch.is_directory && batch.expected && !(batch.seen.validator == *batch.expected);
+  // Nor is what was written to since it was looked at: a move changes neither size nor time.
+  const bool written = outcome.after && !batch.is_directory &&
+                       (outcome.after->attributes.size_bytes != batch.seen.attributes.size_bytes ||
+                        outcome.after->attributes.mtime != batch.seen.attributes.mtime);
+  outcome.theirs =
+      was_theirs || written || (outcome.after && !is_same_file(*outcome.after, batch.seen));
+  TRY(keep_there({.path = parent_of(to)}));
+  const std::string from = parent_of(*batch.path);
+  if (from != parent_of(to)) TRY(keep_there({.path = from}));
+  if (outcome.theirs) outcome.after.reset();
+  return outcome;
+}
+
+Result<Uploader::Outcome> Uploader::rename(Batch& batch) {
+  if (!batch.path) return Error(ENOENT, "journal.upload", "it is not there");
+  if (!batch.target) return Error(ENOENT, "journal.upload", "its new directory is not there");
+  if (!batch.beside.empty()) return rename_beside(batch);
+  if (batch.begun && TRY(was_moved(batch, *batch.target))) return moved(batch, *batch.target);
+  const std::optional<NodeInfo> source = TRY(look(*batch.path));
+  if (!source) return Error(ENOENT, "journal.upload", "it is not there");
+  const Record record = TRY(journal_.log().read(batch.changes.front().place, nullptr));
+  const std::optional<NodeInfo> taken = TRY(look(*batch.target));
+  // A directory that is replaced is empty, or the origin says so: it is no version of anything, and
+  // what we took out of it has changed it.
+  const bool counts = taken && taken->attributes.type != FileType::kDirectory;
+  const bool changed =
+      counts && (batch.victim_elsewhere ||
+                 (batch.victim_expected && !(taken->validator == *batch.victim_expected)));
+  // What was to be replaced, and is gone, leaves nothing to replace.
+  const RenameHow how = taken ? record.how : RenameHow::kNoReplace;
+  if (!changed) {
+    batch.seen = *source;
+    TRY(begin(batch));
+    Result<void> renamed = writer().rename(*batch.path, *batch.target, how, soon());
+    if (renamed.is_error(ENOENT) && TRY(restore_above(batch, *batch.target))) {
+      renamed = writer().rename(*batch.path, *batch.target, how, soon());
+    }
+    if (renamed.ok()) return moved(batch, *batch.target);
+    const bool is_other = renamed.is_error(EEXIST) || renamed.is_error(ENOTEMPTY) ||
+                          renamed.is_error(EISDIR) || (taken && renamed.is_error(ENOTDIR));
+    if (!is_other) return renamed.error();
+  } else {
+    batch.seen = *source;
+  }
+  return rename_beside(batch);
+}
+
+Result<Uploader::Outcome> Uploader::rename_beside(Batch& batch) {
+  const auto rename_to = [&](const std::string& to) -> Result<void> {
+    if (TRY(was_moved(batch, to))) return {};
+    return writer().rename(*batch.path, to, RenameHow::kNoReplace, soon());
+  };
+  const std::string path = TRY(beside(batch, *batch.target, rename_to));
+  Outcome outcome = TRY(moved(batch, path));
+  outcome.conflict = true;
+  return outcome;
+}
+
+}  // namespace netfs::journal
