@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "cli/bwlimit_command.h"
 #include "cli/cache_command.h"
 #include "cli/mount_command.h"
 #include "cli/status_command.h"
@@ -42,6 +43,12 @@ constexpr const char* kMountFooter =
     "  sftp://ann@example.org/srv /mnt fuse.netfs _netdev,nofail,identity=/root/.ssh/id 0 0";
 
 constexpr const char* kSyncFooter = "Example:\n  netfs sync /mnt --timeout 5m";
+constexpr const char* kBwlimitFooter =
+    "Without RATE it is only shown.  It counts at once, also for what is under way, until it is "
+    "set\n"
+    "again or the mount ends; bytes of files count, names and attributes do not.\n"
+    "\n"
+    "Example:\n  netfs bwlimit /mnt 1M:10M\n  netfs bwlimit /mnt off";
 constexpr const char* kUmountFooter = "Example:\n  netfs umount /mnt";
 constexpr const char* kStatusFooter =
     "Shows origin, transport, features and why one is off, hits, misses, bytes by source,\n"
@@ -156,6 +163,7 @@ struct Arguments {
   CacheArguments cache;
   std::string target;
   std::string timeout;  // of sync
+  std::string rate;     // of bwlimit
   bool lazy = false;
   bool as_json = false;
   bool dirty = false;
@@ -166,6 +174,7 @@ ExitCode run_parsed(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("mount")) return run_mount(arguments.mount);
   if (app.got_subcommand("umount")) return run_umount(arguments.target, arguments.lazy);
   if (app.got_subcommand("sync")) return run_sync(arguments.target, arguments.timeout);
+  if (app.got_subcommand("bwlimit")) return run_bwlimit(arguments.target, arguments.rate);
   if (app.got_subcommand("status")) {
     return run_status(arguments.target, {.as_json = arguments.as_json, .dirty = arguments.dirty});
   }
@@ -195,6 +204,10 @@ ExitCode run_command_line(int argc, char** argv) {
   sync->add_option("TARGET", arguments.target, "mount point or URL")->required();
   sync->add_option("--timeout", arguments.timeout, "how long at most: 30s, 5m (default: for ever)")
       ->type_name("TIME");
+  CLI::App* bwlimit = app.add_subcommand("bwlimit", "how fast a mount may send and fetch");
+  bwlimit->footer(kBwlimitFooter);
+  bwlimit->add_option("TARGET", arguments.target, "mount point or URL")->required();
+  bwlimit->add_option("RATE", arguments.rate, "bytes a second: 10M, UP:DOWN such as 1M:10M, off");
   CLI::App* status = app.add_subcommand("status", "what is mounted, and how it goes");
   status->footer(kStatusFooter);
   status->add_option("TARGET", arguments.target, "only this mount point or URL");

@@ -12,14 +12,15 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Verb>, 7> kVerbs = {
+constexpr std::array<std::pair<std::string_view, Verb>, 8> kVerbs = {
     {{"mount", Verb::kMount},
      {"umount", Verb::kUmount},
      {"status", Verb::kStatus},
      {"cache-list", Verb::kCacheList},
      {"cache-usage", Verb::kCacheUsage},
      {"cache-drop", Verb::kCacheDrop},
-     {"sync", Verb::kSync}}};
+     {"sync", Verb::kSync},
+     {"limit", Verb::kLimit}}};
 constexpr std::array<ExitCode, 8> kExitCodes = {
     ExitCode::kOk,          ExitCode::kUsage, ExitCode::kSystem,  ExitCode::kInternal,
     ExitCode::kInterrupted, ExitCode::kMtab,  ExitCode::kFailure, ExitCode::kSomeFailed};

@@ -33,13 +33,13 @@ struct Hello {
   std::string cache_dir;  // empty: a daemon without a cache
 };
 
-enum class Verb { kMount, kUmount, kStatus, kCacheList, kCacheUsage, kCacheDrop, kSync };
+enum class Verb { kMount, kUmount, kStatus, kCacheList, kCacheUsage, kCacheDrop, kSync, kLimit };
 
 struct Request {
   Verb verb = Verb::kStatus;
-  std::string url;         // mount: as given
-  std::string target;      // mount point; of umount and status perhaps a URL; of drop a path
-  OptionMap options;       // mount
+  std::string url;     // mount: as given
+  std::string target;  // mount point; of umount and status perhaps a URL; of drop a path
+  OptionMap options;   // mount; of sync what was waited for before; of limit "bwlimit" or nothing
   std::string name_space;  // mount: the asker's mount namespace
   bool attached = false;   // mount: ends with this connection
   bool lazy = false;       // umount

@@ -7,6 +7,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "daemon/bandwidth.h"
 #include "daemon/hiding.h"
 #include "daemon/mount_checks.h"
 #include "fuse/device_channel.h"
@@ -92,7 +93,9 @@ Result<void> MountInstance::open_parts(Origin* origin) {
     link_ = std::make_unique<SimulatedLink>(*origin, shape.value());
     origin = link_.get();
   }
-  origin_ = TRY(with_journal(*origin));
+  limited_ = std::make_unique<LimitedOrigin>(*origin);
+  limited_->limit(options.bandwidth);
+  origin_ = TRY(with_journal(*limited_));
   TRY(mark_writing());
   Ref<Volume> volume;
   if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
@@ -288,8 +291,12 @@ void MountInstance::warn_of_transport() const {
   }
 }
 
-std::optional<fuse::Negotiated> MountInstance::negotiated() const {
-  return serving_ ? session_->negotiated() : std::nullopt;
+MountState MountInstance::state() const {
+  MountState state{.url = spec_.url, .mount_point = spec_.mount_point, .options = spec_.words};
+  if (serving_) state.negotiated = session_->negotiated();
+  const Bandwidth now = limited_->limit();
+  if (now != spec_.options.bandwidth) state.options["bwlimit"] = bandwidth_words(now);
+  return state;
 }
 
 bool MountInstance::wait_ended(Deadline deadline) {
@@ -310,6 +317,9 @@ bool MountInstance::close(Deadline deadline) {
   // With its handles, which are let go of when it has landed.  What does not is told by close().
   if (library_ && library_->writer() != nullptr) library_->writer()->settle_all(deadline);
   if (file_system_) file_system_->stop();
+  // What is under way now is little, and is waited for; what waits in the journal keeps its limit.
+  const Bandwidth limit = limited_ ? limited_->limit() : Bandwidth();
+  if (limited_) limited_->limit({.up = back_ ? limit.up : 0});
   if (library_) library_->close();
   if (back_ && !back_->drain(back_->newest(), deadline)) {
     telemetry::log_warn("mount",
@@ -318,6 +328,7 @@ bool MountInstance::close(Deadline deadline) {
                         spec_.url, back_->pending());
   }
   // Here and not when the instance is destroyed: whoever destroys it must not wait for an origin.
+  if (limited_) limited_->limit({});
   if (back_) back_->stop_uploading();
   // Behind what this mount has queued to be forgotten.
   if (mark_) mark_->clear(*store_.offload());

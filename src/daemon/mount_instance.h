@@ -1,6 +1,6 @@
 #pragma once
-// MountInstance: one mount put together: origin, perhaps a simulated link, cache volume, library,
-// file system, kernel session.
+// MountInstance: one mount put together: origin, perhaps a simulated link, a limit on its
+// bandwidth, cache volume, library, file system, kernel session.
 //
 // Life: prepare() opens the origin and finds that its root is a directory; nothing is mounted yet.
 // serve() takes the descriptors of the mounted connection and returns when the kernel's INIT is
@@ -25,6 +25,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/back_writes.h"
+#include "daemon/mount_state.h"
 #include "daemon/options.h"
 #include "daemon/shared_store.h"
 #include "daemon/writing_mark.h"
@@ -34,6 +35,7 @@
 #include "fuse/notifier.h"
 #include "fuse/session.h"
 #include "netfs/library.h"
+#include "netfs/limited_origin.h"
 #include "netfs/origin.h"
 #include "vfs/file_system.h"
 
@@ -45,6 +47,7 @@ class MountInstance : public RefCounted<MountInstance> {
     std::string url;          // as the user gave it
     std::string mount_point;  // absolute
     MountOptions options;
+    OptionMap words;  // which these came of
   };
 
   // `origin` outlives the instance; when it is null, one is opened by the URL.
@@ -58,19 +61,24 @@ class MountInstance : public RefCounted<MountInstance> {
   // `before`: what was negotiated on this connection by an earlier worker.
   Result<void> serve(std::vector<UniqueFd> fds, const std::optional<fuse::Negotiated>& before,
                      Deadline deadline);
-  [[nodiscard]] std::optional<fuse::Negotiated> negotiated() const;
   bool wait_ended(Deadline deadline);
   // Reads no more requests, so that wait_ended() returns; those in flight are answered or ended.
   void stop_serving();
   bool close(Deadline deadline);
 
   [[nodiscard]] const Spec& spec() const { return spec_; }
+  // What the next worker has to know to serve on.
+  [[nodiscard]] MountState state() const;
   [[nodiscard]] const std::string& volume_key() const { return volume_key_; }
   // The path at the origin of a path below the mount point; nullopt: not below.
   [[nodiscard]] std::optional<std::string> origin_path(const std::string& path) const;
 
   // Believes nothing of a path at the origin ("" is the root) and of what is below it.
   void drop(const std::string& path);
+
+  // Counts at once; until it is set again.
+  void limit(const Bandwidth& bandwidth) { limited_->limit(bandwidth); }
+  [[nodiscard]] Bandwidth limit() const { return limited_->limit(); }
 
   // Waits until the origin has all that was written here before; false at the deadline.  `upto`: 0,
   // or what the call before left in it: what comes after that call is not waited for.
@@ -99,11 +107,12 @@ class MountInstance : public RefCounted<MountInstance> {
   const MonoTime since_ = Clock::system().now();
 
   // In the order in which they are built; taken down backwards.
-  std::unique_ptr<Origin> opened_;    // by us; null where the origin was given
-  std::unique_ptr<Origin> link_;      // the simulated one, in front of the real one
-  std::unique_ptr<BackWrites> back_;  // in front of both
-  Origin* origin_ = nullptr;          // what the library sees
-  std::optional<WritingMark> mark_;   // where what is stored may be taken for another file
+  std::unique_ptr<Origin> opened_;          // by us; null where the origin was given
+  std::unique_ptr<Origin> link_;            // the simulated one, in front of the real one
+  std::unique_ptr<LimitedOrigin> limited_;  // in front of that
+  std::unique_ptr<BackWrites> back_;        // in front of all
+  Origin* origin_ = nullptr;                // what the library sees
+  std::optional<WritingMark> mark_;         // where what is stored may be taken for another file
   std::unique_ptr<Library> library_;
   std::unique_ptr<vfs::FileSystem> file_system_;
   std::unique_ptr<fuse::KernelChannel> channel_;

@@ -14,9 +14,7 @@ namespace netfs::daemon {
 namespace {
 
 constexpr const char* kRoom = "mount";
-constexpr Duration kOperationTimeout = std::chrono::seconds(40);  // past the supervisor's own
 constexpr Duration kInitTimeout = std::chrono::seconds(20);
-constexpr Duration kPredecessorTimeout = std::chrono::seconds(60);  // a drain and a dead origin
 constexpr Duration kNoticeTimeout = std::chrono::seconds(2);
 constexpr Duration kCloseTimeout = std::chrono::seconds(20);
 constexpr Duration kAdoptPause = std::chrono::milliseconds(500);
@@ -55,7 +53,7 @@ Result<uint64_t> Mounts::mount(const Request& request) {
     }
     entries_[id] = Entry{.url = spec.url, .mount_point = spec.mount_point};
   }
-  const Result<void> up = bring_up(id, request, std::move(spec));
+  const Result<void> up = bring_up(id, std::move(spec));
   if (!up.ok()) {
     remove(id);
     return up.error();
@@ -66,7 +64,8 @@ Result<uint64_t> Mounts::mount(const Request& request) {
 Result<MountInstance::Spec> Mounts::plan(const Request& request) {
   MountInstance::Spec spec{.url = request.url,
                            .mount_point = request.target,
-                           .options = TRY(parse_options(request.options))};
+                           .options = TRY(parse_options(request.options)),
+                           .words = request.options};
   const origins::Url url = TRY(origins::Url::parse(spec.url));
   if (spec.mount_point.empty() || spec.mount_point.front() != '/') {
     return Error(EINVAL, "mount",
@@ -129,7 +128,7 @@ void Mounts::wait_for_predecessors(const std::string& url, const std::string& mo
   }
 }
 
-Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance::Spec spec) {
+Result<void> Mounts::bring_up(uint64_t id, MountInstance::Spec spec) {
   TRY(fuse::check_mount_point(spec.mount_point));
   TRY(store_.open());
   if (spec.options.asked_read_write && spec.options.read_only) {
@@ -138,9 +137,8 @@ Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance
   }
   Ref<MountInstance> instance = TRY(MountInstance::prepare(std::move(spec), store_));
   const MountInstance::Spec& made = instance->spec();
-  MountState state{.url = made.url, .mount_point = made.mount_point, .options = request.options};
-  Result<std::vector<UniqueFd>> fds =
-      link_.mount(id, instance->kernel_mount(), encode(state), within(kOperationTimeout));
+  Result<std::vector<UniqueFd>> fds = link_.mount(
+      id, instance->kernel_mount(), encode(instance->state()), within(kOperationTimeout));
   if (!fds.ok()) {
     instance->close(within(kCloseTimeout));
     return fds.error();
@@ -155,8 +153,7 @@ Result<void> Mounts::bring_up(uint64_t id, const Request& request, MountInstance
     link_.release(id);
     return served.error();
   }
-  state.negotiated = instance->negotiated();
-  link_.keep(id, encode(state));
+  link_.keep(id, encode(instance->state()));
   telemetry::log_info(kRoom, "{} is mounted on {}", made.url, made.mount_point);
   serve_from_now(id, instance);
   return {};
@@ -259,8 +256,8 @@ void Mounts::adopt(Adopted adopted) {
     telemetry::log_error(kRoom, "going on without a cache: {}", opened.error().message());
     store_.give_up_cache();
   }
-  Result<Ref<MountInstance>> instance =
-      prepare_again({state.value().url, state.value().mount_point, options.value()});
+  Result<Ref<MountInstance>> instance = prepare_again(
+      {state.value().url, state.value().mount_point, options.value(), state.value().options});
   if (!instance.ok()) return drop(instance.error());
   // A connection that was not initialized is asked to by the kernel; the wait is for that.
   const Result<void> served =
@@ -273,90 +270,17 @@ void Mounts::adopt(Adopted adopted) {
   serve_from_now(adopted.id, instance.value());
 }
 
-Result<void> Mounts::unmount(const std::string& target, bool lazy) {
-  uint64_t id = 0;
-  std::string mount_point;
-  {
-    const sync::MutexLock lock(mutex_);
-    for (const auto& [number, entry] : entries_) {  // the newest has the highest number
-      if (entry.state == State::kPreparing && !entry.adopted) continue;
-      if (entry.mount_point != target && entry.url != target) continue;
-      id = number;
-      mount_point = entry.mount_point;
-    }
+std::vector<Ref<MountInstance>> Mounts::limit(const std::string& target,
+                                              const Bandwidth& bandwidth) {
+  const sync::MutexLock lock(changing_);
+  std::vector<std::pair<uint64_t, Ref<MountInstance>>> found = find_numbered(target);
+  std::vector<Ref<MountInstance>> limited;
+  for (auto& [id, mount] : found) {
+    mount->limit(bandwidth);
+    link_.keep(id, encode(mount->state()));
+    limited.push_back(std::move(mount));
   }
-  if (id == 0) {
-    return Error(ENOENT, "umount", fmt::format("{} is not mounted by this daemon", target));
-  }
-  return unmount_entry(id, mount_point, lazy);
-}
-
-Result<void> Mounts::unmount_path(const std::string& mount_point, fuse::UnmountMode mode) {
-  const Result<void> done = link_.unmount(mount_point, mode, within(kOperationTimeout));
-  return done.is_error(ECONNRESET) ? fuse::unmount(mount_point, mode) : done;
-}
-
-Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, bool lazy) {
-  const Result<void> done =
-      unmount_path(mount_point, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain);
-  if (done.is_error(EBUSY)) {
-    return Error(EBUSY, "umount",
-                 fmt::format("{} is in use; netfs umount --lazy detaches it", mount_point));
-  }
-  // EINVAL: somebody else unmounted it a moment ago.
-  if (!done.ok() && !done.is_error(EINVAL)) return done.error();
-  if (lazy) {
-    const sync::MutexLock lock(mutex_);
-    const auto it = entries_.find(id);
-    if (it != entries_.end()) it->second.detached = true;
-    return {};
-  }
-  if (!wait_removed(id, within(kPredecessorTimeout))) {
-    return Error(ETIMEDOUT, "umount",
-                 fmt::format("{} is unmounted, but its daemon is still ending it", mount_point));
-  }
-  return {};
-}
-
-bool Mounts::wait_removed(uint64_t id, Deadline deadline) {
-  const sync::MutexLock lock(mutex_);
-  while (entries_.count(id) > 0) {
-    if (!moved_.wait_until(mutex_, deadline.at)) return false;
-  }
-  return true;
-}
-
-void Mounts::detach_busy(const std::string& mount_point, const Ref<MountInstance>& instance) {
-  telemetry::log_warn(kRoom, "{} is in use; it is detached and its users get errors", mount_point);
-  const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kLazy);
-  if (!done.ok()) telemetry::log_error(kRoom, "{}", done.error().message());
-  instance->stop_serving();  // the keeper does the rest
-}
-
-void Mounts::unmount_number(uint64_t id) {
-  Ref<MountInstance> instance;
-  {
-    const sync::MutexLock lock(mutex_);
-    const auto it = entries_.find(id);
-    if (it == entries_.end() || it->second.state != State::kServing) return;
-    instance = it->second.instance;
-  }
-  const std::string& mount_point = instance->spec().mount_point;
-  const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kPlain);
-  if (!done.ok() && !done.is_error(EINVAL)) detach_busy(mount_point, instance);
-}
-
-void Mounts::stop_all() {
-  std::vector<uint64_t> serving;
-  {
-    const sync::MutexLock lock(mutex_);
-    stopping_ = true;
-    moved_.notify_all();
-    for (const auto& [id, entry] : entries_) {
-      if (entry.state == State::kServing) serving.push_back(id);
-    }
-  }
-  for (const uint64_t id : serving) unmount_number(id);
+  return limited;
 }
 
 bool Mounts::empty() const {
@@ -375,15 +299,22 @@ void Mounts::bury() {
   ended.swap(graveyard_);
 }
 
-std::vector<Ref<MountInstance>> Mounts::find(const std::string& target) const {
+std::vector<std::pair<uint64_t, Ref<MountInstance>>> Mounts::find_numbered(
+    const std::string& target) const {
   const sync::MutexLock lock(mutex_);
-  std::vector<Ref<MountInstance>> found;
+  std::vector<std::pair<uint64_t, Ref<MountInstance>>> found;
   for (const auto& [id, entry] : entries_) {
     if (!entry.instance) continue;
     if (target.empty() || entry.url == target || lies_under(target, entry.mount_point)) {
-      found.push_back(entry.instance);
+      found.emplace_back(id, entry.instance);
     }
   }
+  return found;
+}
+
+std::vector<Ref<MountInstance>> Mounts::find(const std::string& target) const {
+  std::vector<Ref<MountInstance>> found;
+  for (auto& [id, mount] : find_numbered(target)) found.push_back(std::move(mount));
   return found;
 }
 

@@ -49,6 +49,11 @@ class Mounts {
   // users get errors.  When the supervisor is gone, this process unmounts by itself.
   void stop_all() EXCLUDES(mutex_);
 
+  // The same of those that `target` finds, and what limit they had is forgotten; also by the
+  // workers that follow this one.
+  std::vector<Ref<MountInstance>> limit(const std::string& target, const Bandwidth& bandwidth)
+      EXCLUDES(mutex_, changing_);
+
   [[nodiscard]] bool empty() const EXCLUDES(mutex_);
   [[nodiscard]] bool ended(uint64_t id) const EXCLUDES(mutex_);
   // Joins the keepers of mounts that have ended.
@@ -59,6 +64,10 @@ class Mounts {
       EXCLUDES(mutex_);
 
  private:
+  static constexpr Duration kOperationTimeout = std::chrono::seconds(40);  // past the supervisor's
+  static constexpr Duration kPredecessorTimeout =
+      std::chrono::seconds(60);  // a drain and a dead origin
+
   enum class State { kPreparing, kServing, kEnding };
   struct Entry {
     std::string url;
@@ -75,8 +84,9 @@ class Mounts {
       EXCLUDES(mutex_);
   [[nodiscard]] bool predecessor_ends_locked(const std::string& url,
                                              const std::string& mount_point) const REQUIRES(mutex_);
-  Result<void> bring_up(uint64_t id, const Request& request, MountInstance::Spec spec)
-      EXCLUDES(mutex_);
+  Result<void> bring_up(uint64_t id, MountInstance::Spec spec) EXCLUDES(mutex_);
+  [[nodiscard]] std::vector<std::pair<uint64_t, Ref<MountInstance>>> find_numbered(
+      const std::string& target) const EXCLUDES(mutex_);
   void serve_from_now(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void keep(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void remove(uint64_t id) EXCLUDES(mutex_);
@@ -90,6 +100,7 @@ class Mounts {
   SupervisorLink& link_;
   SharedStore& store_;
   const Changed changed_;
+  sync::Mutex changing_{kMountChangeLock};  // what is kept last of a mount is how it is
   mutable sync::Mutex mutex_{kMountTableLock};
   sync::CondVar moved_;
   std::map<uint64_t, Entry> entries_ GUARDED_BY(mutex_);

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "daemon/bandwidth.h"
 #include "journal/limits.h"
 
 namespace netfs::daemon {
@@ -156,6 +157,13 @@ const std::array kTable = {
     OptionRow{"on-error", kValue, "POLICY", kOrigin,
               "when the origin cannot be reached: error, wait, or stale (what the cache has)",
               [](O o, V v) { return set_choice(o.on_error, v, kOnError); }},
+    OptionRow{"bwlimit", kValue, "RATE", kOrigin,
+              "bytes of files a second: 10M both ways, 1M:10M to the origin and from it, off\n"
+              "(default); netfs bwlimit changes it",
+              [](O o, V v) -> Result<void> {
+                o.bandwidth = TRY(parse_bandwidth(v));
+                return {};
+              }},
     OptionRow{"simulate", kValue, "LINK", kOrigin,
               "pretend a slow link, for trials: rtt=20ms,bandwidth=1Gbit",
               [](O o, V v) -> Result<void> {

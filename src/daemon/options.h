@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "daemon/quantity.h"
+#include "netfs/limited_origin.h"
 #include "telemetry/log.h"
 #include "vfs/options.h"
 
@@ -53,6 +54,7 @@ struct MountOptions {
   Duration timeout = std::chrono::seconds(30);
   OnError on_error = OnError::kError;
   std::string simulate;  // "rtt=20ms,bandwidth=1Gbit"
+  Bandwidth bandwidth;   // as it is to begin with
   std::map<std::string, std::string> origin;
 
   // Who sees what.

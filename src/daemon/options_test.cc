@@ -22,16 +22,37 @@ TEST(Options, NothingSaidMeansTheDefaults) {
 
 // A value of each option that is not its default.
 OptionMap every_option() {
-  return {{"cache-dir", "/c"},      {"cache-size", "1G"},   {"journal-size", "1G"},
-          {"no-cache", "true"},     {"memory", "32M"},      {"metadata-ttl", "1m"},
-          {"negative-ttl", "2s"},   {"immutable", "true"},  {"hot", "0"},
-          {"timeout", "2s"},        {"on-error", "stale"},  {"verify", "always"},
-          {"simulate", "rtt=1ms"},  {"read-only", "false"}, {"write", "no"},
-          {"allow-other", "true"},  {"uid", "7"},           {"gid", "8"},
-          {"umask", "027"},         {"symlinks", "as-is"},  {"dev", "true"},
-          {"suid", "true"},         {"exec", "false"},      {"noatime", "true"},
-          {"passthrough", "false"}, {"transport", "ring"},  {"foreground", "true"},
-          {"log-file", "/l"},       {"log-level", "debug"}, {"origin.identity", "/k"}};
+  return {{"cache-dir", "/c"},
+          {"cache-size", "1G"},
+          {"journal-size", "1G"},
+          {"no-cache", "true"},
+          {"memory", "32M"},
+          {"metadata-ttl", "1m"},
+          {"negative-ttl", "2s"},
+          {"immutable", "true"},
+          {"hot", "0"},
+          {"timeout", "2s"},
+          {"on-error", "stale"},
+          {"verify", "always"},
+          {"simulate", "rtt=1ms"},
+          {"bwlimit", "1M:2M"},
+          {"read-only", "false"},
+          {"write", "no"},
+          {"allow-other", "true"},
+          {"uid", "7"},
+          {"gid", "8"},
+          {"umask", "027"},
+          {"symlinks", "as-is"},
+          {"dev", "true"},
+          {"suid", "true"},
+          {"exec", "false"},
+          {"noatime", "true"},
+          {"passthrough", "false"},
+          {"transport", "ring"},
+          {"foreground", "true"},
+          {"log-file", "/l"},
+          {"log-level", "debug"},
+          {"origin.identity", "/k"}};
 }
 
 TEST(Options, EveryRowSetsItsField) {
@@ -48,6 +69,7 @@ TEST(Options, EveryRowSetsItsField) {
   EXPECT_EQ(o.on_error, OnError::kStale);
   EXPECT_TRUE(o.verify_always);
   EXPECT_EQ(o.simulate, "rtt=1ms");
+  EXPECT_EQ(o.bandwidth, (Bandwidth{.up = 1 << 20, .down = 2 << 20}));
   EXPECT_TRUE(o.asked_read_write);
   EXPECT_TRUE(o.read_only) << "\"rw\" alone, which mount(8) always says, does not make it writable";
   EXPECT_TRUE(o.allow_other);
@@ -72,7 +94,8 @@ TEST(Options, UnknownAndBadOnesAreNamed) {
       {{"timeout", "soon"}},    {{"timeout", "0"}},          {{"timeout", "forever"}},
       {{"cache-size", "much"}}, {{"cache-dir", "relative"}}, {{"umask", "999"}},
       {{"uid", "root"}},        {{"uid", "4294967295"}},     {{"symlinks", "maybe"}},
-      {{"immutable", "yes"}},   {{"memory", "1M"}},          {{"verify", "never"}}};
+      {{"immutable", "yes"}},   {{"memory", "1M"}},          {{"verify", "never"}},
+      {{"bwlimit", "1K"}}};
   for (const OptionMap& map : bad) {
     const Result<MountOptions> parsed = parse_options(map);
     ASSERT_TRUE(parsed.is_error(EINVAL)) << map.begin()->first;

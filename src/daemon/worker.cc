@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "daemon/bandwidth.h"
 #include "daemon/cache_report.h"
 #include "daemon/control_socket.h"
 #include "daemon/json_fields.h"
@@ -194,6 +195,8 @@ Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {
       return drop(request);
     case Verb::kSync:
       return sync(request);
+    case Verb::kLimit:
+      return limit(request);
   }
   return failure(Error(EPROTO, "control"));
 }
@@ -300,6 +303,28 @@ Response Worker::sync(const Request& request) {
   }
   if (troubles.empty()) return {};
   return failure(Error(EIO, "sync", "not all is at the origin as it was made here:" + troubles));
+}
+
+// With or without a new limit: how it is now, by mount point.
+Response Worker::limit(const Request& request) {
+  const auto asked = request.options.find("bwlimit");
+  std::vector<Ref<MountInstance>> mounts;
+  if (asked == request.options.end()) {
+    mounts = mounts_.find(request.target);
+  } else {
+    const Result<Bandwidth> bandwidth = parse_bandwidth(asked->second);
+    if (!bandwidth.ok()) return failure(bandwidth.error());
+    mounts = mounts_.limit(request.target, bandwidth.value());
+  }
+  if (mounts.empty()) {
+    return failure(
+        Error(ENOENT, "bwlimit", fmt::format("{} is no mount of this daemon", request.target)));
+  }
+  json body = json::object();
+  for (const Ref<MountInstance>& mount : mounts) {
+    body[mount->spec().mount_point] = format_bandwidth(mount->limit());
+  }
+  return with_body(body);
 }
 
 void Worker::attach(uint64_t id, UniqueFd socket) {

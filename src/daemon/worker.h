@@ -46,6 +46,7 @@ class Worker {
   Response status(const Request& request);
   Response drop(const Request& request);
   Response sync(const Request& request);
+  Response limit(const Request& request);
   [[nodiscard]] nlohmann::json owner_status();
   void attach(uint64_t id, UniqueFd socket) EXCLUDES(mutex_);
   // Main thread only.

@@ -1,0 +1,104 @@
+// How mounts of a worker end when somebody asks for it.
+
+#include "daemon/mounts.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr const char* kRoom = "mount";
+
+Deadline within(Duration duration) {
+  return Deadline::after(Clock::system(), duration);
+}
+
+}  // namespace
+
+Result<void> Mounts::unmount(const std::string& target, bool lazy) {
+  uint64_t id = 0;
+  std::string mount_point;
+  {
+    const sync::MutexLock lock(mutex_);
+    for (const auto& [number, entry] : entries_) {  // the newest has the highest number
+      if (entry.state == State::kPreparing && !entry.adopted) continue;
+      if (entry.mount_point != target && entry.url != target) continue;
+      id = number;
+      mount_point = entry.mount_point;
+    }
+  }
+  if (id == 0) {
+    return Error(ENOENT, "umount", fmt::format("{} is not mounted by this daemon", target));
+  }
+  return unmount_entry(id, mount_point, lazy);
+}
+
+Result<void> Mounts::unmount_path(const std::string& mount_point, fuse::UnmountMode mode) {
+  const Result<void> done = link_.unmount(mount_point, mode, within(kOperationTimeout));
+  return done.is_error(ECONNRESET) ? fuse::unmount(mount_point, mode) : done;
+}
+
+Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, bool lazy) {
+  const Result<void> done =
+      unmount_path(mount_point, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain);
+  if (done.is_error(EBUSY)) {
+    return Error(EBUSY, "umount",
+                 fmt::format("{} is in use; netfs umount --lazy detaches it", mount_point));
+  }
+  // EINVAL: somebody else unmounted it a moment ago.
+  if (!done.ok() && !done.is_error(EINVAL)) return done.error();
+  if (lazy) {
+    const sync::MutexLock lock(mutex_);
+    const auto it = entries_.find(id);
+    if (it != entries_.end()) it->second.detached = true;
+    return {};
+  }
+  if (!wait_removed(id, within(kPredecessorTimeout))) {
+    return Error(ETIMEDOUT, "umount",
+                 fmt::format("{} is unmounted, but its daemon is still ending it", mount_point));
+  }
+  return {};
+}
+
+bool Mounts::wait_removed(uint64_t id, Deadline deadline) {
+  const sync::MutexLock lock(mutex_);
+  while (entries_.count(id) > 0) {
+    if (!moved_.wait_until(mutex_, deadline.at)) return false;
+  }
+  return true;
+}
+
+void Mounts::detach_busy(const std::string& mount_point, const Ref<MountInstance>& instance) {
+  telemetry::log_warn(kRoom, "{} is in use; it is detached and its users get errors", mount_point);
+  const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kLazy);
+  if (!done.ok()) telemetry::log_error(kRoom, "{}", done.error().message());
+  instance->stop_serving();  // the keeper does the rest
+}
+
+void Mounts::unmount_number(uint64_t id) {
+  Ref<MountInstance> instance;
+  {
+    const sync::MutexLock lock(mutex_);
+    const auto it = entries_.find(id);
+    if (it == entries_.end() || it->second.state != State::kServing) return;
+    instance = it->second.instance;
+  }
+  const std::string& mount_point = instance->spec().mount_point;
+  const Result<void> done = unmount_path(mount_point, fuse::UnmountMode::kPlain);
+  if (!done.ok() && !done.is_error(EINVAL)) detach_busy(mount_point, instance);
+}
+
+void Mounts::stop_all() {
+  std::vector<uint64_t> serving;
+  {
+    const sync::MutexLock lock(mutex_);
+    stopping_ = true;
+    moved_.notify_all();
+    for (const auto& [id, entry] : entries_) {
+      if (entry.state == State::kServing) serving.push_back(id);
+    }
+  }
+  for (const uint64_t id : serving) unmount_number(id);
+}
+
+}  // namespace netfs::daemon

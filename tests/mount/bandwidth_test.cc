@@ -1,0 +1,100 @@
+// Goal: a mount takes the bandwidth it may, as much as was said last, also after its worker was
+// replaced, and an unmount does not wait for it.
+
+#include <csignal>
+
+#include "base/clock.h"
+#include "base/kill_process.h"
+#include "sync/thread.h"
+#include "tests/mount/write_fixture.h"
+#include "tests/support/process.h"
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+constexpr size_t kMiB = 1 << 20;
+
+class Bandwidth : public Write {
+ protected:
+  Finished limit(const std::string& rate) {
+    std::vector<std::string> words = {NETFS_TEST_BINARY, "bwlimit", mount_->path()};
+    if (!rate.empty()) words.push_back(rate);
+    return run(words, std::chrono::seconds(60));
+  }
+  int sync_it() {
+    return run({NETFS_TEST_BINARY, "sync", mount_->path(), "--timeout", "60s"},
+               std::chrono::seconds(100))
+        .status;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Origins, Bandwidth,
+                         testing::Values("file_through", "sftp_close", "sftp_back"),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+// By close all is at the origin before anybody can unmount.
+class BandwidthBack : public Bandwidth {};
+
+INSTANTIATE_TEST_SUITE_P(Origins, BandwidthBack, testing::Values("sftp_back"),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+TEST_P(Bandwidth, WhatIsReadAndWrittenUnderALimitTakesItsTimeAndIsTheSame) {
+  write_file(there("old"), pattern(1, 0, 2 * kMiB));
+  mount_it({"--bwlimit=1M:2M"});
+  MonoTime began = Clock::system().now();
+  EXPECT_TRUE(whole(here("old")) == pattern(1, 0, 2 * kMiB));
+  // What goes at once is half a MiB.
+  EXPECT_GE(Clock::system().now() - began, std::chrono::milliseconds(700));
+  began = Clock::system().now();
+  ASSERT_EQ(put(here("new"), pattern(2, 0, kMiB)), 0);
+  ASSERT_EQ(sync_it(), 0);
+  EXPECT_GE(Clock::system().now() - began, std::chrono::milliseconds(700));
+  EXPECT_TRUE(whole(there("new")) == pattern(2, 0, kMiB));
+}
+
+TEST_P(Bandwidth, ItIsChangedWhileTheMountIsInUseAndKeptByTheNextWorker) {
+  write_file(there("old"), pattern(1, 0, 8 * kMiB));
+  mount_it({"--timeout=250s"});
+  EXPECT_EQ(limit("").output, mount_->path() + ": up unlimited, down unlimited\n");
+  EXPECT_EQ(limit("64K:32K").output, mount_->path() + ": up 64.0 KiB/s, down 32.0 KiB/s\n");
+  const nlohmann::json status = mount_->status();
+  EXPECT_EQ(status["mounts"][0]["bandwidth_limit"]["up"], 64 << 10);
+  EXPECT_EQ(status["mounts"][0]["bandwidth_limit"]["down"], 32 << 10);
+
+  const pid_t worker = mount_->worker();
+  ASSERT_GT(worker, 0);
+  ASSERT_EQ(kill_process(worker, SIGKILL), 0);
+  ASSERT_TRUE(wait_until([&] { return mount_->worker() > 0 && mount_->worker() != worker; },
+                         std::chrono::seconds(30)));
+  EXPECT_EQ(stat_of(here("old")).st_size, static_cast<off_t>(8 * kMiB));
+  EXPECT_EQ(limit("").output, mount_->path() + ": up 64.0 KiB/s, down 32.0 KiB/s\n");
+
+  std::string got;
+  sync::Thread reader("reader", [&] { got = whole(here("old")); });  // four minutes, as it is
+  EXPECT_TRUE(wait_until([&] { return !mount_->status()["mounts"][0]["library_requests"].empty(); },
+                         std::chrono::seconds(30)));
+  EXPECT_EQ(limit("off").status, 0);
+  reader.join();
+  EXPECT_TRUE(got == pattern(1, 0, 8 * kMiB));
+
+  const Finished wrong = limit("fast");
+  EXPECT_EQ(wrong.status, 1);
+  EXPECT_NE(wrong.output.find("'fast' is not a bandwidth"), std::string::npos) << wrong.output;
+  const Finished nothing = run({NETFS_TEST_BINARY, "bwlimit", source_}, std::chrono::seconds(60));
+  EXPECT_EQ(nothing.status, 32);
+  EXPECT_NE(nothing.output.find("is no mount of netfs"), std::string::npos) << nothing.output;
+}
+
+TEST_P(BandwidthBack, AnUnmountEndsThoughMuchWaitsAndWhatWasAcknowledgedIsThereLater) {
+  mount_it({"--bwlimit=32K"});
+  ASSERT_EQ(put(here("new"), pattern(2, 0, 8 * kMiB)), 0);
+  ASSERT_TRUE(mount_->unmount());
+  mount_it();
+  EXPECT_TRUE(whole(here("new")) == pattern(2, 0, 8 * kMiB));
+  ASSERT_EQ(sync_it(), 0);
+  EXPECT_TRUE(whole(there("new")) == pattern(2, 0, 8 * kMiB));
+}
+
+}  // namespace
+}  // namespace netfs::test
