@@ -89,7 +89,15 @@ Result<uint64_t> sftp_job(const std::vector<std::string>& argv, const std::strin
 }
 
 std::string netfs_use(Use use) {
-  return use == Use::kReading ? "--read-only" : "--write=close";
+  switch (use) {
+    case Use::kReading:
+      break;
+    case Use::kWriting:
+      return "--write=close";
+    case Use::kBack:
+      return "--write=back";
+  }
+  return "--read-only";
 }
 
 // One command in a session that stands before the clock starts.

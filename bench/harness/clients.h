@@ -18,7 +18,8 @@ struct Client {
   Command command;
 };
 
-enum class Use { kReading, kWriting };
+// kWriting: at the server when it is closed.  kBack: on the local disk first.
+enum class Use { kReading, kWriting, kBack };
 
 struct MountRequest {
   SftpAccess access;

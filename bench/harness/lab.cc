@@ -106,6 +106,14 @@ Result<void> Lab::await_stored(const Mount& mount) const {
   return bench::await_stored({options_.netfs_program, mount.directory()});
 }
 
+Result<void> Lab::await_uploaded(const Mount& mount) const {
+  return bench::await_uploaded({options_.netfs_program, mount.directory()});
+}
+
+Result<nlohmann::json> Lab::status(const Mount& mount) const {
+  return status_of({options_.netfs_program, mount.directory()});
+}
+
 void Lab::remove_cache(const std::string& cache) const {
   remove_tree(work_.path("cache-" + cache));
 }

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -68,6 +69,10 @@ class Lab {
   Result<void> await_connected(const Mount& mount) const;
   // Waits until nothing is left to be stored in the cache, or a minute.
   Result<void> await_stored(const Mount& mount) const;
+  // Waits until the server has all that was written, or ten minutes.
+  Result<void> await_uploaded(const Mount& mount) const;
+  // What it says of itself: `netfs status --json`.
+  Result<nlohmann::json> status(const Mount& mount) const;
   // Removes the cache that client() named.
   void remove_cache(const std::string& cache) const;
 

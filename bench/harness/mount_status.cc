@@ -114,6 +114,12 @@ Result<void> await_stored(const StatusOf& mount) {
   return {};
 }
 
+Result<void> await_uploaded(const StatusOf& mount) {
+  constexpr std::chrono::seconds kUploadedTimeout{600};
+  (void)TRY(output_of({.argv = {mount.program, "sync", mount.mount_point}}, kUploadedTimeout));
+  return {};
+}
+
 Result<void> await_sealed(const StatusOf& mount, const std::vector<FileSpec>& files) {
   auto until = steady_clock::now() + kSealedTimeout;
   for (;;) {

@@ -27,6 +27,9 @@ Result<void> await_connected(const StatusOf& mount);
 // Until every store that was begun has ended and is committed.  ETIMEDOUT after a minute.
 Result<void> await_stored(const StatusOf& mount);
 
+// Until the server has all that was written.  ETIMEDOUT after ten minutes.
+Result<void> await_uploaded(const StatusOf& mount);
+
 // Reads the files again and again, until all of one round's opens are handed to the kernel.
 // ETIMEDOUT after two minutes; its text has the mount's own reasons.
 Result<void> await_sealed(const StatusOf& mount, const std::vector<FileSpec>& files);

@@ -1,0 +1,223 @@
+// Writing on the local disk first (--write=back), beside the same work on the disk itself: one
+// large file, many small ones with a server 20 ms away, transactions of SQLite; and how many bytes
+// go out where few of a large file were changed.
+//
+// What was written comes to the server after each run, untimed.
+
+#include <fcntl.h>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include "base/unique_fd.h"
+#include "harness/delay_proxy.h"
+#include "harness/lab.h"
+#include "harness/mount_status.h"
+#include "harness/patterns.h"
+
+namespace netfs::bench {
+namespace {
+
+constexpr uint32_t kBlockBytes = 1 << 20;
+constexpr uint32_t kPageBytes = 4096;
+constexpr uint64_t kBitsPerSecond = 1'000'000'000;
+
+using Writing = std::function<Result<Work>(const std::string& root)>;
+
+struct Row {
+  std::string name;
+  std::string what;
+  std::string unit;
+  double scale = 1;
+  std::string reach;
+};
+
+// A mount on an empty tree for each run, which is uploaded behind it.
+struct Desk {
+  Lab& lab;
+  Client client;
+  std::string served;  // at the server
+  std::optional<Mount> mounted{};
+
+  Result<void> prepare() {
+    remove_tree(served);
+    std::filesystem::create_directory(served);
+    mounted.emplace(TRY(lab.mount(client)));
+    return lab.await_connected(*mounted);
+  }
+  void finish() {
+    const Result<void> synced = lab.await_uploaded(*mounted);
+    if (!synced.ok())
+      std::fprintf(stderr, "bench_write_back: %s\n", synced.error().message().c_str());
+    mounted.reset();
+  }
+};
+
+Result<void> beside_native(Lab& lab, const SftpAccess& access, const Row& row,
+                           const Writing& writing) {
+  std::vector<Side> sides;
+  if (lab.options().netfs) {
+    const std::string served = TRY(lab.work().directory("desk-" + row.name));
+    Client client = TRY(lab.client_at(access, Peer::kNetfs, served, row.name, {}, Use::kBack));
+    Side side{.name = client.name, .how = client.how};
+    auto desk = std::make_shared<Desk>(Desk{lab, std::move(client), served});
+    side.prepare = [desk] { return desk->prepare(); };
+    side.run = [desk, writing] { return writing(desk->mounted->directory()); };
+    side.finish = [desk] { desk->finish(); };
+    side.processes = [desk] { return desk->mounted->processes(); };
+    sides.push_back(std::move(side));
+  }
+  const std::string native = TRY(lab.work().directory("native-" + row.name));
+  sides.push_back({.name = "native",
+                   .how = "the same in a directory of the cache's disk",
+                   .prepare = [native]() -> Result<void> {
+                     remove_tree(native);
+                     std::filesystem::create_directory(native);
+                     return {};
+                   },
+                   .run = [native, writing] { return writing(native); }});
+  lab.add(run_row({.name = "write/back/" + row.name,
+                   .what = row.what,
+                   .unit = row.unit,
+                   .scale = row.scale,
+                   .reach = row.reach},
+                  std::move(sides), lab.options().pairs));
+  return {};
+}
+
+Result<void> statement(sqlite3* database, const std::string& text) {
+  if (::sqlite3_exec(database, text.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return {};
+  return Error(EIO, "bench.sqlite", ::sqlite3_errmsg(database));
+}
+
+// Each insert is a transaction, durable when it is done; units: transactions.
+Result<Work> transactions(const std::string& path, const std::string& mode, uint64_t count) {
+  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
+    sqlite3* opened = nullptr;
+    const int code = ::sqlite3_open(path.c_str(), &opened);
+    const std::unique_ptr<sqlite3, int (*)(sqlite3*)> database(opened, ::sqlite3_close);
+    if (code != SQLITE_OK) return Error(EIO, "bench.sqlite", ::sqlite3_errmsg(opened));
+    // A mount has no shared memory for the index of a write-ahead log: one process needs none.
+    TRY(statement(opened, "PRAGMA locking_mode=EXCLUSIVE"));
+    TRY(statement(opened, "PRAGMA journal_mode=" + mode));
+    TRY(statement(opened, "PRAGMA synchronous=FULL"));
+    TRY(statement(opened, "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)"));
+    gate.wait();
+    for (uint64_t i = 0; i < count; ++i) {
+      TRY(statement(opened, "INSERT INTO t (v) VALUES (randomblob(300))"));
+    }
+    return count;
+  });
+}
+
+std::vector<FileSpec> small_files(uint64_t count) {
+  std::vector<FileSpec> files;
+  for (uint64_t i = 0; i < count; ++i) {
+    files.push_back({std::to_string(i), i, 4096 + mix(i) % 61440 / 8 * 8});
+  }
+  return files;
+}
+
+// Pages of a large file, none twice; units: pages.
+Result<Work> overwrite_pages(const std::string& path, uint64_t size_bytes, uint64_t count) {
+  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
+    std::vector<std::byte> page(kPageBytes);
+    fill_content(page, 7, 0);
+    const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd) return Error::from_errno("bench.open");
+    const uint64_t pages = size_bytes / kPageBytes;
+    const uint64_t distance = pages / count;
+    gate.wait();
+    for (uint64_t i = 0; i < count; ++i) {
+      const uint64_t at = i * distance + mix(i) % distance;
+      const auto offset = static_cast<off_t>(at * kPageBytes);
+      if (::pwrite(fd.get(), page.data(), page.size(), offset) != ssize_t{kPageBytes}) {
+        return Error::from_errno("bench.pwrite");
+      }
+    }
+    if (::fsync(fd.get()) != 0) return Error::from_errno("bench.fsync");
+    return count;
+  });
+}
+
+Result<void> uploaded(Lab& lab, const SftpAccess& access) {
+  if (!lab.options().netfs) return {};
+  const uint64_t size = lab.size(1ULL << 30, 64ULL << 20);
+  const uint64_t count = lab.size(20'000, 1000);
+  const std::string served = TRY(lab.work().directory("served-overwritten"));
+  TRY(make_file({served + "/f", 1, size}));
+  Client client =
+      TRY(lab.client_at(access, Peer::kNetfs, served, "overwritten", {}, Use::kWriting));
+  Side side{.name = client.name, .how = client.how};
+  auto mounted = std::make_shared<std::optional<Mount>>();
+  side.prepare = [&lab, mounted, client]() -> Result<void> {
+    mounted->emplace(TRY(lab.mount(client)));
+    return lab.await_connected(**mounted);
+  };
+  side.run = [&lab, mounted, size, count]() -> Result<Work> {
+    Work work = TRY(overwrite_pages((*mounted)->path("f"), size, count));
+    const nlohmann::json status = TRY(lab.status(**mounted));
+    const auto sent = status["mounts"][0]["bytes"]["uploaded_bytes"].get<double>();
+    work.figure = sent / static_cast<double>(count * kPageBytes);
+    return work;
+  };
+  side.finish = [mounted] { mounted->reset(); };
+  std::vector<Side> sides;
+  sides.push_back(std::move(side));
+  lab.add(run_row({.name = "write/overwritten/bytes",
+                   .what = "4 KiB pages of a large file overwritten at random places, fsync: bytes "
+                           "uploaded",
+                   .unit = "of those changed",
+                   .reach = "at most 1.1",
+                   .less_is_better = true},
+                  std::move(sides), lab.options().pairs));
+  return {};
+}
+
+Result<void> write_back(Lab& lab) {
+  const SftpAccess access = TRY(lab.server());
+  const uint64_t size = lab.size(1ULL << 30, 64ULL << 20);
+  TRY(beside_native(
+      lab, access,
+      {.name = "sequential",
+       .what = "sequential write of one file, fsync and close, the server on loopback",
+       .unit = "MB/s",
+       .scale = 1e6,
+       .reach = "0.9 of native"},
+      [size](const std::string& root) {
+        return write_sequential({root + "/large", 1, size}, kBlockBytes);
+      }));
+  for (const std::string mode : {"DELETE", "WAL"}) {
+    const uint64_t count = lab.size(1000, 50);
+    TRY(beside_native(lab, access,
+                      {.name = "sqlite-" + mode,
+                       .what = "SQLite, one durable transaction an insert, journal_mode=" + mode,
+                       .unit = "transactions/s",
+                       .reach = "beside native"},
+                      [mode, count](const std::string& root) {
+                        return transactions(root + "/db", mode, count);
+                      }));
+  }
+  TRY(uploaded(lab, access));
+  const Link link{.rtt_ms = 20, .bits_per_second = kBitsPerSecond};
+  DelayProxy proxy =
+      TRY(DelayProxy::start(lab.options().proxy_program, link, access.port, lab.work()));
+  const SftpAccess far = TRY(access_through(proxy, access, lab.work()));
+  const std::vector<FileSpec> files = small_files(lab.size(5000, 50));
+  return beside_native(
+      lab, far,
+      {.name = "small-20ms",
+       .what = "create+write+close of files of 4 to 64 KiB, 1 process, the server 20 ms away",
+       .unit = "files/s",
+       .reach = "0.5 of native"},
+      [files](const std::string& root) { return write_files(root, files, 1); });
+}
+
+}  // namespace
+}  // namespace netfs::bench
+
+int main(int argc, char** argv) {
+  return netfs::bench::Lab::run("write_back", argc, argv, netfs::bench::write_back);
+}
