@@ -53,7 +53,7 @@ NodeInfo shown(const NodeState& state, const NodeInfo* origin, const std::string
   a.atime = state.atime.value_or(a.atime);
   if (a.type == FileType::kDirectory) {
     a.mtime = std::max(state.mtime.value_or(a.mtime),
-                       state.names_pending > 0 ? state.changed_at : Timestamp{});
+                       state.names_pending > 0 ? state.names_at : Timestamp{});
   } else {
     a.mtime = state.mtime.value_or(a.mtime);
     const uint64_t size = state.size_bytes();

@@ -45,7 +45,8 @@ struct NodeState {
   Timestamp changed_at;      // when the last change was made here
   uint64_t changed = 0;      // its sequence; 0: none
   size_t pending = 0;        // changes of it that are not at the origin
-  size_t names_pending = 0;  // of a directory: changes of names in it that are not
+  size_t names_pending = 0;  // of a directory: changes of names in it that are not,
+  Timestamp names_at;        // and the last of them since somebody set its time
   std::string target;        // of a symbolic link that was made here
 
   [[nodiscard]] uint64_t size_bytes() const;

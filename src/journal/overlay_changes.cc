@@ -45,6 +45,7 @@ void Overlay::take_name(Node& directory, const std::string& name, NodeId node,
   entry.node = node;
   ++entry.pending;
   ++directory.state.names_pending;
+  directory.state.names_at = record.time;
   changed(directory, record);
 }
 
@@ -141,7 +142,10 @@ void Overlay::apply_attributes(Node& node, const Record& record) {
   if (change.uid) state.uid = change.uid;
   if (change.gid) state.gid = change.gid;
   if (change.atime) state.atime = change.atime->time;
-  if (change.mtime) state.mtime = change.mtime->time;
+  if (change.mtime) {
+    state.mtime = change.mtime->time;
+    state.names_at = {};
+  }
 }
 
 void Overlay::apply_allocate(Node& node, const Record& record) {

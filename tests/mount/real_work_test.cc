@@ -1,6 +1,6 @@
 // Goal: programs that people use do on a writable mount what they do on a local disk: git, SQLite,
-// rsync, tar, tail, cmake with a compiler.  What each leaves is looked at through the mount, at the
-// origin, and by the program's own check after another mount.
+// rsync, tar, tail, cmake with a compiler; and netfs itself is built there.  What each leaves is
+// looked at through the mount, at the origin, and by the program's own check after another mount.
 //
 // NETFS_TEST_FILES sets how many files the archive has (400; 50,000 with --all).
 
@@ -22,15 +22,19 @@ class RealWork : public Write {
     mount_it({"--symlinks=as-is"});
   }
 
-  // A shell's script; $M is the mount, $S the origin's folder, $L a local one.
+  // A shell's script; $M is the mount, $S the origin's folder, $L a local one.  `settle` is for
+  // whoever looks at the origin after it.
   void sh(const std::string& script) {
-    const std::string names =
-        "set -eu; M='" + mount_->path() + "' S='" + source_ + "' L='" + local_ + "'; ";
+    const std::string settle =
+        is_back() ? std::string(NETFS_TEST_BINARY) + " sync $M --timeout 100s" : "true";
+    const std::string names = "set -eu; M='" + mount_->path() + "' S='" + source_ + "' L='" +
+                              local_ + "'; settle() { " + settle + "; }; ";
     const Finished done = run({"bash", "-c", names + script}, kBound + run_time());
     ASSERT_EQ(done.status, 0) << script << "\n" << done.output << "\n" << mount_->log();
     output_ = done.output;
   }
   void mount_again() {
+    sh("settle");
     ASSERT_TRUE(mount_->unmount()) << mount_->log();
     mount_.reset();
     mount_it({"--symlinks=as-is"});
@@ -59,7 +63,8 @@ class RealWork : public Write {
 };
 
 INSTANTIATE_TEST_SUITE_P(Origins, RealWork,
-                         testing::Values("file_close", "sftp_close", "file", "sftp"),
+                         testing::Values("file_close", "sftp_close", "file_back", "sftp_back",
+                                         "file", "sftp"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(RealWork, GitClonesCommitsAndFindsNoFault) {
@@ -110,10 +115,12 @@ TEST_P(RealWork, RsyncThereAndBackFindsNoDifference) {
   NETFS_TEST_NEEDS(program("rsync"));
   make_tree(200);
   // SFTP has whole seconds of times, no call that sets those of a link, and no numbers of inodes.
-  const std::string as = is_sftp() ? "rsync -a --omit-link-times --modify-window=1 " : "rsync -aH ";
+  const std::string as =
+      is_sftp() || is_back() ? "rsync -a --omit-link-times --modify-window=1 " : "rsync -aH ";
   sh(as + "$L/tree/ $M/tree/ && " + as + "-nic --delete $L/tree/ $M/tree/");
   EXPECT_EQ(output_, "");
-  sh(as + "$M/tree/ $L/back/ && " + as + "-nic --delete $L/tree/ $L/back/ && diff -r " +
+  sh("settle && " + as + "$M/tree/ $L/back/ && " + as +
+     "-nic --delete $L/tree/ $L/back/ && diff -r " +
      "--no-dereference $L/tree $L/back && diff -r --no-dereference $L/tree $S/tree");
   EXPECT_EQ(output_, "");
   // What changed, as rsync writes it by default (a new file that takes the name) and in place.
@@ -128,11 +135,13 @@ TEST_P(RealWork, RsyncThereAndBackFindsNoDifference) {
 
 TEST_P(RealWork, AnArchiveIsUnpackedAsItIs) {
   make_tree(files_wanted());
-  if (is_sftp()) sh("rm $L/tree/second");  // no numbers of inodes there to know hard links by
+  // No numbers of inodes there to know hard links by, or no hard links.
+  if (is_sftp() || is_back()) sh("rm $L/tree/second");
   sh("cd $L && tar cf tree.tar tree && tar xf tree.tar -C $M && tar df tree.tar -C $M");
   EXPECT_EQ(output_, "");
   mount_again();
-  sh("tar df $L/tree.tar -C $M && tar df $L/tree.tar -C $S && rm -rf $M/tree && ls -A $M $S");
+  sh("tar df $L/tree.tar -C $M && tar df $L/tree.tar -C $S && rm -rf $M/tree && settle && ls -A $M "
+     "$S");
   EXPECT_EQ(output_, mount_->path() + ":\n\n" + source_ + ":\n");
 }
 
@@ -144,13 +153,14 @@ TEST_P(RealWork, TailFollowsALogThatIsWrittenHere) {
   EXPECT_EQ(output_, "first\nline 1\nline 2\nline 3\nline 4\nline 5\n");
 }
 
-// Over SFTP, which cannot tell a longer file from another one, by opening it again.
+// Over SFTP, which cannot tell a longer file from another one, and by `back`, which knows a file by
+// its path, by opening it again.
 TEST_P(RealWork, ALogThatGrowsAtTheOriginIsFollowed) {
   sh("echo first >$S/log; cat $M/log >/dev/null; echo second >>$S/log; "
      "for i in $(seq 300); do [ \"$(tail -n 1 $M/log 2>&1)\" = second ] && break; sleep 0.1; done; "
      "cat $M/log");
   EXPECT_EQ(output_, "first\nsecond\n");
-  if (is_sftp()) return;
+  if (is_sftp() || is_back()) return;
   sh("tail -n +1 -s 0.1 -f $M/log >$L/seen & tail=$!; "
      "for n in $(seq 5); do sleep 0.3; echo line $n >>$S/log; done; "
      "for i in $(seq 300); do [ \"$(wc -l <$L/seen)\" -ge 7 ] && break; sleep 0.1; done; "
@@ -175,6 +185,27 @@ TEST_P(RealWork, CmakeBuildsAProgramThatRuns) {
   mount_again();
   sh("$M/project/b/hello; ninja -C $M/project/b | tail -1");
   EXPECT_EQ(output_, "9\nninja: no work to do.\n");
+}
+
+class RealBuild : public RealWork {};
+
+INSTANTIATE_TEST_SUITE_P(Origins, RealBuild, testing::Values("file_close", "sftp_back"),
+                         [](const auto& instance) { return std::string(instance.param); });
+
+// Source and build both lie on the mount; what comes of it runs there, and at the origin.
+TEST_P(RealBuild, NetfsIsBuiltOnTheMountAndRuns) {
+  sh("mkdir $M/netfs && cd " NETFS_TEST_SOURCE
+     " && tar cf - CMakeLists.txt cmake docs/man examples src tools | tar xf - -C $M/netfs && cd "
+     "$M/netfs && { cmake -G Ninja -S . -B build -DNETFS_TESTS=OFF -DNETFS_BENCH=OFF && "
+     "ninja -C build netfs; } >$L/log 2>&1 || { tail -30 $L/log; false; }; build/bin/netfs "
+     "--version; ninja -C build netfs | tail -1; settle; $S/netfs/build/bin/netfs --version; "
+     "diff -r $M/netfs $S/netfs; diff -r $M/netfs/src " NETFS_TEST_SOURCE "/src");
+  EXPECT_EQ(output_.substr(0, 6), "netfs ");
+  EXPECT_NE(output_.find("ninja: no work to do.\n"), std::string::npos) << output_;
+  EXPECT_EQ(output_.find("iffer"), std::string::npos) << output_;
+  mount_again();
+  sh("$M/netfs/build/bin/netfs --version; ninja -C $M/netfs/build netfs | tail -1");
+  EXPECT_NE(output_.find("ninja: no work to do.\n"), std::string::npos) << output_;
 }
 
 }  // namespace

@@ -160,6 +160,35 @@ TEST_F(JournalConflict, ADirectoryStaysOneWhateverIsSetOfIt) {
   }
 }
 
+// As rsync and tar do it: what is in it first, then its time.
+TEST_F(JournalConflict, ADirectoryHasTheTimeThatWasSetLastUnlessNamesInItChangedBehindThat) {
+  start(false);
+  const Timestamp old{.seconds = 1'000'000'000};
+  const auto time_of = [&](const std::string& path) {
+    return origin_->stat(path, soon()).value().attributes.mtime.seconds;
+  };
+  for (const std::string directory : {"d", "new"}) {
+    SCOPED_TRACE(directory);
+    if (directory == "new") {
+      ASSERT_TRUE(writer()
+                      .make(directory, {.type = FileType::kDirectory, .permissions = 0755}, soon())
+                      .ok());
+    }
+    ASSERT_TRUE(writer().make(directory + "/x", {.permissions = 0644}, soon()).ok());
+    EXPECT_GT(time_of(directory), old.seconds);
+    const AttributeChange back_then{.mtime = NewTime{.time = old}};
+    ASSERT_TRUE(writer().set_attributes({.path = directory}, back_then, soon()).ok());
+    EXPECT_EQ(time_of(directory), old.seconds);
+    if (directory == "new") continue;
+    ASSERT_TRUE(writer().make(directory + "/y", {.permissions = 0644}, soon()).ok());
+    EXPECT_GT(time_of(directory), old.seconds);
+  }
+  start();
+  drain();
+  EXPECT_GT(time_of("d"), old.seconds);
+  EXPECT_EQ(time_of("new"), old.seconds);
+}
+
 TEST_F(JournalConflict, WhatIsSaidToBeDoneTheOriginHasBeenAskedToKeep) {
   start();
   ASSERT_TRUE(writer().make("n", {.type = FileType::kDirectory, .permissions = 0755}, soon()).ok());
