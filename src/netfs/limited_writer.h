@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "netfs/origin.h"
 #include "netfs/origin_writer.h"
 #include "netfs/pace.h"
 

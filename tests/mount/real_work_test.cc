@@ -1,6 +1,6 @@
 // Goal: programs that people use do on a writable mount what they do on a local disk: git, SQLite,
-// rsync, tar, tail, cmake with a compiler; and netfs itself is built there.  What each leaves is
-// looked at through the mount, at the origin, and by the program's own check after another mount.
+// rsync, tar, tail, cmake with a compiler.  What each leaves is looked at through the mount, at the
+// origin, and by the program's own check after another mount.
 //
 // NETFS_TEST_FILES sets how many files the archive has (400; 50,000 with --all).
 
@@ -185,27 +185,6 @@ TEST_P(RealWork, CmakeBuildsAProgramThatRuns) {
   mount_again();
   sh("$M/project/b/hello; ninja -C $M/project/b | tail -1");
   EXPECT_EQ(output_, "9\nninja: no work to do.\n");
-}
-
-class RealBuild : public RealWork {};
-
-INSTANTIATE_TEST_SUITE_P(Origins, RealBuild, testing::Values("file_close", "sftp_back"),
-                         [](const auto& instance) { return std::string(instance.param); });
-
-// Source and build both lie on the mount; what comes of it runs there, and at the origin.
-TEST_P(RealBuild, NetfsIsBuiltOnTheMountAndRuns) {
-  sh("mkdir $M/netfs && cd " NETFS_TEST_SOURCE
-     " && tar cf - CMakeLists.txt cmake docs/man examples src tools | tar xf - -C $M/netfs && cd "
-     "$M/netfs && { cmake -G Ninja -S . -B build -DNETFS_TESTS=OFF -DNETFS_BENCH=OFF && "
-     "ninja -C build netfs; } >$L/log 2>&1 || { tail -30 $L/log; false; }; build/bin/netfs "
-     "--version; ninja -C build netfs | tail -1; settle; $S/netfs/build/bin/netfs --version; "
-     "diff -r $M/netfs $S/netfs; diff -r $M/netfs/src " NETFS_TEST_SOURCE "/src");
-  EXPECT_EQ(output_.substr(0, 6), "netfs ");
-  EXPECT_NE(output_.find("ninja: no work to do.\n"), std::string::npos) << output_;
-  EXPECT_EQ(output_.find("iffer"), std::string::npos) << output_;
-  mount_again();
-  sh("$M/netfs/build/bin/netfs --version; ninja -C $M/netfs/build netfs | tail -1");
-  EXPECT_NE(output_.find("ninja: no work to do.\n"), std::string::npos) << output_;
 }
 
 }  // namespace
