@@ -200,11 +200,11 @@ void Overlay::done(const Change& change, const Went& went) {
     put_there(victim, std::nullopt);
     if (--victim.state.pending == 0) forget_kept(victim);
   }
-  Node& node = get(change.node);
-  const std::optional<Position> here = node.here;
-  settle(node, went.after);
-  // Who was let go of may have been all that its directory held.
-  const bool let_go = here && !node.here;
+  const std::optional<Position> here = get(change.node).here;
+  settle(get(change.node), went.after);
+  // Who was let go of may have been all that its directory held; or is forgotten already.
+  const Node* settled = this->node(change.node);
+  const bool let_go = here && settled != nullptr && !settled->here;
   may_drop(change.node);
   if (let_go) may_drop(here->directory);
   if (change.victim != NodeId::kNone) may_drop(change.victim);
