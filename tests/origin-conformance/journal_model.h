@@ -93,6 +93,7 @@ class JournalModel : public testing::Test {
     before_ = users_ = on_disk(tree_);
     theirs_.clear();
     touched_.clear();
+    moves_.clear();
   }
 
   void start() {
@@ -128,6 +129,13 @@ class JournalModel : public testing::Test {
     for (size_t i = calls.size() - std::min<size_t>(calls.size(), 150); i < calls.size(); ++i) {
       std::cout << calls[i] << "\n";
     }
+    // What fails says it before all that.
+    const testing::TestResult& result =
+        *testing::UnitTest::GetInstance()->current_test_info()->result();
+    for (int i = 0; i < result.total_part_count(); ++i) {
+      if (result.GetTestPartResult(i).failed())
+        std::cout << result.GetTestPartResult(i).message() << "\n";
+    }
   }
   // So many of a hundred calls fail.
   void set_link(unsigned failing) {
@@ -155,9 +163,21 @@ class JournalModel : public testing::Test {
            std::string(1, static_cast<char>('a' + random_() % 6));
   }
   bool is_file(const std::string& path) { return users_.at(path) != kDirectory; }
-  // Somebody else was at it, above it or below it; or perhaps at it by another way, for what is
-  // above it is moved here and not yet there.
+  // Somebody else was at it, above it or below it, by any of the names that it had in this round:
+  // it may be moved here and not yet there.
   bool is_touched(const std::string& path) {
+    if (is_touched_name(path)) return true;
+    std::string name = path;
+    for (auto moved = moves_.rbegin(); moved != moves_.rend(); ++moved) {
+      const auto& [from, to] = *moved;
+      if (name != to && !lies_in(name, to)) continue;
+      name = from + name.substr(to.size());
+      if (is_touched_name(name)) return true;
+    }
+    return false;
+  }
+  // Or perhaps at it by another way, for what is above it is moved here and not yet there.
+  bool is_touched_name(const std::string& path) {
     const auto name_of = [](const std::string& one) { return one.substr(one.rfind('/') + 1); };
     for (const std::string& other : touched_) {
       if (name_of(path) == name_of(other)) return true;
@@ -233,6 +253,7 @@ class JournalModel : public testing::Test {
       moved[moves ? to + path.substr(from.size()) : path] = bytes;
     }
     users_ = moved;
+    moves_.emplace_back(from, to);
     note("USER rename " + from + " " + to);
     // What somebody else has put there may be seen, and then replaced.
     const RenameHow how = careful ? RenameHow::kNoReplace : RenameHow::kReplace;
@@ -370,6 +391,7 @@ class JournalModel : public testing::Test {
   Plain before_;                               // what was there when all was done
   std::map<std::string, std::string> theirs_;  // a word of each version, and where it was put
   std::set<std::string> touched_;
+  std::vector<std::pair<std::string, std::string>> moves_;  // of this round, from and to
   std::set<std::string> seen_;
   uint64_t words_ = 0;
 };

@@ -54,6 +54,7 @@ TEST_F(JournalModel, NothingOfTheirsIsWrittenOverAndNothingOfOursIsLost) {
     start();
     for (int round = 0; round < 4; ++round) {
       touched_.clear();
+      moves_.clear();
       seen_.clear();
       theirs_.clear();
       set_link(static_cast<unsigned>(random_() % 2 == 0 ? random_() % 60 : 80));
