@@ -121,6 +121,9 @@ void Supervisor::carry_out(WorkerMessage message) {
       held->second.state = std::move(message.state);
       held->second.kept = true;
       return;
+    case WorkerVerb::kGiveUp:
+      exit_code_ = 1;
+      [[fallthrough]];
     case WorkerVerb::kRelease:
       if (held != held_.end()) held_.erase(held);
       return;
@@ -304,6 +307,7 @@ void Supervisor::end_rings() {
         fmt::format("{}: over io_uring its requests went with its worker", it->second.mount_point));
     undo_mount(it->second.mount_point, fuse::UnmountMode::kForce);
     it = held_.erase(it);
+    exit_code_ = 1;
   }
 }
 

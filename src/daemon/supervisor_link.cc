@@ -99,6 +99,10 @@ void SupervisorLink::release(uint64_t id) {
   tell({.verb = WorkerVerb::kRelease, .id = id});
 }
 
+void SupervisorLink::give_up(uint64_t id) {
+  tell({.verb = WorkerVerb::kGiveUp, .id = id});
+}
+
 void SupervisorLink::ending() {
   tell({.verb = WorkerVerb::kEnding});
 }

@@ -58,6 +58,8 @@ class SupervisorLink {
       EXCLUDES(mutex_);
   void keep(uint64_t id, const std::string& state);
   void release(uint64_t id);
+  // As release(), of one that cannot be served.
+  void give_up(uint64_t id);
   // Nobody is accepted from now on; who knocks sees that at once.
   void ending();
 

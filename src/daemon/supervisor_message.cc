@@ -45,7 +45,7 @@ Result<WorkerMessage> decode_worker_message(std::string_view text) {
   const json object = TRY(parse_message(text));
   WorkerMessage message;
   message.verb = static_cast<WorkerVerb>(
-      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kRelease))));
+      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kGiveUp))));
   message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
   message.mode = static_cast<fuse::UnmountMode>(
       TRY(int_field(object, "mode", 0, static_cast<int>(fuse::UnmountMode::kForce))));

@@ -23,6 +23,7 @@ enum class WorkerVerb {
   kKeep,     // id, state: the state of a held mount has changed
   kEnding,   // no mount is left and none is taken any more: nobody need knock
   kRelease,  // id: a held mount has ended, close its descriptors
+  kGiveUp,   // id: it cannot be served any more; as kRelease, and the exit code says that
 };
 
 struct WorkerMessage {

@@ -125,7 +125,15 @@ int worker_main_of_test() {
     note(script, std::to_string(inheritance.value().mounts.size()) + " inherited");
     return 0;
   }
-  if (script.behaviour == "hold" || script.behaviour == "begin")
+  if (script.behaviour == "give-up" && inheritance.value().workers_before > 0) {
+    for (const Adopted& adopted : inheritance.value().mounts) {
+      const auto gone = link.unmount(script.directory + "/mnt", fuse::UnmountMode::kPlain, bound());
+      note(script, gone.ok() ? "unmounted" : gone.error().message());
+      link.give_up(adopted.id);
+    }
+    return 0;
+  }
+  if (script.behaviour == "hold" || script.behaviour == "begin" || script.behaviour == "give-up")
     return hold_a_mount(script, link, inheritance.value());
   return wait_for_stop(script, link);
 }
@@ -205,6 +213,17 @@ TEST_F(SupervisorTest, MountOutlivesTwoWorkersWithItsStateAndDescriptors) {
   start("hold");
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nadopted 2 second state\nunmounted\n");
+  EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
+}
+
+TEST_F(SupervisorTest, MountThatTheNextWorkerCannotServeIsAFailure) {
+  if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
+    std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
+    GTEST_SKIP();
+  }
+  ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+  start("give-up");
+  EXPECT_EQ(wait(), 1);
   EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
 }
 
