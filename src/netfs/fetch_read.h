@@ -24,6 +24,7 @@ class FetchRead final : public Subrequest {
         flight_(file_->core().link.begin(file_->core().now())) {}
 
   void progress(uint64_t bytes) override {
+    if (issue_.is_ahead && bytes >= came_bytes_ + kToldBytes) note_came(bytes);
     file_->piece_progressed(*issue_.fetch,
                             range().offset_bytes + std::min(bytes, range().length_bytes));
   }
@@ -42,8 +43,11 @@ class FetchRead final : public Subrequest {
     } else {
       core.stats.origin_reads.failed.add();
     }
+    const bool was_ahead = issue_.is_ahead;
+    if (was_ahead) core.ahead.ended(range().length_bytes - came_bytes_);
     file_->piece_ended(*issue_.fetch, range(), issue_.handle, std::move(outcome));
     self = nullptr;  // with its hold on the origin's file
+    if (was_ahead) core.pump_ahead();
     core.subrequest_closed();
   }
 
@@ -53,9 +57,19 @@ class FetchRead final : public Subrequest {
     return issue.fetch->buffer->writable().subspan(from, issue.range.length_bytes);
   }
 
+  // What reads ahead wait for is told in steps of this.
+  static constexpr uint64_t kToldBytes = uint64_t{256} << 10;
+
+  void note_came(uint64_t bytes) {
+    bytes = std::min(bytes, range().length_bytes);
+    file_->core().ahead.came(bytes - std::exchange(came_bytes_, bytes));
+    file_->core().pump_ahead();
+  }
+
   const Ref<RemoteFile> file_;
   const FollowUp::Issue issue_;
   const LinkEstimate::Flight flight_;
+  uint64_t came_bytes_ = 0;  // of a read ahead, as far as it was told
 };
 
 }  // namespace netfs

@@ -25,6 +25,7 @@ struct FollowUp {
     Ref<Fetch> fetch;
     std::shared_ptr<OriginFile> handle;
     ByteRange range;
+    bool is_ahead = false;  // counted among the reads ahead
   };
   struct Finish {
     Ref<ReadRequest> request;

@@ -37,6 +37,7 @@ bool lies_in(const std::string& path, const std::string& top) {
 LibraryCore::LibraryCore(Library::Options with)
     : options(std::move(with)),
       capabilities(options.origin.capabilities()),
+      ahead(capabilities.reads_ahead),
       dirty(options.write_behind_bytes),
       timers({.name = "netfs-timer", .threads = 1}),
       waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
@@ -59,6 +60,10 @@ void LibraryCore::drop_idle_blocks() {
   for (const BlockMemory::Victim& victim : memory.take_idle(kIdleBlocksAtOnce)) {
     victim.file->drop(*victim.fetch);
   }
+}
+
+void LibraryCore::pump_ahead() {
+  while (const Ref<RemoteFile> file = ahead.next(link.link_bytes())) file->pump();
 }
 
 bool LibraryCore::list(Request& request) {

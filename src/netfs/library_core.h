@@ -22,6 +22,7 @@
 #include "netfs/library_stats.h"
 #include "netfs/link_estimate.h"
 #include "netfs/lock_classes.h"
+#include "netfs/reads_ahead.h"
 #include "netfs/request_list.h"
 #include "netfs/upload_window.h"
 #include "sync/cond_var.h"
@@ -40,6 +41,7 @@ class LibraryCore : public RefCounted<LibraryCore> {
   const OriginCapabilities capabilities;
   LibraryStats stats;
   LinkEstimate link;
+  ReadsAhead ahead;
   UploadWindow window;
   DirtyFiles dirty;
   RequestList requests;
@@ -61,6 +63,9 @@ class LibraryCore : public RefCounted<LibraryCore> {
   bool make_room(size_t bytes);
   // Lets go of some blocks that nobody needs in memory any more.  Not under a lock.
   void drop_idle_blocks();
+
+  // Begins the reads ahead that have their turn now.  Not under a lock.
+  void pump_ahead();
 
   // Lists a request and starts the timer that times it out; false when the library is closed.
   bool list(Request& request);

@@ -49,6 +49,11 @@ uint64_t LinkEstimate::link_bytes() const {
   return static_cast<uint64_t>(rate_ * (delay_s_ + seconds(kJitter)));
 }
 
+uint64_t LinkEstimate::trip_bytes() const {
+  sync::MutexLock lock(mutex_);
+  return static_cast<uint64_t>(rate_ * std::max(delay_s_, 0.0));
+}
+
 uint64_t LinkEstimate::piece_bytes(uint64_t min_bytes, uint64_t max_bytes) const {
   sync::MutexLock lock(mutex_);
   if (delay_s_ < 0) return std::clamp(uint64_t{256} << 10, min_bytes, max_bytes);

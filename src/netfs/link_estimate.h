@@ -34,6 +34,8 @@ class LinkEstimate {
   [[nodiscard]] uint64_t bytes_per_second() const EXCLUDES(mutex_);
   // What must be under way to keep the link busy: bandwidth times delay and kJitter.  0: unknown.
   [[nodiscard]] uint64_t link_bytes() const EXCLUDES(mutex_);
+  // Of these, what is on its way in the delay alone.
+  [[nodiscard]] uint64_t trip_bytes() const EXCLUDES(mutex_);
   // A subrequest of a sequential read: kPieceTime of the link, a power of two within bounds.
   [[nodiscard]] uint64_t piece_bytes(uint64_t min_bytes, uint64_t max_bytes) const EXCLUDES(mutex_);
 

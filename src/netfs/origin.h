@@ -40,7 +40,10 @@ struct OriginCapabilities {
   bool identity = false;                                     // NodeInfo::identity is filled
   bool change_notification = false;
   uint64_t read_bytes_max = 1 << 20;  // longest subrequest that pays
-  unsigned listings_ahead = 16;       // as many at a time leave room for what somebody waits for
+  // Subrequests ahead of a reader that are carried out at a time, and leave room for what somebody
+  // waits for; more of them wait for each other.  0: as many as there are.
+  unsigned reads_ahead = 0;
+  unsigned listings_ahead = 16;  // as many at a time leave room for what somebody waits for
   // Files that nobody has opened may be fetched, hundreds at a time: it opens them by read, and who
   // waits for another one is not behind them.
   bool files_ahead = false;

@@ -143,23 +143,43 @@ void RemoteFile::pump_locked(FollowUp& follow) {
     opening_ = true;
     return;
   }
+  std::deque<Ref<Fetch>> held;  // it is another file's turn to read ahead
   while (!queued_.empty() && (core_->capabilities.parallel_reads || in_flight_ == 0)) {
     Ref<Fetch> fetch = std::move(queued_.front());
     queued_.pop_front();
     if (fetch->state != FetchState::kQueued) continue;  // it was given up meanwhile
+    const uint64_t left = fetch->range.length_bytes - fetch->filled_bytes;
+    const ByteRange piece{fetch->filled_end(), std::min(left, fetch->piece_bytes)};
+    const bool is_ahead = core_->ahead.counts() && fetch->request_id == 0 && fetch->waiters.empty();
+    if (is_ahead &&
+        (!held.empty() || !core_->ahead.begin(piece.length_bytes, core_->link.link_bytes(),
+                                              Ref<RemoteFile>(this)))) {
+      held.push_back(std::move(fetch));
+      continue;
+    }
     if (fetch->request_id != 0) handle_unasked_ = false;
     fetch->state = FetchState::kInFlight;
     ++in_flight_;
-    const uint64_t left = fetch->range.length_bytes - fetch->filled_bytes;
-    const ByteRange piece{fetch->filled_end(), std::min(left, fetch->piece_bytes)};
-    follow.issues.push_back({std::move(fetch), handle_, piece});
+    follow.issues.push_back({std::move(fetch), handle_, piece, is_ahead});
   }
+  queued_.insert(queued_.begin(), held.begin(), held.end());
+}
+
+void RemoteFile::pump() {
+  FollowUp follow{Ref<RemoteFile>(this)};
+  {
+    sync::MutexLock lock(mutex_);
+    pump_locked(follow);
+  }
+  std::move(follow).run();
 }
 
 void RemoteFile::issue(FollowUp::Issue issue) {
   if (core_->closing) {
+    if (issue.is_ahead) core_->ahead.ended(issue.range.length_bytes);
     piece_ended(*issue.fetch, issue.range, issue.handle,
                 {.transferred_bytes = Error(ECANCELED, "netfs.close")});
+    core_->pump_ahead();
     return;
   }
   core_->stats.origin_reads.issued.add();
@@ -229,8 +249,9 @@ void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
 // As fetch_ahead, and makes room in memory where that can be had.
 RemoteFile::Reached RemoteFile::fetch_all_ahead(ByteRange range) {
   const uint64_t most = std::min(kPieceBytesMax, core_->capabilities.read_bytes_max);
-  const uint64_t piece =
+  const uint64_t usual =
       core_->link.piece_bytes(block_bytes_, std::max<uint64_t>(most, block_bytes_));
+  const uint64_t piece = std::max(usual, ReadaheadDetector::piece_bytes_min(readahead_limits()));
   ByteRange rest = fetch_range(range, block_bytes_, version_.size_bytes);
   uint64_t issued = 0;
   while (!rest.empty()) {

@@ -1,6 +1,7 @@
 #include "netfs/readahead.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace netfs {
 
@@ -136,11 +137,20 @@ void ReadaheadDetector::cut_plan(uint64_t offset_bytes) {
 uint64_t ReadaheadDetector::window_of(const Stream& stream, const ReadaheadLimits& limits) {
   uint64_t window = std::max(kFirstWindowBytes, kGrowth * stream.proved_bytes);
   if (limits.link_bytes > 0) {
-    const bool young = stream.proved_bytes < kYoungFactor * limits.link_bytes;
+    // Of reads that take turns no more is under way for a longer window (reads_ahead.h).
+    const bool young =
+        limits.reads_ahead == 0 && stream.proved_bytes < kYoungFactor * limits.link_bytes;
     const uint64_t factor = young ? kYoungWindowFactor : kWindowFactor;
     window = std::min(window, std::max(kWindowBytesMin, factor * limits.link_bytes));
   }
   return std::min(window, limits.window_bytes_max);
+}
+
+uint64_t ReadaheadDetector::piece_bytes_min(const ReadaheadLimits& limits) {
+  if (limits.reads_ahead == 0 || limits.trip_bytes == 0) return 0;
+  const uint64_t ahead = std::min(kPiecesFactor * limits.trip_bytes, limits.window_bytes_max);
+  return std::min(std::bit_ceil(ahead / limits.reads_ahead + 1),
+                  std::bit_floor(limits.read_bytes_max));
 }
 
 namespace {
@@ -156,7 +166,9 @@ void ReadaheadDetector::plan_forward(Stream& stream, const ReadaheadLimits& limi
                                      ReadaheadPlan& plan) {
   const uint64_t window = window_of(stream, limits);
   const uint64_t from = std::max(stream.planned_bytes, stream.next_bytes);
-  const uint64_t to = std::min(stream.next_bytes + window, limits.file_bytes);
+  uint64_t to = stream.next_bytes + window;
+  if (const uint64_t piece = piece_bytes_min(limits)) to = round_up(to, piece);
+  to = std::min(to, limits.file_bytes);
   if (to <= from) return;
   if (to - from < worth_fetching(window) && to < limits.file_bytes) return;
   plan.ranges.push_back({from, to - from});
@@ -167,7 +179,8 @@ void ReadaheadDetector::plan_backward(Stream& stream, const ReadaheadLimits& lim
                                       ReadaheadPlan& plan) {
   const uint64_t window = window_of(stream, limits);
   const uint64_t to = std::min(stream.planned_bytes, stream.low_bytes);
-  const uint64_t from = stream.low_bytes > window ? stream.low_bytes - window : 0;
+  uint64_t from = stream.low_bytes > window ? stream.low_bytes - window : 0;
+  if (const uint64_t piece = piece_bytes_min(limits)) from = round_down(from, piece);
   if (to <= from) return;
   if (to - from < worth_fetching(window) && from > 0) return;
   plan.ranges.push_back({from, to - from});

@@ -14,6 +14,9 @@
 // is bounded by what the link holds (link_estimate.h) times kWindowFactor once that is known.  So a
 // reader who has taken 1 MiB has 4 MiB under way, and one that only looks at a header costs 1 MiB.
 //
+// Where the origin carries out few reads at a time, so many pieces must make a window: on a long
+// link they are longer than its speed alone would have them, and a window moves on by whole ones.
+//
 // Not thread-safe: see ReadStream.
 
 #include <array>
@@ -29,6 +32,10 @@ struct ReadaheadLimits {
   uint64_t file_bytes = 0;
   uint64_t window_bytes_max = uint64_t{48} << 20;  // the memory's share
   uint64_t link_bytes = 0;                         // what the link holds; 0 while unknown
+  uint64_t trip_bytes = 0;                         // of that, on its way in a round trip
+  // How many reads the origin carries out at a time (OriginCapabilities::reads_ahead).
+  unsigned reads_ahead = 0;
+  uint64_t read_bytes_max = uint64_t{1} << 20;  // and the longest of them
 };
 
 enum class AccessPattern : uint8_t { kRandom, kSequential, kBackward, kStrided };
@@ -45,6 +52,10 @@ class ReadaheadDetector {
   // Notes a read (not empty, within the file), in the order of arrival; says what to fetch beyond.
   ReadaheadPlan note(ByteRange asked, const ReadaheadLimits& limits);
 
+  // What a window is cut into at least, a power of two; 0: whatever else says so.  The window is
+  // then longer by up to one of these.
+  static uint64_t piece_bytes_min(const ReadaheadLimits& limits);
+
   // Memory was short: of the last plan, nothing from this offset on was fetched.
   void cut_plan(uint64_t offset_bytes);
 
@@ -57,6 +68,9 @@ class ReadaheadDetector {
   static constexpr uint64_t kYoungWindowFactor = 5;
   static constexpr uint64_t kWindowFactor = 2;
   static constexpr uint64_t kYoungFactor = 4;
+  // All reads that an origin carries out at a time are so many times as long as what is on its way:
+  // twice what is to be under way (reads_ahead.h), so that an estimate may still grow.
+  static constexpr uint64_t kPiecesFactor = 3;
   // How far from its expected place a read may begin and still belong to a stream that has proved
   // as much: the kernel has some requests of up to 1 MiB under way at once, in any order.
   static constexpr uint64_t kSlackBytesMax = uint64_t{4} << 20;

@@ -174,6 +174,42 @@ TEST(Readahead, EqualStridesFetchTheNextOnes) {
   }
 }
 
+TEST(Readahead, FewReadsAtATimeAreAsLongAsItTakesForTheLink) {
+  ReadaheadLimits limits = kBigFile;
+  limits.trip_bytes = 14 * kMiB;
+  EXPECT_EQ(ReadaheadDetector::piece_bytes_min(limits), 0U);
+  limits.reads_ahead = 14;
+  limits.read_bytes_max = 4 * kMiB;
+  EXPECT_EQ(ReadaheadDetector::piece_bytes_min(limits), 4 * kMiB);
+  limits.reads_ahead = 64;
+  EXPECT_EQ(ReadaheadDetector::piece_bytes_min(limits), kMiB);
+  limits.trip_bytes = 0;
+  EXPECT_EQ(ReadaheadDetector::piece_bytes_min(limits), 0U);
+  // Never longer than the origin has them, nor than its share of the memory.
+  limits = {.trip_bytes = 1 << 30, .reads_ahead = 2, .read_bytes_max = 3 * kMiB};
+  EXPECT_EQ(ReadaheadDetector::piece_bytes_min(limits), 2 * kMiB);
+  limits = {.window_bytes_max = 4 * kMiB, .trip_bytes = 1 << 30, .reads_ahead = 8};
+  EXPECT_EQ(ReadaheadDetector::piece_bytes_min(limits), kMiB);
+}
+
+TEST(Readahead, LongPiecesArePlannedWholeAndToTheEndOfTheFile) {
+  const ReadaheadLimits limits{.file_bytes = 61 * kMiB + 17,
+                               .link_bytes = 16 * kMiB,
+                               .trip_bytes = 14 * kMiB,
+                               .reads_ahead = 14,
+                               .read_bytes_max = 4 * kMiB};
+  ReadaheadDetector detector;
+  uint64_t end = 128 * kKiB;
+  for (uint64_t at = 0; at < limits.file_bytes - kMiB; at += 128 * kKiB) {
+    for (const ByteRange& range : detector.note({at, 128 * kKiB}, limits).ranges) {
+      EXPECT_EQ(range.offset_bytes, end);
+      end = range.end_bytes();
+      EXPECT_TRUE(end % (4 * kMiB) == 0 || end == limits.file_bytes) << end;
+    }
+  }
+  EXPECT_EQ(end, limits.file_bytes);
+}
+
 TEST(Readahead, CutPlanIsPlannedAgain) {
   ReadaheadDetector detector;
   detector.note({0, 128 * kKiB}, kBigFile);

@@ -71,9 +71,17 @@ void RemoteFile::read(ReadStream* stream, ByteRange range, const sync::Context& 
 ReadaheadPlan RemoteFile::note(ReadStream* stream, ByteRange range) const {
   const bool whole = cookie_ && cookie_->state() >= ObjectState::kComplete;
   if (stream == nullptr || !core_->options.readahead || whole) return {};
-  return stream->note(range, {.file_bytes = version_.size_bytes,
-                              .window_bytes_max = core_->options.pool.budget_bytes() / 2,
-                              .link_bytes = core_->link.link_bytes()});
+  return stream->note(range, readahead_limits());
+}
+
+ReadaheadLimits RemoteFile::readahead_limits() const {
+  return {
+      .file_bytes = version_.size_bytes,
+      .window_bytes_max = core_->options.pool.budget_bytes() / 2,
+      .link_bytes = core_->link.link_bytes(),
+      .trip_bytes = core_->link.trip_bytes(),
+      .reads_ahead = core_->capabilities.reads_ahead,
+      .read_bytes_max = std::min<uint64_t>(core_->capabilities.read_bytes_max, kBufferBytesMax)};
 }
 
 std::optional<size_t> RemoteFile::read_at_once(ReadStream* stream, ByteRange range,

@@ -64,6 +64,9 @@ class RemoteFile final : public File {
   // For the block memory: a filled fetch leaves the table.
   void drop(Fetch& fetch) EXCLUDES(mutex_);
 
+  // For the library: it is this file's turn to read ahead.
+  void pump() EXCLUDES(mutex_);
+
   [[nodiscard]] LibraryCore& core() const { return *core_; }
 
  private:
@@ -80,6 +83,7 @@ class RemoteFile final : public File {
 
   // remote_file.cc
   ReadaheadPlan note(ReadStream* stream, ByteRange range) const;
+  [[nodiscard]] ReadaheadLimits readahead_limits() const;
   bool read_hit(ByteRange range, ReadDone& done, MonoTime began);
   bool read_present(ByteRange range, std::span<std::byte> to, MonoTime began);
   [[nodiscard]] bool all_present(ByteRange range) const;

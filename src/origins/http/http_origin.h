@@ -10,6 +10,7 @@
 //
 // Options and logins: settings.h.  Thread-safe.
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -57,10 +58,14 @@ class HttpOrigin final : public Origin {
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
-  // A connection needs some data under way to be worth its round trip.  No listings ahead: one may
-  // take a HEAD for each of its names, and they would have all the connections.
-  const OriginCapabilities capabilities_{.read_bytes_max = 1 << 20, .listings_ahead = 0};
   const Settings settings_;
+  // A connection needs some data under way to be worth its round trip, and one of eight is left for
+  // what somebody waits for.  No listings ahead: one may take a HEAD for each of its names, and
+  // they would have all the connections.
+  const OriginCapabilities capabilities_{
+      .read_bytes_max = 4 << 20,
+      .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
+      .listings_ahead = 0};
   const Clock& clock_;
   std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here
   std::atomic<uint64_t> refused_names_{0};
