@@ -101,6 +101,15 @@ struct UnaskedFixture : LibraryFixture {
     return true;
   }
 
+  // So many at least.
+  bool opened(uint64_t count) {
+    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
+    while (origin.counts().opens < count) {
+      if (Clock::system().now() > until) return false;
+    }
+    return true;
+  }
+
   OpeningOrigin opening{origin};
 };
 
@@ -143,6 +152,7 @@ TEST(FetchUnasked, WhoReadsWaitsForNoneOfItsOpens) {
   const Result<std::string> bytes = queued.take();
   ASSERT_TRUE(bytes.ok());
   EXPECT_TRUE(bytes.value() == pattern(29, {0, kKiB}));
+  ASSERT_TRUE(fixture.opened(31));
   ASSERT_TRUE(fixture.drain());
   EXPECT_EQ(fixture.origin.counts().opens, 31U) << "each once";
   EXPECT_EQ(fixture.origin.counts().overlapping_reads, 0U);
