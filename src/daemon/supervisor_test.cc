@@ -81,13 +81,15 @@ int hold_a_mount(const Script& script, SupervisorLink& link, const Inheritance& 
   }
   for (const Adopted& adopted : inheritance.mounts) {
     note(script, "adopted " + std::to_string(adopted.fds.size()) + " " + adopted.state);
-    if (inheritance.workers_before == 1) {
+    const bool gives_up = script.behaviour == "give-up";
+    if (inheritance.workers_before == 1 && !gives_up) {
       link.keep(adopted.id, "second state");
       return ::raise(SIGKILL);
     }
     const auto gone = link.unmount(mount_point, fuse::UnmountMode::kPlain, bound());
     note(script, gone.ok() ? "unmounted" : gone.error().message());
-    link.release(adopted.id);
+    if (gives_up) link.give_up(adopted.id);
+    if (!gives_up) link.release(adopted.id);
   }
   return 0;
 }
@@ -123,14 +125,6 @@ int worker_main_of_test() {
   }
   if (script.behaviour == "begin" && inheritance.value().workers_before > 0) {
     note(script, std::to_string(inheritance.value().mounts.size()) + " inherited");
-    return 0;
-  }
-  if (script.behaviour == "give-up" && inheritance.value().workers_before > 0) {
-    for (const Adopted& adopted : inheritance.value().mounts) {
-      const auto gone = link.unmount(script.directory + "/mnt", fuse::UnmountMode::kPlain, bound());
-      note(script, gone.ok() ? "unmounted" : gone.error().message());
-      link.give_up(adopted.id);
-    }
     return 0;
   }
   if (script.behaviour == "hold" || script.behaviour == "begin" || script.behaviour == "give-up")
@@ -224,6 +218,7 @@ TEST_F(SupervisorTest, MountThatTheNextWorkerCannotServeIsAFailure) {
   ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
   start("give-up");
   EXPECT_EQ(wait(), 1);
+  EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nunmounted\n");
   EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
 }
 
