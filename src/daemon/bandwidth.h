@@ -3,7 +3,7 @@
 //
 // "10M": so many bytes a second, each way; "1M:10M": to the origin and from it, as rclone has it;
 // "off" in any place: no limit.  Suffixes are those of sizes.  Errors: EINVAL with a sentence; what
-// is less than kBandwidthLeast would end calls by their timeout.
+// is less than kBandwidthLeast is so slow that a mount would seem to hang.
 //
 //   parse_bandwidth("1M:off").value()   // Bandwidth{.up = 1 << 20, .down = 0}
 

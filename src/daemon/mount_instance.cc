@@ -314,12 +314,12 @@ bool MountInstance::close(Deadline deadline) {
   if (notifier_) notifier_->stop();  // while the kernel is still answered, which it may wait for
   if (back_) back_->stop_telling();
   if (session_) session_->stop({std::min(deadline.at, clock.now() + kReplyGrace)});
-  // With its handles, which are let go of when it has landed.  What does not is told by close().
-  if (library_ && library_->writer() != nullptr) library_->writer()->settle_all(deadline);
-  if (file_system_) file_system_->stop();
   // What is under way now is little, and is waited for; what waits in the journal keeps its limit.
   const Bandwidth limit = limited_ ? limited_->limit() : Bandwidth();
   if (limited_) limited_->limit({.up = back_ ? limit.up : 0});
+  // With its handles, which are let go of when it has landed.  What does not is told by close().
+  if (library_ && library_->writer() != nullptr) library_->writer()->settle_all(deadline);
+  if (file_system_) file_system_->stop();
   if (library_) library_->close();
   if (back_ && !back_->drain(back_->newest(), deadline)) {
     telemetry::log_warn("mount",

@@ -77,7 +77,9 @@ class MountInstance : public RefCounted<MountInstance> {
   void drop(const std::string& path);
 
   // Counts at once; until it is set again.
-  void limit(const Bandwidth& bandwidth) { limited_->limit(bandwidth); }
+  void limit(const Bandwidth& bandwidth) {
+    if (!closed_) limited_->limit(bandwidth);
+  }
   [[nodiscard]] Bandwidth limit() const { return limited_->limit(); }
 
   // Waits until the origin has all that was written here before; false at the deadline.  `upto`: 0,

@@ -11,6 +11,7 @@
 //
 // Thread-safe; the inner origin and the disk outlive it.
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -161,6 +162,9 @@ class Journal {
   bool drain(uint64_t upto, Deadline deadline) EXCLUDES(mutex_);
   // All that is pending now.
   bool drain(Deadline deadline) EXCLUDES(mutex_) { return drain(newest(), deadline); }
+  // Until when the uploads that a limit of bandwidth held back have time; max while one is held.
+  [[nodiscard]] MonoTime upload_until() const { return upload_until_; }
+  void upload_time_moved(Deadline deadline) { upload_until_ = deadline.at; }
   // What went beside or was set aside, a sentence each, and was not yet told; it is told once.
   std::vector<std::string> take_troubles() EXCLUDES(mutex_);
   // The same of one file.
@@ -222,6 +226,7 @@ class Journal {
   Owner owner_;  // of what is made without one
 
   mutable sync::Mutex mutex_{kStateLock};
+  std::atomic<MonoTime> upload_until_{MonoTime::min()};
   sync::CondVar changed_;  // there is a change, one is done, or it stops
   Overlay overlay_ GUARDED_BY(mutex_);
   std::deque<Change> queue_ GUARDED_BY(mutex_);

@@ -11,6 +11,7 @@
 //
 //   std::unique_ptr<JournaledOrigin> origin = TRY(JournaledOrigin::open({.inner = *sftp, ...}));
 
+#include <atomic>
 #include <memory>
 #include <string>
 
@@ -47,8 +48,10 @@ class JournaledOrigin final : public Origin {
 
  private:
   class Through;
+  class Below;
 
   explicit JournaledOrigin(std::unique_ptr<Journal> journal);
+  bool post_laid_over(Subrequest& subrequest);
   void read_laid_over(Subrequest& subrequest);
   Result<uint64_t> read_below(Subrequest& subrequest, uint64_t visible_bytes);
   Result<std::shared_ptr<OriginFile>> open_below(NodeId node, Deadline deadline);
@@ -58,7 +61,8 @@ class JournaledOrigin final : public Origin {
   const std::unique_ptr<Journal> journal_;
   const OriginCapabilities capabilities_;
   JournaledWriter writer_;
-  sync::WorkQueue readers_;  // for reads that wait
+  std::atomic<bool> limited_{false};  // the inner origin has held reads back
+  sync::WorkQueue readers_;           // for reads that wait
   std::unique_ptr<Uploader> uploader_;
 };
 

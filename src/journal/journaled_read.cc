@@ -21,6 +21,11 @@ class JournaledOrigin::Through final : public Subrequest {
         inner_(std::move(inner)) {}
 
   void progress(uint64_t bytes) override { outer_.progress(bytes); }
+  void time_moved(Deadline deadline) override {
+    origin_.limited_ = true;
+    outer_.time_moved(deadline);
+  }
+  [[nodiscard]] bool awaited() const override { return outer_.awaited(); }
 
   void terminated(ReadOutcome outcome) override {
     const std::unique_ptr<Through> self(this);
@@ -30,7 +35,7 @@ class JournaledOrigin::Through final : public Subrequest {
     if (code == ENOENT || code == ESTALE || code == EBADF) {
       Subrequest& outer = outer_;
       JournaledOrigin& origin = origin_;
-      if (origin.readers_.post([&origin, &outer] { origin.read_laid_over(outer); })) return;
+      if (origin.post_laid_over(outer)) return;
     }
     outcome.validator_after = origin_.validator_of(file.node(), outcome.validator_after);
     outer_.terminated(std::move(outcome));
@@ -50,9 +55,36 @@ void JournaledOrigin::issue_read(Subrequest& subrequest) {
     journal_->inner().issue_read(*through);
     return;
   }
-  const bool posted = readers_.post([this, &subrequest] { read_laid_over(subrequest); });
-  if (!posted) subrequest.terminated({.transferred_bytes = Error(ENOTCONN, "journal.read")});
+  if (post_laid_over(subrequest)) return;
+  subrequest.terminated({.transferred_bytes = Error(ENOTCONN, "journal.read")});
 }
+
+// Those before it may be held back by a limit of bandwidth: then it has its time from its turn on.
+bool JournaledOrigin::post_laid_over(Subrequest& subrequest) {
+  if (limited_) subrequest.time_moved(Deadline::never());
+  return readers_.post([this, &subrequest] {
+    if (limited_) {
+      subrequest.time_moved(Deadline::after(Clock::system(), journal_->options().timeout));
+    }
+    read_laid_over(subrequest);
+  });
+}
+
+// What is read below for a read that is laid over it.  It has a thread, which others may wait for.
+class JournaledOrigin::Below final : public WaitedRead {
+ public:
+  Below(JournaledOrigin& origin, Subrequest& outer, OriginFile& file, ByteRange range,
+        std::span<std::byte> to, Deadline deadline)
+      : WaitedRead(file, range, to, deadline), origin_(origin), outer_(outer) {}
+  void time_moved(Deadline deadline) override {
+    origin_.limited_ = true;
+    outer_.time_moved(deadline);
+  }
+
+ private:
+  JournaledOrigin& origin_;
+  Subrequest& outer_;
+};
 
 // Of a validator of the inner origin's: absent where it cannot be told.
 std::optional<Validator> JournaledOrigin::validator_of(NodeId node,
@@ -86,15 +118,17 @@ Result<uint64_t> JournaledOrigin::read_below(Subrequest& subrequest, uint64_t vi
   bool fresh = false;
   uint64_t done = 0;
   while (done < wanted.length_bytes) {
+    // A limit of bandwidth may have held back what went before.
+    const Deadline soon = Deadline::after(Clock::system(), journal_->options().timeout);
+    const Deadline deadline{std::max(subrequest.deadline().at, soon.at)};
     if (!inner) {
-      inner = TRY(open_below(file.node(), subrequest.deadline()));
+      inner = TRY(open_below(file.node(), deadline));
       fresh = true;
       if (!inner) break;  // it has nothing of it
     }
     const ReadOutcome outcome =
-        WaitedRead(*inner, {wanted.offset_bytes + done, wanted.length_bytes - done},
-                   subrequest.destination().subspan(done, wanted.length_bytes - done),
-                   subrequest.deadline())
+        Below(*this, subrequest, *inner, {wanted.offset_bytes + done, wanted.length_bytes - done},
+              subrequest.destination().subspan(done, wanted.length_bytes - done), deadline)
             .run(journal_->inner());
     const int code = outcome.transferred_bytes.code();
     if (!fresh && (code == ENOENT || code == ESTALE || code == EBADF)) {

@@ -1,5 +1,6 @@
 // What goes to the origin itself, behind all that is pending.
 
+#include <algorithm>
 #include <utility>
 
 #include "journal/journaled_file.h"
@@ -8,15 +9,25 @@
 namespace netfs::journal {
 
 // Where it is when the origin has all of it.  What was seen of it is old when it is changed there.
-Result<FileAt> JournaledWriter::settled(const FileAt& file, Deadline deadline) {
-  if (!journal_.drain(deadline)) return Error(ETIMEDOUT, "journal.settled");
+// The time that the upload is held back by a limit of bandwidth does not count.
+Result<FileAt> JournaledWriter::settled(const FileAt& file, Deadline& deadline) {
+  const uint64_t upto = journal_.newest();
+  for (Deadline until = deadline; !journal_.drain(upto, until);) {
+    const MonoTime now = Clock::system().now();
+    until = {std::min(journal_.upload_until(), now + journal_.options().timeout)};
+    if (until.passed(now)) return Error(ETIMEDOUT, "journal.settled");
+  }
+  if (journal_.upload_until() != MonoTime::min()) {
+    const MonoTime soon = Clock::system().now() + journal_.options().timeout;
+    deadline.at = std::max(deadline.at, soon);
+  }
   const Journal::Looked looked = TRY(look(file, deadline));
   if (!looked.glance.origin_path) return Error(EBUSY, "journal.settled");
   journal_.forget(looked.glance.node);
   return FileAt{.path = *looked.glance.origin_path};
 }
 
-Result<std::string> JournaledWriter::place_of_new(const std::string& path, Deadline deadline) {
+Result<std::string> JournaledWriter::place_of_new(const std::string& path, Deadline& deadline) {
   const FileAt parent = TRY(settled({.path = parent_of(path)}, deadline));
   return parent.path.empty() ? name_of(path) : parent.path + "/" + name_of(path);
 }

@@ -56,8 +56,8 @@ class JournaledWriter final : public OriginWriter {
                                         Deadline deadline);
   Result<bool> is_empty(const std::string& path, Deadline deadline);
   // Waits until the origin has all of it; then it is where it says.
-  Result<FileAt> settled(const FileAt& file, Deadline deadline);
-  Result<std::string> place_of_new(const std::string& path, Deadline deadline);
+  Result<FileAt> settled(const FileAt& file, Deadline& deadline);
+  Result<std::string> place_of_new(const std::string& path, Deadline& deadline);
   void write(WriteSubrequest& subrequest);
 
   Journal& journal_;

@@ -20,6 +20,17 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
+class Sent final : public WaitedWrite {
+ public:
+  Sent(Journal& journal, OriginFile& file, ByteRange range, std::span<const std::byte> source,
+       WantsSeen wants, Deadline deadline)
+      : WaitedWrite(file, range, source, wants, deadline), journal_(journal) {}
+  void time_moved(Deadline deadline) override { journal_.upload_time_moved(deadline); }
+
+ private:
+  Journal& journal_;
+};
+
 // Writes that are on their way; each keeps its bytes.
 class Flight {
  public:
@@ -65,15 +76,15 @@ class Flight {
     ByteRange range;
     std::shared_ptr<std::string> bytes;
     uint64_t at = 0;
-    std::unique_ptr<WaitedWrite> write;
+    std::unique_ptr<Sent> write;
   };
 
   void issue(ByteRange range, std::shared_ptr<std::string> bytes, uint64_t at) {
     const auto source = bytes_of(*bytes).subspan(at, range.length_bytes);
     One one{range, std::move(bytes), at,
-            std::make_unique<WaitedWrite>(
-                file_, range, source, WantsSeen{.before = false, .after = false},
-                Deadline::after(Clock::system(), journal_.options().timeout))};
+            std::make_unique<Sent>(journal_, file_, range, source,
+                                   WantsSeen{.before = false, .after = false},
+                                   Deadline::after(Clock::system(), journal_.options().timeout))};
     flying_.push_back(std::move(one));
     writer().issue_write(*flying_.back().write);
   }

@@ -1,6 +1,8 @@
 #pragma once
 // WaitedRead and WaitedWrite: one subrequest of an inner origin, and whoever waits for it.
 //
+// Whoever waits is not timed out here: the inner origin ends it.
+//
 //   const ReadOutcome outcome = WaitedRead(file, range, to, deadline).run(origin);
 
 #include <optional>
@@ -36,7 +38,7 @@ class Awaited {
   std::optional<Outcome> outcome_ GUARDED_BY(mutex_);
 };
 
-class WaitedRead final : public Subrequest {
+class WaitedRead : public Subrequest {
  public:
   using Subrequest::Subrequest;
   void terminated(ReadOutcome outcome) override { awaited_.put(std::move(outcome)); }
@@ -50,7 +52,7 @@ class WaitedRead final : public Subrequest {
   Awaited<ReadOutcome> awaited_;
 };
 
-class WaitedWrite final : public WriteSubrequest {
+class WaitedWrite : public WriteSubrequest {
  public:
   using WriteSubrequest::WriteSubrequest;
   void terminated(WriteOutcome outcome) override { awaited_.put(std::move(outcome)); }

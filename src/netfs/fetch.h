@@ -48,8 +48,9 @@ class Fetch : public RefCounted<Fetch> {
   const ByteRange range;  // whole blocks, cut at the end of the file
   const Ref<Buffer> buffer;
   const uint64_t request_id;  // who asked for it first; 0: readahead
-  const MonoTime deadline;
 
+  MonoTime deadline;       // max while its subrequest is held back
+  bool held_back = false;  // a limit of bandwidth has moved it
   FetchState state = FetchState::kQueued;
   uint64_t filled_bytes = 0;   // from the front
   uint64_t visible_bytes = 0;  // of these, what readers may have
@@ -63,6 +64,7 @@ class Fetch : public RefCounted<Fetch> {
   std::vector<Ref<ReadRequest>> waiters;
   Ref<StoreTicket> ticket;  // set before the state is filled, if it is to be stored
 
+  std::atomic<bool> awaited;  // somebody waits for it, or did
   std::atomic<uint64_t> consumed_bytes{0};
   std::atomic<bool> settled{false};  // the store is over, or none was queued
 

@@ -29,6 +29,9 @@ class FetchRead final : public Subrequest {
                             range().offset_bytes + std::min(bytes, range().length_bytes));
   }
 
+  void time_moved(Deadline deadline) override { file_->time_moved(*issue_.fetch, deadline.at); }
+  [[nodiscard]] bool awaited() const override { return issue_.fetch->awaited; }
+
   void terminated(ReadOutcome outcome) override {
     const Ref<LibraryCore> keep(&file_->core());
     std::unique_ptr<FetchRead> self(this);

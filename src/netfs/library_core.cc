@@ -1,5 +1,6 @@
 #include "netfs/library_core.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "netfs/offload.h"
@@ -80,7 +81,14 @@ void LibraryCore::arm_timer(MonoTime at) {
 }
 
 void LibraryCore::time_out_requests(const Ref<LibraryCore>& core) {
-  for (const Ref<Request>& request : core->requests.expired(core->now())) {
+  const MonoTime now = core->now();
+  for (const Ref<Request>& request : core->requests.expired(now)) {
+    // What is held back is asked again.
+    const MonoTime until = std::min(request->waits_until(), now + core->options.timeout);
+    if (until > now) {
+      core->requests.postpone(*request, until);
+      continue;
+    }
     core->stats.timeouts.add();
     request->end(Error(ETIMEDOUT, "netfs.request"));
   }

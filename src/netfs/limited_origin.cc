@@ -42,18 +42,18 @@ class LimitedOrigin::Read {
     const ByteRange rest{whole.offset_bytes + done_bytes_, whole.length_bytes - done_bytes_};
     const bool in_pieces = origin_.capabilities().range_reads;
     const ByteRange piece = in_pieces ? paced_piece(rest, origin_.down_.bytes_per_second()) : rest;
-    origin_.down_.wait(piece.length_bytes, [this, piece] {
-      origin_.inner_.issue_read(*new Piece(*this, piece));  // deletes itself
-    });
+    outer_.time_moved(Deadline::never());
+    origin_.down_.wait(
+        piece.length_bytes, [this, piece] { send(piece); }, [this] { return outer_.awaited(); });
   }
 
  private:
   class Piece final : public Subrequest {
    public:
-    Piece(Read& read, ByteRange range)
+    Piece(Read& read, ByteRange range, Deadline deadline)
         : Subrequest(read.outer_.file(), range,
                      read.outer_.destination().subspan(read.done_bytes_, range.length_bytes),
-                     read.time_.from_now()),
+                     deadline),
           read_(read) {}
 
     void progress(uint64_t bytes) override {
@@ -68,11 +68,20 @@ class LimitedOrigin::Read {
     Read& read_;
   };
 
+  void send(ByteRange piece) {
+    const Deadline deadline = time_.from_now();
+    outer_.time_moved(deadline);
+    origin_.inner_.issue_read(*new Piece(*this, piece, deadline));  // deletes itself
+  }
+
   void ended(uint64_t asked_bytes, ReadOutcome outcome) {
     Result<uint64_t>& came = outcome.transferred_bytes;
     if (came.ok() && came.value() > asked_bytes) came = Error(EPROTO, "netfs.limited_read");
     const bool whole = came.ok() && came.value() == asked_bytes;
-    if (came.ok()) done_bytes_ += came.value();
+    if (came.ok()) {
+      done_bytes_ += came.value();
+      if (!whole) origin_.down_.give_back(asked_bytes - came.value());
+    }
     if (whole && !outcome.hit_end_of_file && done_bytes_ < outer_.range().length_bytes) {
       outer_.progress(done_bytes_);
       go_on();

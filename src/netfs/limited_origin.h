@@ -4,8 +4,9 @@
 // Bytes of files count, as they are read and written, each direction for itself; names, attributes
 // and what is copied at the origin do not.  Reads and writes that are longer than a quarter of a
 // second go in pieces of that length (kPieceMin at least), those of different files in turn, so
-// that who waits for little does not wait for all that is long.  The time that a piece waits here
-// is not the origin's: its deadline counts from when it goes.
+// that who waits for little does not wait for all that is long; what nobody waits for yields.  The
+// time that a piece waits here is not the origin's: its deadline counts from when it goes, and the
+// subrequest is told (time_moved).  What was asked and did not come does not count.
 //
 // Thread-safe; limit() may be called at any time and counts at once.  The inner origin outlives it.
 //
@@ -63,7 +64,7 @@ class LimitedOrigin final : public Origin {
   [[nodiscard]] OriginWriter* writer() override;
   [[nodiscard]] StatusFields status() const override { return inner_.status(); }
 
-  static constexpr uint64_t kPieceMin = uint64_t{64} << 10;
+  static constexpr uint64_t kPieceMin = uint64_t{16} << 10;
 
  private:
   class Read;

@@ -18,18 +18,17 @@ class LimitedWriter::Write {
     const ByteRange whole = outer_.range();
     const ByteRange rest{whole.offset_bytes + done_bytes_, whole.length_bytes - done_bytes_};
     const ByteRange piece = paced_piece(rest, writer_.up_.bytes_per_second());
-    writer_.up_.wait(piece.length_bytes, [this, piece] {
-      writer_.inner_.issue_write(*new Piece(*this, piece));  // deletes itself
-    });
+    outer_.time_moved(Deadline::never());
+    writer_.up_.wait(piece.length_bytes, [this, piece] { send(piece); });
   }
 
  private:
   class Piece final : public WriteSubrequest {
    public:
-    Piece(Write& write, ByteRange range)
+    Piece(Write& write, ByteRange range, Deadline deadline)
         : WriteSubrequest(write.outer_.file(), range,
                           write.outer_.source().subspan(write.done_bytes_, range.length_bytes),
-                          write.wants(range.length_bytes), write.time_.from_now()),
+                          write.wants(range.length_bytes), deadline),
           write_(write) {}
 
     void terminated(WriteOutcome outcome) override {
@@ -40,6 +39,12 @@ class LimitedWriter::Write {
    private:
     Write& write_;
   };
+
+  void send(ByteRange piece) {
+    const Deadline deadline = time_.from_now();
+    outer_.time_moved(deadline);
+    writer_.inner_.issue_write(*new Piece(*this, piece, deadline));  // deletes itself
+  }
 
   // Of the first piece what was before it, of the last what is after it.
   [[nodiscard]] WantsSeen wants(uint64_t piece_bytes) const {

@@ -72,6 +72,10 @@ class LiveFile final : public WritableFile {
   // For the requests.
   void end_write(WriteRequest& request, Error error) EXCLUDES(mutex_);
   void end_read(LiveRead& request, Error error) EXCLUDES(mutex_);
+  [[nodiscard]] MonoTime waits_until(const WriteRequest& request) const EXCLUDES(mutex_);
+  [[nodiscard]] MonoTime waits_until(const LiveRead& request) const EXCLUDES(mutex_);
+  // Until when the writes that are under way have time; nullopt: none is, or none was held back.
+  [[nodiscard]] std::optional<MonoTime> held_until() const EXCLUDES(mutex_);
   [[nodiscard]] std::string what_it_waits_for(const WriteRequest& request) const EXCLUDES(mutex_);
   [[nodiscard]] std::string what_it_waits_for(const LiveRead& request) const EXCLUDES(mutex_);
   [[nodiscard]] std::string path() const EXCLUDES(mutex_);
@@ -92,6 +96,11 @@ class LiveFile final : public WritableFile {
   void end_turn() EXCLUDES(mutex_);
   void end_turn(const WriteRequest& request) EXCLUDES(mutex_);
   void next_turn() EXCLUDES(mutex_);
+
+  // live_time.cc
+  [[nodiscard]] std::optional<MonoTime> held_until_locked() const REQUIRES(mutex_);
+  void time_moved(LiveRead& request, size_t part, MonoTime until) EXCLUDES(mutex_);
+  void time_moved(WriteRequest& request, size_t part, MonoTime until) EXCLUDES(mutex_);
 
   // live_read.cc
   void issue_read(const Ref<LiveRead>& request) EXCLUDES(mutex_);
@@ -138,6 +147,7 @@ class LiveFile final : public WritableFile {
   const FileVersion version_;
   const Ref<File> before_;
   std::atomic<bool> changed_{false};
+  std::atomic<bool> held_back_{false};  // writes of it have been, by a limit of bandwidth
 
   mutable sync::Mutex mutex_{kLiveFileLock};
   sync::CondVar turn_granted_;

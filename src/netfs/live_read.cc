@@ -23,6 +23,10 @@ class LiveReadPiece final : public Subrequest {
         handle_(std::move(handle)),
         buffer_(std::move(buffer)) {}
 
+  void time_moved(Deadline deadline) override {
+    request_->file->time_moved(*request_, part_, deadline.at);
+  }
+
   void terminated(ReadOutcome outcome) override {
     const Ref<LibraryCore> core(&request_->file->core());
     std::unique_ptr<LiveReadPiece> self(this);
@@ -48,6 +52,9 @@ LiveRead::~LiveRead() = default;
 
 void LiveRead::end(Error error) {
   file->end_read(*this, std::move(error));
+}
+MonoTime LiveRead::waits_until() const {
+  return file->waits_until(*this);
 }
 std::string LiveRead::path() const {
   return file->path();
@@ -122,6 +129,7 @@ void LiveFile::issue_read(const Ref<LiveRead>& request) {
       if (part.ended || part.in_flight) continue;
       part.in_flight = true;
       part.error.reset();
+      part.until.reset();
       ++request->in_flight;
       issues.push_back(
           {i,
@@ -195,7 +203,7 @@ void LiveFile::collect_read(const Ref<LiveRead>& request, std::optional<Error> e
       failures = ++request->failures;
     }
     const MonoTime when = core_->now() + back_off(failures, request->id);
-    if (core_->closing || when >= request->deadline || !may_retry(error->code(), failures)) {
+    if (core_->closing || when >= request->deadline.load() || !may_retry(error->code(), failures)) {
       return finish_read(*request, *error);
     }
     core_->stats.retries.add();

@@ -26,6 +26,7 @@ class LiveRead final : public Request {
     bool at_end = false;
     bool no_progress = false;
     std::optional<Error> error;
+    std::optional<MonoTime> until;  // as a limit of bandwidth has moved it
   };
 
   LiveRead(uint64_t number, Ref<LiveFile> of, ByteRange asked, const sync::Context& asker,
@@ -33,6 +34,7 @@ class LiveRead final : public Request {
   ~LiveRead() override;
 
   void end(Error error) override;
+  [[nodiscard]] MonoTime waits_until() const override;
   [[nodiscard]] std::string path() const override;
   [[nodiscard]] std::string what_it_waits_for() const override;
 

@@ -26,11 +26,34 @@ void Pace::set(uint64_t bytes_per_second) {
   if (first) thread_ = sync::Thread(thread_name_, [this] { run(); });
 }
 
-void Pace::wait(uint64_t bytes, Turn turn) {
+Duration Pace::time_of(uint64_t bytes) const {
+  const uint64_t rate = bytes_per_second_;
+  if (rate == 0) return Duration(0);
+  const double seconds = static_cast<double>(bytes) / static_cast<double>(rate);
+  return Duration(static_cast<int64_t>(seconds * 1e9));
+}
+
+void Pace::give_back(uint64_t bytes) {
+  sync::MutexLock lock(mutex_);
+  free_at_ -= time_of(bytes);
+  changed_.notify_all();
+}
+
+// The first that somebody waits for, or the first.
+Pace::Waiting Pace::take_next_locked() {
+  auto next = std::find_if(waiting_.begin(), waiting_.end(),
+                           [](Waiting& one) { return !one.is_awaited || one.is_awaited(); });
+  if (next == waiting_.end()) next = waiting_.begin();
+  Waiting taken = std::move(*next);
+  waiting_.erase(next);
+  return taken;
+}
+
+void Pace::wait(uint64_t bytes, Turn turn, IsAwaited is_awaited) {
   {
     sync::MutexLock lock(mutex_);
     if (bytes_per_second_ > 0 || !waiting_.empty()) {
-      waiting_.push_back({bytes, std::move(turn)});
+      waiting_.push_back({bytes, std::move(turn), std::move(is_awaited)});
       changed_.notify_all();
       return;
     }
@@ -50,16 +73,11 @@ void Pace::run() {
       changed_.wait_until(mutex_, free_at_);
       continue;
     }
-    Waiting next = std::move(waiting_.front());
-    waiting_.pop_front();
-    if (bytes_per_second_ > 0) {
-      const double seconds =
-          static_cast<double>(next.bytes) / static_cast<double>(bytes_per_second());
-      free_at_ = std::max(now, free_at_) + Duration(static_cast<int64_t>(seconds * 1e9));
-    }
+    Waiting next = take_next_locked();
+    free_at_ = std::max(now, free_at_) + time_of(next.bytes);
     lock.unlock();
     next.turn();
-    next.turn = Turn();
+    next = Waiting();
     lock.lock();
   }
 }

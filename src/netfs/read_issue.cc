@@ -110,7 +110,10 @@ void RemoteFile::add_fetch_parts_locked(const Ref<ReadRequest>& request, const R
     }
     ReadPart part = slice;
     part.range = {at, std::min(end, fetch->range.end_bytes()) - at};
-    if (fetch->busy()) fetch->waiters.push_back(request);
+    if (fetch->busy()) {
+      fetch->waiters.push_back(request);
+      fetch->awaited = true;
+    }
     at = part.range.end_bytes();
     part.fetch = std::move(fetch);
     parts.push_back(std::move(part));

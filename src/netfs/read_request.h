@@ -41,6 +41,7 @@ class ReadRequest final : public Request {
   ~ReadRequest() override;
 
   void end(Error error) override;
+  [[nodiscard]] MonoTime waits_until() const override;
   [[nodiscard]] std::string path() const override;
   [[nodiscard]] std::string what_it_waits_for() const override;
 

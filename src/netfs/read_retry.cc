@@ -2,6 +2,8 @@
 
 #include "netfs/read_retry.h"
 
+#include <algorithm>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -55,6 +57,26 @@ void RemoteFile::retry_now(Fetch& fetch) {
   std::move(follow).run();
 }
 
+// Its subrequest is held back, or goes now.
+void RemoteFile::time_moved(Fetch& fetch, MonoTime until) {
+  sync::MutexLock lock(mutex_);
+  fetch.held_back = true;
+  fetch.deadline = until;
+  if (until == MonoTime::max()) return;
+  for (const Ref<ReadRequest>& request : fetch.waiters) request->extend(until);
+}
+
+// Of what it waits for, what was at the origin first decides.
+MonoTime RemoteFile::waits_until(const ReadRequest& request) const {
+  sync::MutexLock lock(mutex_);
+  std::optional<MonoTime> until;
+  for (const ReadPart& part : request.parts) {
+    if (part.done || !part.fetch || !part.fetch->busy() || !part.fetch->held_back) continue;
+    until = std::min(until.value_or(MonoTime::max()), part.fetch->deadline);
+  }
+  return until.value_or(request.deadline);
+}
+
 // What remains of the fetch goes before what was never tried.
 void RemoteFile::requeue_locked(Fetch& fetch) {
   fetch.state = FetchState::kQueued;
@@ -87,6 +109,7 @@ void RemoteFile::fail_fetch_locked(Fetch& fetch, const Error& error, bool final,
 void RemoteFile::fail_waiter_locked(const Ref<ReadRequest>& request, Fetch& fetch,
                                     const Error& error, bool final, FollowUp& follow) {
   const bool own = fetch.request_id == request->id;
+  const MonoTime until = request->deadline;
   for (size_t i = 0; i < request->parts.size() && !request->finished;) {
     const ReadPart& part = request->parts[i];
     if (part.done || part.fetch.get() != &fetch || collect_part_locked(request->parts[i])) {
@@ -94,7 +117,7 @@ void RemoteFile::fail_waiter_locked(const Ref<ReadRequest>& request, Fetch& fetc
       continue;
     }
     const bool again = !own && !final && part.plans < kPlansMax && !core_->closing &&
-                       !superseded_ && core_->now() < request->deadline;
+                       !superseded_ && core_->now() < until;
     if (!again) {
       finish_locked(*request, error, follow);
       return;

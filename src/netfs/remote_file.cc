@@ -253,6 +253,9 @@ void ReadRequest::end(Error error) {
   file->end_request(*this, std::move(error));
 }
 
+MonoTime ReadRequest::waits_until() const {
+  return file->waits_until(*this);
+}
 std::string ReadRequest::path() const {
   return file->version().path;
 }

@@ -58,6 +58,7 @@ class RemoteFile final : public File {
 
   // For the library: ends a request that is not finished.
   void end_request(ReadRequest& request, Error error) EXCLUDES(mutex_);
+  [[nodiscard]] MonoTime waits_until(const ReadRequest& request) const EXCLUDES(mutex_);
   [[nodiscard]] std::string what_it_waits_for(const ReadRequest& request) const EXCLUDES(mutex_);
   // For the library: closes the origin's file if nothing needs it now; a later miss opens it again.
   bool close_idle_handle() EXCLUDES(mutex_);
@@ -149,6 +150,7 @@ class RemoteFile final : public File {
   void fail_waiter_locked(const Ref<ReadRequest>& request, Fetch& fetch, const Error& error,
                           bool final, FollowUp& follow) REQUIRES(mutex_);
   void retry_now(Fetch& fetch) EXCLUDES(mutex_);
+  void time_moved(Fetch& fetch, MonoTime until) EXCLUDES(mutex_);
   void requeue_locked(Fetch& fetch) REQUIRES(mutex_);
   void stale_locked(Fetch& fetch, FollowUp& follow) REQUIRES(mutex_);
 

@@ -50,6 +50,11 @@ class Subrequest {
 
   // The first `bytes` of destination() are in place.  Optional; bytes never shrink.
   virtual void progress(uint64_t bytes) { (void)bytes; }
+  // Where something before the origin holds it back (limited_origin.h): until when it has time from
+  // now on, never() while it is held.  Not under a lock.
+  virtual void time_moved(Deadline deadline) { (void)deadline; }
+  // Whether somebody waits for it.  Takes no lock.
+  [[nodiscard]] virtual bool awaited() const { return true; }
   // The end of it; `this` may be gone when it returns.
   virtual void terminated(ReadOutcome outcome) = 0;
 

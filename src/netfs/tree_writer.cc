@@ -163,7 +163,12 @@ bool TreeWriter::settle_all(Deadline deadline) {
   while (latch->waiting > 0) {
     if (latch->changed.wait_until(latch->mutex, until)) continue;
     const uint64_t left = core_->stats.bytes_dirty.load();
-    if (left >= dirty || deadline.passed(core_->now())) return latch->waiting == 0;
+    lock.unlock();
+    const bool held = std::any_of(files.begin(), files.end(), [&](const Ref<LiveFile>& file) {
+      return file->held_until().value_or(MonoTime::min()) > core_->now();
+    });
+    lock.lock();
+    if ((left >= dirty && !held) || deadline.passed(core_->now())) return latch->waiting == 0;
     dirty = left;
     until = std::min(core_->deadline().at, deadline.at);
   }

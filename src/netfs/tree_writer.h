@@ -64,7 +64,7 @@ class TreeWriter {
   Result<void> sync_all(Deadline deadline);
 
   // Waits until all writes that were kept before have landed or failed: until the deadline, and as
-  // long as some land within the timeout; false: no longer.
+  // long as some land within the timeout or wait for a limit of bandwidth; false: no longer.
   bool settle_all(Deadline deadline);
   // Those that have not begun fail, and say so.
   void give_up_all(const Error& error);

@@ -22,6 +22,10 @@ class WritePiece final : public WriteSubrequest {
         part_(part),
         handle_(std::move(handle)) {}
 
+  void time_moved(Deadline deadline) override {
+    request_->file->time_moved(*request_, part_, deadline.at);
+  }
+
   void terminated(WriteOutcome outcome) override {
     const Ref<LibraryCore> core(&request_->file->core());
     std::unique_ptr<WritePiece> self(this);
@@ -155,8 +159,10 @@ void LiveFile::begin_write(const Ref<WriteRequest>& request) {
   }
   if (over) return end_turn(*request);
   sync::ContextScope scope(request->context);
+  const MonoTime now = core_->now();
+  // Those before it may have been held back: it has its time from now on.
+  if (!request->untimed && held_back_) request->extend(now + core_->options.timeout);
   if (request->untimed) {
-    const MonoTime now = core_->now();
     request->begin_at(now, now + core_->options.timeout);
     if (!core_->list(*request)) {
       finish_write(request, Error(ECANCELED, "netfs.write"));

@@ -23,6 +23,15 @@ const WritePart* WriteStream::front() const {
   return found == parts.end() ? nullptr : &*found;
 }
 
+std::optional<MonoTime> WriteStream::held_until() const {
+  std::optional<MonoTime> until;
+  for (const WritePart& part : parts) {
+    if (part.state != WritePartState::kInFlight || !part.until) continue;
+    until = std::min(until.value_or(MonoTime::max()), *part.until);
+  }
+  return until;
+}
+
 void tile(ByteRange range, uint64_t piece_bytes, std::vector<WritePart>& parts) {
   for (uint64_t at = 0; at < range.length_bytes; at += piece_bytes) {
     parts.push_back(
@@ -60,6 +69,9 @@ WriteRequest::~WriteRequest() = default;
 
 void WriteRequest::end(Error error) {
   file->end_write(*this, std::move(error));
+}
+MonoTime WriteRequest::waits_until() const {
+  return file->waits_until(*this);
 }
 std::string WriteRequest::path() const {
   return file->path();

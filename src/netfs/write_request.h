@@ -31,6 +31,7 @@ struct WritePart {
   WritePartState state = WritePartState::kWaiting;
   uint64_t done_bytes = 0;  // from the front
   std::optional<Error> error;
+  std::optional<MonoTime> until;  // as a limit of bandwidth has moved it
 };
 
 enum class WriteStreamKind : uint8_t { kOrigin, kCache };
@@ -44,6 +45,9 @@ struct WriteStream {
   [[nodiscard]] uint64_t collected_bytes() const;
   // The first part that is not done, or null.
   [[nodiscard]] const WritePart* front() const;
+  // Of the parts on their way that a limit of bandwidth holds back or let go: when the first one's
+  // time is up.
+  [[nodiscard]] std::optional<MonoTime> held_until() const;
 };
 
 // Cuts a range into parts of at most `piece_bytes`, and appends them.
@@ -58,6 +62,7 @@ class WriteRequest final : public Request {
   ~WriteRequest() override;
 
   void end(Error error) override;
+  [[nodiscard]] MonoTime waits_until() const override;
   [[nodiscard]] std::string path() const override;
   [[nodiscard]] std::string what_it_waits_for() const override;
 

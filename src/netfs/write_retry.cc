@@ -24,7 +24,7 @@ void LiveFile::retry_write(const Ref<WriteRequest>& request, const std::optional
       ++request->failures;
       when += back_off(request->failures, request->id);
     }
-    again = !request->finished && !core_->closing && when < request->deadline &&
+    again = !request->finished && !core_->closing && when < request->deadline.load() &&
             (!error || may_retry(error->code(), request->failures));
     if (again) {
       if (error) {

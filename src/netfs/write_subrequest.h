@@ -59,6 +59,8 @@ class WriteSubrequest {
   [[nodiscard]] WantsSeen wants() const { return wants_; }
   [[nodiscard]] Deadline deadline() const { return deadline_; }
 
+  // As of a Subrequest.
+  virtual void time_moved(Deadline deadline) { (void)deadline; }
   // The end of it; `this` may be gone when it returns.
   virtual void terminated(WriteOutcome outcome) = 0;
 

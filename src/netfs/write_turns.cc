@@ -37,6 +37,16 @@ std::vector<Ref<WriteRequest>> WriteTurns::remove_untimed() {
   return removed;
 }
 
+std::optional<MonoTime> WriteTurns::held_until() const {
+  std::optional<MonoTime> until;
+  for (const Ref<WriteRequest>& one : running_) {
+    // One that rests goes on within its own time, one that begins has all of it.
+    const MonoTime own = one->origin.parts.empty() ? MonoTime::max() : one->deadline.load();
+    until = std::min(until.value_or(MonoTime::max()), one->origin.held_until().value_or(own));
+  }
+  return until;
+}
+
 bool WriteTurns::is_stuck() const {
   return std::any_of(running_.begin(), running_.end(), [](const Ref<WriteRequest>& one) {
     return one->finished && one->origin.in_flight > 0;

@@ -44,6 +44,9 @@ class WriteTurns {
   [[nodiscard]] std::vector<Ref<WriteRequest>> remove_untimed();
   // Whether a change is on its way.
   [[nodiscard]] bool any_begun() const { return exclusive_ || !running_.empty(); }
+  // Until when those under way have time, where a limit of bandwidth holds writes back; nullopt:
+  // none is.
+  [[nodiscard]] std::optional<MonoTime> held_until() const;
   // Whether one that was given up still holds its turn: who waits behind it needs a time limit.
   [[nodiscard]] bool is_stuck() const;
 

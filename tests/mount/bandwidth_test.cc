@@ -2,6 +2,7 @@
 // replaced, and an unmount does not wait for it.
 
 #include <csignal>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/kill_process.h"
@@ -53,6 +54,55 @@ TEST_P(Bandwidth, WhatIsReadAndWrittenUnderALimitTakesItsTimeAndIsTheSame) {
   EXPECT_TRUE(whole(there("new")) == pattern(2, 0, kMiB));
 }
 
+// A limit makes things slow; the timeout is for an origin that does not answer.
+TEST_P(Bandwidth, WhoeverWaitsForTheLimitIsNotTimedOut) {
+  constexpr size_t kReaders = 6;
+  constexpr size_t kLength = 128 << 10;
+  for (size_t i = 0; i < kReaders; ++i) {
+    write_file(there("old" + std::to_string(i)), pattern(i, 0, kLength));
+  }
+  write_file(there("little"), pattern(9, 0, 100));
+  mount_it({"--bwlimit=64K", "--timeout=2s"});
+  std::vector<std::string> got(kReaders);
+  std::vector<std::unique_ptr<sync::Thread>> readers;
+  const MonoTime began = Clock::system().now();
+  for (size_t i = 0; i < kReaders; ++i) {
+    readers.push_back(std::make_unique<sync::Thread>(
+        "reader", [this, &got, i] { got[i] = whole(here("old" + std::to_string(i))); }));
+  }
+  EXPECT_TRUE(whole(here("little")) == pattern(9, 0, 100));
+  EXPECT_EQ(put(here("new"), pattern(7, 0, 512 << 10)), 0);
+  EXPECT_EQ(sync_it(), 0);
+  for (const auto& reader : readers) reader->join();
+  EXPECT_GE(Clock::system().now() - began, std::chrono::seconds(8)) << "else it shows nothing";
+  for (size_t i = 0; i < kReaders; ++i) {
+    EXPECT_TRUE(got[i] == pattern(i, 0, kLength)) << i << ": " << got[i].substr(0, 20);
+  }
+  EXPECT_TRUE(whole(there("new")) == pattern(7, 0, 512 << 10));
+}
+
+TEST_P(Bandwidth, WhoWaitsForTheLimitCanBeInterruptedAndTheMountEnded) {
+  write_file(there("old"), pattern(1, 0, 2 * kMiB));
+  mount_it({"--bwlimit=32K"});
+  const pid_t reader = ::fork();
+  ASSERT_GE(reader, 0);
+  if (reader == 0) {
+    const int fd = ::open(here("old").c_str(), O_RDONLY | O_CLOEXEC);
+    char bytes[4096];
+    ::_exit(::pread(fd, bytes, sizeof(bytes), 1 << 20) < 0 ? 1 : 0);
+  }
+  EXPECT_TRUE(wait_until([&] { return !mount_->status()["mounts"][0]["library_requests"].empty(); },
+                         std::chrono::seconds(30)));
+  MonoTime began = Clock::system().now();
+  EXPECT_EQ(kill_process(reader, SIGKILL), 0);
+  int status = 0;
+  EXPECT_EQ(::waitpid(reader, &status, 0), reader);
+  EXPECT_LE(Clock::system().now() - began, std::chrono::seconds(2));
+  began = Clock::system().now();
+  EXPECT_TRUE(mount_->unmount());
+  EXPECT_LE(Clock::system().now() - began, std::chrono::seconds(10));
+}
+
 TEST_P(Bandwidth, ItIsChangedWhileTheMountIsInUseAndKeptByTheNextWorker) {
   write_file(there("old"), pattern(1, 0, 8 * kMiB));
   mount_it({"--timeout=250s"});
@@ -84,6 +134,16 @@ TEST_P(Bandwidth, ItIsChangedWhileTheMountIsInUseAndKeptByTheNextWorker) {
   const Finished nothing = run({NETFS_TEST_BINARY, "bwlimit", source_}, std::chrono::seconds(60));
   EXPECT_EQ(nothing.status, 32);
   EXPECT_NE(nothing.output.find("is no mount of netfs"), std::string::npos) << nothing.output;
+}
+
+// A second name is given at the origin, behind the upload.
+TEST_P(BandwidthBack, WhatStandsBehindTheUploadWaitsForTheLimitAsWell) {
+  mount_it({"--bwlimit=64K", "--timeout=2s"});
+  ASSERT_EQ(put(here("new"), pattern(2, 0, 512 << 10)), 0);
+  const MonoTime began = Clock::system().now();
+  EXPECT_EQ(code(::link(here("new").c_str(), here("second").c_str())), 0);
+  EXPECT_GE(Clock::system().now() - began, std::chrono::seconds(4)) << "else it shows nothing";
+  EXPECT_TRUE(whole(there("second")) == pattern(2, 0, 512 << 10));
 }
 
 TEST_P(BandwidthBack, AnUnmountEndsThoughMuchWaitsAndWhatWasAcknowledgedIsThereLater) {
