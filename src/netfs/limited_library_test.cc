@@ -166,8 +166,8 @@ TEST(LimitedLibrary, WritesToADeadOriginAreTimedOut) {
 }
 
 TEST(LimitedLibrary, WhatNobodyWaitsForYieldsUntilSomebodyDoes) {
+  std::atomic<unsigned> of_big{0};  // outlives what counts it
   LimitedFixture fixture({.down = 64 * kKiB});
-  std::atomic<unsigned> of_big{0};
   for (const char* name : {"big", "other", "little"}) {
     fixture.origin.add_pattern(name, 160 * kKiB, 5);
   }
