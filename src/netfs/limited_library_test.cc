@@ -84,7 +84,7 @@ TEST(LimitedLibrary, AnOriginThatDoesNotAnswerIsNoticedThoughTheRestStillWaits) 
   const MonoTime began = now();
   EXPECT_TRUE(LibraryFixture::read(*file, {0, 1024 * kKiB}).is_error(ETIMEDOUT));
   EXPECT_GE(now() - began, kTimeout);
-  EXPECT_LE(now() - began, 5 * kTimeout) << "all of it would take sixteen seconds";
+  EXPECT_LE(now() - began, 12 * kTimeout) << "all of it would take sixteen seconds";
   fixture.origin.set_fault(nullptr);
   fixture.limited.limit({});
   EXPECT_EQ(MUST(LibraryFixture::read(*file, {0, 100})), pattern(1, {0, 100}));
@@ -113,10 +113,10 @@ TEST(LimitedLibrary, WhatDidNotComeIsNotPaidFor) {
   fixture.origin.add_file("f", "0123456789");
   const Ref<WritableFile> file = open_for_writing(fixture, "f");
   const MonoTime began = now();
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 80; ++i) {
     EXPECT_EQ(MUST(LibraryFixture::read(*file, {0, 128 * kKiB})), "0123456789");
   }
-  EXPECT_LE(now() - began, seconds(5)) << "twenty times half a second";
+  EXPECT_LE(now() - began, seconds(20)) << "eighty times half a second";
 }
 
 TEST(LimitedLibrary, WritersAndWhoStandsBehindThemMayWait) {
@@ -162,7 +162,7 @@ TEST(LimitedLibrary, WritesToADeadOriginAreTimedOut) {
   EXPECT_TRUE(behind.take().is_error(ETIMEDOUT));
   const Deadline soon = Deadline::after(Clock::system(), kTimeout);
   EXPECT_TRUE(file->set_attributes({.size_bytes = 1}, soon).is_error(ETIMEDOUT));
-  EXPECT_LE(now() - began, 8 * kTimeout);
+  EXPECT_LE(now() - began, 30 * kTimeout) << "it would never end";
 }
 
 TEST(LimitedLibrary, WhatNobodyWaitsForYieldsUntilSomebodyDoes) {
