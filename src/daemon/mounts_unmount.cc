@@ -1,5 +1,7 @@
 // How mounts of a worker end when somebody asks for it.
 
+#include <ctime>
+
 #include "daemon/mounts.h"
 #include "telemetry/log.h"
 
@@ -8,6 +10,10 @@ namespace netfs::daemon {
 namespace {
 
 constexpr const char* kRoom = "mount";
+
+// Who only looks at a mount, as df does, is gone in a moment.
+constexpr Duration kBusyPatience = std::chrono::seconds(2);
+constexpr timespec kBetweenTries{.tv_sec = 0, .tv_nsec = 50'000'000};
 
 Deadline within(Duration duration) {
   return Deadline::after(Clock::system(), duration);
@@ -39,8 +45,13 @@ Result<void> Mounts::unmount_path(const std::string& mount_point, fuse::UnmountM
 }
 
 Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, bool lazy) {
-  const Result<void> done =
-      unmount_path(mount_point, lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain);
+  const auto mode = lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain;
+  const Deadline patience = within(kBusyPatience);
+  Result<void> done = unmount_path(mount_point, mode);
+  while (done.is_error(EBUSY) && !patience.passed(Clock::system().now())) {
+    (void)::nanosleep(&kBetweenTries, nullptr);
+    done = unmount_path(mount_point, mode);
+  }
   if (done.is_error(EBUSY)) {
     return Error(EBUSY, "umount",
                  fmt::format("{} is in use; netfs umount --lazy detaches it", mount_point));

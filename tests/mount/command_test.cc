@@ -1,15 +1,18 @@
 // Goal: the netfs command as people and mount(8) use it: every way to mount and unmount, in front
 // and behind, as root and as an ordinary user.
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 
 #include "base/unique_fd.h"
+#include "sync/thread.h"
 #include "tests/mount/command_fixture.h"
 
 namespace netfs::test {
@@ -61,6 +64,22 @@ TEST_F(Command, BusyMountIsRefusedAndLazilyDetached) {
   EXPECT_EQ(::pread(user.get(), &byte, 1, 250'000), 1);
   user.reset();
   EXPECT_EQ(netfs({"umount", mount_point_}).status, 0);
+  expect_daemon_ends();
+}
+
+// As df does in another window, or what watches a machine.
+TEST_F(Command, WhoOnlyLooksAtAMountDoesNotKeepIt) {
+  ASSERT_EQ(mount({"--simulate", "rtt=500ms"}).status, 0);
+  std::atomic<bool> looks{false};
+  sync::Thread other("looks", [&] {
+    struct statvfs seen {};
+    looks = true;
+    EXPECT_EQ(::statvfs(mount_point_.c_str(), &seen), 0);
+  });
+  ASSERT_TRUE(wait_until([&] { return looks.load(); }, kBound));
+  const Finished unmounted = netfs({"umount", mount_point_});
+  EXPECT_EQ(unmounted.status, 0) << unmounted.output;
+  other.join();
   expect_daemon_ends();
 }
 
