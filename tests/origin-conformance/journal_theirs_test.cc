@@ -1,6 +1,8 @@
 // Goal: what is in doubt is told from somebody else's doing, and what we do ourselves is never
 // taken for theirs.
 
+#include <atomic>
+
 #include "tests/origin-conformance/journal_conflict.h"
 
 namespace netfs::test {
@@ -201,15 +203,18 @@ TEST_F(JournalConflict, OursIsWholeAlsoWhenEarlierBatchesOfItAreThereAlready) {
     }
     const std::string theirs(ours.size() + 100, 't');
     // While the second batch is on its way.
+    std::atomic<bool> placed{false};
     flaky_->set_flaws([&, n = 0](const std::string& call, const std::string&) mutable {
       if (call == "write" && ++n == 300) {
         write_file(tree_ + "/t", theirs);
         std::filesystem::rename(tree_ + "/t", tree_ + "/f");
+        placed = true;
       }
       return restarts && n >= 300 ? Flaw::kBefore : Flaw::kNone;
     });
     start();
     if (restarts) {
+      ASSERT_TRUE(wait_until([&] { return placed.load(); }, std::chrono::seconds(60)));
       EXPECT_FALSE(drains_within(std::chrono::milliseconds(100)));
       origin_.reset();
       back();
