@@ -142,6 +142,16 @@ class SupervisorTest : public testing::Test {
     ::rmdir(directory_.c_str());
   }
 
+  // False where nothing can be mounted, and that is said.
+  bool make_mount_point() {
+    if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
+      std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
+      return false;
+    }
+    EXPECT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+    return true;
+  }
+
   void start(const std::string& behaviour) {
     pid_ = ::fork();
     ASSERT_GE(pid_, 0);
@@ -199,11 +209,7 @@ TEST_F(SupervisorTest, TerminationReachesTheWorker) {
 }
 
 TEST_F(SupervisorTest, MountOutlivesTwoWorkersWithItsStateAndDescriptors) {
-  if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
-    std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
-    GTEST_SKIP();
-  }
-  ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+  if (!make_mount_point()) GTEST_SKIP();
   start("hold");
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nadopted 2 second state\nunmounted\n");
@@ -211,11 +217,7 @@ TEST_F(SupervisorTest, MountOutlivesTwoWorkersWithItsStateAndDescriptors) {
 }
 
 TEST_F(SupervisorTest, MountThatTheNextWorkerCannotServeIsAFailure) {
-  if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
-    std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
-    GTEST_SKIP();
-  }
-  ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+  if (!make_mount_point()) GTEST_SKIP();
   start("give-up");
   EXPECT_EQ(wait(), 1);
   EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nunmounted\n");
@@ -223,11 +225,7 @@ TEST_F(SupervisorTest, MountThatTheNextWorkerCannotServeIsAFailure) {
 }
 
 TEST_F(SupervisorTest, MountWhoseWorkerDiesBeforeItServesIsUndone) {
-  if (::geteuid() != 0 || ::access("/dev/fuse", R_OK | W_OK) != 0) {
-    std::printf("SKIPPED: SupervisorTest: needs root and /dev/fuse\n");
-    GTEST_SKIP();
-  }
-  ASSERT_EQ(::mkdir((directory_ + "/mnt").c_str(), 0755), 0);
+  if (!make_mount_point()) GTEST_SKIP();
   start("begin");
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "mounted 2\n0 inherited\n");
