@@ -46,6 +46,7 @@ Result<std::unique_ptr<Session>> Session::resume(KernelChannel& channel, Handler
   TRY(session->make_queues(before.max_write_bytes));
   session->resumed_ = true;
   session->chase_interrupts_ = before.has(proto::kHasResend);
+  session->make_ready(before);
   session->set_negotiated(before);
   return session;
 }
@@ -71,9 +72,12 @@ Result<void> Session::make_queues(uint32_t max_write_bytes) {
   return {};
 }
 
-void Session::set_negotiated(const Negotiated& negotiated) {
+void Session::make_ready(const Negotiated& negotiated) {
   handler_.started(negotiated);
   ready_.store(true, std::memory_order_release);
+}
+
+void Session::set_negotiated(const Negotiated& negotiated) {
   sync::MutexLock lock(mutex_);
   negotiated_ = negotiated;
   changed_.notify_all();
@@ -269,9 +273,11 @@ void Session::serve_init(const Queue& queue, const Header& header, const InitReq
     return;
   }
   // The handler is ready before the answer lets other requests in.
-  set_negotiated(settled.value());
+  make_ready(settled.value());
   const proto::InitOut out = init_out(settled.value());
   answer(0, &out, init_out_bytes(init.minor));
+  // Who waits for it may set what the kernel sets itself as it takes the answer (readahead).
+  set_negotiated(settled.value());
   channel_.initialized(settled.value().has(proto::kOverIoUring));
 }
 

@@ -95,7 +95,8 @@ class Session {
   ~Session();
 
   void start();
-  // Until INIT is settled; null when the connection ended or the deadline passed before.
+  // Until the kernel has the answer to INIT; null when the connection ended or the deadline passed
+  // before.
   std::optional<Negotiated> wait_negotiated(Deadline deadline) EXCLUDES(mutex_);
   // Until the reading threads ended: unmounted, aborted or stopped.  False at the deadline.
   bool wait(Deadline deadline) EXCLUDES(mutex_);
@@ -124,6 +125,7 @@ class Session {
   void serve_init(const Queue& queue, const Header& header, const InitRequest& init)
       EXCLUDES(mutex_);
   void serve_interrupt(const InterruptRequest& interrupt, const Header& header);
+  void make_ready(const Negotiated& negotiated);
   void set_negotiated(const Negotiated& negotiated) EXCLUDES(mutex_);
   Reply admit(Queue& queue, const Header& header, MonoTime arrived);
   void send_answer(unsigned queue, uint64_t unique, int error_code, std::span<const iovec> body);

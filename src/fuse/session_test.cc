@@ -1,5 +1,6 @@
 #include "fuse/session.h"
 
+#include <atomic>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <string>
@@ -39,7 +40,7 @@ TEST_F(SessionTest, AKernelOf7Point31WithAShortInitWorks) {
   ASSERT_TRUE(out.has_value());
   EXPECT_EQ(out->minor, 31U);
   EXPECT_EQ(out->flags2, 0U);
-  EXPECT_FALSE(session_->negotiated()->passthrough);
+  EXPECT_FALSE(session_->wait_negotiated(soon())->passthrough);
   const auto answer = kernel_->await(ask());
   ASSERT_TRUE(answer.has_value());
   EXPECT_EQ(answer->error, 0);
@@ -207,6 +208,46 @@ TEST_F(SessionTest, ResumeServesAtOnceAndAsksForAResend) {
   ASSERT_TRUE(notification.has_value());
   EXPECT_EQ(notification->code, proto::Notify::kResend);
   EXPECT_TRUE(kernel_->await(ask()).has_value());
+}
+
+// What the answer to INIT finds of the session as it goes out; all else goes on as it is.
+class AnswerWatch final : public KernelChannel {
+ public:
+  explicit AnswerWatch(KernelChannel& inner) : inner_(inner) {}
+
+  void watch(const Session& session) { session_ = &session; }
+  [[nodiscard]] bool told_before_the_answer() const { return told_; }
+
+  [[nodiscard]] unsigned queue_count() const override { return inner_.queue_count(); }
+  Result<std::span<const std::byte>> receive(unsigned queue, std::span<std::byte> buffer) override {
+    return inner_.receive(queue, buffer);
+  }
+  Result<void> send(unsigned queue, std::span<const iovec> message) override {
+    if (session_->negotiated()) told_ = true;
+    return inner_.send(queue, message);
+  }
+  Result<int32_t> backing_open(int fd) override { return inner_.backing_open(fd); }
+  Result<void> backing_close(int32_t id) override { return inner_.backing_close(id); }
+  void shutdown() override { inner_.shutdown(); }
+
+ private:
+  KernelChannel& inner_;
+  const Session* session_ = nullptr;
+  std::atomic<bool> told_ = false;
+};
+
+// As the kernel takes the answer it sets the readahead of the mount: who waits for INIT, to set
+// another one, must not come before.
+TEST_F(SessionTest, NobodyIsToldOfInitBeforeTheKernelHasItsAnswer) {
+  session_.reset();
+  kernel_ = FakeKernel::create(1);
+  AnswerWatch channel(kernel_->channel());
+  const auto session = MUST(Session::create(channel, handler_, {}, Clock::system()));
+  channel.watch(*session);
+  session->start();
+  ASSERT_TRUE(kernel_->init().has_value());
+  EXPECT_TRUE(session->wait_negotiated(soon()).has_value());
+  EXPECT_FALSE(channel.told_before_the_answer());
 }
 
 }  // namespace
