@@ -24,6 +24,15 @@ class OpeningOrigin final : public Origin {
     holding_ = false;
     changed_.notify_all();
   }
+  void hold_stats() {
+    sync::MutexLock lock(mutex_);
+    holding_stats_ = true;
+  }
+  void release_stats() {
+    sync::MutexLock lock(mutex_);
+    holding_stats_ = false;
+    changed_.notify_all();
+  }
   bool wait_for_opens(size_t count) {
     const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
     sync::MutexLock lock(mutex_);
@@ -40,6 +49,10 @@ class OpeningOrigin final : public Origin {
   }
   [[nodiscard]] std::string volume_key() const override { return inner_.volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override {
+    {
+      sync::MutexLock lock(mutex_);
+      while (holding_stats_) changed_.wait(mutex_);
+    }
     return inner_.stat(path, deadline);
   }
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override {
@@ -65,19 +78,43 @@ class OpeningOrigin final : public Origin {
     ++opened_by_read;
     return MUST(inner_.open(path, Deadline::never()));  // the test made the file
   }
-  void issue_read(Subrequest& subrequest) override { inner_.issue_read(subrequest); }
+  void issue_read(Subrequest& subrequest) override {
+    if (!said_before) return inner_.issue_read(subrequest);
+    inner_.issue_read(*new Saying(subrequest, *said_before));
+  }
+  std::optional<Validator> said_before;  // by each read
 
  private:
+  // A read whose outcome says of which version its answer was.
+  class Saying final : public Subrequest {
+   public:
+    Saying(Subrequest& of, Validator said)
+        : Subrequest(of.file(), of.range(), of.destination(), of.deadline()),
+          of_(of),
+          said_(std::move(said)) {}
+    void terminated(ReadOutcome outcome) override {
+      outcome.validator_before = said_;
+      of_.terminated(std::move(outcome));
+      delete this;
+    }
+
+   private:
+    Subrequest& of_;
+    const Validator said_;
+  };
+
   SimulatedOrigin& inner_;
   sync::Mutex mutex_{kSimulatedOriginLock};
   sync::CondVar changed_;
   bool holding_ GUARDED_BY(mutex_) = false;
+  bool holding_stats_ GUARDED_BY(mutex_) = false;
   size_t waiting_ GUARDED_BY(mutex_) = 0;
 };
 
 struct UnaskedFixture : LibraryFixture {
-  explicit UnaskedFixture(size_t budget_bytes = size_t{32} << 20)
-      : LibraryFixture({.budget_bytes = budget_bytes, .readahead = true}) {
+  explicit UnaskedFixture(size_t budget_bytes = size_t{32} << 20,
+                          SimulatedOrigin::Options simulated = {})
+      : LibraryFixture({.origin = simulated, .budget_bytes = budget_bytes, .readahead = true}) {
     for (int i = 0; i < 40; ++i) origin.add_pattern(name(i), 40 * kKiB, static_cast<uint64_t>(i));
     library.reset();
     Ref<Volume> volume = MUST(cache.open_volume(origin.volume_key()));  // in memory
@@ -90,6 +127,7 @@ struct UnaskedFixture : LibraryFixture {
   }
   ~UnaskedFixture() {
     opening.release_opens();
+    opening.release_stats();
     library.reset();
   }
   static std::string name(int i) { return "f" + std::to_string(i); }
@@ -173,6 +211,58 @@ TEST(FetchUnasked, WhatItsReadCouldNotOpenIsOpenedForWhoWaits) {
   const PendingRead read = LibraryFixture::begin_read(*file, {0, 40 * kKiB});
   fixture.origin.release_reads();
   const Result<std::string> bytes = read.take();
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+  EXPECT_TRUE(bytes.value() == pattern(3, {0, 40 * kKiB}));
+  EXPECT_EQ(fixture.opening.opened_by_read, 1U);
+  EXPECT_TRUE(fixture.opening.wait_for_opens(1));
+}
+
+// Where the origin says that it saves who waits a round trip.
+struct ByReadFixture : UnaskedFixture {
+  static SimulatedOrigin::Options of_no_validators() {
+    return {.capabilities = {.files_ahead = true, .opens_by_read = true}, .validator_after = false};
+  }
+  ByReadFixture() : UnaskedFixture(size_t{32} << 20, of_no_validators()) {
+    opening.by_read = true;
+    opening.said_before = MUST(origin.stat("f3", Deadline::never())).validator;
+  }
+};
+
+TEST(OpenedByRead, WhoWaitsAsksOnceAndHasHisBytesBeforeTheOriginIsAskedAgain) {
+  ByReadFixture fixture;
+  const Ref<File> file = fixture.open("f3");
+  const uint64_t stats = fixture.origin.counts().stats;
+  fixture.opening.hold_stats();
+  const Result<std::string> bytes = LibraryFixture::read(*file, {0, 40 * kKiB});
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+  EXPECT_TRUE(bytes.value() == pattern(3, {0, 40 * kKiB}));
+  EXPECT_FALSE(file->sealed()) << "stored once the origin has said it again after the bytes";
+  fixture.opening.release_stats();
+  const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
+  while (!file->sealed() && Clock::system().now() < until) ASSERT_TRUE(fixture.drain());
+  EXPECT_TRUE(file->sealed());
+  EXPECT_EQ(fixture.opening.opened_by_read, 1U);
+  EXPECT_EQ(fixture.origin.counts().opens, 1U) << "that one";
+  EXPECT_EQ(fixture.origin.counts().stats, stats + 1);
+}
+
+TEST(OpenedByRead, AnAnswerOfAnotherVersionGivesNoByte) {
+  ByReadFixture fixture;
+  fixture.opening.said_before = MUST(fixture.origin.stat("f4", Deadline::never())).validator;
+  fixture.opening.said_before->bytes += "other";
+  const Ref<File> file = fixture.open("f3");
+  EXPECT_TRUE(LibraryFixture::read(*file, {0, 40 * kKiB}).is_error(ESTALE));
+  EXPECT_TRUE(file->superseded());
+}
+
+TEST(OpenedByRead, WhatFailsIsOpenedByOpenAndNotByReadAgain) {
+  ByReadFixture fixture;
+  fixture.origin.set_fault([](const SimulatedRead& read) -> std::optional<Fault> {
+    if (read.number == 0) return Fault{.kind = Fault::kError, .error = EACCES};
+    return std::nullopt;
+  });
+  const Ref<File> file = fixture.open("f3");
+  const Result<std::string> bytes = LibraryFixture::read(*file, {0, 40 * kKiB});
   ASSERT_TRUE(bytes.ok()) << bytes.error().message();
   EXPECT_TRUE(bytes.value() == pattern(3, {0, 40 * kKiB}));
   EXPECT_EQ(fixture.opening.opened_by_read, 1U);

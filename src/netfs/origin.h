@@ -47,6 +47,8 @@ struct OriginCapabilities {
   // Files that nobody has opened may be fetched, hundreds at a time: it opens them by read, and who
   // waits for another one is not behind them.
   bool files_ahead = false;
+  // Who waits has files opened by read as well: that saves him a round trip.
+  bool opens_by_read = false;
 };
 
 // An open file at the origin: whatever the protocol needs to read one version of it.  Destroying it

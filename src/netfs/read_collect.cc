@@ -41,6 +41,7 @@ void RemoteFile::piece_ended(Fetch& fetch, ByteRange piece,
     if (useless && handle_ == handle) {
       handle_ = nullptr;
       handle_confirmed_ = false;
+      failed_by_read_ = failed_by_read_ || failed_by_read;
     }
     // What is wrong with it, open() says: for who waits it is opened by that.
     if (failed_by_read) outcome.transferred_bytes = Error(EBADF, "netfs.open");
@@ -109,6 +110,13 @@ void RemoteFile::collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadO
 bool RemoteFile::check_validator_locked(Fetch& fetch, const ReadOutcome& outcome,
                                         FollowUp& follow) {
   if (!has_validator()) return true;
+  if (outcome.validator_before) {
+    if (*outcome.validator_before != version_.validator) {
+      stale_locked(fetch, follow);
+      return false;
+    }
+    handle_confirmed_ = true;
+  }
   outcomes_lack_validator_ = !outcome.validator_after.has_value();
   fetch.confirmed = outcome.validator_after == version_.validator;
   if (fetch.confirmed) handle_confirmed_ = true;

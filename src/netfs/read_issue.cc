@@ -192,8 +192,21 @@ void RemoteFile::issue(FollowUp::Issue issue) {
   core_->options.origin.issue_read(*read);
 }
 
+// For who waits, where that saves him something.
+std::unique_ptr<OriginFile> RemoteFile::open_by_read() {
+  if (!core_->capabilities.opens_by_read || core_->closing) return nullptr;
+  {
+    sync::MutexLock lock(mutex_);
+    if (failed_by_read_) return nullptr;
+  }
+  return core_->options.origin.open_by_read(version_.path);
+}
+
 // On a worker that may wait for the origin.
 void RemoteFile::open_origin() {
+  if (std::unique_ptr<OriginFile> handle = open_by_read()) {
+    return take_opened(std::move(handle), OpenedBy::kRead);
+  }
   Result<std::unique_ptr<OriginFile>> opened = Error(ECANCELED, "netfs.close");
   if (!core_->closing) {
     core_->stats.origin_opens.issued.add();

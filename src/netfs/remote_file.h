@@ -108,6 +108,7 @@ class RemoteFile final : public File {
   Ref<Fetch> new_fetch_locked(ByteRange range, Ref<Buffer> buffer, uint64_t request_id)
       REQUIRES(mutex_);
   void pump_locked(FollowUp& follow) REQUIRES(mutex_);
+  [[nodiscard]] std::unique_ptr<OriginFile> open_by_read() EXCLUDES(mutex_);
   void open_origin() EXCLUDES(mutex_);
   void take_opened(Result<std::unique_ptr<OriginFile>> outcome, OpenedBy by) EXCLUDES(mutex_);
   void issue(FollowUp::Issue issue);
@@ -174,6 +175,7 @@ class RemoteFile final : public File {
   // That stands in a queue behind other opens for nobody: who comes to wait opens it himself.
   bool opening_later_ GUARDED_BY(mutex_) = false;
   bool handle_by_read_ GUARDED_BY(mutex_) = false;
+  bool failed_by_read_ GUARDED_BY(mutex_) = false;  // who waits has it opened by open() from now on
   bool handle_unasked_ GUARDED_BY(mutex_) = false;  // and nobody has asked for what it reads
   // Since the handle was opened, the origin said that it is this version.
   bool handle_confirmed_ GUARDED_BY(mutex_) = false;

@@ -32,6 +32,9 @@ struct ReadOutcome {
   bool hit_end_of_file = false;
   // The file's validator as seen after the last byte was read; absent where it was not asked.
   std::optional<Validator> validator_after;
+  // As the answer had it that the bytes came in, before them: of a file that is opened by read
+  // (Origin::open_by_read), whose version nothing else has told.
+  std::optional<Validator> validator_before;
 };
 
 class Subrequest {

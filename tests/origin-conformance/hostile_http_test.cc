@@ -9,6 +9,7 @@
 #include <set>
 
 #include "origins/module_loader.h"
+#include "tests/origin-conformance/fake_http_lies.h"
 #include "tests/origin-conformance/fake_http_server.h"
 #include "tests/origin-conformance/reads.h"
 #include "tests/support/temp_dir.h"
@@ -112,74 +113,6 @@ class HostileHttp : public testing::Test {
   }
 
   FakeHttpServer server_;
-};
-
-const char* const kLies[] = {
-    "healthy",
-    "whole-instead",
-    "whole-at-times",
-    "head-refused",
-    "head-without-length",
-    "head-of-nothing",
-    "parts-without-time",
-    "grows-without-versions",
-    "wrong-start",
-    "wrong-total",
-    "more-than-asked",
-    "less-than-asked",
-    "no-content-range",
-    "nonsense-content-range",
-    "other-length",
-    "short-body",
-    "no-body",
-    "long-body",
-    "long-chunked",
-    "short-chunked",
-    "gzip",
-    "transfer-gzip",
-    "gzip-everywhere",
-    "tag-changes",
-    "tag-changes-unconditionally",
-    "gone-later",
-    "error-page",
-    "error-page-of-that-length",
-    "cut-head",
-    "cut-before-end-of-head",
-    "cut-status",
-    "no-head",
-    "body-alone",
-    "binary",
-    "endless-head",
-    "endless-continue",
-    "two-lengths",
-    "nul-in-head",
-    "stall",
-    "stall-in-head",
-    "stall-in-body",
-    "status-204",
-    "status-300",
-    "status-304",
-    "status-401",
-    "status-403",
-    "status-404",
-    "status-410",
-    "status-418",
-    "status-500",
-    "status-503",
-    "status-599",
-    "busy-once",
-    "busy-always",
-    "busy-for-long",
-    "redirect-loop",
-    "redirect-ever-on",
-    "redirect-file",
-    "redirect-ftp",
-    "redirect-nonsense",
-    "list-binary",
-    "list-rubbish",
-    "list-json-rubbish",
-    "list-page",
-    "list-evil",
 };
 
 class HostileHttpLies : public HostileHttp, public testing::WithParamInterface<const char*> {};

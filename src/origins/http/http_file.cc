@@ -1,6 +1,27 @@
 #include "origins/http/http_file.h"
 
+#include "origins/http/answer_error.h"
+
 namespace netfs::origins::http {
+
+Result<void> FileState::open_by(const ResponseHead& head) {
+  if (is_open_) return {};
+  std::optional<uint64_t> size;
+  if (head.status() == 200) size = head.content_length();
+  if (head.status() == 206 && head.content_range()) size = head.content_range()->total_bytes;
+  if (!size) {
+    if (head.status() >= 300) return error_of_status(head.status(), source_.url);
+    return Error(EIO, "http.open", source_.url + ": the answer does not say how long the file is");
+  }
+  Edition edition = edition_of(head, *size, side_.engine.wall_seconds());
+  if (edition.validator.strength == ValidatorStrength::kNone) {
+    return Error(EIO, "http.open",
+                 source_.url + ": the answer does not say of which version it is");
+  }
+  source_.edition = std::move(edition);
+  is_open_ = true;
+  return {};
+}
 
 void FileState::read_by_stream(Subrequest& subrequest) {
   const uint64_t offset = subrequest.range().offset_bytes;

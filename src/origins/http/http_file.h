@@ -1,11 +1,13 @@
 #pragma once
 // HttpFile: an open file of an HTTP origin: where it is, and which version was seen when it was
-// opened.  Nothing is open at the server.
+// opened, or by the first answer to a read where it is opened by that.  Nothing is open at the
+// server.
 //
 // What reads need lives in FileState, which they keep while they run.
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -19,13 +21,20 @@ namespace netfs::origins::http {
 
 class FileState : public RefCounted<FileState> {
  public:
-  FileState(ReadSide& side, std::string url, Edition edition)
-      : side_(side), source_({.url = std::move(url), .edition = std::move(edition)}) {}
+  // No edition: its first read opens it.
+  FileState(ReadSide& side, std::string url, std::optional<Edition> edition)
+      : side_(side), by_read_(!edition), is_open_(!by_read_), source_({.url = std::move(url)}) {
+    if (edition) source_.edition = *std::move(edition);
+  }
 
   [[nodiscard]] ReadSide& side() const { return side_; }
   [[nodiscard]] const ReadSource& source() const { return source_; }
 
   // The engine's thread only.
+  // Of an answer with bytes: takes the version that it is of, if none was seen before.  An error
+  // where the answer does not tell one.
+  Result<void> open_by(const ResponseHead& head);
+  [[nodiscard]] bool is_opened_by_read() const { return by_read_; }
   void read_by_stream(Subrequest& subrequest);
   void close_streams();
   // Whether ranges are worth asking for.
@@ -38,7 +47,9 @@ class FileState : public RefCounted<FileState> {
 
  private:
   ReadSide& side_;
-  const ReadSource source_;
+  const bool by_read_;
+  bool is_open_;
+  ReadSource source_;  // constant once it is open
   // Two, as soon as somebody reads far behind somebody else: taking turns, each would have the file
   // sent from its start again and again.
   std::array<Ref<Stream>, 2> streams_;

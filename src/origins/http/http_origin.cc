@@ -123,6 +123,12 @@ Result<std::unique_ptr<OriginFile>> HttpOrigin::open(const std::string& path, De
       make_ref<FileState>(*side_, url_of(path), std::move(seen.edition))));
 }
 
+// Of a server that has ranges: else the whole file might come for each part of it.
+std::unique_ptr<OriginFile> HttpOrigin::open_by_read(const std::string& path) {
+  if (path.empty() || !side_->ranges_seen || !check_lengths(path).ok()) return nullptr;
+  return std::make_unique<HttpFile>(make_ref<FileState>(*side_, url_of(path), std::nullopt));
+}
+
 // A server that says nothing of ranges is asked for one, once, before many reads ask for one each
 // and get the whole file as often.
 Result<void> HttpOrigin::try_ranges(const std::string& path, const Edition& edition,

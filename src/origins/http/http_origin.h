@@ -36,6 +36,7 @@ class HttpOrigin final : public Origin {
   Result<std::string> read_link(const std::string& path, Deadline deadline) override;
   Result<FileSystemStats> stat_file_system(Deadline deadline) override;
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
+  std::unique_ptr<OriginFile> open_by_read(const std::string& path) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] StatusFields status() const override;
 
@@ -58,6 +59,9 @@ class HttpOrigin final : public Origin {
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
+  // With fewer, who waits would stand behind what nobody has asked for.
+  static constexpr unsigned kFilesAheadConnections = 4;
+
   const Settings settings_;
   // A connection needs some data under way to be worth its round trip, and one of eight is left for
   // what somebody waits for.  No listings ahead: one may take a HEAD for each of its names, and
@@ -65,7 +69,9 @@ class HttpOrigin final : public Origin {
   const OriginCapabilities capabilities_{
       .read_bytes_max = 4 << 20,
       .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
-      .listings_ahead = 0};
+      .listings_ahead = 0,
+      .files_ahead = settings_.connections >= kFilesAheadConnections,
+      .opens_by_read = true};
   const Clock& clock_;
   std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here
   std::atomic<uint64_t> refused_names_{0};

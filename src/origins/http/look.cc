@@ -61,6 +61,7 @@ Result<Seen> Looker::finish(Call& call, Deadline deadline) {
     TRY(refuse_encoding(side_, head, request.url));
   }
   if (head.status() == 200 && head.content_length()) {
+    if (head.accept_ranges() == "bytes") side_.ranges_seen = true;
     return Seen{.is_directory = false, .edition = edition_of(head, *head.content_length(), wall)};
   }
   const std::optional<ContentRange> range = head.content_range();

@@ -31,8 +31,12 @@ RangeRead::RangeRead(Ref<FileState> file, Subrequest& subrequest)
     : Transfer(request_of(*file, subrequest)), file_(std::move(file)), subrequest_(subrequest) {}
 
 Result<void> RangeRead::head(const ResponseHead& head) {
+  TRY(file_->open_by(head));
   answer_ = TRY(judge_answer(file_->side(), file_->source(), subrequest_.range(), head));
-  if (head.status() == 206) file_->side().ranges_ignored = false;
+  if (head.status() == 206) {
+    file_->side().ranges_ignored = false;
+    file_->side().ranges_seen = true;
+  }
   const uint64_t size = file_->source().edition.size_bytes;
   const ByteRange asked = subrequest_.range();
   if (answer_.whole && !answer_.changed && asked.offset_bytes == 0 && asked.end_bytes() >= size) {
@@ -74,6 +78,9 @@ void RangeRead::ended(Result<void> result) {
     result = Error(EIO, "http.read", file_->source().url + ": a part without its bytes");
   }
   ReadOutcome outcome = outcome_of(result, got_bytes_, answer_);
+  if (file_->is_opened_by_read() && !answer_.changed && got_bytes_ > 0) {
+    outcome.validator_before = file_->source().edition.validator;
+  }
   outcome.hit_end_of_file = complete && answer_.ends_file && outcome.transferred_bytes.ok();
   subrequest_.terminated(std::move(outcome));
 }

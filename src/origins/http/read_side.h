@@ -25,6 +25,7 @@ struct ReadSide {
   // Of files whose head does not say whether they have ranges: what became of one that was asked.
   std::atomic<bool> ranges_known{false};
   std::atomic<bool> ranges_ignored{false};
+  std::atomic<bool> ranges_seen{false};    // some file has them
   std::atomic<bool> encoding_told{false};  // a line is in the log
   StreamTurns turns;
   const std::unique_ptr<StreamRecords> records;

@@ -1,0 +1,107 @@
+// Goal: who reads small files in turn over a far HTTP link waits for few round trips, through the
+// whole mount.  Method: nginx behind delay_proxy.
+
+#include <algorithm>
+#include <filesystem>
+#include <gtest/gtest.h>
+
+#include "tests/support/needs.h"
+#include "tests/support/netfs_mount.h"
+#include "tests/support/temp_dir.h"
+#include "tests/support/test_http.h"
+#include "tests/support/tree.h"
+#include "tests/support/wait.h"
+#include "tests/support/watchdog.h"
+
+namespace netfs::test {
+namespace {
+
+constexpr std::chrono::seconds kBound{150};
+constexpr unsigned kDirectories = 6;
+constexpr unsigned kFiles = 30;
+constexpr size_t kBytes = 10'000;
+
+class HttpAhead : public testing::Test {
+ protected:
+  void SetUp() override {
+    NETFS_TEST_NEEDS(root());
+    NETFS_TEST_NEEDS(fuse());
+    ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
+    http_ = std::make_unique<TestHttp>(temp_, std::vector<std::string>{"nginx"});
+    ASSERT_TRUE(http_->ready()) << http_->log();
+    source_ = temp_.make_dir("source");
+    for (unsigned d = 0; d < kDirectories; ++d) {
+      std::filesystem::create_directory(source_ + "/" + directory(d));
+      for (unsigned f = 0; f < kFiles; ++f) {
+        write_file(source_ + "/" + directory(d) + "/" + name(f), bytes_of(d, f),
+                   std::chrono::hours(24));
+      }
+    }
+    proxy_ = std::make_unique<Process>(
+        std::vector<std::string>{NETFS_TEST_DELAY_PROXY, "--listen", "0", "--to",
+                                 "127.0.0.1:" + http_->setting("HTTP_NGINX_HTML_PORT"), "--rtt",
+                                 "20ms"},
+        temp_ / "proxy.log");
+    ASSERT_TRUE(
+        wait_until([&] { return proxy_->output().find('\n') != std::string::npos; }, kBound));
+    mount_ = std::make_unique<NetfsMount>(
+        NetfsMount::Options{
+            .url = "http://127.0.0.1:" + std::to_string(std::stoi(proxy_->output())) + source_,
+            .cache_dir = temp_ / "cache",
+            .more = {"--metadata-ttl", "60s"}},
+        temp_);
+    ASSERT_TRUE(mount_->ready()) << mount_->log();
+  }
+
+  static std::string directory(unsigned d) { return "d" + std::to_string(10 + d); }
+  static std::string name(unsigned f) { return "f" + std::to_string(10 + f); }
+  static std::string bytes_of(unsigned d, unsigned f) { return pattern(100 * d + f, 0, kBytes); }
+  void expect_read(unsigned d, unsigned f) const {
+    const std::string path = mount_->path() + "/" + directory(d) + "/" + name(f);
+    const Result<std::string> bytes = read_whole(path);
+    ASSERT_TRUE(bytes.ok()) << path << ": " << bytes.error().message();
+    EXPECT_TRUE(bytes.value() == bytes_of(d, f)) << path;
+  }
+  void list(unsigned d) const {
+    const std::filesystem::directory_iterator all(mount_->path() + "/" + directory(d));
+    EXPECT_EQ(std::distance(begin(all), end(all)), kFiles);
+  }
+  [[nodiscard]] nlohmann::json status() const { return mount_->status()["mounts"][0]; }
+
+  TempDir temp_;
+  std::string source_;
+  std::unique_ptr<TestHttp> http_;
+  std::unique_ptr<Process> proxy_;
+  std::unique_ptr<NetfsMount> mount_;
+  const Watchdog watchdog_{kBound, [this] {
+                             if (mount_) mount_->abort();
+                           }};
+};
+
+TEST_F(HttpAhead, FilesReadInTurnAreUnderWayWhenTheyAreOpened) {
+  const MonoTime began = Clock::system().now();
+  for (unsigned d = 0; d < kDirectories; ++d) {
+    list(d);
+    for (unsigned f = 0; f < kFiles; ++f) expect_read(d, f);
+  }
+  const std::chrono::duration<double> took = Clock::system().now() - began;
+  std::printf("%.0f files a second, listings included\n", kDirectories * kFiles / took.count());
+  const nlohmann::json ahead = status()["files_ahead"];
+  EXPECT_GE(ahead["used"].get<unsigned>(), kDirectories * kFiles / 2) << ahead;
+  EXPECT_EQ(ahead["wasted"].get<unsigned>(), 0U) << ahead;
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+TEST_F(HttpAhead, OneFileOfEachDirectoryFetchesNoOther) {
+  for (unsigned d = 0; d < kDirectories; ++d) {
+    list(d);
+    expect_read(d, (7 * d) % kFiles);
+  }
+  const nlohmann::json now = status();
+  EXPECT_LT(now["bytes"]["downloaded_bytes"].get<size_t>(), 2 * kDirectories * kBytes);
+  EXPECT_EQ(now["files_ahead"]["fetched"].get<unsigned>(), 0U);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+}  // namespace
+}  // namespace netfs::test
