@@ -87,6 +87,7 @@ INSTANTIATE_TEST_SUITE_P(Servers, HttpMount,
                                          Web{"nginx_without_ranges", "HTTP_NGINX_NORANGES_PORT"},
                                          Web{"nginx_https", "HTTP_NGINX_HTTPS_PORT"},
                                          Web{"apache", "HTTP_APACHE_PORT"},
+                                         Web{"apache_https", "HTTP_APACHE_HTTPS_PORT"},
                                          Web{"python", "HTTP_PYTHON_PORT"}),
                          [](const auto& each) { return each.param.name; });
 

@@ -123,6 +123,7 @@ const std::vector<OriginModuleUnderTest>& modules_under_test() {
       http_module("http_nginx_without_ranges", "HTTP_NGINX_NORANGES_PORT", without_ranges()),
       http_module("https_nginx", "HTTP_NGINX_HTTPS_PORT", kHttp),
       http_module("http_apache", "HTTP_APACHE_PORT", kHttp),
+      http_module("https_apache", "HTTP_APACHE_HTTPS_PORT", kHttp),
       http_module("http_python", "HTTP_PYTHON_PORT", of_python()),
       {"file_journaled", file_request, file_request, {}, true},
       {"sftp_journaled", sftp_request, sftp_request_as_nobody, {}, true},

@@ -210,8 +210,9 @@ CONFIG
 }
 
 apache_config() {
-  local modules=/usr/lib/apache2/modules name
-  for name in mpm_event authz_core authz_host unixd dir autoindex mime alias; do
+  local modules=/usr/lib/apache2/modules name tls=$state/tls port
+  port=$(first_port apache)
+  for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2; do
     # What is built in has no file.
     [[ ! -f $modules/mod_$name.so ]] || echo "LoadModule ${name}_module $modules/mod_$name.so"
   done
@@ -219,7 +220,14 @@ apache_config() {
   cat <<CONFIG
 ServerRoot $state
 ServerName 127.0.0.1
-Listen $address:$(first_port apache)
+Listen $address:$port
+Listen $address:$((port + 1)) https
+<VirtualHost $address:$((port + 1))>
+  SSLEngine on
+  SSLCertificateFile $tls/server.pem
+  SSLCertificateKeyFile $tls/server.key
+  Protocols h2 http/1.1
+</VirtualHost>
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
 ErrorLog $state/apache.log
@@ -263,7 +271,7 @@ launch_kind() {
       launch "$1" nginx -c "$state/$1.conf" -p "$state" -e "$state/$1.log"
       ;;
     apache)
-      choose_ports apache 1
+      choose_ports apache 2
       apache_config >"$state/apache.conf"
       launch apache apache2 -DFOREGROUND -f "$state/apache.conf"
       ;;
@@ -281,6 +289,7 @@ print_env() {
   cat <<ENV
 HTTP_NOBODY_PORT=$(first_port nobody)
 HTTP_APACHE_PORT=$(first_port apache)
+HTTP_APACHE_HTTPS_PORT=$(($(first_port apache) + 1))
 HTTP_PYTHON_PORT=$(first_port python)
 HTTP_ROOT=$root
 HTTP_NGINX_ACCESS=$state/nginx.access
