@@ -1,6 +1,9 @@
 // Cold sequential over plain HTTP from nginx, the cache being written: on loopback, and through a
 // proxy of 20 and 100 ms and 1 Gbit/s.  netfs, `curl -o FILE` to the same disk, rclone.
 //
+// And open+read+close of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms, each
+// directory listed and its files read in that order.
+//
 // Every run mounts anew with an empty cache.  Mounts stand before the clock starts; curl connects
 // in its time, which is two round trips.  The server's file is in its page cache on all sides.
 
@@ -30,21 +33,31 @@ struct HttpMount {
   Client client;
   std::string directory;
   std::string cache;
-  FileSpec source;
+  std::function<Result<Work>(const Mount&)> work;
   std::optional<Mount> mounted{};
 
   Result<void> prepare() {
     remove_tree(cache);
-    TRY(warm_file(source.path));
     mounted.emplace(TRY(Mount::start(client.command, directory)));
     return {};
   }
-  Result<Work> run() {
-    FileSpec file = source;
-    file.path = mounted->path(source.path.substr(source.path.rfind('/') + 1));
-    return read_sequential(file, kBlockBytes);
-  }
+  Result<Work> run() const { return work(*mounted); }
 };
+
+// What is read, and from where.
+struct Task {
+  std::string remote;  // a folder
+  std::function<Result<Work>(const Mount&)> work;
+};
+
+Task whole_file(const FileSpec& source) {
+  return {.remote = source.path.substr(0, source.path.rfind('/')),
+          .work = [source](const Mount& mount) -> Result<Work> {
+            FileSpec file = source;
+            file.path = mount.path(source.path.substr(source.path.rfind('/') + 1));
+            return read_sequential(file, kBlockBytes);
+          }};
+}
 
 std::string server_of(uint16_t port) {
   return "http://127.0.0.1:" + std::to_string(port);
@@ -60,24 +73,22 @@ Side side_of(HttpMount mount) {
   return side;
 }
 
-Side netfs_side(Lab& lab, uint16_t port, const FileSpec& source) {
+Side netfs_side(Lab& lab, uint16_t port, const Task& task) {
   std::string directory = lab.work().path("http-netfs");
   std::string cache = lab.work().path("cache-http-netfs");
-  std::string remote = source.path.substr(0, source.path.rfind('/'));
   Client client{.name = "netfs", .how = "netfs mount http://... --cache-dir ..."};
-  client.command = {.argv = {lab.options().netfs_program, "mount", server_of(port) + remote,
+  client.command = {.argv = {lab.options().netfs_program, "mount", server_of(port) + task.remote,
                              directory, "--foreground", "--cache-dir", cache},
                     .log = lab.work().path("http-netfs.log")};
-  return side_of({lab, std::move(client), directory, cache, source});
+  return side_of({lab, std::move(client), directory, cache, task.work});
 }
 
-Side rclone_side(Lab& lab, uint16_t port, const FileSpec& source) {
+Side rclone_side(Lab& lab, uint16_t port, const Task& task) {
   std::string directory = lab.work().path("http-rclone");
   std::string cache = lab.work().path("cache-http-rclone");
-  std::string remote = source.path.substr(0, source.path.rfind('/'));
   std::vector<std::string> argv{"rclone",
                                 "mount",
-                                ":http:" + remote,
+                                ":http:" + task.remote,
                                 directory,
                                 "--config=/dev/null",
                                 "--read-only",
@@ -90,7 +101,7 @@ Side rclone_side(Lab& lab, uint16_t port, const FileSpec& source) {
   }
   Client client{.name = "rclone", .how = std::move(how)};
   client.command = {.argv = std::move(argv), .log = lab.work().path("http-rclone.log")};
-  return side_of({lab, std::move(client), directory, cache, source});
+  return side_of({lab, std::move(client), directory, cache, task.work});
 }
 
 Side curl_side(Lab& lab, uint16_t port, const FileSpec& source) {
@@ -117,11 +128,13 @@ struct Setting {
 Result<void> sequential(Lab& lab, const Setting& setting, uint16_t port, const FileSpec& full,
                         const FileSpec& part) {
   if (!lab.options().wants(setting.name)) return {};
+  TRY(warm_file(full.path));
+  TRY(warm_file(part.path));
   std::vector<Side> sides;
-  if (lab.options().netfs) sides.push_back(netfs_side(lab, port, full));
+  if (lab.options().netfs) sides.push_back(netfs_side(lab, port, whole_file(full)));
   sides.push_back(curl_side(lab, port, full));
   if (lab.options().peers) {
-    sides.push_back(rclone_side(lab, port, part));
+    sides.push_back(rclone_side(lab, port, whole_file(part)));
     sides.back().rounds_max = 3;
   }
   lab.add(run_row({.name = setting.name,
@@ -129,6 +142,35 @@ Result<void> sequential(Lab& lab, const Setting& setting, uint16_t port, const F
                    .unit = "MB/s",
                    .scale = 1e6,
                    .reach = setting.reach},
+                  std::move(sides), lab.options().pairs));
+  return {};
+}
+
+Result<void> small_files(Lab& lab, uint16_t port) {
+  const std::string name = "http/in-turn-20ms";
+  if (!lab.options().wants(name)) return {};
+  const TreeSpec spec{.seed = 18,
+                      .count = lab.size(2'000, 400),
+                      .per_directory = 40,
+                      .min_bytes = 4 << 10,
+                      .max_bytes = 64 << 10};
+  const std::string source = lab.work().path("source-http-files");
+  TRY(make_tree(source, spec));
+  const std::vector<FileSpec> files = tree_files(spec);
+  Task task{.remote = source, .work = [files](const Mount& mount) {
+              return read_listed(mount.directory(), files, Which::kAll);
+            }};
+  std::vector<Side> sides;
+  if (lab.options().netfs) sides.push_back(netfs_side(lab, port, task));
+  if (lab.options().peers) {
+    sides.push_back(rclone_side(lab, port, task));
+    sides.back().rounds_max = 1;
+  }
+  lab.add(run_row({.name = name,
+                   .what = "open+read+close of " + std::to_string(spec.count) +
+                           " small files in turn over HTTP at 20 ms, cold",
+                   .unit = "files/s",
+                   .reach = "ahead of every peer"},
                   std::move(sides), lab.options().pairs));
   return {};
 }
@@ -155,6 +197,7 @@ Result<void> http(Lab& lab) {
         {"http/sequential-" + std::to_string(rtt_ms) + "ms",
          "cold sequential over HTTP, " + far + " and 1 Gbit/s (125 MB/s)", "0.95 of the link"},
         proxy.port(), full, part));
+    if (rtt_ms == 20) TRY(small_files(lab, proxy.port()));
   }
   return {};
 }

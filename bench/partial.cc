@@ -1,10 +1,15 @@
 // A partly cached file: 4 KiB random O_DIRECT reads of its cached half, with 1 and 4 jobs, against
 // a do-nothing handler on the same transport (fuse_floor).
 //
+// And against libfuse's own example, passthrough_hp --nopassthrough, which answers each read from
+// the file on the disk, where NETFS_BENCH_FUSE_EXAMPLE names one that is built
+// (bench/fuse_example); that row says so where it is not.
+//
 // The second half of the file was never read, so it cannot be sealed: each read is answered by the
 // daemon.  O_DIRECT keeps the kernel's page cache out on both sides.
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
@@ -61,6 +66,19 @@ Result<Place> floor_place(Lab& lab, uint64_t size_bytes) {
                false};
 }
 
+// The same file by libfuse's example; its connection has no page cache either: O_DIRECT.
+Result<Place> example_place(Lab& lab, const std::string& program, const FileSpec& source) {
+  std::string folder = source.path.substr(0, source.path.rfind('/'));
+  std::string directory = lab.work().path("example");
+  Command command{
+      .argv = {program, "--nopassthrough", "--foreground", "--clone-fd", folder, directory},
+      .log = lab.work().path("example.log")};
+  auto mount = std::make_shared<Mount>(TRY(Mount::start(command, directory)));
+  FileSpec file = source;
+  file.path = mount->path(source.path.substr(source.path.rfind('/') + 1));
+  return Place{"libfuse's example", "passthrough_hp --nopassthrough --clone-fd", file, mount};
+}
+
 Side side_of(Lab& lab, const Place& place, unsigned jobs) {
   uint64_t count = lab.size(60'000, 5'000) / jobs;
   Side side{.name = place.name, .how = place.how};
@@ -81,17 +99,25 @@ Result<void> partial(Lab& lab) {
   std::vector<Place> places;
   if (lab.options().netfs) places.push_back(TRY(netfs_place(lab, source)));
   places.push_back(TRY(floor_place(lab, source.size_bytes)));
+  const char* example = ::getenv("NETFS_BENCH_FUSE_EXAMPLE");
+  if (lab.options().peers && example != nullptr) {
+    places.push_back(TRY(example_place(lab, example, source)));
+  }
   for (unsigned jobs : {1U, 4U}) {
     std::string name = "partial/direct-" + std::to_string(jobs);
     if (!lab.options().wants(name)) continue;
     std::vector<Side> sides;
     for (const Place& place : places) sides.push_back(side_of(lab, place, jobs));
-    lab.add(run_row({.name = name,
-                     .what = "partly cached, 4 KiB random O_DIRECT, " + std::to_string(jobs) +
-                             (jobs == 1 ? " job" : " jobs"),
-                     .unit = "reads/s",
-                     .reach = "0.85 of a do-nothing handler"},
-                    std::move(sides), lab.options().pairs));
+    RowResult row = run_row({.name = name,
+                             .what = "partly cached, 4 KiB random O_DIRECT, " +
+                                     std::to_string(jobs) + (jobs == 1 ? " job" : " jobs"),
+                             .unit = "reads/s",
+                             .reach = "0.85 of a do-nothing handler; 2 of libfuse's example"},
+                            std::move(sides), lab.options().pairs);
+    if (example == nullptr) {
+      row.notes.push_back("libfuse's example is not in it: NETFS_BENCH_FUSE_EXAMPLE names none");
+    }
+    lab.add(std::move(row));
   }
   return {};
 }
