@@ -10,6 +10,7 @@
 #include "harness/lab.h"
 #include "harness/page_cache.h"
 #include "harness/patterns.h"
+#include "names_again.h"
 
 namespace netfs::bench {
 namespace {
@@ -110,6 +111,8 @@ Result<void> far_names(Lab& lab) {
 
 Result<void> names(Lab& lab) {
   TRY(far_names(lab));
+  TRY(names_again(lab));
+  TRY(names_many(lab));
   TreeSpec tree{.seed = 5, .count = lab.size(100'000, 10'000), .per_directory = 1000};
   std::vector<FileSpec> files = tree_files(tree);
   std::string source = lab.work().path("source-names");

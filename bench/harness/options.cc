@@ -10,20 +10,15 @@ namespace {
 
 constexpr const char* kUsage =
     "[--quick] [--only TEXT] [--pairs N] [--workdir DIR] [--json FILE] [--netfs PROGRAM] "
-    "[--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs]";
+    "[--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs] [--count N]";
 
 const option kLongOptions[] = {
-    {"quick", no_argument, nullptr, 'q'},
-    {"only", required_argument, nullptr, 'o'},
-    {"pairs", required_argument, nullptr, 'p'},
-    {"workdir", required_argument, nullptr, 'w'},
-    {"json", required_argument, nullptr, 'j'},
-    {"netfs", required_argument, nullptr, 'n'},
-    {"no-peers", no_argument, nullptr, 'P'},
-    {"no-netfs", no_argument, nullptr, 'N'},
-    {"sftp", required_argument, nullptr, 's'},
-    {"proxy", required_argument, nullptr, 'x'},
-    {nullptr, 0, nullptr, 0},
+    {"quick", no_argument, nullptr, 'q'},       {"only", required_argument, nullptr, 'o'},
+    {"pairs", required_argument, nullptr, 'p'}, {"workdir", required_argument, nullptr, 'w'},
+    {"json", required_argument, nullptr, 'j'},  {"netfs", required_argument, nullptr, 'n'},
+    {"no-peers", no_argument, nullptr, 'P'},    {"no-netfs", no_argument, nullptr, 'N'},
+    {"sftp", required_argument, nullptr, 's'},  {"count", required_argument, nullptr, 'c'},
+    {"proxy", required_argument, nullptr, 'x'}, {nullptr, 0, nullptr, 0},
 };
 
 // The directory of the running program: netfs is built beside it.
@@ -62,6 +57,9 @@ Result<Options> parse_options(int argc, char** argv) {
         break;
       case 'j':
         options.json = optarg;
+        break;
+      case 'c':
+        options.count = ::strtoull(optarg, nullptr, 10);
         break;
       case 'x':
         options.proxy_program = optarg;

@@ -2,8 +2,9 @@
 // Options: the command line that all benchmark programs share.
 //
 //   bench_NAME [--quick] [--only TEXT] [--pairs N] [--workdir DIR] [--json FILE] [--netfs PROGRAM]
-//              [--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs]
+//              [--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs] [--count N]
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -15,6 +16,7 @@ struct Options {
   bool peers = true;   // sshfs, rclone, sftp get
   bool netfs = true;   // off: the native and the peers' sides only
   unsigned pairs = 7;  // rounds of each row
+  uint64_t count = 0;  // of what some rows are about (bench_names: names/many); 0: the row's own
   std::string only;    // rows whose name contains this
   std::string workdir = "/var/tmp";
   std::string json;           // where the result goes; empty: nowhere

@@ -19,6 +19,10 @@ class StoreVolume final : public Volume {
     const Ref<Object> object = TRY(store_.lookup(id_, std::move(key)));
     return Ref<Cookie>(object);
   }
+  Result<std::optional<CookieKey>> newest(const std::string& identity) override {
+    return store_.newest(id_, identity);
+  }
+  [[nodiscard]] bool has_room() const override { return store_.has_room(); }
   [[nodiscard]] VolumeId id() const { return id_; }
 
  private:
@@ -88,6 +92,10 @@ class RealCacheFiles final : public CacheFiles {
   Result<uint64_t> drop(const std::string& volume_key, const std::string& path) override {
     const WriteSide side;
     return store_->drop(volume_key, path);
+  }
+  Result<void> drop_names(const std::string& volume_key) override {
+    const WriteSide side;
+    return store_->drop_names(volume_key);
   }
 
  private:

@@ -72,6 +72,8 @@ class CacheFiles : public Cache {
   // `volume_key` is empty.  An empty path means all.  Open ones go too: their readers fall back to
   // the origin.  Returns how many went.  Writes: never for a thread that answers a read.
   virtual Result<uint64_t> drop(const std::string& volume_key, const std::string& path) = 0;
+  // Removes the names of a volume's directories (netfs/names_store.h).  Writes likewise.
+  virtual Result<void> drop_names(const std::string& volume_key) = 0;
 };
 
 // ELOOP when `directory` is, or lies under, one of `mount_points` (absolute paths): the store would

@@ -1,5 +1,7 @@
 // Storing blocks of an object: on the writer's side only.
 
+#include <utility>
+
 #include "base/crc32c.h"
 #include "cachefiles/object.h"
 #include "cachefiles/store.h"
@@ -77,6 +79,7 @@ void Object::end_store() {
     const bool empty = has_file_ && new_file_ && !recorded_ && map_.present_count() == 0;
     if (--storing_ > 0 || !empty || killed_ || !dirty_chunks_.empty()) return;
     making_file_ = true;  // whoever comes to store waits
+    store_.space().release(std::exchange(promised_bytes_, 0));
     has_file_ = false;
     new_file_ = false;
   }

@@ -77,6 +77,31 @@ Result<Ref<Object>> Store::lookup(VolumeId volume, CookieKey key) {
   }
 }
 
+Result<std::optional<CookieKey>> Store::newest(VolumeId volume, const std::string& identity) {
+  if (identity.size() > kIdentityBytesMax) return std::optional<CookieKey>();
+  Result<std::vector<Found>> found = find_versions(volume, {.identity = identity});
+  if (!found.ok()) {
+    index_failed(found.error());
+    return std::optional<CookieKey>();
+  }
+  const Found* last = nullptr;
+  for (const Found& one : found.value()) {
+    if (!table_.dying(one.object) && (!last || one.object > last->object)) last = &one;
+  }
+  if (!last) return std::optional<CookieKey>();
+  const ObjectRecord& record = last->record;
+  return std::optional<CookieKey>({.identity = identity,
+                                   .path = record.path.empty() ? identity : record.path,
+                                   .validator = record.validator,
+                                   .size_bytes = record.size_bytes});
+}
+
+// Culling frees the whole share; what nobody asks for leaves half of it to what is.
+bool Store::has_room() const {
+  const uint64_t limit = space_.limit_bytes();
+  return space_.used_bytes() + index_->used_bytes() < limit - limit / (2 * kCullShare);
+}
+
 Result<std::vector<Store::Found>> Store::find_versions(VolumeId volume, const CookieKey& key) {
   std::vector<Found> found;
   std::vector<std::string> damaged;

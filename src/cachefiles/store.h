@@ -12,6 +12,7 @@
 // Thread-safety: all calls from any thread.  Those under "writer's side" wait for the disk.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -57,6 +58,8 @@ class Store {
 
   // The reader's side.
   Result<Ref<Object>> lookup(VolumeId volume, CookieKey key);
+  Result<std::optional<CookieKey>> newest(VolumeId volume, const std::string& identity);
+  [[nodiscard]] bool has_room() const;
   // Has something for the next commit.
   void queue(Ref<Object> object);
   // Kills an object; the writer's side removes what it has on disk.
@@ -80,6 +83,7 @@ class Store {
   Result<void> close();
   Result<void> list(const CacheFiles::ObjectSink& sink);
   Result<uint64_t> drop(const std::string& volume_key, const std::string& path);
+  Result<void> drop_names(const std::string& volume_key);
   Result<void> forget(VolumeId volume, const std::string& path, ForgetScope scope);
 
  private:
@@ -144,6 +148,9 @@ class Store {
   uint64_t cull_one(const std::string& object_key, ObjectId object, int64_t use_seconds,
                     Mapped mapped);
   void remove_superseded();
+  Result<std::optional<VolumeId>> volume_of(const std::string& volume_key);
+  using Covers = std::function<bool(const std::string& identity, const std::string& path)>;
+  Result<uint64_t> drop_in_turn(const std::optional<VolumeId>& volume, const Covers& covers);
   Result<uint64_t> drop_tree_in_turn(const std::optional<VolumeId>& volume,
                                      const std::string& path);
   void empty_graveyard();

@@ -310,6 +310,7 @@ Result<void> Store::list(const CacheFiles::ObjectSink& sink) {
     const std::optional<ObjectKeyParts> parts = parse_object_key(key);
     const std::optional<ObjectRecord> record = decode_object(key, value);
     if (!parts || !record || table_.dying(parts->object)) return true;
+    if (parts->identity.starts_with(kNamesIdentity)) return true;
     ObjectInfo info;
     info.volume_key = names[parts->volume.value];
     info.path = record->path.empty() ? parts->identity : record->path;

@@ -157,7 +157,7 @@ TEST_F(StoreLimitTest, ObjectLargerThanTheLimitLeavesBlocksAbsentAndReadsGoOn) {
 }
 
 // Another version of a file that finds no room, again and again, as a listing is.
-TEST_F(StoreLimitTest, WhatFindsNoRoomLeavesNoFile) {
+TEST_F(StoreLimitTest, WhatFindsNoRoomLeavesNoFileAndTakesNone) {
   open(4 * kMiB);
   std::vector<Ref<Cookie>> held;  // nothing can be culled
   for (int i = 0; i < 3; ++i) {
@@ -166,6 +166,7 @@ TEST_F(StoreLimitTest, WhatFindsNoRoomLeavesNoFile) {
     held.push_back(store_->lookup(path, kMiB));
   }
   const size_t files = object_files();
+  const uint64_t used = store_->cache().usage().used_bytes;
   for (const bool disk_is_full : {false, true}) {
     if (disk_is_full) disk_.set_capacity(disk_.allocated_bytes() + kBlockBytes / 2);
     const std::string bytes = disk_is_full ? bytes_.substr(0, 2 * kBlockBytes) : bytes_;
@@ -177,6 +178,7 @@ TEST_F(StoreLimitTest, WhatFindsNoRoomLeavesNoFile) {
       ASSERT_TRUE(store_->writer().commit().ok());
     }
     EXPECT_EQ(object_files(), files) << disk_is_full;
+    EXPECT_EQ(store_->cache().usage().used_bytes, used) << disk_is_full;
   }
   disk_.set_capacity(UINT64_MAX);
   held.clear();

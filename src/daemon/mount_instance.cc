@@ -35,6 +35,7 @@ vfs::Options file_system_options(const MountOptions& options) {
   made.metadata_ttl = options.metadata_ttl;
   // Who wants names looked at anew wants absent ones looked at too.
   made.negative_ttl = std::min(options.negative_ttl, options.metadata_ttl);
+  made.revalidate_behind = options.revalidate_behind;
   made.immutable = options.immutable;
   made.hot = options.hot;
   made.on_error = options.on_error;
@@ -97,6 +98,7 @@ Result<void> MountInstance::open_parts(Origin* origin) {
   limited_->limit(options.bandwidth);
   origin_ = TRY(with_journal(*limited_));
   TRY(mark_writing());
+  TRY(drop_names());
   Ref<Volume> volume;
   if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
   library_ = TRY(Library::create({.origin = *origin_,
@@ -109,8 +111,16 @@ Result<void> MountInstance::open_parts(Origin* origin) {
   view.remote_root = remote_root(spec_.url);
   const bool cached = store_.cache() != nullptr;
   view.hiding = hiding_of(cached ? store_.options().cache_dir : std::string(), volume_key_);
-  file_system_ = TRY(vfs::FileSystem::create(
-      {.origin = *origin_, .library = *library_, .options = std::move(view)}));
+  if (volume && options.write == WriteMode::kNo) {
+    names_.emplace(NamesStore::Parts{.volume = volume,
+                                     .offload = *store_.offload(),
+                                     .pool = store_.pool(),
+                                     .boot = this_boot()});
+  }
+  file_system_ = TRY(vfs::FileSystem::create({.origin = *origin_,
+                                              .library = *library_,
+                                              .options = std::move(view),
+                                              .names = names_ ? &*names_ : nullptr}));
   if (options.write != WriteMode::kNo && !file_system_->writable()) {
     telemetry::log_warn("mount", "{} is mounted read-only: its origin cannot be written to",
                         spec_.url);
@@ -189,6 +199,27 @@ Result<void> MountInstance::mark_writing() {
                       spec_.url, dropped);
   mark_->trusted();
   return {};
+}
+
+// What is changed through this mount is not changed in the names that others have left in the
+// cache: before the first change they go, and then those that were on their way.
+Result<void> MountInstance::drop_names() {
+  const bool writes = spec_.options.write != WriteMode::kNo && origin_->writer() != nullptr;
+  if (!writes || store_.cache() == nullptr) return {};
+  changes_names_ = true;
+  TRY(store_.cache()->drop_names(volume_key_));
+  drop_names_later();
+  return {};
+}
+
+void MountInstance::drop_names_later() {
+  (void)store_.offload()->after_stores([cache = store_.cache(), key = volume_key_] {
+    const Result<void> dropped = cache->drop_names(key);
+    if (dropped.ok()) return;
+    telemetry::log_warn("mount",
+                        "what the cache has of names may be older than what was written: {}",
+                        dropped.error().message());
+  });
 }
 
 MountInstance::~MountInstance() {
@@ -330,6 +361,8 @@ bool MountInstance::close(Deadline deadline) {
   // Here and not when the instance is destroyed: whoever destroys it must not wait for an origin.
   if (limited_) limited_->limit({});
   if (back_) back_->stop_uploading();
+  // Those that others have listed meanwhile.
+  if (changes_names_) drop_names_later();
   // Behind what this mount has queued to be forgotten.
   if (mark_) mark_->clear(*store_.offload());
   return true;

@@ -36,6 +36,7 @@
 #include "fuse/session.h"
 #include "netfs/library.h"
 #include "netfs/limited_origin.h"
+#include "netfs/names_store.h"
 #include "netfs/origin.h"
 #include "vfs/file_system.h"
 
@@ -96,6 +97,8 @@ class MountInstance : public RefCounted<MountInstance> {
   Result<void> open_parts(Origin* origin);
   Result<Origin*> with_journal(Origin& origin);
   Result<void> mark_writing();
+  Result<void> drop_names();
+  void drop_names_later();
   void went_elsewhere(const std::string& path, const std::string& beside);
   [[nodiscard]] uint64_t write_behind_bytes() const;
   [[nodiscard]] fuse::SessionOptions session_options() const;
@@ -115,7 +118,9 @@ class MountInstance : public RefCounted<MountInstance> {
   std::unique_ptr<BackWrites> back_;        // in front of all
   Origin* origin_ = nullptr;                // what the library sees
   std::optional<WritingMark> mark_;         // where what is stored may be taken for another file
+  bool changes_names_ = false;              // of which the cache may have some
   std::unique_ptr<Library> library_;
+  std::optional<NamesStore> names_;  // where names are kept in the cache
   std::unique_ptr<vfs::FileSystem> file_system_;
   std::unique_ptr<fuse::KernelChannel> channel_;
   std::unique_ptr<fuse::BackingIds> backing_;

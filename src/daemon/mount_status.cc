@@ -36,6 +36,7 @@ json options_json(const MountOptions& options) {
                  {"metadata_ttl", duration_text(options.metadata_ttl)},
                  {"negative_ttl", duration_text(options.negative_ttl)},
                  {"hot", duration_text(options.hot)},
+                 {"revalidate", options.revalidate_behind ? "behind" : "first"},
                  {"immutable", options.immutable},
                  {"transport", options.over_ring ? "ring" : "device"},
                  {"verify", options.verify_always ? "always" : "sealing"}};

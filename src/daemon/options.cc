@@ -102,6 +102,8 @@ constexpr std::array<pair<string_view, WriteMode>, 4> kWrite = {{{"no", WriteMod
                                                                  {"back", WriteMode::kBack}}};
 constexpr std::array<pair<string_view, bool>, 2> kTransport = {{{"device", false}, {"ring", true}}};
 constexpr std::array<pair<string_view, bool>, 2> kVerify = {{{"sealing", false}, {"always", true}}};
+constexpr std::array<pair<string_view, bool>, 2> kRevalidate = {
+    {{"first", false}, {"behind", true}}};
 
 constexpr auto kFlag = OptionKind::kFlag;
 constexpr auto kValue = OptionKind::kValue;
@@ -146,6 +148,10 @@ const std::array kTable = {
     OptionRow{"negative-ttl", kValue, "TIME", kFresh,
               "how long an absent name is believed absent (default 1s)",
               [](O o, V v) { return set_duration(o.negative_ttl, v); }},
+    OptionRow{"revalidate", kValue, "WHEN", kFresh,
+              "first (default): what is known and older is looked at; behind: it is shown until\n"
+              "a look behind that is back (read-only mounts; opens look first)",
+              [](O o, V v) { return set_choice(o.revalidate_behind, v, kRevalidate); }},
     OptionRow{"immutable", kFlag, "", kFresh, "the tree never changes: ask only once",
               [](O o, V v) { return set_flag(o.immutable, v); }},
     OptionRow{"hot", kValue, "TIME", kFresh,
@@ -246,6 +252,9 @@ Result<MountOptions> parse_options(const OptionMap& map) {
   if (options.verify_always) options.passthrough = false;
   if (options.write == WriteMode::kNo) options.read_only = true;
   if (options.read_only) options.write = WriteMode::kNo;
+  if (options.revalidate_behind && options.write != WriteMode::kNo) {
+    return Error(EINVAL, "options", "a mount that writes looks first (revalidate=first)");
+  }
   if (options.immutable && options.write != WriteMode::kNo) {
     return Error(EINVAL, "options", "a tree that never changes (immutable) cannot be written");
   }

@@ -47,6 +47,7 @@ struct MountOptions {
   Duration metadata_ttl = std::chrono::seconds(5);
   Duration negative_ttl = std::chrono::seconds(1);
   Duration hot = std::chrono::seconds(60);
+  bool revalidate_behind = false;
   bool immutable = false;
   bool verify_always = false;
 

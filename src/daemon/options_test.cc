@@ -29,6 +29,7 @@ OptionMap every_option() {
           {"memory", "32M"},
           {"metadata-ttl", "1m"},
           {"negative-ttl", "2s"},
+          {"revalidate", "behind"},
           {"immutable", "true"},
           {"hot", "0"},
           {"timeout", "2s"},
@@ -63,6 +64,7 @@ TEST(Options, EveryRowSetsItsField) {
   EXPECT_EQ(o.memory_bytes, uint64_t{32} << 20);
   EXPECT_EQ(o.metadata_ttl, 1min);
   EXPECT_EQ(o.negative_ttl, 2s);
+  EXPECT_TRUE(o.revalidate_behind);
   EXPECT_TRUE(o.immutable);
   EXPECT_EQ(o.hot, 0s);
   EXPECT_EQ(o.timeout, 2s);
@@ -94,8 +96,8 @@ TEST(Options, UnknownAndBadOnesAreNamed) {
       {{"timeout", "soon"}},    {{"timeout", "0"}},          {{"timeout", "forever"}},
       {{"cache-size", "much"}}, {{"cache-dir", "relative"}}, {{"umask", "999"}},
       {{"uid", "root"}},        {{"uid", "4294967295"}},     {{"symlinks", "maybe"}},
-      {{"immutable", "yes"}},   {{"memory", "1M"}},          {{"verify", "never"}},
-      {{"bwlimit", "1K"}}};
+      {{"immutable", "yes"}},   {{"revalidate", "never"}},   {{"memory", "1M"}},
+      {{"verify", "never"}},    {{"bwlimit", "1K"}}};
   for (const OptionMap& map : bad) {
     const Result<MountOptions> parsed = parse_options(map);
     ASSERT_TRUE(parsed.is_error(EINVAL)) << map.begin()->first;
@@ -201,6 +203,7 @@ TEST(Options, ReadOnlyWinsOverWrite) {
 
 TEST(Options, WhatIsImmutableCannotBeWritten) {
   EXPECT_TRUE(parse_options({{"write", "through"}, {"immutable", "true"}}).is_error(EINVAL));
+  EXPECT_TRUE(parse_options({{"write", "close"}, {"revalidate", "behind"}}).is_error(EINVAL));
   EXPECT_TRUE(parse_options({{"write", "sideways"}}).is_error(EINVAL));
 }
 

@@ -260,14 +260,18 @@ Response Worker::drop(const Request& request) {
   } else if (!request.all && path.empty()) {
     return failure(Error(EINVAL, "options", "cache drop needs a path, or --all"));
   }
+  const auto drop_in_mounts = [&] {
+    for (const Ref<MountInstance>& mount : mounts_.find("")) {
+      if (volume.empty() || mount->volume_key() == volume) mount->drop(path);
+    }
+  };
   // What is still on its way to the store would come after the drop.
+  drop_in_mounts();
   if (!store_.offload()->drain(within(kTalkTimeout))) {
     telemetry::log_warn(kRoom, "cache drop: stores are still under way");
   }
   Response response = with_body(cache_drop(*store_.cache(), volume, path));
-  for (const Ref<MountInstance>& mount : mounts_.find("")) {
-    if (volume.empty() || mount->volume_key() == volume) mount->drop(path);
-  }
+  drop_in_mounts();
   return response;
 }
 

@@ -17,8 +17,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/assert.h"
@@ -39,6 +41,10 @@ struct CookieKey {
   Validator validator;
   uint64_t size_bytes = 0;
 };
+
+// With this before its path a directory's names are an object (netfs/names_store.h); their
+// CookieKey::path is the directory's and a '/'.  No path and no identity begins like that.
+inline constexpr std::string_view kNamesIdentity{"\0names\0", 7};
 
 // The life of an object: docs/cache-format.md has the picture, object_state.h the edges.
 enum class ObjectState : uint8_t {
@@ -92,6 +98,11 @@ class Volume : public RefCounted<Volume> {
   // The same Ref for the same key while anybody holds it.  May wait for reads of the index, never
   // for a writer.  An object that is stored under another validator is left to the writer.
   virtual Result<Ref<Cookie>> lookup(CookieKey key) = 0;
+  // The key of the newest version that is durably stored of an identity, or nothing.  May wait
+  // likewise.
+  virtual Result<std::optional<CookieKey>> newest(const std::string& identity) = 0;
+  // Whether there is room for what nobody asks for, such as names; what is asked for culls.
+  [[nodiscard]] virtual bool has_room() const = 0;
 };
 
 // Where a thread enters the write side of a cache: under the pseudo-lock `cache.sb_writers` while

@@ -16,6 +16,7 @@ inline constinit sync::LockClass kBlockMemoryLock{"netfs.block_memory"};
 inline constinit sync::LockClass kReadStreamLock{"netfs.read_stream"};
 inline constinit sync::LockClass kLinkEstimateLock{"netfs.link_estimate"};
 inline constinit sync::LockClass kReadsAheadLock{"netfs.reads_ahead"};
+inline constinit sync::LockClass kHeldNamesLock{"netfs.held_names"};
 inline constinit sync::LockClass kOffloadLock{"netfs.offload"};
 inline constinit sync::LockClass kPaceLock{"netfs.pace"};
 inline constinit sync::LockClass kSimulatedLinkLock{"netfs.simulated_link"};

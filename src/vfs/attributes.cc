@@ -1,5 +1,6 @@
 // GETATTR and STATX; and what attributes look like to the kernel.
 
+#include <algorithm>
 #include <cerrno>
 #include <sys/stat.h>
 
@@ -40,9 +41,20 @@ bool FileSystem::has_other_nodes(const Node& node) const {
   return writer_ != nullptr && type != FileType::kRegular && type != FileType::kDirectory;
 }
 
+// With `--revalidate=behind` or `--on-error=stale`: for how much longer a name is shown, by itself
+// or with its directory, however old.  That is no look at it: an open does not believe it.
+Duration FileSystem::shown_for(const Node& node) const {
+  const bool shows_old = options_.revalidate_behind || options_.on_error == OnError::kStale;
+  if (!shows_old || !InodeTable::is_current(node)) return Duration(0);
+  const bool has_directory = node.parent != nullptr;
+  const MonoTime with_others = has_directory ? node.parent->directory->shown_until : MonoTime();
+  return std::max(node.shown_until(), with_others) - clock_.now();
+}
+
 bool FileSystem::is_fresh(const Node& node) const {
   if (has_other_nodes(node) && node.attributes.link_count > 1) return false;
-  return !node.doubted && is_fresh(node.validated_at, options_.metadata_ttl);
+  if (node.doubted) return false;
+  return is_fresh(node.validated_at, options_.metadata_ttl) || shown_for(node) > Duration(0);
 }
 
 // For how long the kernel may believe what it is told of a node: what is left of the TTL.
@@ -52,7 +64,7 @@ Duration FileSystem::validity_of(const Node& node) const {
   if (node.is_dirty() || node.unseen) return Duration(0);  // its times are not the origin's
   if (node.size_shown_bytes() != node.attributes.size_bytes) return Duration(0);
   const Duration left = options_.metadata_ttl - (clock_.now() - node.validated_at);
-  return left > Duration(0) ? left : Duration(0);
+  return std::max({left, shown_for(node), Duration(0)});
 }
 
 namespace {

@@ -89,7 +89,7 @@ Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info, Dir
                         clock_.now(), graveyard);
       }
       entry = entry_of(node);
-      table_.sweep(kUnreferencedNodesMax, graveyard);
+      table_.sweep(options_.unreferenced_nodes_max, graveyard);
     }
   }
   bury(std::move(graveyard));

@@ -38,6 +38,12 @@ void FileSystem::drop(std::string_view path, Dropped how) {
       node = next;
     }
     table_.doubt(*node, graveyard);
+    // The cache drops the names that tell of it, too.
+    if (node->parent != nullptr) {
+      KeptNames& kept = node->parent->directory->kept;
+      kept.saved_at = {};
+      kept.ask = kept.ask_old = false;
+    }
     const bool is_known = known.empty();
     std::vector<const Node*> todo;
     if (is_known) todo.push_back(node);

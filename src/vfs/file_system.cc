@@ -38,12 +38,14 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       options_(completed(std::move(parts.options))),
       clock_(parts.clock),
       writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
+      names_(writer_ == nullptr && keeps_names(options_) ? parts.names : nullptr),
       keeps_writes_(writer_ != nullptr && options_.write == Options::Write::kClose),
       hidden_names_(options_.hiding),
       files_ahead_(parts.origin.capabilities().files_ahead, options_, counters_, parts.clock),
       table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
       ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax}),
+      behind_({.name = "netfs-behind", .threads = kBehindThreads}),
       files_({.name = "netfs-files", .threads = kAheadFileThreads}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
 
@@ -70,6 +72,7 @@ void FileSystem::stop() {
   // after this.
   pending_.close(ECONNABORTED);
   ahead_.stop();
+  behind_.stop();
   files_.stop();
   metadata_.stop();
 }

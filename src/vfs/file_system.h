@@ -29,8 +29,10 @@
 #include "fuse/notifier.h"
 #include "fuse/session.h"
 #include "netfs/library.h"
+#include "netfs/names_store.h"
 #include "netfs/origin.h"
 #include "netfs/tree_writer.h"
+#include "sync/cond_var.h"
 #include "sync/work_queue.h"
 #include "vfs/coming_listings.h"
 #include "vfs/files_ahead.h"
@@ -52,6 +54,7 @@ class FileSystem final : public fuse::Handler {
     Library& library;
     Options options;
     const Clock& clock = Clock::system();
+    NamesStore* names = nullptr;  // null: names live as long as this
   };
 
   // Looks at the root; its error is the mount's: ENOTDIR, ENOENT, EACCES, or that of the way there.
@@ -102,10 +105,9 @@ class FileSystem final : public fuse::Handler {
   Operation lookup, forget, access, open, release, read;
   void open_fresh(fuse::NodeId id, fuse::Reply reply);
   Operation get_attributes, get_statx;  // attributes.cc
-  Operation open_directory, read_directory;
+  Operation open_directory, read_directory, stat_file_system;
   Operation release_directory;  // release.cc
   Operation read_link;          // links.cc
-  Operation stat_file_system;
   // What changes something: EROFS on a mount that is not writable.
   Operation make, create, remove, rename, link, set_attributes, write, allocate, copy, seek;
   Operation create_nameless;                       // nameless.cc
@@ -121,6 +123,7 @@ class FileSystem final : public fuse::Handler {
   template <class Out>
   bool know_attributes(fuse::NodeId id, bool believe, Out& out, int& error);
   [[nodiscard]] bool is_fresh(MonoTime seen, Duration ttl) const;
+  [[nodiscard]] Duration shown_for(const Node& node) const REQUIRES(table_.mutex);
   [[nodiscard]] bool has_other_nodes(const Node& node) const;
   [[nodiscard]] bool is_fresh(const Node& node) const REQUIRES(table_.mutex);
 
@@ -146,19 +149,35 @@ class FileSystem final : public fuse::Handler {
   void count_look(Node& directory, Duration took) REQUIRES(table_.mutex);
 
   // refresh_listing.cc: the same for listings.
-  using ThenListed = ListingOpener::Then;
   void refresh_listing(fuse::NodeId directory, ThenListed then, std::optional<Deadline> until = {});
   void join_listing(fuse::NodeId directory, std::optional<Deadline> until, ThenListed then);
   void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
-  Result<Ref<Listing>> look_at_directory(fuse::NodeId directory, const std::string& path,
-                                         Asker asker, Deadline until);
-  Result<Ref<Listing>> take_listing(fuse::NodeId directory, const std::string& path, Asker asker,
-                                    Deadline until);
-  Result<void> take_batch(fuse::NodeId directory, std::vector<OriginEntry>& batch, MonoTime began,
-                          Listing& listing, Graveyard& graveyard);
-  void drop_unlisted(Node& directory, uint64_t serial, MonoTime began, Graveyard& graveyard)
-      REQUIRES(table_.mutex);
-  Ref<Listing> stale_listing(fuse::NodeId directory);
+  Listed look_at_directory(fuse::NodeId id, const std::string& path, Asker asker, Deadline until);
+  Listed take_listing(fuse::NodeId id, const std::string& path, Asker asker, Deadline until);
+  Result<void> take_batch(fuse::NodeId directory, Intake& intake);
+  Listed end_intake(fuse::NodeId directory, Intake& intake, Result<void> listed);
+  void drop_unlisted(Node& directory, Intake& intake) REQUIRES(table_.mutex);
+  Ref<Listing> stale_listing(fuse::NodeId directory, const std::string& path);
+
+  // stored_names.cc, stored_name.cc: what the cache has of names.
+  void begin_saving(fuse::NodeId directory, const std::string& path, Intake& intake);
+  void save_names(fuse::NodeId directory, const std::string& path, Intake& intake);
+  void store_names(fuse::NodeId id, const std::string& path, MonoTime began, std::string bytes);
+  Listed stored_listing(fuse::NodeId id, const std::string& path, Old old, Asker asker);
+  Listed take_stored(fuse::NodeId id, const std::string& path, Old old, Asker asker);
+  [[nodiscard]] bool begin_taking(fuse::NodeId id, Old old);
+  Ref<Listing> taken_listing(fuse::NodeId id);
+  void end_taking(fuse::NodeId id, Old old, bool in_vain);
+  std::optional<Result<void>> look_in_store(const Name& name, Old old);
+  void outdate_names(fuse::NodeId directory);
+
+  // revalidate.cc: what is shown first and looked at behind that.
+  [[nodiscard]] bool looks_behind() const;
+  bool show_then_look(const Name& name);
+  void look_behind(const Name& name);
+  bool may_show_stored(const Name& name);
+  Ref<Listing> show_listing(fuse::NodeId directory);
+  void list_behind(fuse::NodeId directory, const std::string& path);
 
   // coming_listings.cc: listings that are read while they come in.
   void refresh_listing_in_part(fuse::NodeId directory, ThenListed then);
@@ -180,12 +199,11 @@ class FileSystem final : public fuse::Handler {
   void note_opened(fuse::NodeId file);
   void fetch_now(const FilesAhead::Wanted& what);
 
-  // origin_state.cc: whether the origin can be reached, as far as the last call of it tells.
+  // origin_state.cc: whether the origin can be reached, as far as the last call of it tells; and
+  // origin_checks.cc: whether it says what an origin may.
   void note_outcome(int code);
   [[nodiscard]] bool believed_unreachable() const;
   [[nodiscard]] bool should_wait(int code) const;
-
-  // origin_checks.cc
   bool name_is_allowed(std::string_view directory, std::string_view name);
   bool info_is_allowed(std::string_view path, const NodeInfo& info);
 
@@ -245,32 +263,26 @@ class FileSystem final : public fuse::Handler {
   KnownVersion known_of(fuse::NodeId id);
   [[nodiscard]] int new_write_error(fuse::HandleId id);
 
-  // open_write.cc
+  // open_write.cc, create.cc
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
   Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, OpenHow how, Deadline until);
   Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
   Result<Ref<WritableFile>> open_live_file(fuse::NodeId id, Deadline until, bool& moved);
   bool has_moved(fuse::NodeId id, const std::string& path);
   Result<fuse::Opened> open_handle(fuse::NodeId id, Ref<WritableFile> live, uint32_t flags);
-
-  // create.cc
   Result<Created> create_now(const Place& place, const NewNode& what, OpenHow how, bool resent,
                              Deadline until);
   Result<fuse::Opened> open_existing(fuse::NodeId id, OpenHow how, Deadline until);
 
-  // copy.cc
+  // copy.cc, nameless.cc, link.cc
   bool is_still(const std::string& path, const Validator& version, Deadline until);
   Result<FileRef> file_ref(fuse::NodeId id);
-
-  // nameless.cc
   Result<Created> create_nameless_now(fuse::NodeId parent, const NewNode& what, uint32_t flags,
                                       Deadline until);
-
-  // link.cc
   void take_link(fuse::NodeId id, const Place& at, const NodeInfo& info);
   void note_two_nodes(fuse::NodeId one, fuse::NodeId other);
 
-  // remove.cc
+  // remove.cc, rename.cc
   Result<Kept> keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,
                               Deadline until);
   [[nodiscard]] std::string hidden_beside(const Place& place) const;
@@ -280,8 +292,6 @@ class FileSystem final : public fuse::Handler {
   void show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
                   Deadline until);
   Result<void> remove_now(const Place& place, RemoveKind kind, bool resent, Deadline until);
-
-  // rename.cc
   ForgetScope scope_of_rename(const Place& from, const Place& to);
   Result<void> rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
                           Deadline until);
@@ -293,16 +303,14 @@ class FileSystem final : public fuse::Handler {
   std::optional<uint32_t> stripped_permissions(fuse::NodeId id, std::optional<uint32_t> gid = {});
   Result<void> strip_set_id(fuse::NodeId id, Deadline until, std::optional<uint32_t> gid = {});
 
-  // write.cc
+  // write.cc, xattr.cc
   Result<LiveHandle> live_handle(fuse::HandleId id);
   void write_now(const Writing& writing, BufferSlice data, const Ref<Pending>& pending);
   void take_written(const Writing& writing, Result<Written> written, const Ref<Pending>& pending);
-
-  // xattr.cc
   [[nodiscard]] bool shows_xattr(std::string_view name) const;
   void kill_sgid(fuse::NodeId id, Deadline until);
 
-  // open_prepare.cc
+  // open_prepare.cc, release.cc
   void prepare_open(fuse::NodeId id, Ref<Pending> pending);
   void prepare_on_worker(fuse::NodeId id);
   Result<Prepared> prepare(fuse::NodeId id);
@@ -310,8 +318,6 @@ class FileSystem final : public fuse::Handler {
   Result<Ref<File>> ready_file(fuse::NodeId id);
   Result<void> see_own_change(fuse::NodeId id);
   bool wait_while_going(fuse::NodeId id, const Ref<Pending>& pending);
-
-  // release.cc
   void close_handle(fuse::HandleId id);
 
   // read.cc
@@ -326,12 +332,10 @@ class FileSystem final : public fuse::Handler {
   static Ref<File> file_to_read(const Node& node);
   void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);
 
-  // open_directory.cc
+  // open_directory.cc, read_directory.cc
   fuse::Opened open_directory_locked(Node& node, Ref<Listing> listing, Graveyard& graveyard)
       REQUIRES(table_.mutex);
   void answer_open_directory(fuse::NodeId id, Ref<Listing> listing, fuse::Reply& reply);
-
-  // read_directory.cc
   [[nodiscard]] bool wants_relisting(const Node& node, const fuse::ReaddirRequest& wanted) const
       REQUIRES(table_.mutex);
   void answer_listing(fuse::NodeId id, const Listing& listing, const fuse::ReaddirRequest& wanted,
@@ -345,7 +349,7 @@ class FileSystem final : public fuse::Handler {
   void fetch_link(fuse::NodeId id, const std::string& path, Deadline until);
 
   [[nodiscard]] Deadline deadline() const { return Deadline::after(clock_, options_.timeout); }
-  // Runs on a metadata worker; when they have ended, not at all: what waits is answered by stop().
+  // Runs on a metadata worker; when they have ended, not at all.
   void on_worker(sync::WorkQueue::Work work);
   void bury(Graveyard graveyard);
 
@@ -361,12 +365,14 @@ class FileSystem final : public fuse::Handler {
   std::atomic<bool> acls_{false};
   std::atomic<bool> no_opendir_{false};
   TreeWriter* const writer_;  // null: the mount is read-only
+  NamesStore* const names_;   // null where names are not kept
   const bool keeps_writes_;
   const HiddenNames hidden_names_;
   Counters counters_;
   AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
   FilesAhead files_ahead_ GUARDED_BY(table_.mutex);
   InodeTable table_;
+  sync::CondVar names_taken_;  // under the table's lock
   ComingListings coming_ GUARDED_BY(table_.mutex);
   PendingTable pending_;
   NameChanges name_changes_;
@@ -386,6 +392,7 @@ class FileSystem final : public fuse::Handler {
   std::atomic<bool> stopping_{false};
   std::atomic<int> held_answers_{0};  // of direct writes
   sync::WorkQueue ahead_;             // listings for nobody who waits
+  sync::WorkQueue behind_;            // looks behind what was shown
   sync::WorkQueue files_;             // and files
   sync::WorkQueue metadata_;          // last: its threads use all of the above
 };

@@ -1,7 +1,6 @@
 // FORGET and BATCH_FORGET: the kernel drops its lookup counts; nodes nobody else needs may go.
 
 #include "vfs/file_system.h"
-#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -17,7 +16,7 @@ void FileSystem::forget(const fuse::Request& request, fuse::Reply reply) {
         table_.forget(entry.node, entry.lookups, graveyard);
       }
     }
-    table_.sweep(kUnreferencedNodesMax, graveyard);
+    table_.sweep(options_.unreferenced_nodes_max, graveyard);
   }
   reply.none();
   bury(std::move(graveyard));

@@ -4,11 +4,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "base/result.h"
+#include "base/unique_function.h"
 #include "fuse/encode.h"
 #include "fuse/wire.h"
+#include "netfs/names_record.h"
 #include "netfs/writable_file.h"
-#include "vfs/node.h"
+#include "vfs/inode_table.h"
+#include "vfs/options.h"
 
 namespace netfs::vfs {
 
@@ -29,8 +34,34 @@ struct Name {
 // How to look at it; kCheapest: refresh_cheaply.
 enum class Look : uint8_t { kAtTheName, kCheapest };
 
-// For whom a directory is listed: somebody who waits, or nobody yet.
-enum class Asker : uint8_t { kSomebody, kNobody };
+// Whether names that were seen too long ago will do: not, or for want of others, or until they were
+// looked at.
+enum class Old : uint8_t { kRefused, kTaken, kShown };
+
+// For whom a directory is listed: somebody who waits, nobody yet, or nobody any more, who was shown
+// what was known.
+enum class Asker : uint8_t { kSomebody, kNobody, kServed };
+
+// A directory's listing and its names are shown for kStaleGrace, however old: revalidate.cc.
+void show_a_moment_more(Directory& directory, const Options& options, MonoTime now);
+
+// What a listing came to, and who wants to know.
+using Listed = Result<Ref<Listing>>;
+using ThenListed = UniqueFunction<void(const Listed&)>;
+
+// A listing while it comes in, from the origin or from the cache.
+struct Intake {
+  Ref<Listing> listing;
+  MonoTime began{};                   // it tells of nothing after that
+  std::optional<MonoTime> counts_as;  // from the cache: when its names are to count as seen
+  Asker asker = Asker::kSomebody;
+  std::vector<StoredName> batch;
+  std::vector<std::string> left_over;    // hidden names of a process before this one
+  std::optional<NamesEncoder> encoder;   // what is to be stored of it
+  uint64_t changes_before = 0;           // of names here, when it began
+  std::optional<uint64_t> swept_before;  // of its names
+  Graveyard graveyard{};
+};
 
 // How far an open is.
 enum class Prepared : uint8_t {

@@ -80,14 +80,22 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
     Node& node = *nodes_[sweep_hand_];
     if (!node.listed || node.children > 0 || (node.open && node.open->preparing)) continue;
     if (node.has_aliases()) continue;
+    // What is stored of it is older than what was seen, until then.
+    if (node.directory && node.directory->kept.saving > 0) continue;
     if (std::exchange(node.referenced, false)) continue;
     // Somebody is reading the directory and will want it.
     if (records_[node.parent->index].opens > 0) continue;
     // The directory no longer knows all its names.
-    node.parent->directory->whole_since.reset();
-    if (node.parent->directory->listing) {
-      graveyard.listings.push_back(std::move(node.parent->directory->listing));
+    Directory& above = *node.parent->directory;
+    above.whole_since.reset();
+    ++above.swept;
+    if (above.listing) {
+      graveyard.listings.push_back(std::move(above.listing));
+      above.kept.ask = above.kept.ask_old = true;
     }
+    above.kept.swept_newer |= node.validated_at > above.kept.listed_until;
+    // What was known against the cache's names of it must not be forgotten with it.
+    above.kept.others_went |= node.directory && node.directory->kept.is_suspect();
     unlist(node, graveyard);
   }
 }
@@ -107,6 +115,8 @@ void InodeTable::doubt(Node& node, Graveyard& graveyard) {
   absent_ -= node.directory->absent.size();
   node.directory->absent.clear();
   node.directory->whole_since.reset();
+  node.directory->kept.of_another = true;
+  node.directory->kept.saved_at = {};
   if (node.directory->listing) graveyard.listings.push_back(std::move(node.directory->listing));
   for (Node* child : node.directory->children) doubt(*child, graveyard);
 }

@@ -153,6 +153,7 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
   node.validated_at = now;
   node.doubted = false;
   node.unseen = false;
+  node.end_showing();
   node.unset_written();
   if (node.is_live() && !node.is_dirty()) node.open->live->saw(node.validator);
 }
@@ -201,9 +202,10 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
                         Graveyard& graveyard) {
   NETFS_ASSERT(directory.directory);
   NETFS_ASSERT(is_current(directory));  // so it does not go when its child does
-  forget_absent(*directory.directory, name);
+  const bool was_absent = forget_absent(*directory.directory, name);
   Node* named = entry(directory, name);
   Node* known = child(directory, name);
+  const bool follows = was_absent || named != nullptr;
   if (named != nullptr) named->validated_at = now;
   // Until all that was written is there, what is known here counts.
   if (known != nullptr && known->is_dirty() && same_file(*known, info)) return *known;
@@ -227,6 +229,7 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
         graveyard.superseded.push_back(known->open->file);
       }
     }
+    if (known->directory) directory.directory->kept.others_went = true;
     unlist(*named, graveyard);
   }
   if (Node* other = by_other_name(info)) {
@@ -245,6 +248,10 @@ Node& InodeTable::adopt(Node& directory, std::string_view name, NodeInfo info, M
   }
   Node& node = create(&directory, name, std::move(info), now);
   node.changed_while_open = changed_while_open;
+  if (node.directory) {
+    const KeptNames& above = directory.directory->kept;
+    node.directory->kept.of_another = follows || above.others_went || above.of_another;
+  }
   return node;
 }
 
@@ -287,23 +294,29 @@ void InodeTable::give_name(Node& node, Node& directory, std::string_view name,
   free_if_unused(before, graveyard);
 }
 
-void InodeTable::forget_absent(Directory& directory, std::string_view name) {
+bool InodeTable::forget_absent(Directory& directory, std::string_view name) {
   const auto found = directory.absent.find(name);
-  if (found == directory.absent.end()) return;
+  if (found == directory.absent.end()) return false;
   directory.absent.erase(found);
   --absent_;
+  return true;
 }
 
 void InodeTable::set_absent(Node& directory, std::string_view name, MonoTime now,
                             Graveyard& graveyard) {
   NETFS_ASSERT(is_current(directory));
   if (!directory.directory) return;
-  if (Node* known = entry(directory, name)) unlist(*known, graveyard);
+  if (Node* known = entry(directory, name)) {
+    directory.directory->kept.seen_gone = true;
+    if (known->directory) directory.directory->kept.others_went = true;
+    unlist(*known, graveyard);
+  }
   auto& absent = directory.directory->absent;
   if (absent_ >= kAbsentNamesMax) {
     // The names of one directory go, and if it has none this one is not remembered.
     absent_ -= absent.size();
     absent.clear();
+    directory.directory->kept.swept_newer = true;
     if (absent_ >= kAbsentNamesMax) return;
   }
   if (absent.insert_or_assign(std::string(name), now).second) ++absent_;

@@ -211,7 +211,7 @@ class InodeTable {
   void leave_idle(Node& node) REQUIRES(mutex);
   Node* by_other_name(const NodeInfo& info) REQUIRES(mutex);
   Node* by_lost_name(const NodeInfo& info) REQUIRES(mutex);
-  void forget_absent(Directory& directory, std::string_view name) REQUIRES(mutex);
+  bool forget_absent(Directory& directory, std::string_view name) REQUIRES(mutex);
 
   const uint16_t epoch_;
   Counters& counters_;

@@ -140,6 +140,43 @@ TEST_F(TableTest, AHandleKeepsItsNodeAndHandleIdsAreNotUsedAgain) {
   EXPECT_NE(table.open_handle(next, OpenMode::kDaemon, graveyard), handle);
 }
 
+// Then the cache's names of the directory, seen before that, may be older than what was shown.
+TEST_F(TableTest, TheSweeperLeavesAMarkWhereANameWentThatWasLookedAtSinceTheListing) {
+  sync::MutexLock lock(table.mutex);
+  for (const bool is_newer : {false, true}) {
+    Node& directory = add(table.root(), is_newer ? "d2" : "d1", directory_of());
+    directory.directory->kept.listed_until = MonoTime(std::chrono::seconds(5));
+    directory.directory->kept.ask = directory.directory->kept.ask_old = false;
+    directory.directory->listing = make_ref<Listing>();
+    const MonoTime seen(std::chrono::seconds(is_newer ? 6 : 5));
+    table.adopt(directory, "file", file_of("1"), seen, graveyard);
+    table.add_lookup(directory);
+    for (int i = 0; i < 4; ++i) table.sweep(0, graveyard);
+    ASSERT_EQ(table.child(directory, "file"), nullptr);
+    EXPECT_EQ(directory.directory->kept.swept_newer, is_newer);
+    EXPECT_TRUE(directory.directory->kept.ask && directory.directory->kept.ask_old);
+  }
+}
+
+// A directory that is swept itself takes nothing of that with it.
+TEST_F(TableTest, TheSweeperLeavesAMarkWhereADirectoryWentOfWhichTheCacheIsNotBelieved) {
+  sync::MutexLock lock(table.mutex);
+  const auto mark = [](KeptNames& kept, int how) {
+    (how == 1 ? kept.of_another : how == 2 ? kept.others_went : kept.swept_newer) = how > 0;
+  };
+  for (int how = 0; how < 5; ++how) {
+    Node& above = add(table.root(), "d" + std::to_string(how), directory_of());
+    table.add_lookup(above);
+    Node& sub = add(above, "sub", directory_of());
+    if (how < 4) mark(sub.directory->kept, how);
+    if (how == 4) add(sub, "file", file_of("1"));
+    if (how == 4) table.set_absent(sub, "file", MonoTime{}, graveyard);
+    for (int i = 0; i < 4; ++i) table.sweep(0, graveyard);
+    ASSERT_EQ(table.child(above, "sub"), nullptr);
+    EXPECT_EQ(add(above, "sub", directory_of()).directory->kept.of_another, how > 0) << how;
+  }
+}
+
 TEST_F(TableTest, TheSweeperTakesWhatNobodyHolds) {
   sync::MutexLock lock(table.mutex);
   constexpr int kNodes = 1000;

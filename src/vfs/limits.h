@@ -55,6 +55,16 @@ inline constexpr Duration kAheadPatience = std::chrono::seconds(5);
 inline constexpr Duration kAheadPatienceMax = std::chrono::seconds(60);
 static_assert(kAheadReach <= kAheadListingsMax && kAheadOneMax < kAheadNamesMax);
 
+// With a shorter TTL names are not kept for it: they would be too old before anybody asked again.
+inline constexpr Duration kNamesTtlMin = std::chrono::seconds(30);
+// The names of a directory that are what they were are stored again no sooner: what is stored says
+// when they were seen.
+inline constexpr Duration kNamesResave = std::chrono::seconds(30);
+// Of names that wait to be stored; one that is larger alone may wait.
+inline constexpr size_t kNamesWaitingBytesMax = size_t{32} << 20;
+// A record from the cache that is taken for nobody: kAheadOneMax names are some 100 bytes each.
+inline constexpr size_t kAheadRecordBytesMax = kAheadOneMax * 300;
+
 // Files fetched ahead of whoever reads them in order, and not read by him yet: so many, of so many
 // bytes; fewer where kAheadLinkFactor times what the link holds is less, and never more than a
 // quarter of the memory for blocks.
@@ -105,7 +115,14 @@ inline constexpr size_t kReaddirBytesMax = 1 << 20;
 // one call in that time, and the others do not wait for its timeout.
 inline constexpr Duration kUnreachableFor = std::chrono::seconds(10);
 
-// How long something served stale counts as seen.
+// Looks that wait behind what was shown; one more is left to who asks next.
+inline constexpr size_t kLooksBehindMax = 4096;
+inline constexpr unsigned kBehindThreads = 16;
+
+// Older than any look of a process; times may be that far apart.
+inline constexpr Duration kLongAgo = std::chrono::hours(24 * 365 * 100);
+
+// How long something served stale, or shown first, counts as seen.
 inline constexpr Duration kStaleGrace = std::chrono::seconds(1);
 
 // Looks at the origin that changes of ours overtake, before what the changes left is answered.

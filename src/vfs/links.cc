@@ -108,6 +108,13 @@ void FileSystem::read_link(const fuse::Request& request, fuse::Reply reply) {
 }
 
 void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline until) {
+  // Another of the same moment would be the same version.
+  bool may_change_unseen = false;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(id);
+    may_change_unseen = node != nullptr && hides_changes(*node);
+  }
   Result<std::string> read = Error(ETIMEDOUT, "vfs.read_link");
   if (!until.passed(clock_.now())) {
     read = origin_.read_link(path, until);
@@ -125,7 +132,7 @@ void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline u
       read = Error(EIO, "vfs.read_link");
     }
   }
-  if (read.ok()) {
+  if (read.ok() && !may_change_unseen) {
     sync::MutexLock lock(table_.mutex);
     if (Node* node = table_.find(id)) node->seldom_part().target = read.value();
   }

@@ -101,7 +101,7 @@ void FileSystem::begin_listings(std::vector<AheadListing> planned) {
 
 void FileSystem::list_ahead_now(const AheadListing& what, Deadline until) {
   const fuse::NodeId id = what.directory;
-  Result<Ref<Listing>> outcome = Error(ENAMETOOLONG, "vfs.list");
+  Listed outcome = Error(ENAMETOOLONG, "vfs.list");
   Ref<Listing> known;
   {
     sync::MutexLock lock(table_.mutex);
@@ -131,6 +131,7 @@ void FileSystem::list_ahead_now(const AheadListing& what, Deadline until) {
     }
   }
   if (!outcome.ok()) counters_.ahead_wasted.add();
+  const bool is_old = outcome.ok() && !known && outcome.value()->shown_first;
   for (ThenListed& then : list_flights_.land(std::to_string(id.value))) {
     if (outcome.is_error(EFBIG) || outcome.is_error(EAGAIN)) {
       // Not done for nobody, but for somebody; who joined has no more time than this one had.
@@ -139,6 +140,7 @@ void FileSystem::list_ahead_now(const AheadListing& what, Deadline until) {
       then(outcome);
     }
   }
+  if (is_old) list_behind(id, what.path);
   list_ahead();
 }
 

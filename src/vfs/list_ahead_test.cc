@@ -69,6 +69,19 @@ TEST_F(ListAhead, AWalkWaitsForASixteenthOfItsDirectories) {
   EXPECT_EQ(origin_.counts().lists, lists) << "then nothing is asked";
 }
 
+// What was walked once is walked again as soon as it begins.
+TEST_F(ListAhead, AWalkThatIsMadeAgainWhenItsNamesAreOldTakesOneSweep) {
+  constexpr int kDirectories = 96;
+  for (int i = 0; i < kDirectories; ++i) make(numbered("d", i));
+  start({.metadata_ttl = std::chrono::seconds(1)});
+  walk();
+  const MonoTime over = clock().now() + std::chrono::milliseconds(1100);
+  ASSERT_TRUE(wait_for([&] { return clock().now() > over; }));
+  size_t names = 0;
+  EXPECT_LE(round_trips([&] { names = walk(); }), 2 * (kDirectories / 16.0 + 1 + 2));
+  EXPECT_EQ(names, kDirectories * 4U);
+}
+
 TEST_F(ListAhead, ATreeOfSeveralFloorsIsWalkedLikeAFlatOne) {
   for (int i = 0; i < 6; ++i) {
     for (int j = 0; j < 6; ++j) {

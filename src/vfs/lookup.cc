@@ -56,7 +56,7 @@ Duration FileSystem::absent_for(const Node& directory, std::string_view name) co
   if (absent != known.absent.end() && left(absent->second) > Duration(0)) {
     return left(absent->second);
   }
-  if (!known.listing || known.listing->has_unknown) return Duration(0);
+  if (!known.listing || !known.listing->tells_all()) return Duration(0);
   return left(known.listed_at);
 }
 

@@ -198,5 +198,15 @@ TEST_F(OldNames, FewAskedForNowAndThenAreLookedAt) {
   EXPECT_EQ(origin_.counts().lists, 1U);
 }
 
+// Where many names are known others go for it.
+TEST_F(Lookup, ANameThatWasJustFoundIsNotSweptBeforeTheAnswer) {
+  for (int i = 0; i < 50; ++i) write(std::to_string(i), "x");
+  start({.unreferenced_nodes_max = 0});
+  for (int i = 0; i < 50; ++i) {
+    const uint64_t node = look_up(std::to_string(i)).nodeid;
+    if (node != 0) kernel_->forget(NodeId(node), 1);
+  }
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -65,7 +65,9 @@ struct Listing : RefCounted<Listing> {
   std::vector<Entry> entries;
   uint64_t serial = 0;                // another listing, another number
   uint64_t began_in = 0;              // the table's serial number when it began
+  bool shown_first = false;           // it is old, and its directory is looked at behind it
   bool has_unknown = false;           // some entries have no node: a name without one may exist
+  bool has_gaps = false;              // some that had one were swept before it was whole: the same
   std::vector<uint32_t> directories;  // which entries are
   Ref<AheadClaim> ahead;              // null: somebody asked for it
   // While it comes in it may be read already (coming_listings.h), under the table's lock.
@@ -86,6 +88,8 @@ struct Listing : RefCounted<Listing> {
     names.shrink_to_fit();
     directories.shrink_to_fit();
   }
+  // Whether a name without a node does not exist.
+  [[nodiscard]] bool tells_all() const { return !has_unknown && !has_gaps; }
   [[nodiscard]] bool ends_at(uint64_t offset) const { return offset >= entries.size() + kDots; }
   [[nodiscard]] std::string_view name(const Entry& entry) const {
     return std::string_view(names).substr(entry.name_offset, entry.name_bytes);
@@ -123,6 +127,28 @@ struct WalkSeen {
   bool too_large = false;  // it has more names than are listed for nobody
 };
 
+// What is known of the names of a directory that the cache has: stored_names.cc.
+struct KeptNames {
+  bool ask = true;           // they may be of use: nobody found otherwise since the listing went
+  bool ask_old = true;       // to who takes old ones
+  bool taking = false;       // somebody takes them
+  bool taken = false;        // the listing here was there
+  bool of_another = false;   // it took the place of another, or was dropped: not believed
+  bool others_went = false;  // so did directories in it
+  bool swept_newer = false;  // names went that were looked at after the last listing
+  bool seen_gone = false;    // names were seen to be gone since
+  bool outdated = false;     // the names that are stored have ended, and are on their way out
+  bool listed = false;       // by this process, or for it
+  uint32_t crc = 0;          // of that listing
+  uint32_t saving = 0;       // records on their way to the store: it is not swept meanwhile
+  MonoTime listed_until{};   // and its end
+  MonoTime saved_at{};       // when the listing began that is stored; none: none is
+
+  [[nodiscard]] bool is_suspect() const {
+    return of_another || others_went || swept_newer || seen_gone || outdated;
+  }
+};
+
 // What a directory node has besides.
 struct Directory {
   std::unordered_set<Node*, NodeNameHash, NodeNameEqual> children;
@@ -133,9 +159,13 @@ struct Directory {
   // It was made here, and all its names stand among its children: as of then.
   std::optional<MonoTime> whole_since;
   WalkSeen walk;
-  uint32_t looks = 0;     // at names it has, since `looks_since`: refresh_cheaply.cc
-  Duration looks_took{};  // all of them together
+  KeptNames kept;
+  MonoTime shown_until{};  // it was shown although old, its names with it: revalidate.cc
+  uint32_t behind = 0;     // looks at names it has that wait or are under way: revalidate.cc
+  uint32_t looks = 0;      // at names it has, since `looks_since`: refresh_cheaply.cc
+  Duration looks_took{};   // all of them together
   MonoTime looks_since{};
+  uint64_t swept = 0;                 // of its names, so far
   uint64_t kernel_has_listing = 0;    // serial of the listing the kernel was last given to keep
   uint64_t kernel_had_forgotten = 0;  // nodes forgotten when it was given that
 };
@@ -157,6 +187,7 @@ struct OpenState {
 // What few nodes have: most of a tree are names that nobody here has changed.
 struct Seldom {
   std::optional<std::string> target;  // of a symbolic link, once read
+  MonoTime shown_until{};             // although it was looked at too long ago: revalidate.cc
   uint64_t changed_in = 0;            // serial of the last change made here of it, or in it
   bool written = false;               // unseen, and its size is what we made it
   uint32_t going = 0;                 // changes under way that take a name from it
@@ -170,6 +201,11 @@ struct Seldom {
   // and for the node that it names; it has that one's record.
   Node* alias_of = nullptr;
   std::vector<std::unique_ptr<Node>> aliases;  // of this node, in no order
+
+  [[nodiscard]] bool is_empty() const {
+    return !target && shown_until == MonoTime() && changed_in == 0 && !written && going == 0 &&
+           letting_go == 0 && !linked && !pages_doubted && alias_of == nullptr && aliases.empty();
+  }
 };
 
 struct Node {
@@ -195,6 +231,13 @@ struct Node {
   bool hidden = false;                   // removed here, and kept at the origin under a hidden name
 
   [[nodiscard]] uint64_t changed_in() const { return seldom ? seldom->changed_in : 0; }
+  [[nodiscard]] MonoTime shown_until() const { return seldom ? seldom->shown_until : MonoTime(); }
+  // It was looked at: a tree in which each name was shown once is as small as it was.
+  void end_showing() {
+    if (shown_until() == MonoTime()) return;
+    seldom->shown_until = {};
+    if (seldom->is_empty()) seldom.reset();
+  }
   [[nodiscard]] bool is_written() const { return seldom && seldom->written; }
   void unset_written() const {
     if (seldom) seldom->written = false;

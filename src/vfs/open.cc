@@ -36,8 +36,10 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);
-    fresh = node == nullptr || !InodeTable::is_current(*node) ||
-            (is_fresh(*node) && !was_given_up(*node));
+    // What was only shown since is looked at first.
+    const bool seen =
+        node != nullptr && is_fresh(*node) && is_fresh(node->validated_at, options_.metadata_ttl);
+    fresh = node == nullptr || !InodeTable::is_current(*node) || (seen && !was_given_up(*node));
     watched = node != nullptr && files_ahead_.watches(*node);
   }
   // Before the answer: by the next open another thread might overtake this one, and it would look

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "telemetry/counter.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
@@ -41,7 +42,9 @@ struct Options {
   Duration timeout = std::chrono::seconds(30);      // of every wait on the origin
   Duration metadata_ttl = std::chrono::seconds(5);  // names and attributes are believed that long
   Duration negative_ttl = std::chrono::seconds(5);  // and that a name does not exist
-  bool immutable = false;                           // believed for ever; OPEN is answered ENOSYS
+  // What is known and older than that is shown first, and looked at behind it; opens look first.
+  bool revalidate_behind = false;
+  bool immutable = false;                   // believed for ever; OPEN is answered ENOSYS
   Duration hot = std::chrono::seconds(60);  // files changed within it are not handed to the kernel
   OnError on_error = OnError::kError;
   Symlinks symlinks = Symlinks::kContain;
@@ -57,7 +60,15 @@ struct Options {
   // at every start.  0 draws a random one, which is the same as the one before once in 65,535.
   uint16_t epoch = 0;
   Hiding hiding;
+  size_t unreferenced_nodes_max = kUnreferencedNodesMax;
 };
+
+// Whether what was seen once is believed for as long as the mount lives.
+[[nodiscard]] inline bool believes_for_ever(const Options& options) {
+  return options.immutable || options.metadata_ttl == Duration::max();
+}
+// Whether names that outlive the process can be of use to one after it: stored_names.cc.
+[[nodiscard]] bool keeps_names(const Options& options);
 
 // Why an open was not handed to the kernel.
 enum class NotHandedOut : uint8_t {
@@ -84,9 +95,12 @@ struct Counters {
   telemetry::Counter negative_hits;
   telemetry::Counter revalidations;       // stat calls of the origin
   telemetry::Counter listings;            // list calls of the origin
+  telemetry::Counter stored_listings;     // taken from the cache instead
+  telemetry::Counter stored_names;        // taken from there one by one
   telemetry::Counter ahead_listings;      // of those, before anybody asked
   telemetry::Counter ahead_used;          // and somebody asked then
   telemetry::Counter ahead_wasted;        // nobody did in time
+  telemetry::Counter shown_first;         // names and listings, looked at behind that
   telemetry::Counter ahead_files;         // fetched in whole or in part before they were opened
   telemetry::Counter ahead_files_used;    // and somebody read them then
   telemetry::Counter ahead_files_wasted;  // nobody did in time

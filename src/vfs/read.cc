@@ -54,8 +54,14 @@ void FileSystem::send_read(fuse::NodeId id, fuse::Reply& reply, Result<ReadResul
   if (result.ok()) return gather(reply, result.value().slices);
   if (result.is_error(ESTALE)) {
     // The origin has another version: whoever opens the file next asks it.
-    sync::MutexLock lock(table_.mutex);
-    if (Node* node = table_.find(id)) node->doubted = true;
+    fuse::NodeId directory{};
+    {
+      sync::MutexLock lock(table_.mutex);
+      Node* node = table_.find(id);
+      if (node != nullptr) node->doubted = true;
+      if (node != nullptr && InodeTable::is_current(*node)) directory = table_.id(*node->parent);
+    }
+    if (directory.value != 0) outdate_names(directory);
   }
   reply.error(result.code());
 }

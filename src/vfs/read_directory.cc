@@ -139,7 +139,8 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
         });
   }
   refresh_listing(
-      id, [this, id, part = wanted, listing, anew, pending](const Result<Ref<Listing>>& seen) {
+      id,
+      [this, id, part = wanted, listing, anew, pending](const Result<Ref<Listing>>& seen) {
         // A handle goes on with its own listing, even if there will be no other.
         const bool other = anew && seen.ok();
         if (other) {
@@ -149,7 +150,8 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
         }
         const Ref<Listing>& from = other ? seen.value() : listing;
         pending->answer([&](fuse::Reply& to) { answer_listing(id, *from, part, to); });
-      });
+      },
+      deadline());
 }
 
 }  // namespace netfs::vfs

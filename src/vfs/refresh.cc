@@ -70,6 +70,7 @@ Result<void> FileSystem::look(const Name& name, Deadline until) {
   if (stopping_) return Error(ECANCELED, "vfs.stat");
   // Somebody has asked in vain a moment ago: that answer counts for all who can do without.
   if (believed_unreachable() && serve_stale(name)) return {};
+  if (const auto stored = look_in_store(name, Old::kRefused)) return *stored;
   if (until.passed(clock_.now())) return Error(ETIMEDOUT, "vfs.stat");
   counters_.revalidations.add();
   Asked asked;
@@ -143,6 +144,8 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
   Result<void> outcome;
   {
     sync::MutexLock lock(table_.mutex);
+    // Before it comes: it is to be there for who asks.
+    if (info.ok()) table_.sweep(options_.unreferenced_nodes_max, graveyard);
     Node* parent = table_.find(name.parent);
     const MonoTime now = clock_.now();
     if (parent == nullptr || !InodeTable::is_current(*parent)) {
@@ -162,7 +165,6 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
     } else if (info.ok()) {
       count_look(*parent, asked.took);
       table_.adopt(*parent, name.name, std::move(info).value(), now, graveyard);
-      table_.sweep(kUnreferencedNodesMax, graveyard);
     } else {
       table_.set_absent(*parent, name.name, now, graveyard);
       outcome = Error(ENOENT, "vfs.stat");
@@ -172,15 +174,15 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
   return outcome;
 }
 
-// Under the policy `stale`: what is known counts as seen for a little while.
+// Under the policy `stale`: what is known is shown for a little while.
 bool FileSystem::serve_stale(const Name& name) {
   if (options_.on_error != OnError::kStale) return false;
+  (void)look_in_store(name, Old::kTaken);
   sync::MutexLock lock(table_.mutex);
   Node* node = table_.find(name.parent);
   if (node != nullptr && !name.name.empty()) node = table_.child(*node, name.name);
   if (node == nullptr) return false;
-  node->validated_at =
-      clock_.now() - options_.metadata_ttl + std::min(options_.metadata_ttl, kStaleGrace);
+  node->seldom_part().shown_until = clock_.now() + kStaleGrace;
   node->doubted = false;
   counters_.served_stale.add();
   return true;

@@ -16,7 +16,7 @@ namespace netfs::vfs {
 // believed, nor if the listing does not tell attributes.
 bool FileSystem::listing_would_help(const Node& directory) const {
   const Directory& known = *directory.directory;
-  return known.listing && !known.listing->has_unknown && InodeTable::is_current(directory) &&
+  return known.listing && known.listing->tells_all() && InodeTable::is_current(directory) &&
          options_.metadata_ttl >= kRelistTtlMin && known.listing_took * 2 < options_.metadata_ttl;
 }
 
@@ -47,10 +47,18 @@ bool FileSystem::listing_is_cheaper(const Name& name) {
 // As refresh_name, by whatever has been the cheaper way lately.  Not for OPEN, which has to see
 // what is there now: a listing that others began may have come by that name long ago.
 void FileSystem::refresh_cheaply(Name name, Then then) {
+  if (show_then_look(name)) return then(Result<void>());
+  if (may_show_stored(name)) {
+    return on_worker([this, name = std::move(name), then = std::move(then)]() mutable {
+      if (const auto stored = look_in_store(name, Old::kShown)) return then(*stored);
+      if (show_then_look(name)) return then(Result<void>());
+      refresh_name(std::move(name), std::move(then));
+    });
+  }
   if (!listing_is_cheaper(name)) return refresh_name(std::move(name), std::move(then));
   const fuse::NodeId parent = name.parent;
-  refresh_listing(parent, [this, name = std::move(name),
-                           then = std::move(then)](const Result<Ref<Listing>>& seen) mutable {
+  ThenListed after = [this, name = std::move(name),
+                      then = std::move(then)](const Result<Ref<Listing>>& seen) mutable {
     bool fresh = false;
     bool gone = false;
     if (seen.ok()) {
@@ -58,13 +66,16 @@ void FileSystem::refresh_cheaply(Name name, Then then) {
       Node* directory = table_.find(name.parent);
       const Node* node = directory == nullptr ? nullptr : table_.child(*directory, name.name);
       fresh = node != nullptr && is_fresh(*node);
-      gone = directory != nullptr && node == nullptr;
+      // By a listing of which a name may have been swept nobody knows.
+      gone = directory != nullptr && node == nullptr && directory->directory->listing &&
+             directory->directory->listing->tells_all();
     }
     if (fresh) return then(Result<void>());
     if (gone) return then(Error(ENOENT, "vfs.list"));
     // It failed, or the name has grown old since: the one name may do better.
     refresh_name(std::move(name), std::move(then));
-  });
+  };
+  refresh_listing(parent, std::move(after), deadline());
 }
 
 }  // namespace netfs::vfs

@@ -17,6 +17,7 @@ struct MemoryCache::Object {
   std::map<uint64_t, std::vector<std::byte>> blocks;
   std::map<uint64_t, bool> damaged;
   ObjectState state = ObjectState::kAbsent;
+  size_t number = 0;  // later ones have greater ones, as long as none goes
   bool may_seal = false;
 
   [[nodiscard]] uint64_t block_count(uint64_t block_bytes) const {
@@ -70,9 +71,22 @@ class MemoryVolume final : public Volume {
     if (!object) {
       object = std::make_shared<MemoryCache::Object>();
       object->key = std::move(key);
+      object->number = cache_.objects_.size();
     }
     return Ref<Cookie>(make_ref<MemoryCookie>(cache_, object));
   }
+  Result<std::optional<CookieKey>> newest(const std::string& identity) override {
+    sync::MutexLock lock(cache_.mutex_);
+    const MemoryCache::Object* found = nullptr;
+    for (const auto& [key, object] : cache_.objects_) {
+      const bool stored = key.starts_with(key_ + "\n") && object->key.identity == identity &&
+                          object->state != ObjectState::kAbsent &&
+                          object->state != ObjectState::kDead;
+      if (stored && (found == nullptr || object->number > found->number)) found = object.get();
+    }
+    return found == nullptr ? std::optional<CookieKey>() : found->key;
+  }
+  [[nodiscard]] bool has_room() const override { return cache_.has_room_; }
 
  private:
   MemoryCache& cache_;
@@ -104,7 +118,7 @@ Result<void> MemoryCookie::admit(ByteRange range, Waiting waiting) {
   if (waiting == Waiting::kNever && (cache_.read_error_ == EAGAIN || cache_.reads_blocked_)) {
     return Error(EAGAIN, "memory.read");
   }
-  while (waiting == Waiting::kDisk && cache_.reads_blocked_) {
+  while (waiting != Waiting::kNever && cache_.reads_blocked_) {
     ++cache_.reads_waiting_;
     cache_.changed_.notify_all();
     cache_.changed_.wait(cache_.mutex_);
@@ -230,7 +244,8 @@ Result<void> MemoryWriter::forget(Volume& /*volume*/, const std::string& path, F
     MemoryCache::Object& object = *entry.second;
     const std::string& at = object.key.path;
     const bool beneath = at.starts_with(path + "/");
-    if (at != path && !(scope == ForgetScope::kTree && beneath)) return false;
+    const bool named = at == path || object.key.identity == path;
+    if (!named && !(scope == ForgetScope::kTree && beneath)) return false;
     object.state = ObjectState::kDead;
     object.blocks.clear();
     return true;

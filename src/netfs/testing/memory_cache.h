@@ -10,6 +10,7 @@
 //   Ref<Volume> volume = MUST(cache.open_volume("test"));
 //   Offload offload(cache.open_writer(), {});
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -39,13 +40,15 @@ class MemoryCache final : public Cache {
   bool wait_for_blocked_store(Deadline deadline);
   // What store() answers from now on; 0: it stores.
   void fail_stores(int error);
+  // What Volume::has_room answers from now on.
+  void set_room(bool room) { has_room_ = room; }
   // What Cookie::read answers from now on, of every range or of those that touch the block; 0: the
   // bytes.  EAGAIN is answered to kNever only.
   void fail_reads(int error, std::optional<BlockIndex> block = {});
   // Flips a bit of every stored block of the path, or of one; a read answers EBADMSG and drops the
   // first damaged block that it meets.
   void corrupt(const std::string& path, std::optional<BlockIndex> block = {});
-  // Reads with Waiting::kDisk block from now on until they are let go.
+  // Reads that may wait for the disk block from now on until they are let go.
   void block_reads();
   void unblock_reads();
   bool wait_for_blocked_read(Deadline deadline);
@@ -72,6 +75,7 @@ class MemoryCache final : public Cache {
   [[nodiscard]] static std::string key_of(const CookieKey& key);
 
   const uint32_t block_bytes_;
+  std::atomic<bool> has_room_{true};
   mutable sync::Mutex mutex_;
   sync::CondVar changed_;
   std::map<std::string, std::shared_ptr<Object>> objects_ GUARDED_BY(mutex_);

@@ -50,6 +50,8 @@ class MountFixture : public testing::Test {
   // What the file system sees of the origin, and its time.
   virtual Origin& origin() { return origin_; }
   virtual const Clock& clock() { return clock_; }
+  // Where names are kept for a process after this one.
+  virtual NamesStore* names() { return nullptr; }
 
   // A file of the origin, whose versions the library can read.
   void write(const std::string& path, const std::string& bytes) {
@@ -65,8 +67,11 @@ class MountFixture : public testing::Test {
   void start(Options options = {}) {
     options_ = std::move(options);
     if (options_.epoch == 0) options_.epoch = 7;
-    Result<std::unique_ptr<FileSystem>> made = FileSystem::create(
-        {.origin = origin(), .library = library(), .options = options_, .clock = clock()});
+    Result<std::unique_ptr<FileSystem>> made = FileSystem::create({.origin = origin(),
+                                                                   .library = library(),
+                                                                   .options = options_,
+                                                                   .clock = clock(),
+                                                                   .names = names()});
     ASSERT_TRUE(made.ok()) << made.error().message();
     fs_ = std::move(made).value();
     kernel_ = fuse::FakeKernel::create(1);

@@ -13,6 +13,7 @@ class TestLibrary::TestFile final : public File {
       : library_(library), version_(std::move(version)) {
     sync::MutexLock lock(library_.mutex_);
     ++library_.counts_.live_files;
+    library_.may_give_up_.emplace(version_.path, given_up_);
   }
   ~TestFile() override {
     sync::MutexLock lock(library_.mutex_);
@@ -63,6 +64,7 @@ class TestLibrary::TestFile final : public File {
     sync::MutexLock lock(library_.mutex_);
     return library_.sealed_.contains(version_.path);
   }
+  [[nodiscard]] bool superseded() const override { return given_up_->load(); }
   void supersede() override {
     sync::MutexLock lock(library_.mutex_);
     ++library_.counts_.superseded;
@@ -75,6 +77,7 @@ class TestLibrary::TestFile final : public File {
  private:
   TestLibrary& library_;
   const FileVersion version_;
+  const Flag given_up_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 void TestLibrary::put(const Validator& validator, std::string bytes) {
@@ -85,6 +88,13 @@ void TestLibrary::put(const Validator& validator, std::string bytes) {
 void TestLibrary::seal(const std::string& path) {
   sync::MutexLock lock(mutex_);
   sealed_.insert(path);
+}
+
+void TestLibrary::give_up(const std::string& path) {
+  sync::MutexLock lock(mutex_);
+  const auto [begin, end] = may_give_up_.equal_range(path);
+  for (auto at = begin; at != end; ++at) *at->second = true;
+  may_give_up_.erase(begin, end);
 }
 
 void TestLibrary::cache(const std::string& path) {

@@ -7,7 +7,9 @@
 //   library.put(info.validator, "bytes of this version");
 //   library.seal("file");
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -32,6 +34,8 @@ class TestLibrary final : public Library {
   void seal(const std::string& path);
   // Versions of that path are read at once from now on.
   void cache(const std::string& path);
+  // The origin was seen to have another version of what is open of that path.
+  void give_up(const std::string& path);
   // What reads of anything answer from now on; 0: the bytes.
   void fail_reads(int error);
   // Reads wait from now on, answered by release_reads().
@@ -78,6 +82,8 @@ class TestLibrary final : public Library {
   std::map<std::string, std::string> contents_ GUARDED_BY(mutex_);  // by validator
   std::set<std::string> sealed_ GUARDED_BY(mutex_);
   std::set<std::string> cached_ GUARDED_BY(mutex_);
+  using Flag = std::shared_ptr<std::atomic<bool>>;
+  std::multimap<std::string, Flag> may_give_up_ GUARDED_BY(mutex_);  // of what was opened, by path
   std::vector<HeldRead> held_ GUARDED_BY(mutex_);
   Counts counts_ GUARDED_BY(mutex_);
   int read_error_ GUARDED_BY(mutex_) = 0;
