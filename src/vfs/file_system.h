@@ -199,8 +199,7 @@ class FileSystem final : public fuse::Handler {
   void note_opened(fuse::NodeId file);
   void fetch_now(const FilesAhead::Wanted& what);
 
-  // origin_state.cc: whether the origin can be reached, as far as the last call of it tells; and
-  // origin_checks.cc: whether it says what an origin may.
+  // origin_state.cc, origin_checks.cc: whether it can be reached, and says what an origin may.
   void note_outcome(int code);
   [[nodiscard]] bool believed_unreachable() const;
   [[nodiscard]] bool should_wait(int code) const;
@@ -242,8 +241,7 @@ class FileSystem final : public fuse::Handler {
   Result<fuse::Entry> take_made(const Place& place, NodeInfo info, DirectoryAfter after);
   void take_kept(fuse::NodeId id, uint64_t end_bytes);
   void take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what);
-  // Others have changed the file: the kernel drops what it has of it.
-  void forget_pages(fuse::NodeId id);
+  void forget_pages(fuse::NodeId id);  // others have changed it: the kernel drops what it has
   void remove_hidden(std::string path);
   // A change of names, from before the origin is asked until the table knows: change_of_names.h.
   class ChangeOfNames;
@@ -264,7 +262,9 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] int new_write_error(fuse::HandleId id);
 
   // open_write.cc, create.cc
+  class Opening;
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
+  void begin_open(fuse::NodeId id, OpenHow how, Ref<Pending> pending);
   Result<fuse::Opened> open_for_writing_now(fuse::NodeId id, OpenHow how, Deadline until);
   Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
   Result<Ref<WritableFile>> open_live_file(fuse::NodeId id, Deadline until, bool& moved);

@@ -116,7 +116,16 @@ void InodeTable::remove_name(Node& directory, std::string_view name, MonoTime no
 void InodeTable::name_is_settled(Node& node, Graveyard& graveyard) {
   --node.seldom_part().going;
   release_live(node, graveyard);
-  if (node.is_going()) return;
+  let_go_if_unused(node, graveyard);
+}
+
+void InodeTable::opening_ended(Node& node, Graveyard& graveyard) {
+  --node.seldom_part().opening;
+  let_go_if_unused(node, graveyard);
+}
+
+void InodeTable::let_go_if_unused(Node& node, Graveyard& graveyard) {
+  if (node.is_going() || node.is_opening()) return;
   if (node.hidden && records_[node.index].opens == 0) {
     node.hidden = false;
     graveyard.hidden.push_back(path_of(node));

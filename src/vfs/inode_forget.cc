@@ -34,7 +34,7 @@ void InodeTable::free_if_unused(Node* node, Graveyard& graveyard) {
   while (node != nullptr && node->parent != nullptr) {
     const NodeRecord& record = records_[node->index];
     if (record.lookups > 0 || record.opens > 0 || node->children > 0 || node->listed) return;
-    if ((node->open && node->open->preparing) || node->is_going()) return;
+    if ((node->open && node->open->preparing) || node->is_going() || node->is_opening()) return;
     Node* parent = node->parent;
     free_node(*node, graveyard);
     --parent->children;

@@ -58,8 +58,8 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   handle_records_.free(index);
   NETFS_ASSERT(record.opens > 0);
   if (was_writable) --node.open->writers;
-  // While the change that hid it is under way it may yet get its name back.
-  if (record.opens == 1 && node.hidden && !node.is_going()) {
+  // While the change that hid it is under way it may yet get its name back, and others may open it.
+  if (record.opens == 1 && node.hidden && !node.is_going() && !node.is_opening()) {
     node.hidden = false;
     graveyard.hidden.push_back(path_of(node));
   }

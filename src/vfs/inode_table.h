@@ -130,6 +130,8 @@ class InodeTable {
       REQUIRES(mutex);
   // A change that took a name from it, or failed to, has ended: what nobody needs is let go of.
   void name_is_settled(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  // An open of it that counted from before the origin was asked has its handle, or failed.
+  void opening_ended(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   // An open file's only name goes, and the origin has it under another one from now on.
   void hide(Node& node, std::string hidden_name) REQUIRES(mutex);
   // It has its name back.
@@ -203,6 +205,7 @@ class InodeTable {
       REQUIRES(mutex);
   void collect_moved(Node& entry, std::vector<Moved>& moved, Graveyard& graveyard) REQUIRES(mutex);
   void unlist_children(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void let_go_if_unused(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
   void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   static void take_update(Node& node, NodeInfo info, MonoTime now);

@@ -191,6 +191,7 @@ struct Seldom {
   uint64_t changed_in = 0;            // serial of the last change made here of it, or in it
   bool written = false;               // unseen, and its size is what we made it
   uint32_t going = 0;                 // changes under way that take a name from it
+  uint32_t opening = 0;               // opens under way, which may have its handle already
   // Others made it longer, and the kernel was told so often to let go of its pages: until it has,
   // it is told of no more bytes than these, or the end of its last page would show as zeroes.
   uint32_t letting_go = 0;
@@ -243,6 +244,7 @@ struct Node {
     if (seldom) seldom->written = false;
   }
   [[nodiscard]] bool is_going() const { return seldom && seldom->going > 0; }
+  [[nodiscard]] bool is_opening() const { return seldom && seldom->opening > 0; }
   [[nodiscard]] Node* alias_of() const { return seldom ? seldom->alias_of : nullptr; }
   [[nodiscard]] bool has_aliases() const { return seldom && !seldom->aliases.empty(); }
   [[nodiscard]] const std::string* target() const {

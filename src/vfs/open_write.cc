@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <memory>
 #include <utility>
 
 #include "vfs/file_system.h"
@@ -10,16 +11,59 @@
 
 namespace netfs::vfs {
 
+// Where handles do not outlive names, an open counts from before the origin is asked: whoever takes
+// the file's name meanwhile hides it for this one.
+class FileSystem::Opening {
+ public:
+  // Nothing while a name goes: that change has seen already who has the file open.
+  static std::unique_ptr<Opening> begin(FileSystem& of, fuse::NodeId id) {
+    sync::MutexLock lock(of.table_.mutex);
+    Node* node = of.table_.find(id);
+    if (node != nullptr && node->is_going()) return nullptr;
+    if (node != nullptr) ++node->seldom_part().opening;
+    return std::make_unique<Opening>(of, node == nullptr ? fuse::NodeId() : id);
+  }
+  Opening(FileSystem& of, fuse::NodeId id) : of_(of), id_(id) {}
+  ~Opening() {
+    if (id_.value == 0) return;
+    Graveyard graveyard;
+    {
+      sync::MutexLock lock(of_.table_.mutex);
+      if (Node* node = of_.table_.find(id_)) of_.table_.opening_ended(*node, graveyard);
+    }
+    of_.bury(std::move(graveyard));
+  }
+  Opening(const Opening&) = delete;
+  Opening& operator=(const Opening&) = delete;
+
+ private:
+  FileSystem& of_;
+  const fuse::NodeId id_;
+};
+
 void FileSystem::open_for_writing(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   counters_.opens.add();
   const auto& wanted = std::get<fuse::OpenRequest>(request.body);
   const OpenHow how{.flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid};
-  const fuse::NodeId id = request.header.node;
-  change_settled(id, std::move(reply), [this, id, how](Pending& pending, Deadline until) {
-    const Result<fuse::Opened> opened = open_for_writing_now(id, how, until);
-    if (!opened.ok()) return pending.error(opened.code());
-    pending.answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
+  begin_open(request.header.node, how, pending_.add(std::move(reply), Interrupts::kIgnored));
+}
+
+void FileSystem::begin_open(fuse::NodeId id, OpenHow how, Ref<Pending> pending) {
+  std::unique_ptr<Opening> opening;
+  if (!writer_->capabilities().files_outlive_names) {
+    opening = Opening::begin(*this, id);
+    if (opening == nullptr) {
+      return after_name_changes([this, id, how, pending] { begin_open(id, how, pending); });
+    }
+  }
+  after_settling(id, [this, id, how, pending, opening = std::move(opening)]() mutable {
+    on_worker([this, id, how, pending, until = deadline(), opening = std::move(opening)] {
+      sync::ContextScope scope(pending->context());
+      const Result<fuse::Opened> opened = open_for_writing_now(id, how, until);
+      if (!opened.ok()) return pending->error(opened.code());
+      pending->answer([&](fuse::Reply& to) { to.value(fuse::open_out(opened.value())); });
+    });
   });
 }
 

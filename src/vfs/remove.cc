@@ -94,12 +94,13 @@ Result<Kept> FileSystem::keep_open_file(const Place& place, ChangeOfNames& chang
     Node* node = parent == nullptr ? nullptr : table_.child(*parent, place.name);
     if (node == nullptr || node->attributes.type != FileType::kRegular) return Kept();
     change.takes_name_of(*node);
-    if (table_.record(*node).opens == 0) return Kept();
+    if (table_.record(*node).opens == 0 && !node->is_opening()) return Kept();
     held = node->is_live();
   }
   if (!writer_->capabilities().files_outlive_names) {
-    // By one more name, so that the name it loses is never without a file.
-    if (losing == Losing::kToAnother) {
+    // By one more name, so that the name it loses is never without a file.  Where changes go by the
+    // handle, that follows the file through its renames and not to another name of it.
+    if (losing == Losing::kToAnother && !writer_->capabilities().changes_by_handle) {
       const std::string path = hidden_beside(place);
       const Result<NodeInfo> linked = writer_->link(place.path, path, until);
       if (linked.ok()) return Kept{.path = path, .linked = true};

@@ -1,11 +1,14 @@
 // Goal: what --write=back promises: what was written is seen at once, durable here when fsync
 // returns, and at the origin when `netfs sync` does; a kill in between loses nothing.
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <map>
+#include <sched.h>
 
 #include "base/kill_process.h"
+#include "sync/thread.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/process.h"
 #include "tests/support/wait.h"
@@ -256,6 +259,64 @@ TEST_P(WriteBack, ADirectoryThatWentBesideIsNotShownWhereItIsNot) {
   EXPECT_TRUE(wait_until([&] { return !has("e/x") && !has("e/sub/y") && has("e/theirs"); },
                          std::chrono::seconds(20)));
   EXPECT_EQ(whole(here("e.netfs-conflict-1/x")), "in it");
+}
+
+TEST_P(WriteBack, AFileThatARenameReplacesIsWrittenOnByWhoHasItOpen) {
+  mount_it();
+  ASSERT_EQ(put(here("f"), "old"), 0);
+  ASSERT_EQ(put(here("new"), "new"), 0);
+  const UniqueFd fd = open_file(here("f"), O_RDWR);
+  ASSERT_TRUE(fd);
+  ASSERT_EQ(code(::rename(here("new").c_str(), here("f").c_str())), 0);
+  EXPECT_EQ(code(::pwrite(fd.get(), "longer than before", 18, 0)), 0);
+  EXPECT_EQ(code(::ftruncate(fd.get(), 6)), 0);
+  EXPECT_EQ(code(::fsync(fd.get())), 0);
+  EXPECT_EQ(bytes_at(fd.get(), 0, 100), "longer");
+  EXPECT_EQ(whole(here("f")), "new");
+  ASSERT_EQ(sync_it(), 0) << last_output_;
+  EXPECT_EQ(whole(there("f")), "new");
+}
+
+// Opens for writing while names go: whoever got a handle writes and reads by it, and who came too
+// late is told.
+TEST_P(WriteBack, AFileThatIsOpenedForWritingWhileItsNameGoesIsWrittenOrNotThere) {
+  constexpr unsigned kRounds = 24;
+  const auto name = [&](unsigned i) { return here(std::to_string(i)); };
+  for (unsigned i = 0; i < kRounds; ++i) {
+    write_file(there(std::to_string(i)), "old");
+    if (i % 2 == 1) write_file(there(std::to_string(i) + "new"), "new");
+  }
+  // An open asks the origin; names go here first.
+  mount_it({"--simulate=rtt=20ms"});
+  (void)list_names(mount_->path());
+  std::atomic<unsigned> turn{0};
+  sync::Thread remover("remover", [&] {
+    for (unsigned i = 0; i < kRounds; ++i) {
+      while (turn.load() <= i) ::sched_yield();
+      // Each in another moment of the open.
+      (void)wait_until([] { return false; }, std::chrono::milliseconds(2 * i));
+      if (i % 2 == 0) {
+        EXPECT_EQ(code(::unlink(name(i).c_str())), 0) << i;
+      } else {
+        EXPECT_EQ(code(::rename((name(i) + "new").c_str(), name(i).c_str())), 0) << i;
+      }
+    }
+  });
+  unsigned opened = 0;
+  for (unsigned i = 0; i < kRounds; ++i) {
+    turn = i + 1;
+    const UniqueFd fd = open_file(name(i), O_RDWR);
+    if (!fd) {
+      EXPECT_EQ(errno, ENOENT) << i;
+      continue;
+    }
+    ++opened;
+    EXPECT_EQ(code(::pwrite(fd.get(), "mine", 4, 0)), 0) << i;
+    EXPECT_EQ(bytes_at(fd.get(), 0, 10), "mine") << i;
+  }
+  remover.join();
+  std::printf("%u of %u were opened\n", opened, kRounds);
+  EXPECT_EQ(sync_it(), 0) << last_output_;
 }
 
 TEST_P(WriteBack, AWriteThatIsToBeDurableIsAnswered) {
