@@ -32,7 +32,7 @@ inline constexpr unsigned kNobody = 65534;
 // How long the tests that go on as long as they are told to do so.
 inline std::chrono::seconds run_time() {
   const char* given = std::getenv("NETFS_TEST_SECONDS");
-  return std::chrono::seconds(given != nullptr ? std::strtol(given, nullptr, 10) : 4);
+  return std::chrono::seconds(given != nullptr ? std::strtol(given, nullptr, 10) : 3);
 }
 
 // The errno of a call that answers -1, else 0.
@@ -61,6 +61,22 @@ inline std::string bytes_at(int fd, off_t offset, size_t length) {
   std::string bytes(length, '\0');
   const ssize_t n = ::pread(fd, bytes.data(), length, offset);
   return n < 0 ? "error " + std::to_string(errno) : bytes.substr(0, static_cast<size_t>(n));
+}
+
+// The same for a worker that may be killed meanwhile: then a call may end early, and the next one
+// says why.  An errno.
+inline int read_on(int fd, off_t offset, size_t length, std::string& bytes) {
+  bytes.assign(length, '\0');
+  size_t done = 0;
+  while (done < length) {
+    const ssize_t n =
+        ::pread(fd, bytes.data() + done, length - done, offset + static_cast<off_t>(done));
+    if (n < 0) return errno;
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  bytes.resize(done);
+  return 0;
 }
 
 inline struct stat stat_of(const std::string& path) {
