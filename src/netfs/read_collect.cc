@@ -35,6 +35,9 @@ void RemoteFile::piece_ended(Fetch& fetch, ByteRange piece,
     --in_flight_;
     // Whoever works for a request that waits works under its context.
     if (!fetch.waiters.empty()) follow.context = fetch.waiters.front()->context;
+    // Another version than this file's: whether it is one, open() says.
+    const bool other = outcome.validator_before.value_or(version_.validator) != version_.validator;
+    if (other) outcome.transferred_bytes = Error(EBADF, "netfs.open");
     const Result<uint64_t>& bytes = outcome.transferred_bytes;
     const bool failed_by_read = !bytes.ok() && handle_by_read_ && handle_ == handle;
     const bool useless = !bytes.ok() && (failed_by_read || needs_reopen(bytes.error().code()));
@@ -110,13 +113,7 @@ void RemoteFile::collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadO
 bool RemoteFile::check_validator_locked(Fetch& fetch, const ReadOutcome& outcome,
                                         FollowUp& follow) {
   if (!has_validator()) return true;
-  if (outcome.validator_before) {
-    if (*outcome.validator_before != version_.validator) {
-      stale_locked(fetch, follow);
-      return false;
-    }
-    handle_confirmed_ = true;
-  }
+  if (outcome.validator_before) handle_confirmed_ = true;
   outcomes_lack_validator_ = !outcome.validator_after.has_value();
   fetch.confirmed = outcome.validator_after == version_.validator;
   if (fetch.confirmed) handle_confirmed_ = true;

@@ -194,7 +194,7 @@ void RemoteFile::issue(FollowUp::Issue issue) {
 
 // For who waits, where that saves him something.
 std::unique_ptr<OriginFile> RemoteFile::open_by_read() {
-  if (!core_->capabilities.opens_by_read || core_->closing) return nullptr;
+  if (!core_->capabilities.opens_by_read || !has_validator() || core_->closing) return nullptr;
   {
     sync::MutexLock lock(mutex_);
     if (failed_by_read_) return nullptr;

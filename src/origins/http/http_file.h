@@ -23,7 +23,9 @@ class FileState : public RefCounted<FileState> {
  public:
   // No edition: its first read opens it.
   FileState(ReadSide& side, std::string url, std::optional<Edition> edition)
-      : side_(side), by_read_(!edition), is_open_(!by_read_), source_({.url = std::move(url)}) {
+      : side_(side),
+        is_open_(edition.has_value()),
+        source_({.url = std::move(url), .edition = {}, .by_read = !is_open_}) {
     if (edition) source_.edition = *std::move(edition);
   }
 
@@ -34,7 +36,6 @@ class FileState : public RefCounted<FileState> {
   // Of an answer with bytes: takes the version that it is of, if none was seen before.  An error
   // where the answer does not tell one.
   Result<void> open_by(const ResponseHead& head);
-  [[nodiscard]] bool is_opened_by_read() const { return by_read_; }
   void read_by_stream(Subrequest& subrequest);
   void close_streams();
   // Whether ranges are worth asking for.
@@ -47,7 +48,6 @@ class FileState : public RefCounted<FileState> {
 
  private:
   ReadSide& side_;
-  const bool by_read_;
   bool is_open_;
   ReadSource source_;  // constant once it is open
   // Two, as soon as somebody reads far behind somebody else: taking turns, each would have the file

@@ -77,10 +77,7 @@ void RangeRead::ended(Result<void> result) {
   if (lost && !complete && got_bytes_ == 0) {
     result = Error(EIO, "http.read", file_->source().url + ": a part without its bytes");
   }
-  ReadOutcome outcome = outcome_of(result, got_bytes_, answer_);
-  if (file_->is_opened_by_read() && !answer_.changed && got_bytes_ > 0) {
-    outcome.validator_before = file_->source().edition.validator;
-  }
+  ReadOutcome outcome = outcome_of(file_->source(), result, got_bytes_, answer_);
   outcome.hit_end_of_file = complete && answer_.ends_file && outcome.transferred_bytes.ok();
   subrequest_.terminated(std::move(outcome));
 }

@@ -102,8 +102,12 @@ Result<ReadAnswer> judge_answer(ReadSide& side, const ReadSource& source, ByteRa
   return error;
 }
 
-ReadOutcome outcome_of(const Result<void>& result, uint64_t bytes, const ReadAnswer& answer) {
+ReadOutcome outcome_of(const ReadSource& source, const Result<void>& result, uint64_t bytes,
+                       const ReadAnswer& answer) {
   ReadOutcome outcome;
+  if (source.by_read && !answer.changed && bytes > 0) {
+    outcome.validator_before = source.edition.validator;
+  }
   outcome.validator_after = answer.validator;
   outcome.transferred_bytes = answer.changed ? 0 : bytes;
   if (answer.changed || result.ok()) return outcome;

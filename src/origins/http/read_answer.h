@@ -15,6 +15,8 @@ namespace netfs::origins::http {
 struct ReadSource {
   std::string url;
   Edition edition;
+  // The edition is that of the first answer: nobody had seen the file before.
+  bool by_read = false;
 };
 
 struct ReadAnswer {
@@ -38,6 +40,7 @@ Result<ReadAnswer> judge_answer(ReadSide& side, const ReadSource& source, ByteRa
 
 // Ends a read that got `bytes` before the transfer ended with `result`: what came in order is worth
 // keeping when the connection was only lost.
-ReadOutcome outcome_of(const Result<void>& result, uint64_t bytes, const ReadAnswer& answer);
+ReadOutcome outcome_of(const ReadSource& source, const Result<void>& result, uint64_t bytes,
+                       const ReadAnswer& answer);
 
 }  // namespace netfs::origins::http

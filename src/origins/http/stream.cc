@@ -194,7 +194,7 @@ bool Stream::serve(Reader& reader, uint64_t begin, std::span<const std::byte> by
 }
 
 void Stream::end_reader(const Reader& reader, const Result<void>& result) const {
-  ReadOutcome outcome = outcome_of(result, reader.got_bytes, answer_);
+  ReadOutcome outcome = outcome_of(source_, result, reader.got_bytes, answer_);
   outcome.hit_end_of_file = result.ok() && reader.next_byte() == size_bytes();
   reader.subrequest->terminated(std::move(outcome));
 }
