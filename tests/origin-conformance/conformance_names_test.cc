@@ -113,17 +113,18 @@ TEST_P(OriginConformance, NamesAreBytes) {
 TEST_P(OriginConformance, LinksAreShownAndNotFollowed) {
   if (!GetParam().can.links) return;
   write_file(at("target"), "secret");
+  std::string link;
   for (const char* target : {"target", "/etc/passwd", "dangling/\xff\n"}) {
-    ASSERT_EQ(::symlink(target, at("link").c_str()), 0);
-    EXPECT_EQ(stat("link").attributes.type, FileType::kSymlink);
-    const Result<std::string> read = origin_->read_link("link", soon());
+    link += "-link";
+    ASSERT_EQ(::symlink(target, at(link).c_str()), 0);
+    EXPECT_EQ(stat(link).attributes.type, FileType::kSymlink);
+    const Result<std::string> read = origin_->read_link(link, soon());
     ASSERT_TRUE(read.ok()) << read.error().message();
     EXPECT_EQ(read.value(), target);
-    EXPECT_TRUE(origin_->open("link", soon()).is_error(ELOOP));
+    EXPECT_TRUE(origin_->open(link, soon()).is_error(ELOOP));
     const Result<std::map<std::string, NodeInfo>> entries = list("");
     ASSERT_TRUE(entries.ok());
-    EXPECT_EQ(entries.value().at("link").attributes.type, FileType::kSymlink);
-    ::unlink(at("link").c_str());
+    EXPECT_EQ(entries.value().at(link).attributes.type, FileType::kSymlink);
   }
 }
 

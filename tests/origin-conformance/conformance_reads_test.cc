@@ -18,8 +18,9 @@ INSTANTIATE_TEST_SUITE_P(Modules, OriginConformance, testing::ValuesIn(modules_u
 TEST_P(OriginConformance, ReadsWholeFilesOfEverySize) {
   for (const uint64_t size : {0UL, 1UL, 4095UL, 4096UL, 4097UL, 131072UL, 131073UL, 3000000UL}) {
     const std::string bytes = pattern(size, 0, size);
-    write_file(at("file"), bytes);
-    const Result<std::string> read = read_file(*origin_, "file");
+    const std::string name = "file" + std::to_string(size);
+    write_file(at(name), bytes);
+    const Result<std::string> read = read_file(*origin_, name);
     ASSERT_TRUE(read.ok()) << size << ": " << read.error().message();
     EXPECT_TRUE(read.value() == bytes) << size << " bytes";
   }
@@ -92,6 +93,10 @@ TEST_P(OriginConformance, ManyReadsOfOneFileAtOnceEachGetTheirOwnBytes) {
 }
 
 TEST_P(OriginConformance, TheValidatorStandsForTheBytes) {
+  if (GetParam().name.starts_with("nfs")) {
+    GTEST_SKIP() << "SKIPPED: Ganesha does not see what is changed behind it; as a second client "
+                    "changes it, nfs_test.cc does";
+  }
   write_file(at("file"), pattern(4, 0, 50'000), std::chrono::seconds(100));
   const Validator before = stat("file").validator;
   EXPECT_NE(before.strength, ValidatorStrength::kNone);
@@ -113,6 +118,10 @@ TEST_P(OriginConformance, TheValidatorStandsForTheBytes) {
 }
 
 TEST_P(OriginConformance, OfAFileReplacedWhileOpenEachReadIsOneVersionAndNamesIt) {
+  if (GetParam().name.starts_with("nfs")) {
+    GTEST_SKIP() << "SKIPPED: Ganesha does not see what is changed behind it; as a second client "
+                    "changes it, nfs_test.cc does";
+  }
   const uint64_t size = 400'000;
   write_file(at("file"), pattern(6, 0, size), std::chrono::seconds(200));
   const Validator old_version = stat("file").validator;

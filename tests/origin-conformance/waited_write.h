@@ -20,10 +20,11 @@ namespace netfs::test {
 class WaitedWrite final : public WriteSubrequest {
  public:
   // `bytes` outlives it.
-  WaitedWrite(OriginFile& file, uint64_t offset, const std::string& bytes)
+  WaitedWrite(OriginFile& file, uint64_t offset, const std::string& bytes,
+              Duration timeout = std::chrono::seconds(60))
       : WriteSubrequest(file, {offset, bytes.size()},
                         std::as_bytes(std::span(bytes.data(), bytes.size())), {},
-                        Deadline::after(Clock::system(), std::chrono::seconds(60))) {}
+                        Deadline::after(Clock::system(), timeout)) {}
   void terminated(WriteOutcome outcome) override {
     sync::MutexLock lock(mutex_);
     outcome_ = std::move(outcome);

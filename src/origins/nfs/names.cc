@@ -1,0 +1,101 @@
+#include "origins/nfs/names.h"
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+namespace netfs::origins::nfs {
+
+namespace {
+
+constexpr Duration kKept = std::chrono::seconds(1);
+constexpr size_t kKeptMax = 10'000;
+
+std::string name_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? path : path.substr(slash + 1);
+}
+
+}  // namespace
+
+std::string parent_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? std::string() : path.substr(0, slash);
+}
+
+Result<NodeInfo> Names::get_attributes(const Handle& handle, Deadline deadline) {
+  return caller_.ask<GETATTR3res>(
+      [handle](rpc_context* rpc, rpc_cb answered, void* call) {
+        GETATTR3args args{.object = to_wire(handle)};
+        return ::rpc_nfs3_getattr_async(rpc, answered, &args, call);
+      },
+      [](const GETATTR3res& answer) -> Result<NodeInfo> {
+        if (answer.status != NFS3_OK) return Error(errno_of(answer.status), "nfs.getattr");
+        return info_of(answer.GETATTR3res_u.resok.obj_attributes);
+      },
+      deadline);
+}
+
+Result<Found> Names::look_up(const Handle& directory, const std::string& name, Deadline deadline) {
+  struct Answer {
+    Handle handle;
+    std::optional<NodeInfo> info;
+  };
+  Answer answer = TRY(caller_.ask<LOOKUP3res>(
+      [directory, name](rpc_context* rpc, rpc_cb answered, void* call) {
+        LOOKUP3args args{.what = to_wire(directory, name)};
+        return ::rpc_nfs3_lookup_async(rpc, answered, &args, call);
+      },
+      [](const LOOKUP3res& came) -> Result<Answer> {
+        if (came.status != NFS3_OK) return Error(errno_of(came.status), "nfs.lookup");
+        const LOOKUP3resok& found = came.LOOKUP3res_u.resok;
+        return Answer{handle_of(found.object), info_of(found.obj_attributes)};
+      },
+      deadline));
+  if (!answer.info) answer.info = TRY(get_attributes(answer.handle, deadline));
+  return Found{std::move(answer.handle), *std::move(answer.info)};
+}
+
+// From the longest part that is kept.
+Result<Handle> Names::walk(const std::string& path, Deadline deadline) {
+  if (path.empty()) return root_;
+  {
+    sync::MutexLock lock(mutex_);
+    const auto kept = kept_.find(path);
+    if (kept != kept_.end() && Clock::system().now() < kept->second.until) {
+      return kept->second.handle;
+    }
+  }
+  const Handle above = TRY(walk(parent_of(path), deadline));
+  Found found = TRY(look_up(above, name_of(path), deadline));
+  if (found.info.attributes.type != FileType::kDirectory) return Error(ENOTDIR, "nfs.lookup");
+  sync::MutexLock lock(mutex_);
+  if (kept_.size() >= kKeptMax) kept_.clear();
+  kept_.insert_or_assign(path, Kept{found.handle, Clock::system().now() + kKept});
+  return std::move(found.handle);
+}
+
+Result<Handle> Names::directory(const std::string& path, Deadline deadline) {
+  return with_fresh(path, [&] { return walk(path, deadline); });
+}
+
+Result<Found> Names::find(const std::string& path, Deadline deadline) {
+  return with_fresh(path, [&]() -> Result<Found> {
+    if (path.empty()) return Found{root_, TRY(get_attributes(root_, deadline))};
+    const Handle above = TRY(walk(parent_of(path), deadline));
+    return look_up(above, name_of(path), deadline);
+  });
+}
+
+Result<Place> Names::place(const std::string& path, Deadline deadline) {
+  if (path.empty()) return Error(EBUSY, "nfs.name");
+  return Place{TRY(directory(parent_of(path), deadline)), name_of(path)};
+}
+
+void Names::forget(const std::string& path) {
+  sync::MutexLock lock(mutex_);
+  kept_.erase(path);
+  kept_.erase(kept_.lower_bound(path + "/"), kept_.lower_bound(path + "0"));
+}
+
+}  // namespace netfs::origins::nfs

@@ -1,0 +1,71 @@
+#pragma once
+// Names: from a path to the server's handle of it, by LOOKUP from the root.
+//
+// The last component is always asked for, so what is found is what has that name now.  Handles of
+// the directories above are kept for a second: a directory that somebody else moves meanwhile is
+// found at its old place for that long.  One that is gone there (ESTALE) is looked up anew, once.
+// Thread-safe.
+
+#include <map>
+#include <string>
+
+#include "netfs/attributes.h"
+#include "origins/nfs/call.h"
+#include "origins/nfs/lock_classes.h"
+#include "origins/nfs/wire.h"
+#include "sync/mutex.h"
+
+namespace netfs::origins::nfs {
+
+struct Found {
+  Handle handle;
+  NodeInfo info;
+};
+
+// A name in its directory.
+struct Place {
+  Handle directory;
+  std::string name;
+};
+
+class Names {
+ public:
+  Names(Caller& caller, Handle root) : caller_(caller), root_(std::move(root)) {}
+
+  Result<Found> find(const std::string& path, Deadline deadline);
+  Result<Handle> directory(const std::string& path, Deadline deadline);
+  // EBUSY for the root itself.
+  Result<Place> place(const std::string& path, Deadline deadline);
+  // It was moved or removed, or was found to be: with all below it.
+  void forget(const std::string& path) EXCLUDES(mutex_);
+
+  Result<Found> look_up(const Handle& directory, const std::string& name, Deadline deadline);
+  Result<NodeInfo> get_attributes(const Handle& handle, Deadline deadline);
+
+  // Does it, and once more from the root if a directory on the way is gone.
+  template <class Do>
+  auto with_fresh(const std::string& path, Do act) -> decltype(act()) {
+    auto result = act();
+    if (!result.is_error(ESTALE) || path.empty()) return result;
+    forget(path.substr(0, path.find('/')));
+    return act();
+  }
+
+ private:
+  struct Kept {
+    Handle handle;
+    MonoTime until;
+  };
+
+  Result<Handle> walk(const std::string& path, Deadline deadline);
+
+  Caller& caller_;
+  const Handle root_;
+  sync::Mutex mutex_{kDirectoriesLock};
+  std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);
+};
+
+// "a/b" of "a/b/c".
+std::string parent_of(const std::string& path);
+
+}  // namespace netfs::origins::nfs

@@ -1,0 +1,82 @@
+// The conformance suite over a real NFS server, in programs of its own.
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/origin-conformance/conformance.h"
+#include "tests/support/test_nfs.h"
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+using origins::OriginRequest;
+using origins::Url;
+
+// A server that lives as long as the program.
+class Server {
+ public:
+  static Server& get() {
+    static Server server;
+    return server;
+  }
+  TestNfs& nfs() {
+    if (!nfs_) nfs_ = std::make_unique<TestNfs>(temp_);
+    return *nfs_;
+  }
+  void stop() { nfs_.reset(); }
+
+ private:
+  TempDir temp_;
+  std::unique_ptr<TestNfs> nfs_;
+};
+
+class StopServer final : public testing::Environment {
+ public:
+  void TearDown() override { Server::get().stop(); }
+};
+const testing::Environment* const kStop = testing::AddGlobalTestEnvironment(new StopServer);
+
+Result<OriginRequest> nfs_request_as(const std::string& tree, const std::string& user) {
+  if (const std::string needs = TestNfs::needs(); !needs.empty()) {
+    return Error(EPERM, "test.nfs", needs);
+  }
+  TestNfs& nfs = Server::get().nfs();
+  if (!nfs.ready()) return Error(ENOTCONN, "test.nfs", nfs.log());
+  return OriginRequest{.url = TRY(Url::parse(nfs.url(tree) + user))};
+}
+
+Result<OriginRequest> nfs_request(const std::string& tree) {
+  return nfs_request_as(tree, "");
+}
+
+Result<OriginRequest> nfs_request_as_nobody(const std::string& tree) {
+  OriginRequest request = TRY(nfs_request_as(tree, "&uid=65534&gid=65534"));
+  // The server believes for a while that the way there is as closed as it was.
+  const auto is_let_in = [&] {
+    const Result<std::unique_ptr<Origin>> origin = origins::open_origin(request);
+    const Deadline deadline = Deadline::after(Clock::system(), std::chrono::seconds(10));
+    return origin.ok() &&
+           origin.value()
+               ->list("", deadline, [](const OriginEntry&) -> Result<void> { return {}; })
+               .ok();
+  };
+  (void)wait_until(is_let_in, std::chrono::seconds(10));
+  return request;
+}
+
+}  // namespace
+
+const std::vector<OriginModuleUnderTest>& modules_under_test() {
+  static const std::vector<OriginModuleUnderTest> modules = {
+      {"nfs", nfs_request, nfs_request_as_nobody},
+      {"nfs_journaled", nfs_request, nfs_request_as_nobody, {}, true},
+  };
+  return modules;
+}
+
+std::vector<OriginModuleUnderTest> writable_modules_under_test() {
+  return modules_under_test();
+}
+
+}  // namespace netfs::test

@@ -1,0 +1,78 @@
+#include "tests/support/test_nfs.h"
+
+#include <fcntl.h>
+#include <sstream>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+// Packages may have to be installed.
+constexpr std::chrono::seconds kStartTimeout{120};
+constexpr std::chrono::seconds kStopTimeout{20};
+
+std::map<std::string, std::string> parse(const std::string& text) {
+  std::map<std::string, std::string> settings;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const size_t mark = line.find('=');
+    if (line.starts_with("NFS_") && mark != std::string::npos) {
+      settings[line.substr(0, mark)] = line.substr(mark + 1);
+    }
+  }
+  return settings;
+}
+
+}  // namespace
+
+TestNfs::TestNfs(const TempDir& temp)
+    : dir_(temp.make_dir("nfs-server")), root_(temp.path().substr(0, temp.path().rfind('/'))) {
+  const std::string fifo = dir_ + "/life";
+  ::mkfifo(fifo.c_str(), 0600);
+  life_ = UniqueFd(::open(fifo.c_str(), O_RDWR | O_CLOEXEC));
+  process_ = std::make_unique<Process>(script({"hold", fifo}), dir_ + "/output");
+  const auto is_up = [&] {
+    settings_ = parse(process_->output());
+    return ready() || process_->wait(Duration::zero()).has_value();
+  };
+  (void)wait_until(is_up, kStartTimeout);
+}
+
+TestNfs::~TestNfs() {
+  life_.reset();
+  (void)process_->wait(kStopTimeout);
+}
+
+std::string TestNfs::needs() {
+  return ::geteuid() == 0 ? "" : "needs root: an NFS server";
+}
+
+std::vector<std::string> TestNfs::script(const std::vector<std::string>& words) const {
+  std::vector<std::string> argv = {"env", "SERVERS_DIR=" + dir_, "NFS_EXPORT=" + root_,
+                                   std::string(NETFS_TEST_SERVERS) + "/nfs.sh"};
+  argv.insert(argv.end(), words.begin(), words.end());
+  return argv;
+}
+
+bool TestNfs::command(const std::string& verb) {
+  return run(script({verb}), kStartTimeout).status == 0;
+}
+
+std::string TestNfs::log() const {
+  return process_->output() + read_text(dir_ + "/nfs/log");
+}
+
+std::string TestNfs::setting(const std::string& name) const {
+  const auto found = settings_.find(name);
+  return found == settings_.end() ? "" : found->second;
+}
+
+std::string TestNfs::url(const std::string& path) const {
+  return "nfs://127.0.0.1" + path + "?version=3&nfsport=" + setting("NFS_PORT") +
+         "&mountport=" + setting("NFS_MOUNT_PORT");
+}
+
+}  // namespace netfs::test
