@@ -65,8 +65,12 @@ Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, 
     return {};
   }
   if (!wait_removed(id, within(kPredecessorTimeout))) {
-    return Error(ETIMEDOUT, "umount",
-                 fmt::format("{} is unmounted, but its daemon is still ending it", mount_point));
+    return Error(
+        ETIMEDOUT, "umount",
+        fmt::format(
+            "{} is unmounted, but its daemon is still ending it; or another mount namespace "
+            "has it (grep it in /proc/*/mountinfo)",
+            mount_point));
   }
   return {};
 }

@@ -40,7 +40,10 @@ TestHttp::TestHttp(const TempDir& temp, const std::vector<std::string>& kinds, P
   life_ = UniqueFd(::open(fifo.c_str(), O_RDWR | O_CLOEXEC));
   const std::string root = temp.path().substr(0, temp.path().rfind('/'));
   std::vector<std::string> argv;
-  if (!place_.name_space.empty()) argv = {"ip", "netns", "exec", place_.name_space};
+  if (!place_.name_space.empty()) {
+    // Not `ip netns exec`: its mount namespace would keep all that other tests unmount meanwhile.
+    argv = {"nsenter", "--net=/run/netns/" + place_.name_space};
+  }
   const std::string script = std::string(NETFS_TEST_SERVERS) + "/http.sh";
   for (const std::string& word :
        {std::string("env"), "SERVERS_DIR=" + dir_, "HTTP_ROOT=" + root,
