@@ -70,6 +70,22 @@ spawn() {
   echo "$pid $(start_time "$pid")" >"$state/$key.pid"
 }
 
+# The same in a mount namespace without the mounts of others, as tests make them: Ganesha looks at
+# all that there are, and what is unmounted is to end.
+spawn_alone() {
+  local key=$1
+  shift
+  # shellcheck disable=SC2016
+  spawn "$key" unshare -m bash -c '
+    while read -r _ on type _; do
+      on=$(printf %b "$on")
+      [[ $type == fuse* || $on == "$1"/* ]] || continue
+      [[ $2/ == "$on"/* ]] || umount -l "$on"
+    done < <(tac /proc/self/mounts)
+    shift 2
+    exec "$@"' alone "${TMPDIR:-/tmp}" "${NFS_EXPORT:-$state/export}" "$@"
+}
+
 # end KEY SIGNAL: bounded; what is left after five seconds is killed.
 end() {
   local pid
@@ -109,10 +125,8 @@ start_rpcbind() {
   fi
   mkdir -p /run/rpcbind
   printf 'local tpi_cots_ord v loopback - - -\n' >"$state/netconfig"
-  # Of the mounts of others, as tests make them, its namespace keeps none: what is unmounted is to end.
-  spawn rpcbind unshare -m bash -c \
-    "while read -r _ on type _; do [[ \$type != fuse* && \$on != '${TMPDIR:-/tmp}'/* ]] || umount -l \"\$(printf %b \"\$on\")\"; done < <(tac /proc/self/mounts)
-     mount --bind '$state/netconfig' /etc/netconfig && exec /sbin/rpcbind -f"
+  spawn_alone rpcbind sh -c \
+    "mount --bind '$state/netconfig' /etc/netconfig && exec /sbin/rpcbind -f"
   for _ in $(seq 100); do
     [[ -S /run/rpcbind.sock ]] && rpcinfo >/dev/null 2>&1 && return 0
     sleep 0.05
@@ -148,7 +162,7 @@ CONFIG
   rm -f "$state/log"
   # Its write verifier, which tells clients that it was restarted, is the second of its start.
   while [[ $(date +%s) == "$(cat "$state/second" 2>/dev/null)" ]]; do sleep 0.05; done
-  spawn ganesha /usr/bin/ganesha.nfsd -F -L "$state/log" -f "$state/config" \
+  spawn_alone ganesha /usr/bin/ganesha.nfsd -F -L "$state/log" -f "$state/config" \
     -p "$state/ganesha.own.pid" -N NIV_EVENT
   for _ in $(seq 400); do
     running_pid ganesha >/dev/null || return 1
