@@ -113,7 +113,7 @@ Result<const NetfsOriginModule*> load_module(const std::string& scheme,
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
     // A scheme of the field whose module is not installed is another mistake than a typing error.
-    static const char* const kKnown[] = {"file", "sftp", "http", "https"};
+    static const char* const kKnown[] = {"file", "sftp", "http", "https", "nfs"};
     const bool ours = std::any_of(std::begin(kKnown), std::end(kKnown),
                                   [&](const char* known) { return scheme == known; });
     if (ours) {
