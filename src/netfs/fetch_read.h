@@ -25,6 +25,7 @@ class FetchRead final : public Subrequest {
 
   void progress(uint64_t bytes) override {
     if (issue_.is_ahead && bytes >= came_bytes_ + kToldBytes) note_came(bytes);
+    if (issue_.unproven) return;
     file_->piece_progressed(*issue_.fetch,
                             range().offset_bytes + std::min(bytes, range().length_bytes));
   }
@@ -48,7 +49,7 @@ class FetchRead final : public Subrequest {
     }
     const bool was_ahead = issue_.is_ahead;
     if (was_ahead) core.ahead.ended(range().length_bytes - came_bytes_);
-    file_->piece_ended(*issue_.fetch, range(), issue_.handle, std::move(outcome));
+    file_->piece_ended(issue_, std::move(outcome));
     self = nullptr;  // with its hold on the origin's file
     if (was_ahead) core.pump_ahead();
     core.subrequest_closed();

@@ -38,10 +38,7 @@ void FollowUp::run() && {
 // Downloads first, for they take longest; then answers; stores and the rest may wait.
 void RemoteFile::perform(FollowUp& follow) {
   for (FollowUp::Issue& one : follow.issues) issue(std::move(one));
-  if (follow.open_origin) {
-    Ref<RemoteFile> self(this);
-    (void)core_->waiting.post([self = std::move(self)] { self->open_origin(); });
-  }
+  if (follow.open_origin) open_asked();
   if (follow.open_unasked) open_unasked();
   for (FollowUp::Finish& finish : follow.finishes) {
     core_->requests.remove(*finish.request);
@@ -56,7 +53,9 @@ void RemoteFile::perform(FollowUp& follow) {
   }
   if (follow.confirm) {
     Ref<RemoteFile> self(this);
-    (void)core_->waiting.post([self = std::move(self)] { self->confirm(); });
+    // What nobody waits for does not stand in the way of who waits.
+    auto& workers = follow.confirm_awaited ? core_->waiting : core_->opening;
+    (void)workers.post([self = std::move(self)] { self->confirm(); });
   }
   if (follow.supersede) supersede();
 }

@@ -26,6 +26,8 @@ struct FollowUp {
     std::shared_ptr<OriginFile> handle;
     ByteRange range;
     bool is_ahead = false;  // counted among the reads ahead
+    bool by_read = false;   // a read opens the handle
+    bool unproven = false;  // and none has yet, so its bytes may be of any version
   };
   struct Finish {
     Ref<ReadRequest> request;
@@ -57,6 +59,7 @@ struct FollowUp {
   std::vector<Ref<Fetch>> stores;
   std::vector<Retry> retries;
   bool confirm = false;
+  bool confirm_awaited = false;  // by somebody
   bool supersede = false;
 
   void run() &&;

@@ -26,8 +26,8 @@ void RemoteFile::piece_progressed(Fetch& fetch, uint64_t end_bytes) {
   std::move(follow).run();
 }
 
-void RemoteFile::piece_ended(Fetch& fetch, ByteRange piece,
-                             const std::shared_ptr<OriginFile>& handle, ReadOutcome outcome) {
+void RemoteFile::piece_ended(const FollowUp::Issue& issue, ReadOutcome outcome) {
+  Fetch& fetch = *issue.fetch;
   FollowUp follow{Ref<RemoteFile>(this)};
   std::shared_ptr<OriginFile> closed;
   {
@@ -39,16 +39,25 @@ void RemoteFile::piece_ended(Fetch& fetch, ByteRange piece,
     const bool other = outcome.validator_before.value_or(version_.validator) != version_.validator;
     if (other) outcome.transferred_bytes = Error(EBADF, "netfs.open");
     const Result<uint64_t>& bytes = outcome.transferred_bytes;
-    const bool failed_by_read = !bytes.ok() && handle_by_read_ && handle_ == handle;
-    const bool useless = !bytes.ok() && (failed_by_read || needs_reopen(bytes.error().code()));
-    if (useless && handle_ == handle) {
+    const bool failed_by_read = !bytes.ok() && issue.by_read;
+    const bool useless = failed_by_read || (!bytes.ok() && needs_reopen(bytes.error().code()));
+    failed_by_read_ = failed_by_read_ || failed_by_read;
+    if (useless && handle_ == issue.handle) {
       handle_ = nullptr;
       handle_confirmed_ = false;
-      failed_by_read_ = failed_by_read_ || failed_by_read;
+    }
+    if (outcome.validator_before && !other && handle_ == issue.handle) {
+      handle_proven_ = true;
+      handle_confirmed_ = true;
     }
     // What is wrong with it, open() says: for who waits it is opened by that.
     if (failed_by_read) outcome.transferred_bytes = Error(EBADF, "netfs.open");
-    collect_piece_locked(fetch, piece, outcome, follow);
+    if (other && !asked_) {
+      // Who opens it is to ask the origin, whatever was known of it.
+      stale_locked(fetch, follow);
+    } else {
+      collect_piece_locked(fetch, issue.range, outcome, follow);
+    }
     pump_locked(follow);
     closed = take_idle_handle_locked();
   }
@@ -113,7 +122,6 @@ void RemoteFile::collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadO
 bool RemoteFile::check_validator_locked(Fetch& fetch, const ReadOutcome& outcome,
                                         FollowUp& follow) {
   if (!has_validator()) return true;
-  if (outcome.validator_before) handle_confirmed_ = true;
   outcomes_lack_validator_ = !outcome.validator_after.has_value();
   fetch.confirmed = outcome.validator_after == version_.validator;
   if (fetch.confirmed) handle_confirmed_ = true;

@@ -9,7 +9,10 @@ namespace netfs {
 void RemoteFile::confirm_later_locked(Fetch& fetch, FollowUp& follow) {
   fetch.state = FetchState::kConfirming;
   unconfirmed_.emplace_back(&fetch);
-  if (!confirming_) follow.confirm = true;
+  if (!confirming_) {
+    follow.confirm = true;
+    follow.confirm_awaited = !fetch.waiters.empty();
+  }
   confirming_ = true;
 }
 
@@ -49,6 +52,7 @@ void RemoteFile::confirm() {
     }
     confirming_ = !unconfirmed_.empty();
     follow.confirm = confirming_;
+    follow.confirm_awaited = confirming_;  // it may be
     pump_locked(follow);
   }
   std::move(follow).run();

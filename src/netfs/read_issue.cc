@@ -163,7 +163,12 @@ void RemoteFile::pump_locked(FollowUp& follow) {
     if (fetch->request_id != 0) handle_unasked_ = false;
     fetch->state = FetchState::kInFlight;
     ++in_flight_;
-    follow.issues.push_back({std::move(fetch), handle_, piece, is_ahead});
+    follow.issues.push_back({.fetch = std::move(fetch),
+                             .handle = handle_,
+                             .range = piece,
+                             .is_ahead = is_ahead,
+                             .by_read = handle_by_read_,
+                             .unproven = handle_by_read_ && !handle_proven_});
   }
   queued_.insert(queued_.begin(), held.begin(), held.end());
 }
@@ -180,8 +185,7 @@ void RemoteFile::pump() {
 void RemoteFile::issue(FollowUp::Issue issue) {
   if (core_->closing) {
     if (issue.is_ahead) core_->ahead.ended(issue.range.length_bytes);
-    piece_ended(*issue.fetch, issue.range, issue.handle,
-                {.transferred_bytes = Error(ECANCELED, "netfs.close")});
+    piece_ended(issue, {.transferred_bytes = Error(ECANCELED, "netfs.close")});
     core_->pump_ahead();
     return;
   }
@@ -202,11 +206,15 @@ std::unique_ptr<OriginFile> RemoteFile::open_by_read() {
   return core_->options.origin.open_by_read(version_.path);
 }
 
-// On a worker that may wait for the origin.
-void RemoteFile::open_origin() {
+void RemoteFile::open_asked() {
   if (std::unique_ptr<OriginFile> handle = open_by_read()) {
     return take_opened(std::move(handle), OpenedBy::kRead);
   }
+  (void)core_->waiting.post([self = Ref<RemoteFile>(this)] { self->open_origin(); });
+}
+
+// On a worker that may wait for the origin.
+void RemoteFile::open_origin() {
   Result<std::unique_ptr<OriginFile>> opened = Error(ECANCELED, "netfs.close");
   if (!core_->closing) {
     core_->stats.origin_opens.issued.add();
@@ -226,6 +234,7 @@ void RemoteFile::take_opened(Result<std::unique_ptr<OriginFile>> outcome, Opened
       handle_ = std::move(outcome).value();
       handle_confirmed_ = false;
       handle_by_read_ = by == OpenedBy::kRead;
+      handle_proven_ = false;
       handle_unasked_ = !asked_;
       pump_locked(follow);
     } else {

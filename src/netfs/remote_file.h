@@ -109,6 +109,7 @@ class RemoteFile final : public File {
       REQUIRES(mutex_);
   void pump_locked(FollowUp& follow) REQUIRES(mutex_);
   [[nodiscard]] std::unique_ptr<OriginFile> open_by_read() EXCLUDES(mutex_);
+  void open_asked() EXCLUDES(mutex_);
   void open_origin() EXCLUDES(mutex_);
   void take_opened(Result<std::unique_ptr<OriginFile>> outcome, OpenedBy by) EXCLUDES(mutex_);
   void issue(FollowUp::Issue issue);
@@ -128,8 +129,7 @@ class RemoteFile final : public File {
 
   // read_collect.cc
   void piece_progressed(Fetch& fetch, uint64_t end_bytes) EXCLUDES(mutex_);
-  void piece_ended(Fetch& fetch, ByteRange piece, const std::shared_ptr<OriginFile>& handle,
-                   ReadOutcome outcome) EXCLUDES(mutex_);
+  void piece_ended(const FollowUp::Issue& issue, ReadOutcome outcome) EXCLUDES(mutex_);
   void collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadOutcome& outcome,
                             FollowUp& follow) REQUIRES(mutex_);
   // False when the outcome was of another version.
@@ -175,6 +175,7 @@ class RemoteFile final : public File {
   // That stands in a queue behind other opens for nobody: who comes to wait opens it himself.
   bool opening_later_ GUARDED_BY(mutex_) = false;
   bool handle_by_read_ GUARDED_BY(mutex_) = false;
+  bool handle_proven_ GUARDED_BY(mutex_) = false;   // a read has opened it: it is this version
   bool failed_by_read_ GUARDED_BY(mutex_) = false;  // who waits has it opened by open() from now on
   bool handle_unasked_ GUARDED_BY(mutex_) = false;  // and nobody has asked for what it reads
   // Since the handle was opened, the origin said that it is this version.

@@ -119,7 +119,14 @@ void InodeTable::name_is_settled(Node& node, Graveyard& graveyard) {
   let_go_if_unused(node, graveyard);
 }
 
+void InodeTable::add_where_it_is_now(fuse::NodeId id, std::vector<Moved>& moved) {
+  const Node* node = find(id);
+  if (node == nullptr || !node->listed || !node->is_live()) return;
+  moved.push_back({node->open->live, path_of(*node)});
+}
+
 void InodeTable::opening_ended(Node& node, Graveyard& graveyard) {
+  NETFS_ASSERT(node.is_opening());
   --node.seldom_part().opening;
   let_go_if_unused(node, graveyard);
 }

@@ -140,6 +140,8 @@ class InodeTable {
     Ref<WritableFile> live;
     std::string path;
   };
+  // A file that is being written may have lost the name it was opened by, and have another one.
+  void add_where_it_is_now(fuse::NodeId id, std::vector<Moved>& moved) REQUIRES(mutex);
   // What has a name gets another one, and what had that goes.  Files that are open for writing
   // beneath, with their new paths, are to be told.
   std::vector<Moved> rename(Node& from, std::string_view name, Node& to, std::string_view new_name,

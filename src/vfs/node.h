@@ -205,7 +205,8 @@ struct Seldom {
 
   [[nodiscard]] bool is_empty() const {
     return !target && shown_until == MonoTime() && changed_in == 0 && !written && going == 0 &&
-           letting_go == 0 && !linked && !pages_doubted && alias_of == nullptr && aliases.empty();
+           opening == 0 && letting_go == 0 && !linked && !pages_doubted && alias_of == nullptr &&
+           aliases.empty();
   }
 };
 

@@ -31,7 +31,8 @@ void FileSystem::take_hidden(fuse::NodeId id, const std::string& path) {
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
-    unknown = node == nullptr || !node->listed;
+    // Or it has another name, that was found meanwhile.
+    unknown = node == nullptr || !node->listed || node->has_aliases();
     if (!unknown) {
       Node& parent = *node->parent;
       table_.hide(*node, path.substr(path.rfind('/') + 1));
@@ -88,6 +89,7 @@ void FileSystem::show_again(const Place& place, fuse::NodeId id, const std::stri
 Result<Kept> FileSystem::keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,
                                         Deadline until) {
   bool held = false;
+  bool has_other_name = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* parent = table_.find(place.parent);
@@ -96,8 +98,10 @@ Result<Kept> FileSystem::keep_open_file(const Place& place, ChangeOfNames& chang
     change.takes_name_of(*node);
     if (table_.record(*node).opens == 0 && !node->is_opening()) return Kept();
     held = node->is_live();
+    has_other_name = node->has_aliases();
   }
   if (!writer_->capabilities().files_outlive_names) {
+    if (has_other_name) return Kept{.path = "", .by_other_name = true};
     // By one more name, so that the name it loses is never without a file.  Where changes go by the
     // handle, that follows the file through its renames and not to another name of it.
     if (losing == Losing::kToAnother && !writer_->capabilities().changes_by_handle) {
@@ -142,6 +146,7 @@ Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool re
   // Others have removed it: then the name is gone here too.
   const bool gone = removed.is_error(ENOENT);
   if (!removed.ok() && !gone) return removed;
+  std::vector<InodeTable::Moved> promoted;
   Graveyard graveyard;
   {
     sync::MutexLock lock(table_.mutex);
@@ -149,8 +154,10 @@ Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool re
     if (parent != nullptr && InodeTable::is_current(*parent)) {
       table_.remove_name(*parent, place.name, clock_.now(), graveyard);
     }
+    table_.add_where_it_is_now(change.going(), promoted);
   }
   bury(std::move(graveyard));
+  if (kept.ok() && kept.value().by_other_name) tell_moved(promoted);
   // The kernel asks again what a worker before this one may have done.
   return gone && !resent ? removed : Result<void>();
 }

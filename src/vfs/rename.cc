@@ -90,10 +90,10 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
         table_.take_unknown(*node, InodeTable::Changed::kAttributes, graveyard);
       }
       Node* other = how == RenameHow::kExchange ? table_.child(*source, from.name) : nullptr;
-      if (other != nullptr) {
+      if (other != nullptr)
         table_.take_unknown(*other, InodeTable::Changed::kAttributes, graveyard);
-      }
     }
+    if (kept.by_other_name) table_.add_where_it_is_now(change.going(), moved);
     // What is there now that is not known here.
     if (!known && target != nullptr && target->directory) target->directory->whole_since.reset();
     const bool old_name_stays = !known || leaves_whiteout(how);
@@ -103,6 +103,9 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
   }
   bury(std::move(graveyard));
   tell_moved(moved);
+  // A journal's second change, which replaced nothing there: durable as if it had.
+  if (!kept.path.empty() && options_.write == Options::Write::kBack)
+    return writer_->sync_all(until);
   return {};
 }
 

@@ -92,6 +92,27 @@ TEST_F(HttpAhead, FilesReadInTurnAreUnderWayWhenTheyAreOpened) {
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
+// What was fetched ahead was of another version than the one that was listed: its open asks.
+TEST_F(HttpAhead, AFileThatWasReplacedAfterItWasListedIsReadAsItIsNow) {
+  list(0);
+  for (unsigned f = 10; f < kFiles; ++f) {
+    const std::string path = source_ + "/" + directory(0) + "/" + name(f);
+    write_file(path + ".new", bytes_of(7, f), std::chrono::hours(12));
+    std::filesystem::rename(path + ".new", path);
+  }
+  for (unsigned f = 0; f < 10; ++f) expect_read(0, f);
+  // Whoever reads slowly enough finds all that was under way settled.
+  const auto settled = [&] { return status()["bytes"]["downloaded_bytes"].get<size_t>() > 0; };
+  ASSERT_TRUE(wait_until(settled, kBound));
+  for (unsigned f = 10; f < kFiles; ++f) {
+    const Result<std::string> bytes =
+        read_whole(mount_->path() + "/" + directory(0) + "/" + name(f));
+    ASSERT_TRUE(bytes.ok()) << name(f) << ": " << bytes.error().message();
+    EXPECT_TRUE(bytes.value() == bytes_of(7, f)) << name(f);
+  }
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
 TEST_F(HttpAhead, OneFileOfEachDirectoryFetchesNoOther) {
   for (unsigned d = 0; d < kDirectories; ++d) {
     list(d);

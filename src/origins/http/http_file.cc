@@ -1,5 +1,6 @@
 #include "origins/http/http_file.h"
 
+#include "base/assert.h"
 #include "origins/http/answer_error.h"
 
 namespace netfs::origins::http {
@@ -18,12 +19,15 @@ Result<void> FileState::open_by(const ResponseHead& head) {
     return Error(EIO, "http.open",
                  source_.url + ": the answer does not say of which version it is");
   }
+  // A part is as good as the promise of one, which need not stand beside it.
+  edition.ranges_said = edition.ranges_said || head.status() == 206;
   source_.edition = std::move(edition);
   is_open_ = true;
   return {};
 }
 
 void FileState::read_by_stream(Subrequest& subrequest) {
+  NETFS_ASSERT(is_open_);
   const uint64_t offset = subrequest.range().offset_bytes;
   Ref<Stream> best;
   for (const Ref<Stream>& stream : streams_) {

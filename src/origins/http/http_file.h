@@ -36,9 +36,10 @@ class FileState : public RefCounted<FileState> {
   // Of an answer with bytes: takes the version that it is of, if none was seen before.  An error
   // where the answer does not tell one.
   Result<void> open_by(const ResponseHead& head);
+  [[nodiscard]] bool is_open() const { return is_open_; }
   void read_by_stream(Subrequest& subrequest);
   void close_streams();
-  // Whether ranges are worth asking for.
+  // Whether ranges are worth asking for, once it is open.
   [[nodiscard]] bool has_ranges() const {
     if (ranges_ignored_ || source().edition.ranges_denied) return false;
     return source().edition.ranges_said || !side_.ranges_ignored;

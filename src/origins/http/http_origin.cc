@@ -125,7 +125,8 @@ Result<std::unique_ptr<OriginFile>> HttpOrigin::open(const std::string& path, De
 
 // Of a server that has ranges: else the whole file might come for each part of it.
 std::unique_ptr<OriginFile> HttpOrigin::open_by_read(const std::string& path) {
-  if (path.empty() || !side_->ranges_seen || !check_lengths(path).ok()) return nullptr;
+  const bool has_ranges = side_->ranges_seen && !side_->ranges_ignored;
+  if (path.empty() || !has_ranges || !check_lengths(path).ok()) return nullptr;
   return std::make_unique<HttpFile>(make_ref<FileState>(*side_, url_of(path), std::nullopt));
 }
 

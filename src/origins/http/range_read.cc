@@ -22,7 +22,7 @@ TransferRequest request_of(const FileState& file, const Subrequest& subrequest) 
 
 void RangeRead::start(Ref<FileState> file, Subrequest& subrequest) {
   if (subrequest.range().empty()) return subrequest.terminated({});
-  if (!file->has_ranges()) return file->read_by_stream(subrequest);
+  if (file->is_open() && !file->has_ranges()) return file->read_by_stream(subrequest);
   Engine& engine = file->side().engine;
   engine.start(make_ref<RangeRead>(std::move(file), subrequest));
 }
