@@ -1,56 +1,29 @@
-// Cold sequential over plain HTTP from nginx, the cache being written: on loopback, and through a
-// proxy of 20 and 100 ms and 1 Gbit/s.  netfs, `curl -o FILE` to the same disk, rclone.
+// Cold sequential over plain HTTP from nginx, the cache being written: on loopback, through a proxy
+// of 20 and 100 ms and 1 Gbit/s, and over a link of the same with the kernel's TCP at both ends.
+// netfs, `curl -o FILE` to the same disk, rclone, davfs2.
 //
 // And open+read+close of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms, each
 // directory listed and its files read in that order.
 //
-// Every run mounts anew with an empty cache.  Mounts stand before the clock starts; curl connects
-// in its time, which is two round trips.  The server's file is in its page cache on all sides.
-
-#include <optional>
+// The server's file is in its page cache on all sides.
 
 #include "harness/delay_proxy.h"
+#include "harness/far_link.h"
 #include "harness/lab.h"
 #include "harness/page_cache.h"
 #include "harness/patterns.h"
 #include "harness/server_script.h"
+#include "http_clients.h"
 
 namespace netfs::bench {
 namespace {
 
 constexpr uint64_t kBitsPerSecond = 1'000'000'000;
 constexpr uint32_t kBlockBytes = 1 << 20;
-constexpr std::chrono::minutes kCurlTimeout{5};
+constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
+constexpr const char* kDavPort = "HTTP_NGINX_DAV_PORT";
 
-// rclone's manual: as over SFTP; what HTTP has no words for is left out.
-const std::vector<std::string> kRcloneOptions = {"--vfs-cache-mode=full",  "--vfs-read-ahead=128M",
-                                                 "--buffer-size=64M",      "--max-read-ahead=1M",
-                                                 "--dir-cache-time=1h",    "--attr-timeout=1h",
-                                                 "--vfs-fast-fingerprint", "--no-checksum"};
-
-struct HttpMount {
-  Lab& lab;
-  Client client;
-  std::string directory;
-  std::string cache;
-  std::function<Result<Work>(const Mount&)> work;
-  std::optional<Mount> mounted{};
-
-  Result<void> prepare() {
-    remove_tree(cache);
-    mounted.emplace(TRY(Mount::start(client.command, directory)));
-    return {};
-  }
-  Result<Work> run() const { return work(*mounted); }
-};
-
-// What is read, and from where.
-struct Task {
-  std::string remote;  // a folder
-  std::function<Result<Work>(const Mount&)> work;
-};
-
-Task whole_file(const FileSpec& source) {
+HttpTask whole_file(const FileSpec& source) {
   return {.remote = source.path.substr(0, source.path.rfind('/')),
           .work = [source](const Mount& mount) -> Result<Work> {
             FileSpec file = source;
@@ -59,84 +32,39 @@ Task whole_file(const FileSpec& source) {
           }};
 }
 
-std::string server_of(uint16_t port) {
-  return "http://127.0.0.1:" + std::to_string(port);
+std::string url_of(const std::string& host, uint16_t port) {
+  return port == 0 ? "" : "http://" + host + ":" + std::to_string(port);
 }
 
-Side side_of(HttpMount mount) {
-  Side side{.name = mount.client.name, .how = mount.client.how};
-  auto state = std::make_shared<HttpMount>(std::move(mount));
-  side.prepare = [state] { return state->prepare(); };
-  side.run = [state] { return state->run(); };
-  side.finish = [state] { state->mounted.reset(); };
-  side.processes = [state] { return state->mounted->processes(); };
-  return side;
-}
+// What the peers read: one that takes a second a MiB shall not take a quarter of an hour.
+struct Sources {
+  FileSpec full;
+  FileSpec part;
+};
 
-Side netfs_side(Lab& lab, uint16_t port, const Task& task) {
-  std::string directory = lab.work().path("http-netfs");
-  std::string cache = lab.work().path("cache-http-netfs");
-  Client client{.name = "netfs", .how = "netfs mount http://... --cache-dir ..."};
-  client.command = {.argv = {lab.options().netfs_program, "mount", server_of(port) + task.remote,
-                             directory, "--foreground", "--cache-dir", cache},
-                    .log = lab.work().path("http-netfs.log")};
-  return side_of({lab, std::move(client), directory, cache, task.work});
-}
-
-Side rclone_side(Lab& lab, uint16_t port, const Task& task) {
-  std::string directory = lab.work().path("http-rclone");
-  std::string cache = lab.work().path("cache-http-rclone");
-  std::vector<std::string> argv{"rclone",
-                                "mount",
-                                ":http:" + task.remote,
-                                directory,
-                                "--config=/dev/null",
-                                "--read-only",
-                                "--cache-dir=" + cache,
-                                "--http-url=" + server_of(port)};
-  std::string how = line_of({"rclone", "version"}, "rclone") + " mount :http:";
-  for (const std::string& word : kRcloneOptions) {
-    argv.push_back(word);
-    how += " " + word;
+void add_peers(Lab& lab, const HttpServer& server, const HttpTask& task, unsigned rounds_max,
+               std::vector<Side>& sides) {
+  if (!lab.options().peers) return;
+  sides.push_back(rclone_http_side(lab, server, task));
+  if (!server.dav.empty()) sides.push_back(davfs_side(lab, server, task));
+  for (Side& side : sides) {
+    if (side.name == "rclone" || side.name == "davfs2") side.rounds_max = rounds_max;
   }
-  Client client{.name = "rclone", .how = std::move(how)};
-  client.command = {.argv = std::move(argv), .log = lab.work().path("http-rclone.log")};
-  return side_of({lab, std::move(client), directory, cache, task.work});
-}
-
-Side curl_side(Lab& lab, uint16_t port, const FileSpec& source) {
-  std::string copy = lab.work().path("curl-copy");
-  Side side{.name = "curl", .how = line_of({"curl", "--version"}, "curl") + ": curl -s -o FILE"};
-  side.prepare = [copy, source] {
-    remove_tree(copy);
-    return warm_file(source.path);
-  };
-  side.run = [copy, source, url = server_of(port) + source.path] {
-    return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
-      gate.wait();
-      TRY(run({.argv = {"curl", "-s", "-f", "-o", copy, url}}, kCurlTimeout));
-      return source.size_bytes;
-    });
-  };
-  return side;
 }
 
 struct Setting {
   std::string name, what, reach;
 };
 
-Result<void> sequential(Lab& lab, const Setting& setting, uint16_t port, const FileSpec& full,
-                        const FileSpec& part) {
+Result<void> sequential(Lab& lab, const Setting& setting, const HttpServer& server,
+                        const Sources& sources) {
   if (!lab.options().wants(setting.name)) return {};
-  TRY(warm_file(full.path));
-  TRY(warm_file(part.path));
+  TRY(warm_file(sources.full.path));
+  TRY(warm_file(sources.part.path));
   std::vector<Side> sides;
-  if (lab.options().netfs) sides.push_back(netfs_side(lab, port, whole_file(full)));
-  sides.push_back(curl_side(lab, port, full));
-  if (lab.options().peers) {
-    sides.push_back(rclone_side(lab, port, whole_file(part)));
-    sides.back().rounds_max = 3;
-  }
+  if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, whole_file(sources.full)));
+  sides.push_back(curl_side(lab, server, sources.full));
+  add_peers(lab, server, whole_file(sources.part), 3, sides);
   lab.add(run_row({.name = setting.name,
                    .what = setting.what,
                    .unit = "MB/s",
@@ -146,7 +74,7 @@ Result<void> sequential(Lab& lab, const Setting& setting, uint16_t port, const F
   return {};
 }
 
-Result<void> small_files(Lab& lab, uint16_t port) {
+Result<void> small_files(Lab& lab, const HttpServer& server) {
   const std::string name = "http/in-turn-20ms";
   if (!lab.options().wants(name)) return {};
   const TreeSpec spec{.seed = 18,
@@ -157,15 +85,12 @@ Result<void> small_files(Lab& lab, uint16_t port) {
   const std::string source = lab.work().path("source-http-files");
   TRY(make_tree(source, spec));
   const std::vector<FileSpec> files = tree_files(spec);
-  Task task{.remote = source, .work = [files](const Mount& mount) {
-              return read_listed(mount.directory(), files, Which::kAll);
-            }};
+  const HttpTask task{.remote = source, .work = [files](const Mount& mount) {
+                        return read_listed(mount.directory(), files, Which::kAll);
+                      }};
   std::vector<Side> sides;
-  if (lab.options().netfs) sides.push_back(netfs_side(lab, port, task));
-  if (lab.options().peers) {
-    sides.push_back(rclone_side(lab, port, task));
-    sides.back().rounds_max = 1;
-  }
+  if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
+  add_peers(lab, server, task, 1, sides);
   lab.add(run_row({.name = name,
                    .what = "open+read+close of " + std::to_string(spec.count) +
                            " small files in turn over HTTP at 20 ms, cold",
@@ -175,31 +100,66 @@ Result<void> small_files(Lab& lab, uint16_t port) {
   return {};
 }
 
-Result<void> http(Lab& lab) {
-  FileSpec full = TRY(lab.make_source("full", lab.size(1ULL << 30, 128ULL << 20)));
-  FileSpec part = TRY(lab.make_source("part", lab.size(64ULL << 20, 16ULL << 20)));
-  constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
-  ServerScript server = TRY(ServerScript::start({.script = lab.options().http_script,
-                                                 .words = {"nginx"},
-                                                 .environment = {"HTTP_ROOT=" + lab.work().root()}},
-                                                kPort, lab.work()));
+Result<ServerScript> nginx(Lab& lab, const std::string& address) {
+  return ServerScript::start(
+      {.script = lab.options().http_script,
+       .words = {"nginx"},
+       .environment = {"HTTP_ROOT=" + lab.work().root(), "HTTP_ADDRESS=" + address}},
+      kPort, lab.work());
+}
+
+Result<void> through_proxies(Lab& lab, const Sources& sources) {
+  const std::string host = "127.0.0.1";
+  const ServerScript server = TRY(nginx(lab, host));
   const uint16_t port = server.port(kPort);
+  const uint16_t dav_port = server.port(kDavPort);
   TRY(sequential(lab,
                  {"http/sequential/loopback",
                   "cold sequential over HTTP, loopback, cache being written", "0.9 of curl"},
-                 port, full, full));
+                 {url_of(host, port), url_of(host, dav_port)}, {sources.full, sources.full}));
   for (unsigned rtt_ms : {20U, 100U}) {
-    Link how{.rtt_ms = rtt_ms, .bits_per_second = kBitsPerSecond};
-    DelayProxy proxy = TRY(DelayProxy::start(lab.options().proxy_program, how, port, lab.work()));
-    const std::string far = std::to_string(rtt_ms) + " ms";
+    const Link how{.rtt_ms = rtt_ms, .bits_per_second = kBitsPerSecond};
+    const std::string& program = lab.options().proxy_program;
+    DelayProxy proxy = TRY(DelayProxy::start(program, how, port, lab.work()));
+    DelayProxy dav_proxy = TRY(DelayProxy::start(program, how, dav_port, lab.work()));
+    const HttpServer far{url_of(host, proxy.port()),
+                         dav_port == 0 ? "" : url_of(host, dav_proxy.port())};
+    const std::string text = std::to_string(rtt_ms) + " ms";
     TRY(sequential(
         lab,
         {"http/sequential-" + std::to_string(rtt_ms) + "ms",
-         "cold sequential over HTTP, " + far + " and 1 Gbit/s (125 MB/s)", "0.95 of the link"},
-        proxy.port(), full, part));
-    if (rtt_ms == 20) TRY(small_files(lab, proxy.port()));
+         "cold sequential over HTTP, " + text + " and 1 Gbit/s (125 MB/s)", "0.95 of the link"},
+        far, sources));
+    if (rtt_ms == 20) TRY(small_files(lab, far));
   }
   return {};
+}
+
+// Over a link of its own each: a server that listens at its near end.
+Result<void> over_links(Lab& lab, const Sources& sources) {
+  for (unsigned rtt_ms : {20U, 100U}) {
+    const std::string text = std::to_string(rtt_ms) + " ms";
+    const Setting setting{"http/sequential-tcp-" + std::to_string(rtt_ms) + "ms",
+                          "the same with TCP's own windows: " + text + " and 1 Gbit/s (125 MB/s)",
+                          "0.95 of the link"};
+    if (!lab.options().wants(setting.name)) continue;
+    FarLink link =
+        TRY(FarLink::start(lab.options().far_link_program,
+                           {.rtt_ms = rtt_ms, .bits_per_second = kBitsPerSecond}, lab.work()));
+    const ServerScript server = TRY(nginx(lab, link.near()));
+    TRY(sequential(
+        lab, setting,
+        {url_of(link.far(), server.port(kPort)), url_of(link.far(), server.port(kDavPort))},
+        sources));
+  }
+  return {};
+}
+
+Result<void> http(Lab& lab) {
+  const Sources sources{TRY(lab.make_source("full", lab.size(1ULL << 30, 128ULL << 20))),
+                        TRY(lab.make_source("part", lab.size(64ULL << 20, 16ULL << 20)))};
+  TRY(through_proxies(lab, sources));
+  return over_links(lab, sources);
 }
 
 }  // namespace

@@ -29,19 +29,22 @@ const MomentSpec kMoments[] = {
 struct Policy {
   std::string name;
   std::vector<std::string> options;
+  bool as_peers = false;  // they believe names for as long
 };
 const Policy kPolicies[] = {
     {"first", {"--revalidate=first"}},
-    {"first-1h", {"--revalidate=first", "--metadata-ttl=1h"}},
+    {"first-1h", {"--revalidate=first", "--metadata-ttl=1h"}, true},
     {"behind", {"--revalidate=behind"}},
 };
 
 // Makes a client of a cache that has this name.
 using MakeClient = std::function<Result<Client>(const std::string& cache, const Policy& policy)>;
+using MakePeer = std::function<Result<Client>(Peer peer, const std::string& cache)>;
 
 struct Far {
   std::string name;  // of the origin
   MakeClient client;
+  MakePeer peer{};  // null: none reads there
 };
 
 std::string row_name(const std::string& origin, const Policy& policy, const MomentSpec& moment) {
@@ -72,8 +75,9 @@ struct Again {
   Result<void> mount() {
     mounted.reset();
     mounted.emplace(TRY(lab.mount(client)));
-    return lab.await_connected(*mounted);
+    return is_netfs() ? lab.await_connected(*mounted) : Result<void>();
   }
+  [[nodiscard]] bool is_netfs() const { return client.name == "netfs"; }
   Result<void> prepare() {
     mounted.reset();
     lab.remove_cache(cache);
@@ -85,7 +89,7 @@ struct Again {
       ::nanosleep(&time, nullptr);
     }
     if (moment != Moment::kRestart) return {};
-    TRY(lab.await_stored(*mounted));
+    if (is_netfs()) TRY(lab.await_stored(*mounted));
     return mount();
   }
   Result<Work> run() {
@@ -96,8 +100,10 @@ struct Again {
   // The daemon stands still, or looks behind what it has shown.
   void finish() {
     if (!mounted) return;
-    Result<nlohmann::json> status = lab.status(*mounted);
-    said = status.ok() ? status.value()["mounts"][0]["names"].dump() : status.error().message();
+    if (is_netfs()) {
+      Result<nlohmann::json> status = lab.status(*mounted);
+      said = status.ok() ? status.value()["mounts"][0]["names"].dump() : status.error().message();
+    }
     mounted.reset();
   }
 };
@@ -116,26 +122,43 @@ Side native_side(const std::string& tree, uint64_t names) {
   return side;
 }
 
+std::pair<Side, std::shared_ptr<Again>> side_of(Lab& lab, Client client, std::string cache,
+                                                Moment moment, uint64_t names) {
+  Side side{.name = client.name, .how = client.how};
+  auto state = std::make_shared<Again>(Again{.lab = lab,
+                                             .client = std::move(client),
+                                             .cache = std::move(cache),
+                                             .moment = moment,
+                                             .names = names});
+  side.prepare = [state] { return state->prepare(); };
+  side.run = [state] { return state->run(); };
+  side.finish = [state] { state->finish(); };
+  side.processes = [state] { return state->mounted->processes(); };
+  return {std::move(side), std::move(state)};
+}
+
 Result<void> take(Lab& lab, const Far& far, const Policy& policy, const MomentSpec& moment,
                   const Side& native, uint64_t names) {
   const std::string name = row_name(far.name, policy, moment);
   if (!lab.options().wants(name)) return {};
   const std::string cache = "again-" + far.name + "-" + policy.name;
-  Client client = TRY(far.client(cache, policy));
-  Side side{.name = client.name, .how = client.how};
-  auto state = std::make_shared<Again>(
-      Again{.lab = lab, .client = client, .cache = cache, .moment = moment.moment, .names = names});
-  side.prepare = [state] { return state->prepare(); };
-  side.run = [state] { return state->run(); };
-  side.finish = [state] { state->finish(); };
-  side.processes = [state] { return state->mounted->processes(); };
+  auto [side, state] = side_of(lab, TRY(far.client(cache, policy)), cache, moment.moment, names);
+  std::vector<Side> sides{std::move(side), native};
+  if (far.peer && policy.as_peers && lab.options().peers) {
+    for (const Peer peer : {Peer::kSshfs, Peer::kRclone}) {
+      const std::string its = cache + "-" + std::to_string(static_cast<int>(peer));
+      Side other = side_of(lab, TRY(far.peer(peer, its)), its, moment.moment, names).first;
+      other.rounds_max = 1;
+      sides.push_back(std::move(other));
+    }
+  }
   RowResult row = run_row({.name = name,
                            .what = "find -ls of " + std::to_string(names) + " names at 20 ms by " +
                                    far.name + ":, " + policy.name + ", " + moment.what,
                            .unit = "ms",
                            .reach = moment.reach,
                            .less_is_better = true},
-                          {std::move(side), native}, lab.options().pairs);
+                          std::move(sides), lab.options().pairs);
   row.notes.push_back("netfs says of the names of the last run: " + state->said);
   lab.add(std::move(row));
   return {};
@@ -189,6 +212,9 @@ Result<void> names_again(Lab& lab) {
       {"sftp",
        [&](const std::string& cache, const Policy& policy) {
          return lab.client_at(far_access, Peer::kNetfs, source, cache, policy.options);
+       },
+       [&](Peer peer, const std::string& cache) {
+         return lab.client_at(far_access, peer, source, cache);
        }},
   };
   for (const Far& far : fars) {

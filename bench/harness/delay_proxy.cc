@@ -2,16 +2,10 @@
 
 #include <stdlib.h>
 
+#include "harness/first_line.h"
 #include "harness/report.h"
 
 namespace netfs::bench {
-
-namespace {
-
-constexpr std::chrono::seconds kStartTimeout{10};
-constexpr std::chrono::milliseconds kLook{20};
-
-}  // namespace
 
 Result<DelayProxy> DelayProxy::start(const std::string& program, const Link& link,
                                      uint16_t target_port, const Workdir& work) {
@@ -22,19 +16,10 @@ Result<DelayProxy> DelayProxy::start(const std::string& program, const Link& lin
                 "--rtt", std::to_string(link.rtt_ms) + "ms", "--rate",
                 std::to_string(link.bits_per_second / 1'000'000) + "Mbit"},
        .log = log}));
-  // Its first line is the port it listens on.
-  auto until = std::chrono::steady_clock::now() + kStartTimeout;
-  while (std::chrono::steady_clock::now() < until) {
-    Result<std::string> text = read_text(log);
-    if (text.ok() && text.value().find('\n') != std::string::npos) {
-      int port = ::atoi(text.value().c_str());
-      if (port > 0) return DelayProxy(std::move(process), static_cast<uint16_t>(port));
-      return Error(EPROTO, "bench.proxy", program + ": " + text.value());
-    }
-    Result<int> ended = process.wait(kLook);
-    if (ended.ok()) return Error(EIO, "bench.proxy", program + " ended before it listened");
-  }
-  return Error(ETIMEDOUT, "bench.proxy", program + " does not say where it listens");
+  const std::string line = TRY(first_line(process, program, log));
+  const int port = ::atoi(line.c_str());
+  if (port <= 0) return Error(EPROTO, "bench.proxy", program + ": " + line);
+  return DelayProxy(std::move(process), static_cast<uint16_t>(port));
 }
 
 Result<SftpAccess> access_through(const DelayProxy& proxy, const SftpAccess& server,

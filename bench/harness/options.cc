@@ -35,6 +35,7 @@ Result<Options> parse_options(int argc, char** argv) {
   Options options;
   options.netfs_program = program_directory() + "/netfs";
   options.proxy_program = program_directory() + "/delay_proxy";
+  options.far_link_program = program_directory() + "/far_link";
   options.sftp_script = NETFS_SOURCE_DIR "/tests/servers/sftp.sh";
   options.http_script = NETFS_SOURCE_DIR "/tests/servers/http.sh";
   int letter;
@@ -65,7 +66,6 @@ Result<Options> parse_options(int argc, char** argv) {
         options.proxy_program = optarg;
         break;
       case 's':
-        options.proxy_program = program_directory() + "/delay_proxy";
         options.sftp_script = optarg;
         break;
       case 'n':

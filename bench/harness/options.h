@@ -19,11 +19,12 @@ struct Options {
   uint64_t count = 0;  // of what some rows are about (bench_names: names/many); 0: the row's own
   std::string only;    // rows whose name contains this
   std::string workdir = "/var/tmp";
-  std::string json;           // where the result goes; empty: nowhere
-  std::string netfs_program;  // build/bin/netfs beside the benchmark by default
-  std::string sftp_script;    // starts the sshd; tests/servers/sftp.sh by default
-  std::string http_script;    // starts the web servers: tests/servers/http.sh
-  std::string proxy_program;  // build/bin/delay_proxy beside the benchmark by default
+  std::string json;              // where the result goes; empty: nowhere
+  std::string netfs_program;     // build/bin/netfs beside the benchmark by default
+  std::string sftp_script;       // starts the sshd; tests/servers/sftp.sh by default
+  std::string http_script;       // starts the web servers: tests/servers/http.sh
+  std::string proxy_program;     // build/bin/delay_proxy beside the benchmark by default
+  std::string far_link_program;  // build/bin/far_link beside the benchmark
 
   [[nodiscard]] bool wants(const std::string& row) const {
     return row.find(only) != std::string::npos;

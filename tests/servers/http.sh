@@ -24,7 +24,9 @@ view=$state/view
 kinds=(nginx nobody apache python)
 # The ports of nginx, in this order from its first one.
 nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONGNAME PROXY GZIP UPGRADE
-  DOWNGRADE)
+  DOWNGRADE DAV)
+# For the port DAV, which is there where this is (libnginx-mod-http-dav-ext).
+dav_module=/usr/lib/nginx/modules/ngx_http_dav_ext_module.so
 
 die() { echo "http.sh: $*" >&2; exit 1; }
 
@@ -163,6 +165,7 @@ nginx_config() {
   local auth="auth_basic netfs; auth_basic_user_file $state/users;"
   mkdir -p "$state/$kind.tmp"
   [[ $EUID -ne 0 ]] || echo "user $user;"
+  [[ ! -f $dav_module ]] || echo "load_module $dav_module;"
   cat <<CONFIG
 worker_processes 2;
 daemon off;
@@ -205,6 +208,8 @@ CONFIG
     # To its https: side, as a directory without '/' is led on; and from https: to http:.
     nginx_server $((p + 12)) "return 301 https://$address:$((p + 4))\$uri/;"
     nginx_server "$((p + 13)) ssl" "return 302 http://$address:$p\$uri; $cert"
+    # WebDAV as far as reading goes, for the peers that speak it.
+    [[ ! -f $dav_module ]] || nginx_server $((p + 14)) "autoindex on; dav_ext_methods PROPFIND OPTIONS;"
   fi
   echo "}"
 }
@@ -285,7 +290,9 @@ launch_kind() {
 
 print_env() {
   local name
-  for name in "${nginx_ports[@]}"; do echo "HTTP_NGINX_${name}_PORT=$(nginx_port "$name")"; done
+  for name in "${nginx_ports[@]}"; do
+    [[ $name == DAV && ! -f $dav_module ]] || echo "HTTP_NGINX_${name}_PORT=$(nginx_port "$name")"
+  done
   cat <<ENV
 HTTP_NOBODY_PORT=$(first_port nobody)
 HTTP_APACHE_PORT=$(first_port apache)

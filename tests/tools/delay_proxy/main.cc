@@ -2,12 +2,11 @@
 //
 //   delay_proxy --listen PORT --to HOST:PORT [--rtt 20ms] [--rate 1Gbit]
 //
-// Without --rate, or with 0bit, the link has no limit.  // Prints the port it listens on (on
+// Without --rate, or with 0bit, the link has no limit.  Prints the port it listens on (on
 // 127.0.0.1; --listen 0 takes any) and works until SIGTERM. SIGUSR1 drops all connections; SIGUSR2
 // starts and stops swallowing everything.
 
 #include <arpa/inet.h>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <netdb.h>
@@ -17,26 +16,12 @@
 #include <sys/prctl.h>
 
 #include "tests/tools/delay_proxy/proxy.h"
+#include "tests/tools/number_with_unit.h"
 
 namespace netfs::delay_proxy {
 namespace {
 
-struct Unit {
-  std::string_view name;
-  double factor;
-};
-
-// "1.5Gbit" with the units given; below 0 when it is none.
-double number_with_unit(std::string_view text, std::initializer_list<Unit> units) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || value < 0) return -1;
-  const std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
-  for (const Unit& known : units) {
-    if (unit == known.name) return value * known.factor;
-  }
-  return -1;
-}
+using tools::number_with_unit;
 
 Result<sockaddr_in> resolve(std::string_view text) {
   const size_t colon = text.rfind(':');
@@ -61,19 +46,18 @@ Result<Options> parse(int argc, char** argv) {
     const std::string_view name = argv[i];
     const std::string_view value = argv[i + 1];
     if (name == "--listen") {
-      const double port = number_with_unit(value, {{"", 1}});
+      const double port = number_with_unit(value, tools::kPlain);
       if (port < 0 || port > 65535) return Error(EINVAL, "delay_proxy", "--listen wants a port");
       options.listen_port = static_cast<uint16_t>(port);
     } else if (name == "--to") {
       options.to = TRY(resolve(value));
       has_to = true;
     } else if (name == "--rtt") {
-      const double ns = number_with_unit(value, {{"us", 1e3}, {"ms", 1e6}, {"s", 1e9}});
+      const double ns = number_with_unit(value, tools::kTimes);
       if (ns < 0) return Error(EINVAL, "delay_proxy", "--rtt wants a time such as 20ms");
       options.round_trip = Duration(static_cast<int64_t>(ns));
     } else if (name == "--rate") {
-      const double bits =
-          number_with_unit(value, {{"bit", 1}, {"Kbit", 1e3}, {"Mbit", 1e6}, {"Gbit", 1e9}});
+      const double bits = number_with_unit(value, tools::kRates);
       if (bits < 0) return Error(EINVAL, "delay_proxy", "--rate wants a rate such as 1Gbit");
       options.bits_per_second = static_cast<uint64_t>(bits);
     } else {
