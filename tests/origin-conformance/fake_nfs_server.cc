@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <cerrno>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -54,10 +55,6 @@ bool receive(int fd, size_t length, std::string& into) {
     got += static_cast<size_t>(n);
   }
   return true;
-}
-
-std::string handle_of(uint64_t fileid) {
-  return "n" + std::to_string(fileid);
 }
 
 std::string found_of(const FakeNfsServer::Node& node) {
@@ -155,6 +152,23 @@ std::optional<FakeNfsServer::Node> FakeNfsServer::find(const std::string& name) 
   return found == names_.end() ? std::nullopt : std::optional<Node>(found->second);
 }
 
+void FakeNfsServer::go_deaf() {
+  sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);
+  const sock_fprog filter{.len = 1, .filter = &nothing};
+  sync::MutexLock lock(mutex_);
+  for (const int fd : open_) {
+    EXPECT_EQ(::setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter), 0) << errno;
+  }
+}
+
+std::string FakeNfsServer::handle_of(uint64_t fileid) {
+  return "n" + std::to_string(fileid);
+}
+
+NfsAnswer NfsAnswer::status(uint32_t status, unsigned absent) {
+  return {How::kSay, status_of(status, absent)};
+}
+
 std::string FakeNfsServer::attributes_of(const Node& node) {
   Xdr answer;
   answer.u32(node.directory ? 2 : 1).u32(node.mode).u32(1).u32(::geteuid()).u32(::getegid());
@@ -212,6 +226,17 @@ bool FakeNfsServer::answer(int fd, const std::string& message) {
     if (call.procedure <= kNfsRename) call.name = arguments.opaque();
     call.exclusive = call.procedure == kNfsCreate && arguments.u32() == 2;
   }
+  if (call.program == kNfsProgram && call.procedure != 0) {
+    Reader arguments(call.arguments);
+    call.handle = arguments.opaque();
+    if (call.procedure == kNfsWrite) call.offset = arguments.u64();
+    if (call.procedure == kNfsSetattr) {
+      for (int i = 0; i < 3; ++i) {
+        if (arguments.u32() == 1) (void)arguments.u32();
+      }
+      call.resizes = arguments.u32() == 1;
+    }
+  }
   {
     sync::MutexLock lock(mutex_);
     call.number = calls_[{call.program, call.procedure}]++;
@@ -219,7 +244,10 @@ bool FakeNfsServer::answer(int fd, const std::string& message) {
   std::optional<NfsAnswer> answer = script_ ? script_(call) : std::nullopt;
   if (!answer) answer = NfsAnswer{NfsAnswer::How::kSay, carry_out(call)};
   if (answer->how == NfsAnswer::How::kSilence) return true;
-  if (answer->how == NfsAnswer::How::kDoAndHangUp) (void)carry_out(call);
+  if (answer->how == NfsAnswer::How::kDoAndHangUp || answer->how == NfsAnswer::How::kDoAndSilence) {
+    (void)carry_out(call);
+  }
+  if (answer->how == NfsAnswer::How::kDoAndSilence) return true;
   if (answer->how == NfsAnswer::How::kHangUp || answer->how == NfsAnswer::How::kDoAndHangUp) {
     return false;
   }
@@ -261,6 +289,16 @@ std::string FakeNfsServer::create_locked(const NfsCall& call) {
   return answer.bytes();
 }
 
+// Of a sattr3: mode and size.
+void FakeNfsServer::set_attributes(Node& node, const std::string& wanted) {
+  Reader reader(wanted);
+  if (reader.u32() == 1) node.mode = reader.u32();
+  for (int i = 0; i < 2; ++i) {
+    if (reader.u32() == 1) (void)reader.u32();
+  }
+  if (reader.u32() == 1) node.size = reader.u64();
+}
+
 std::string FakeNfsServer::rename_locked(const NfsCall& call) {
   Reader reader(call.arguments);
   for (int i = 0; i < 3; ++i) (void)reader.opaque();
@@ -294,13 +332,13 @@ std::string FakeNfsServer::carry_out_locked(const NfsCall& call) {
   Reader reader(call.arguments);
   const std::string handle = reader.opaque();
   Node* node = of_handle_locked(handle);
-  if (node == nullptr) return status_of(70, 2);  // stale
+  if (node == nullptr) return status_of(kNfsStale, 2);
   const auto named = names_.find(call.name);
   switch (call.procedure) {
     case kNfsGetattr:
       return Xdr().u32(0).raw(attributes_of(*node)).bytes();
     case kNfsSetattr:
-      if (reader.u32() == 1) node->mode = reader.u32();
+      set_attributes(*node, reader.rest());
       return Xdr().u32(0).u32(0).raw(found_of(*node)).bytes();
     case kNfsLookup:
       if (named == names_.end()) return status_of(kNfsNoEntry, 1);

@@ -35,6 +35,7 @@ inline constexpr uint32_t kMountMnt = 1;
 inline constexpr uint32_t kNfsGetattr = 1;
 inline constexpr uint32_t kNfsSetattr = 2;
 inline constexpr uint32_t kNfsLookup = 3;
+inline constexpr uint32_t kNfsRead = 6;
 inline constexpr uint32_t kNfsWrite = 7;
 inline constexpr uint32_t kNfsCreate = 8;
 inline constexpr uint32_t kNfsMkdir = 9;
@@ -49,7 +50,11 @@ inline constexpr uint32_t kNfsPerm = 1;
 inline constexpr uint32_t kNfsNoEntry = 2;
 inline constexpr uint32_t kNfsAccess = 13;
 inline constexpr uint32_t kNfsExists = 17;
+inline constexpr uint32_t kNfsNoSpace = 28;
+inline constexpr uint32_t kNfsReadOnly = 30;
+inline constexpr uint32_t kNfsStale = 70;
 inline constexpr uint32_t kNfsNotSupported = 10004;
+inline constexpr uint32_t kNfsLater = 10008;
 
 // XDR as it is sent.
 class Xdr {
@@ -71,6 +76,9 @@ struct NfsCall {
   unsigned number = 0;     // how many of this procedure came before
   std::string name;        // that it names in a directory; empty: none
   bool exclusive = false;  // of CREATE
+  std::string handle;      // that it is about
+  uint64_t offset = 0;     // of WRITE
+  bool resizes = false;    // of SETATTR
 
   [[nodiscard]] bool is(uint32_t nfs_procedure) const {
     return program == kNfsProgram && procedure == nfs_procedure;
@@ -78,7 +86,7 @@ struct NfsCall {
 };
 
 struct NfsAnswer {
-  enum class How : uint8_t { kSay, kRefuse, kHangUp, kDoAndHangUp, kSilence };
+  enum class How : uint8_t { kSay, kRefuse, kHangUp, kDoAndHangUp, kSilence, kDoAndSilence };
   How how = How::kSay;
   std::string body;
 
@@ -87,6 +95,8 @@ struct NfsAnswer {
   static NfsAnswer hang_up() { return {How::kHangUp, {}}; }
   static NfsAnswer do_and_hang_up() { return {How::kDoAndHangUp, {}}; }
   static NfsAnswer silence() { return {How::kSilence, {}}; }
+  static NfsAnswer do_and_silence() { return {How::kDoAndSilence, {}}; }
+  static NfsAnswer status(uint32_t status, unsigned absent = 2);  // and what follows is absent
 };
 
 class FakeNfsServer {
@@ -114,7 +124,11 @@ class FakeNfsServer {
   uint64_t put(const std::string& name, bool directory = false) EXCLUDES(mutex_);
   void remove(const std::string& name) EXCLUDES(mutex_);
   [[nodiscard]] std::optional<Node> find(const std::string& name) const EXCLUDES(mutex_);
+  // Nothing that comes on the connections that there are is heard any more, nor acknowledged: as if
+  // their host had gone.  New ones are served.
+  void go_deaf() EXCLUDES(mutex_);
 
+  static std::string handle_of(uint64_t fileid);
   static std::string attributes_of(const Node& node);
 
  private:
@@ -124,6 +138,7 @@ class FakeNfsServer {
   bool answer(int fd, const std::string& message) EXCLUDES(mutex_);
   std::string carry_out(const NfsCall& call) EXCLUDES(mutex_);
   std::string carry_out_locked(const NfsCall& call) REQUIRES(mutex_);
+  static void set_attributes(Node& node, const std::string& wanted);
   std::string create_locked(const NfsCall& call) REQUIRES(mutex_);
   std::string rename_locked(const NfsCall& call) REQUIRES(mutex_);
   std::string list_locked(bool with_attributes) REQUIRES(mutex_);

@@ -238,6 +238,40 @@ TEST_F(JournalReadOnly, TheirsIsToldFromOursThatIsInDoubt) {
   }
 }
 
+// One power cut when it was made writable, and another in the midst of its bytes.
+TEST_F(JournalReadOnly, WhatIsInterruptedTwiceIsNoConflict) {
+  start();
+  {
+    const Result<OpenedFile> made = writer().create("n", {.permissions = 0444}, soon());
+    ASSERT_TRUE(made.ok());
+    ASSERT_EQ(written(*made.value().file, std::string(10'000, 'a')), 0);
+    drain();
+  }
+  start(false);
+  write("n", 0, std::string(9000, 'b'));
+  for (const char* last : {"set_attributes", "write"}) {
+    SCOPED_TRACE(last);
+    origin_.reset();
+    // What is last is done, of a write half of it.
+    forbid([last = std::string(last), over = false](const std::string& call,
+                                                    const std::string&) mutable {
+      if (over) return Flaw::kBefore;
+      over = call == last;
+      return over ? Flaw::kAfter : Flaw::kNone;
+    });
+    start();
+    ASSERT_TRUE(wait_until([&] { return !origin_->journal().status().last_error.empty(); },
+                           std::chrono::seconds(20)));
+  }
+  origin_.reset();
+  forbid();
+  start();
+  drain();
+  EXPECT_TRUE(there("n") == std::string(9000, 'b') + std::string(1000, 'a'));
+  EXPECT_EQ(mode_of("n"), 0444U);
+  EXPECT_EQ(origin_->journal().status().conflicts, 0U);
+}
+
 // They write between the look at a part and the end of the looking.
 TEST_F(JournalBeside, WhatComesWhileOursIsComparedIsTheirs) {
   std::string theirs(100'000, 'o');

@@ -3,6 +3,8 @@
 
 #include "tests/origin-conformance/journal_conflict.h"
 
+#include <atomic>
+
 namespace netfs::test {
 namespace {
 
@@ -204,6 +206,26 @@ TEST_F(JournalConflict, WhatIsSaidToBeDoneTheOriginHasBeenAskedToKeep) {
   EXPECT_TRUE(kept("write", "sync f"));
   EXPECT_TRUE(kept("rename g", "sync n"));
   EXPECT_TRUE(kept("rename g", "sync"));
+}
+
+// Of a directory that is all one can have; bytes that the origin does not keep are not there yet.
+TEST_F(JournalConflict, BytesAreDoneWhenTheOriginKeepsThemAndNotWhenItForbidsThat) {
+  std::atomic<unsigned> forbidden = 0;
+  flaky_->set_flaws([&](const std::string& call, const std::string& path) {
+    if (call != "sync") return Flaw::kNone;
+    return path == "d" || (path == "f" && forbidden++ < 2) ? Flaw::kForbidden : Flaw::kNone;
+  });
+  start();
+  write("f", 0, "ours");
+  const NewNode directory{.type = FileType::kDirectory, .permissions = 0755};
+  ASSERT_TRUE(writer().make("d/new", directory, soon()).ok());
+  drain();
+  const std::vector<std::string> calls = flaky_->calls();
+  const auto times = [&](const char* call) { return std::count(calls.begin(), calls.end(), call); };
+  EXPECT_EQ(times("sync f (failed)"), 2);
+  EXPECT_EQ(times("sync f"), 1);
+  EXPECT_EQ(times("sync d (failed)"), 1);
+  EXPECT_EQ(origin_->journal().status().set_aside, 0U);
 }
 
 TEST_F(JournalConflict, WhatFailsWithoutAReasonIsSetAsideAfterAWhileAndTold) {

@@ -331,5 +331,24 @@ TEST_F(JournalConflict, ARenameOfOursChangesNoVersionForWhoeverLooks) {
   }
 }
 
+// Whoever looks for a name before it is made, and comes to make it when that is all at the origin.
+TEST_F(JournalConflict, WhatWasMadeSinceSomebodyLookedKeepsItsName) {
+  start();
+  const std::unique_ptr<OriginFile> file =
+      std::move(writer().create("new", {.permissions = 0644}, soon()).value().file);
+  drain();
+  using journal::Journal;
+  using journal::RecordKind;
+  Journal::Wanted make{.record = {.kind = RecordKind::kMake, .path = "new"}};
+  EXPECT_EQ(origin_->journal().commit(std::move(make)).code(), EEXIST);
+  Journal::Wanted rename{
+      .record = {
+          .kind = RecordKind::kRename, .path = "g", .to = "new", .how = RenameHow::kNoReplace}};
+  EXPECT_EQ(origin_->journal().commit(std::move(rename)).code(), EEXIST);
+  EXPECT_TRUE(WaitedWrite(*file, 0, "bytes").run(writer()).transferred_bytes.ok());
+  drain();
+  EXPECT_EQ(there("new"), "bytes");
+}
+
 }  // namespace
 }  // namespace netfs::test

@@ -3,7 +3,8 @@
 //
 // A request whose connection is lost is sent again on another one, the first time at once, and one
 // that the server has no time for (JUKEBOX) again after a while, until the deadline.  What the
-// server refuses is not asked again.  Thread-safe.
+// server refuses is not asked again.  One that changes something is `kOrdered`: it is not carried
+// out any more when its caller has been told ETIMEDOUT.  Thread-safe.
 //
 //   const NodeInfo info = TRY(caller.ask<GETATTR3res>(
 //       [handle](rpc_context* rpc, rpc_cb answered, void* call) { ... },
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -43,17 +45,26 @@ class Waiter final : public RefCounted<Waiter<T>> {
   std::optional<Result<T>> result_ GUARDED_BY(mutex_);
 };
 
+// How a request is asked.
+struct Asking {
+  Connection::Kind kind = Connection::Kind::kFree;
+  // Becomes true when an earlier attempt may have been carried out.
+  bool* lost = nullptr;
+  // Asked after such an attempt: the request is sent again, or this error is the answer.
+  std::function<Result<void>()> look = {};
+};
+
 class Caller {
  public:
   explicit Caller(Pool& pool) : pool_(pool) {}
   [[nodiscard]] Pool& pool() { return pool_; }
 
   // `send` holds copies of what it sends, and `decode` nothing: either may be used when the caller
-  // is gone.  `lost` becomes true when an earlier attempt may have been carried out.
+  // is gone.
   template <class Answer, class Send, class Decode>
-  auto ask(Send send, Decode decode, Deadline deadline, bool* lost = nullptr,
-           Connection::Kind kind = Connection::Kind::kFree)
+  auto ask(Send send, Decode decode, Deadline deadline, const Asking& asking = {})
       -> std::invoke_result_t<Decode, const Answer&> {
+    const Connection::Kind kind = asking.kind;
     using T = typename std::invoke_result_t<Decode, const Answer&>::Value;
     Duration rest = std::chrono::milliseconds(50);
     for (unsigned losses = 0;;) {
@@ -73,11 +84,13 @@ class Caller {
           deadline.at < MonoTime::max() - more ? deadline.at + more : deadline.at;
       Result<Boxed<T>> result = waiter->wait({until});
       if (result.is_error(ENOTCONN) && !deadline.passed(Clock::system().now())) {
-        if (lost != nullptr) *lost = true;
+        if (asking.lost != nullptr) *asking.lost = true;
         if (++losses > 1) pause(rest, deadline);
+        if (asking.look) TRY(asking.look());
         continue;
       }
-      if (result.is_error(EAGAIN) && !deadline.passed(Clock::system().now())) {
+      if (result.is_error(EAGAIN)) {
+        if (deadline.passed(Clock::system().now())) return Error(ETIMEDOUT, "nfs.call");
         pause(rest, deadline);
         continue;
       }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr Duration kFirstPause = std::chrono::milliseconds(100);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
+constexpr Duration kAskedAfter = std::chrono::milliseconds(500);
 
 void wake_up(int fd) {
   const uint64_t one = 1;
@@ -131,14 +132,22 @@ Error Connection::serve(Rpc& rpc) {
     uint64_t count = 0;
     (void)!::read(wake_.get(), &count, sizeof count);
     if (stopping_) return Error(ECANCELED, "nfs.connection");
+    // What is sent to a host that is gone would not be told from what it is slow with.
+    const MonoTime began = Clock::system().now();
+    if (sent_.empty() || began - heard_at_ > kAskedAfter) {
+      if (rpc.is_gone()) {
+        return Error(ENOTCONN, "nfs.connection", "the server's host does not answer any more");
+      }
+      heard_at_ = began;
+    }
     send_queued(rpc);
     const MonoTime now = Clock::system().now();
     next_expiry = expire(now);
     if (is_silent(now)) {
       return Error(ENOTCONN, "nfs.connection", "the server does not answer any more");
     }
-    if (late_write_) {
-      return Error(ENOTCONN, "nfs.connection", "the server did not answer a write in time");
+    if (late_change_) {
+      return Error(ENOTCONN, "nfs.connection", "the server did not answer a change in time");
     }
     if (const Result<void> served = rpc.service(next_expiry, wake_.get()); !served.ok()) {
       return Error(ENOTCONN, "nfs.connection", served.error().message());
@@ -173,13 +182,13 @@ void Connection::send_queued(Rpc& rpc) {
 
 MonoTime Connection::expire(MonoTime now) {
   MonoTime next = MonoTime::max();
-  late_write_ = false;
+  late_change_ = false;
   for (const std::unique_ptr<Request>& request : sent_) {
     if (!request->answered) continue;
     if (!request->deadline.passed(now)) {
       next = std::min(next, request->deadline.at);
     } else if (request->kind == Kind::kOrdered) {
-      late_write_ = true;
+      late_change_ = true;
     } else {
       answer(*request, Error(ETIMEDOUT, "nfs.request"));
     }

@@ -4,7 +4,8 @@
 // Requests are handed to the thread, go out as they come, many in flight, and are answered on that
 // thread: with the decoded answer, which is valid during the call only; or with ETIMEDOUT at their
 // deadline, whatever comes later; or with ENOTCONN when the connection is lost, and then the server
-// may have carried them out.  A server that answers nothing for as long as `silence` is lost.
+// may have carried them out.  A server that answers nothing for as long as `silence`, or
+// whose host acknowledges nothing for `gone_after` (rpc.h), is lost.
 // A lost one is made anew, at once if it had answered and with growing pauses if not, until the
 // object goes.
 //
@@ -34,8 +35,9 @@ class Connection {
   // The result that libnfs decoded.
   using Answered = UniqueFunction<void(Result<void*>)>;
 
-  // An ordered one must not be carried out after its caller has given up on it: at its deadline
-  // the connection is lost, with all of it that has not left this machine.
+  // An ordered one, as each that changes something, must not be carried out after its caller has
+  // given up on it: at its deadline the connection is lost, with all of it that has not left this
+  // machine.
   enum class Kind : uint8_t { kFree, kOrdered };
 
   struct Options {
@@ -102,8 +104,9 @@ class Connection {
   // Of the thread alone.
   Requests sent_;
   MonoTime last_answer_{};
+  MonoTime heard_at_{};   // that the host was there, by its TCP
   uint64_t answers_ = 0;  // to requests, since it is up
-  bool late_write_ = false;
+  bool late_change_ = false;
   sync::Thread thread_;
 };
 

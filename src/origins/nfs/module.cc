@@ -2,6 +2,14 @@
 
 namespace {
 
+constexpr netfs::origins::OriginTraits kTraits = {
+    .on = "libnfs, NFS version 3",
+    .versions = "weak: mtime, ctime, size, fileid",
+    .identity = "fsid and fileid",
+    .changes = "all but extended attributes and fallocate",
+    .locks = "here only",
+};
+
 const char* const kOptions[] = {
     "version",     "of the protocol: 3",
     "nfsport",     "port of the NFS service (default 2049)",
@@ -12,4 +20,4 @@ const char* const kOptions[] = {
 
 }  // namespace
 
-NETFS_ORIGIN_MODULE("nfs", "0.1.0", kOptions, &netfs::origins::nfs::NfsOrigin::open)
+NETFS_ORIGIN_MODULE("nfs", "0.1.0", kTraits, kOptions, &netfs::origins::nfs::NfsOrigin::open)

@@ -1,5 +1,6 @@
 #include "origins/nfs/mounting.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <list>
@@ -109,7 +110,9 @@ RpcTarget nfs_target(const Settings& settings) {
           .service = "NFS",
           .uid = settings.uid,
           .gid = settings.gid,
-          .groups = settings.groups};
+          .groups = settings.groups,
+          .gone_after = std::clamp<Duration>(settings.timeout / 3, std::chrono::seconds(2),
+                                             std::chrono::seconds(10))};
 }
 
 Result<Handle> mount_root(const Settings& settings, Caller& caller, Deadline deadline) {

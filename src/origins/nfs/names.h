@@ -4,10 +4,13 @@
 // The last component is always asked for, so what is found is what has that name now.  Handles of
 // the directories above are kept for a second: a directory that somebody else moves meanwhile is
 // found at its old place for that long.  One that is gone there (ESTALE) is looked up anew, once.
-// Thread-safe.
+// Of one that is moved here none is kept that was looked up before.  Thread-safe.
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "netfs/attributes.h"
 #include "origins/nfs/call.h"
@@ -36,8 +39,15 @@ class Names {
   Result<Handle> directory(const std::string& path, Deadline deadline);
   // EBUSY for the root itself.
   Result<Place> place(const std::string& path, Deadline deadline);
-  // It was moved or removed, or was found to be: with all below it.
+  // A directory was moved or removed, or was found to be: with all below it.  Of who moves or
+  // removes it, when that is done.
   void forget(const std::string& path) EXCLUDES(mutex_);
+
+  // What had that name when it was looked up, made or listed last, if that is remembered: it tells
+  // a name whose file has been replaced since.
+  [[nodiscard]] std::optional<Handle> seen(const std::string& path) const EXCLUDES(mutex_);
+  void saw(const std::string& path, const Handle& handle) EXCLUDES(mutex_);
+  void unsee(const std::string& path) EXCLUDES(mutex_);
 
   Result<Found> look_up(const Handle& directory, const std::string& name, Deadline deadline);
   Result<NodeInfo> get_attributes(const Handle& handle, Deadline deadline);
@@ -61,8 +71,10 @@ class Names {
 
   Caller& caller_;
   const Handle root_;
-  sync::Mutex mutex_{kDirectoriesLock};
+  mutable sync::Mutex mutex_{kDirectoriesLock};
   std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);
+  uint64_t forgotten_ GUARDED_BY(mutex_) = 0;  // times
+  std::unordered_map<std::string, Handle> seen_ GUARDED_BY(mutex_);
 };
 
 // "a/b" of "a/b/c".

@@ -26,6 +26,7 @@ struct Cursor {
 struct Named {
   std::string name;
   std::optional<NodeInfo> info;
+  std::optional<Handle> handle;
 };
 
 struct Page {
@@ -66,7 +67,11 @@ Result<Page> page_of(const READDIRPLUS3res& answer, const Cursor& from) {
     page.next.cookie = entry.cookie;
     const std::string name = entry.name;
     if (name == "." || name == "..") continue;
-    page.entries.push_back({name, info_of(entry.name_attributes)});
+    Named named{name, info_of(entry.name_attributes), std::nullopt};
+    if (entry.name_handle.handle_follows != 0) {
+      named.handle = handle_of(entry.name_handle.post_op_fh3_u.handle);
+    }
+    page.entries.push_back(std::move(named));
   }
   return page;
 }
@@ -86,7 +91,7 @@ Result<Page> page_of(const READDIR3res& answer, const Cursor& from) {
     at = entry.nextentry;
     page.next.cookie = entry.cookie;
     const std::string name = entry.name;
-    if (name != "." && name != "..") page.entries.push_back({name, std::nullopt});
+    if (name != "." && name != "..") page.entries.push_back({name, std::nullopt, std::nullopt});
   }
   return page;
 }
@@ -156,6 +161,9 @@ Result<void> NfsOrigin::list(const std::string& path, Deadline deadline, const E
     cursor = page.next;
     for (Named& entry : page.entries) {
       if (!given.insert(entry.name).second) continue;
+      if (entry.handle) {
+        names_.saw(path.empty() ? entry.name : path + "/" + entry.name, *entry.handle);
+      }
       TRY(sink({std::move(entry.name), std::move(entry.info).value_or(NodeInfo())}));
     }
     if (page.end) return {};

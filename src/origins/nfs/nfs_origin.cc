@@ -21,16 +21,10 @@ Error not_regular(FileType type) {
   return Error(code, "nfs.open");
 }
 
-// In data calls "later" is said as "not connected": the library waits a while and asks again.
-int data_errno_of(nfsstat3 status) {
-  const int code = errno_of(status);
-  return code == EAGAIN ? ENOTCONN : code;
-}
-
 ReadOutcome outcome_of(const READ3res& answer, std::span<std::byte> destination) {
   ReadOutcome outcome;
   if (answer.status != NFS3_OK) {
-    outcome.transferred_bytes = Error(data_errno_of(answer.status), "nfs.read");
+    outcome.transferred_bytes = Error(errno_of(answer.status), "nfs.read");
     return outcome;
   }
   const READ3resok& read = answer.READ3res_u.resok;
@@ -59,6 +53,7 @@ NfsOrigin::NfsOrigin(Settings settings, std::unique_ptr<Pool> pool, Handle root,
       limits_(limits),
       capabilities_{.validator_granularity = limits.granularity,
                     .identity = true,
+                    .handles_outlive_connections = true,
                     .read_bytes_max = limits.read_bytes_max},
       pool_(std::move(pool)),
       caller_(*pool_),
@@ -79,9 +74,7 @@ Result<std::unique_ptr<Origin>> NfsOrigin::open(const OriginRequest& request) {
 }
 
 std::string NfsOrigin::volume_key() const {
-  return fmt::format("nfs://{}:{}{} mountport={} uid={} gid={} groups={}", settings_.host,
-                     settings_.nfs_port, settings_.path, settings_.mount_port, settings_.uid,
-                     settings_.gid, fmt::join(settings_.groups, ","));
+  return settings_.volume_key();
 }
 
 Result<NodeInfo> NfsOrigin::stat(const std::string& path, Deadline deadline) {
@@ -159,6 +152,10 @@ StatusFields NfsOrigin::status() const {
       {"lost connections", std::to_string(state.losses)},
       {"bytes not committed", std::to_string(writer_.unstable_bytes())},
   };
+  if (const Unstable::Refused refused = writer_.refused(); refused.bytes > 0) {
+    fields.emplace_back("bytes that the server refuses to take again",
+                        fmt::format("{}: {}", refused.bytes, strerror(refused.error)));
+  }
   if (!state.last_error.empty()) fields.emplace_back("error", state.last_error);
   return fields;
 }

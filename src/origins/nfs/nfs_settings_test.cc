@@ -34,6 +34,24 @@ TEST(NfsSettings, WithoutAnyItIsThePortOfNfsAndWhoRunsThis) {
   EXPECT_EQ(MUST(parse("nfs://host:99/")).nfs_port, 99);
 }
 
+// Groups are those of a login: root has some by hand and none at boot.
+TEST(NfsSettings, ATreeIsTheSameWithWhateverGroupsAndByWhateverMountService) {
+  Settings settings = MUST(parse("nfs://host/e"));
+  const std::string key = settings.volume_key();
+  settings.groups = {1, 2};
+  EXPECT_EQ(settings.volume_key(), key);
+  settings.groups.clear();
+  EXPECT_EQ(settings.volume_key(), key);
+  settings.gid += 1;
+  EXPECT_EQ(settings.volume_key(), key) << "newgrp";
+  EXPECT_EQ(MUST(parse("nfs://host/e?mountport=12048")).volume_key(), key);
+  EXPECT_EQ(MUST(parse("nfs://host/e?connections=2")).volume_key(), key);
+  for (const char* other : {"nfs://host/f", "nfs://other/e", "nfs://host:99/e",
+                            "nfs://host/e?uid=77", "nfs://host/e?gid=77"}) {
+    EXPECT_NE(MUST(parse(other)).volume_key(), key) << other;
+  }
+}
+
 TEST(NfsSettings, AnOptionWinsOverTheQuery) {
   EXPECT_EQ(MUST(parse("nfs://host/e?nfsport=1", {{"nfsport", "2"}})).nfs_port, 2);
 }

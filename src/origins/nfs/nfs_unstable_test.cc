@@ -20,8 +20,10 @@ class UnstableTest : public testing::Test {
   // What has to be written again, as "offset:bytes ".
   std::string lost(const Verifier& verifier) {
     std::string all;
-    for (const Unstable::Lost& each : unstable_.lost("f", unstable_.mark(), verifier)) {
-      all += std::to_string(each.offset_bytes) + ":" + each.bytes + " ";
+    uint64_t from = 0;
+    while (const auto lost = unstable_.next_lost("f", unstable_.mark(), verifier, from, 1000)) {
+      all += std::to_string(lost->offset_bytes) + ":" + lost->bytes + " ";
+      from = lost->offset_bytes + lost->bytes.size();
     }
     return all;
   }
@@ -72,6 +74,38 @@ TEST_F(UnstableTest, TheNewestOfWhatOverlapsIsHeld) {
   EXPECT_EQ(unstable_.held_bytes(), 0U);
 }
 
+TEST_F(UnstableTest, WhatWasLostIsGivenInPieces) {
+  wrote(0, "abcdef", kOne);
+  wrote(10, "gh", kTwo);
+  const auto next = [&](uint64_t from) {
+    return unstable_.next_lost("f", unstable_.mark(), kTwo, from, 4);
+  };
+  EXPECT_EQ(next(0)->bytes, "abcd");
+  EXPECT_EQ(next(4)->offset_bytes, 4U);
+  EXPECT_EQ(next(4)->bytes, "ef");
+  EXPECT_FALSE(next(6).has_value());
+  EXPECT_TRUE(unstable_.holds_beyond("f", 11));
+  EXPECT_FALSE(unstable_.holds_beyond("f", 12));
+}
+
+TEST_F(UnstableTest, WhatIsGivenUpIsToldOnceOfTheFileAndOnceOfAll) {
+  wrote(0, "abc", kOne);
+  const MonoTime now = Clock::system().now();
+  EXPECT_EQ(unstable_.commit_failed("f", ESTALE, now).stale, Duration(0));
+  const Unstable::Failing failing =
+      unstable_.commit_failed("f", ESTALE, now + std::chrono::seconds(5));
+  EXPECT_EQ(failing.failures, 2U);
+  EXPECT_EQ(failing.stale, std::chrono::seconds(5));
+  EXPECT_EQ(unstable_.refused().bytes, 3U);
+  EXPECT_EQ(unstable_.give_up("f"), 3U);
+  EXPECT_EQ(unstable_.held_bytes(), 0U);
+  EXPECT_EQ(unstable_.refused().bytes, 0U);
+  EXPECT_TRUE(unstable_.take_given_up("f"));
+  EXPECT_FALSE(unstable_.take_given_up("f"));
+  EXPECT_TRUE(unstable_.take_given_up());
+  EXPECT_FALSE(unstable_.take_given_up());
+}
+
 TEST_F(UnstableTest, SaysWhenItIsFull) {
   wrote(0, std::string(999, 'a'), kOne);
   EXPECT_FALSE(unstable_.is_full());
@@ -102,12 +136,12 @@ TEST_F(UnstableTest, AFileIsWrittenAgainWhenNothingElseWritesItAndTheRestIsParke
   ASSERT_TRUE(unstable_.begin_write("f", first));
   const Deadline soon = Deadline::after(Clock::system(), std::chrono::milliseconds(20));
   std::vector<WriteSubrequest*> parked;
-  EXPECT_TRUE(unstable_.begin_rewrite("f", soon, parked).is_error(ETIMEDOUT));
+  EXPECT_TRUE(unstable_.begin_alone("f", soon, parked).is_error(ETIMEDOUT));
   EXPECT_TRUE(parked.empty());
   unstable_.end_write("f");
-  ASSERT_TRUE(unstable_.begin_rewrite("f", Deadline::never(), parked).ok());
+  ASSERT_TRUE(unstable_.begin_alone("f", Deadline::never(), parked).ok());
   EXPECT_FALSE(unstable_.begin_write("f", second));
-  EXPECT_EQ(unstable_.end_rewrite("f"), std::vector<WriteSubrequest*>{&second});
+  EXPECT_EQ(unstable_.end_alone("f"), std::vector<WriteSubrequest*>{&second});
   EXPECT_TRUE(unstable_.begin_write("f", second));
 }
 
@@ -117,12 +151,12 @@ TEST_F(UnstableTest, WhatIsParkedBeyondItsTimeIsGivenBack) {
   NoWrite patient(file);
   NoWrite late(file, {now});
   std::vector<WriteSubrequest*> parked;
-  ASSERT_TRUE(unstable_.begin_rewrite("f", Deadline::never(), parked).ok());
+  ASSERT_TRUE(unstable_.begin_alone("f", Deadline::never(), parked).ok());
   EXPECT_FALSE(unstable_.begin_write("f", late));
   EXPECT_FALSE(unstable_.begin_write("f", patient));
   EXPECT_TRUE(unstable_.take_overdue(now - std::chrono::seconds(1)).empty());
   EXPECT_EQ(unstable_.take_overdue(now), std::vector<WriteSubrequest*>{&late});
-  EXPECT_EQ(unstable_.end_rewrite("f"), std::vector<WriteSubrequest*>{&patient});
+  EXPECT_EQ(unstable_.end_alone("f"), std::vector<WriteSubrequest*>{&patient});
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ TEST(NfsWire, OnlyALostConnectionMayHaveCarriedOutWhatHasNoAnswer) {
   EXPECT_EQ(errno_of_refusal("RPC Packet not accepted by the server"), EACCES);
   EXPECT_EQ(errno_of_refusal("Server responded: Procedure not available"), EOPNOTSUPP);
   EXPECT_EQ(errno_of_refusal("Server responded: Garbage arguments"), EIO);
+  EXPECT_EQ(errno_of_refusal("Server responded: System Error"), EAGAIN);
   EXPECT_EQ(errno_of_refusal("Message rejected by server"), EIO) << "it cannot be decoded";
 }
 
@@ -65,6 +66,15 @@ TEST(NfsWire, TheValidatorHoldsTimesSizeAndFileAndChangesWithEach) {
   EXPECT_TRUE(differs([](fattr3& f) { f.size = 9; }));
   EXPECT_TRUE(differs([](fattr3& f) { f.fileid = 9; }));
   EXPECT_FALSE(differs([](fattr3& f) { f.atime.seconds = 9; }));
+}
+
+// A time that was set, into the future perhaps, does not make it one that has just changed.
+TEST(NfsWire, WhenItChangedIsNotSaidByATimeThatUsersSet) {
+  fattr3 from = sample();
+  from.mtime = {.seconds = 4'000'000'000, .nseconds = 0};
+  EXPECT_EQ(info_of(from).validator.changed_at, (Timestamp{200, 2}));
+  from.ctime = {};
+  EXPECT_EQ(info_of(from).validator.changed_at, (Timestamp{4'000'000'000, 0}));
 }
 
 TEST(NfsWire, WhatAFileWasBeforeAChangeIsTheValidatorThatItHad) {

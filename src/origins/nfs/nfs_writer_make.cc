@@ -68,7 +68,7 @@ Result<NfsWriter::Made> NfsWriter::make_file(const Place& place, const NewNode& 
       [](const CREATE3res& answer) {
         return made_of<CREATE3res>(answer.status, answer.CREATE3res_u.resok);
       },
-      deadline, &lost);
+      deadline, {.kind = Connection::Kind::kOrdered, .lost = &lost});
 }
 
 Result<NfsWriter::Made> NfsWriter::make_directory(const Place& place, const NewNode& what,
@@ -83,7 +83,7 @@ Result<NfsWriter::Made> NfsWriter::make_directory(const Place& place, const NewN
       [](const MKDIR3res& answer) {
         return made_of<MKDIR3res>(answer.status, answer.MKDIR3res_u.resok);
       },
-      deadline, &lost);
+      deadline, {.kind = Connection::Kind::kOrdered, .lost = &lost});
 }
 
 Result<NfsWriter::Made> NfsWriter::make_link(const Place& place, const NewNode& what,
@@ -98,7 +98,7 @@ Result<NfsWriter::Made> NfsWriter::make_link(const Place& place, const NewNode& 
       [](const SYMLINK3res& answer) {
         return made_of<SYMLINK3res>(answer.status, answer.SYMLINK3res_u.resok);
       },
-      deadline, &lost);
+      deadline, {.kind = Connection::Kind::kOrdered, .lost = &lost});
 }
 
 Result<NfsWriter::Made> NfsWriter::make_special(const Place& place, const NewNode& what,
@@ -122,7 +122,7 @@ Result<NfsWriter::Made> NfsWriter::make_special(const Place& place, const NewNod
       [](const MKNOD3res& answer) {
         return made_of<MKNOD3res>(answer.status, answer.MKNOD3res_u.resok);
       },
-      deadline, &lost);
+      deadline, {.kind = Connection::Kind::kOrdered, .lost = &lost});
 }
 
 Result<NfsWriter::NewFound> NfsWriter::make_any(const std::string& path, const NewNode& what,
@@ -161,6 +161,7 @@ Result<NfsWriter::NewFound> NfsWriter::make_any(const std::string& path, const N
     if (found.handle.empty() || !result.info) {
       found = TRY(names_.look_up(place.directory, place.name, deadline));
     }
+    names_.saw(path, found.handle);
     return NewFound{std::move(found), std::move(result.directory), std::move(place), exclusive};
   });
 }
@@ -172,6 +173,11 @@ Result<NodeInfo> NfsWriter::set_new(const NewFound& made, const NewNode& what, D
   const uint64_t fileid = fileid_of(info);
   const auto set_some = [&](const AttributeChange& change) -> Result<void> {
     Result<Seen> seen = set(made.found.handle, fileid, change, deadline);
+    if (is_its_own_way(seen) && change.permissions && change.mtime) {
+      // Not the mode, then; the times are its own only if they are not set.
+      seen =
+          set(made.found.handle, fileid, {.atime = change.atime, .mtime = change.mtime}, deadline);
+    }
     if (is_its_own_way(seen)) return {};
     info = *TRY(std::move(seen)).after;
     return {};
@@ -200,10 +206,9 @@ Result<NodeInfo> NfsWriter::finish_new(const NewFound& made, const NewNode& what
                                        Deadline deadline) {
   Result<NodeInfo> finished = set_new(made, what, deadline);
   if (!finished.ok() && !finished.is_error(ETIMEDOUT) && !finished.is_error(ENOTCONN)) {
-    bool lost = false;
-    const Result<void> removed = what.type == FileType::kDirectory
-                                     ? remove_directory(made.place, deadline, lost)
-                                     : remove_file(made.place, deadline, lost);
+    const RemoveKind kind =
+        what.type == FileType::kDirectory ? RemoveKind::kDirectory : RemoveKind::kFile;
+    const Result<void> removed = remove_known(made.place, kind, made.found.handle, deadline);
     if (!removed.ok()) return Error(ENOTCONN, "nfs.make", finished.error().message());
   }
   return finished;

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <optional>
 #include <poll.h>
 #include <spdlog/fmt/fmt.h>
@@ -42,6 +44,21 @@ struct Connecting {
   std::string why;
 };
 
+// Its TCP tells a host that is gone from one that is slow, which acknowledges; it is asked for a
+// sign when nothing is on its way.
+void notice_when_gone(int fd, Duration gone_after) {
+  using std::chrono::ceil;
+  const auto set = [&](int level, int name, int value) {
+    (void)::setsockopt(fd, level, name, &value, sizeof value);
+  };
+  const auto milliseconds = static_cast<int>(ceil<std::chrono::milliseconds>(gone_after).count());
+  const auto seconds = [&](int part) { return std::max(1, milliseconds / 1000 / part); };
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, milliseconds);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, seconds(2));
+  set(IPPROTO_TCP, TCP_KEEPINTVL, seconds(4));
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
 void connected(rpc_context* /*context*/, int status, void* data, void* connecting) {
   auto& state = *static_cast<Connecting*>(connecting);
   state.status = status;
@@ -76,7 +93,7 @@ Result<std::unique_ptr<Rpc>> Rpc::connect_to(const std::string& address, const R
   Connecting state;
   rpc_context* context = ::rpc_init_context();
   if (context == nullptr) return Error(ENOMEM, "nfs.rpc");
-  std::unique_ptr<Rpc> rpc(new Rpc(context));
+  std::unique_ptr<Rpc> rpc(new Rpc(context, target.gone_after));
   std::vector<uint32_t> groups = target.groups;
   char machine[256] = "netfs";
   (void)::gethostname(machine, sizeof machine - 1);
@@ -110,7 +127,17 @@ Result<std::unique_ptr<Rpc>> Rpc::connect_to(const std::string& address, const R
   if (*state.status != RPC_STATUS_SUCCESS) {
     return failed(ENOTCONN, state.why.empty() ? complaint_of(context) : state.why);
   }
+  notice_when_gone(::rpc_get_fd(context), target.gone_after);
   return rpc;
+}
+
+bool Rpc::is_gone() const {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (::getsockopt(::rpc_get_fd(context_), IPPROTO_TCP, TCP_INFO, &info, &length) != 0)
+    return false;
+  const uint32_t heard = std::min(info.tcpi_last_ack_recv, info.tcpi_last_data_recv);
+  return std::chrono::milliseconds(heard) > gone_after_;
 }
 
 Result<void> Rpc::service(MonoTime until, int wake) {

@@ -26,6 +26,8 @@ struct RpcTarget {
   uint32_t uid = 0;
   uint32_t gid = 0;
   std::vector<uint32_t> groups;
+  // A peer that has acknowledged nothing for so long is gone, however long its answers may take.
+  Duration gone_after = std::chrono::seconds(10);
 };
 
 // What libnfs says went wrong last; it may have nothing to say.
@@ -49,14 +51,17 @@ class Rpc {
   // Waits until something comes, `wake` is readable or `until`, and does what there is to do.
   // ENOTCONN: it is lost.
   Result<void> service(MonoTime until, int wake = -1);
+  // Whether its host has acknowledged nothing for `gone_after`, also not when asked for a sign.
+  [[nodiscard]] bool is_gone() const;
 
  private:
   static Result<std::unique_ptr<Rpc>> connect_to(const std::string& address,
                                                  const RpcTarget& target, Deadline deadline,
                                                  int wake);
-  explicit Rpc(rpc_context* context) : context_(context) {}
+  Rpc(rpc_context* context, Duration gone_after) : context_(context), gone_after_(gone_after) {}
 
   rpc_context* const context_;
+  const Duration gone_after_;
 };
 
 }  // namespace netfs::origins::nfs

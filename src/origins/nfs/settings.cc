@@ -53,6 +53,7 @@ Result<void> take(Settings& settings, std::string_view name, std::string_view va
     settings.groups.clear();
   } else if (name == "gid") {
     settings.gid = TRY(number(name, value, 0, UINT32_MAX - 1));
+    settings.gid_given = true;
     settings.groups.clear();
   } else {
     return wrong(name, value, "there is no such option");
@@ -97,6 +98,12 @@ Result<Settings> Settings::parse(const OriginRequest& request) {
   TRY(take_query(settings, url.query));
   for (const auto& [name, value] : request.options) TRY(take(settings, name, value));
   return settings;
+}
+
+std::string Settings::volume_key() const {
+  std::string key = fmt::format("nfs://{}:{}{} uid={}", host, nfs_port, path, uid);
+  if (gid_given) key += fmt::format(" gid={}", gid);
+  return key;
 }
 
 }  // namespace netfs::origins::nfs

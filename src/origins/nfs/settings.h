@@ -23,10 +23,14 @@ struct Settings {
   unsigned connections = 4;
   uint32_t uid = 0;
   uint32_t gid = 0;
+  bool gid_given = false;
   std::vector<uint32_t> groups;  // none where uid or gid is given
   Duration timeout = std::chrono::seconds(30);
 
   static Result<Settings> parse(const OriginRequest& request);
+  // Which tree it is, and whose: not what differs from one login of a user to the next (his
+  // groups), nor by which way the server is asked.
+  [[nodiscard]] std::string volume_key() const;
 };
 
 }  // namespace netfs::origins::nfs

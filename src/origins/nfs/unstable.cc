@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <utility>
 
 namespace netfs::origins::nfs {
@@ -22,11 +23,34 @@ uint64_t Unstable::held_bytes(const Handle& file) const {
   return found == files_.end() ? 0 : found->second.held_bytes;
 }
 
+bool Unstable::holds_beyond(const Handle& handle, uint64_t size_bytes) const {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end() || found->second.held.empty()) return false;
+  const auto& [offset, extent] = *found->second.held.rbegin();
+  return offset + extent.bytes.size() > size_bytes;
+}
+
 std::vector<Handle> Unstable::files() const {
+  std::vector<std::pair<uint64_t, Handle>> found;
+  {
+    sync::MutexLock lock(mutex_);
+    for (const auto& [handle, file] : files_) {
+      if (!file.held.empty()) found.emplace_back(file.held_bytes, handle);
+    }
+  }
+  std::sort(found.begin(), found.end(), std::greater<>());
+  std::vector<Handle> files;
+  files.reserve(found.size());
+  for (auto& [bytes, handle] : found) files.push_back(std::move(handle));
+  return files;
+}
+
+std::vector<Handle> Unstable::files_held_since(MonoTime then) const {
   sync::MutexLock lock(mutex_);
   std::vector<Handle> files;
   for (const auto& [handle, file] : files_) {
-    if (!file.held.empty()) files.push_back(handle);
+    if (!file.held.empty() && file.held_since <= then) files.push_back(handle);
   }
   return files;
 }
@@ -34,7 +58,7 @@ std::vector<Handle> Unstable::files() const {
 bool Unstable::begin_write(const Handle& handle, WriteSubrequest& write) {
   sync::MutexLock lock(mutex_);
   File& file = files_[handle];
-  if (file.rewritten) {
+  if (file.alone) {
     file.parked.push_back(&write);
     return false;
   }
@@ -54,6 +78,7 @@ void Unstable::wrote(const Handle& handle, uint64_t offset, std::span<const std:
   File& file = files_[handle];
   drop_locked(file, offset, offset + bytes.size());
   if (stable) return tidy_locked(handle);
+  if (file.held.empty()) file.held_since = Clock::system().now();
   extent.mark = ++mark_;
   hold_locked(file, offset, std::move(extent));
 }
@@ -126,35 +151,48 @@ bool Unstable::committed(const Handle& handle, uint64_t mark, const Verifier& ve
       at = file.held.erase(at);
     }
   }
+  if (all) {
+    file.held_since = Clock::system().now();
+    file.failures = 0;
+    file.error = 0;
+    file.stale_since.reset();
+  }
   tidy_locked(handle);
   return all;
 }
 
-Result<void> Unstable::begin_rewrite(const Handle& handle, Deadline deadline,
-                                     std::vector<WriteSubrequest*>& parked) {
+Result<void> Unstable::begin_alone(const Handle& handle, Deadline deadline,
+                                   std::vector<WriteSubrequest*>& parked) {
   sync::MutexLock lock(mutex_);
-  while (files_[handle].rewritten) {
+  while (files_[handle].alone) {
     if (!quiet_.wait_until(mutex_, deadline.at)) return Error(ETIMEDOUT, "nfs.rewrite");
   }
-  files_[handle].rewritten = true;
+  files_[handle].alone = true;
   while (files_[handle].writes > 0) {
     if (quiet_.wait_until(mutex_, deadline.at) || files_[handle].writes == 0) continue;
-    parked = end_rewrite_locked(handle);
+    parked = end_alone_locked(handle);
     return Error(ETIMEDOUT, "nfs.rewrite");
   }
   return {};
 }
 
-std::vector<Unstable::Lost> Unstable::lost(const Handle& handle, uint64_t mark,
-                                           const Verifier& verifier) const {
+std::optional<Unstable::Lost> Unstable::next_lost(const Handle& handle, uint64_t mark,
+                                                  const Verifier& verifier, uint64_t from,
+                                                  uint64_t most_bytes) const {
   sync::MutexLock lock(mutex_);
-  std::vector<Lost> lost;
   const auto found = files_.find(handle);
-  if (found == files_.end()) return lost;
-  for (const auto& [offset, extent] : found->second.held) {
-    if (extent.mark <= mark && extent.verifier != verifier) lost.push_back({offset, extent.bytes});
+  if (found == files_.end()) return std::nullopt;
+  const auto& held = found->second.held;
+  auto at = held.upper_bound(from);
+  if (at != held.begin()) --at;
+  for (; at != held.end(); ++at) {
+    const auto& [begin, extent] = *at;
+    const uint64_t skipped = from > begin ? from - begin : 0;
+    if (skipped >= extent.bytes.size()) continue;
+    if (extent.mark > mark || extent.verifier == verifier) continue;
+    return Lost{begin + skipped, extent.bytes.substr(skipped, most_bytes)};
   }
-  return lost;
+  return std::nullopt;
 }
 
 void Unstable::stored(const Handle& handle, uint64_t offset, uint64_t length) {
@@ -162,18 +200,78 @@ void Unstable::stored(const Handle& handle, uint64_t offset, uint64_t length) {
   drop_locked(files_[handle], offset, offset + length);
 }
 
-std::vector<WriteSubrequest*> Unstable::end_rewrite(const Handle& handle) {
+std::vector<WriteSubrequest*> Unstable::end_alone(const Handle& handle) {
   sync::MutexLock lock(mutex_);
-  return end_rewrite_locked(handle);
+  return end_alone_locked(handle);
 }
 
-std::vector<WriteSubrequest*> Unstable::end_rewrite_locked(const Handle& handle) {
+std::vector<WriteSubrequest*> Unstable::end_alone_locked(const Handle& handle) {
   File& file = files_[handle];
-  file.rewritten = false;
+  file.alone = false;
   std::vector<WriteSubrequest*> parked = std::exchange(file.parked, {});
   tidy_locked(handle);
   quiet_.notify_all();
   return parked;
+}
+
+Unstable::Failing Unstable::commit_failed(const Handle& handle, int error, MonoTime now) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end()) return {};
+  File& file = found->second;
+  ++file.failures;
+  file.error = error;
+  if (error != ESTALE) {
+    file.stale_since.reset();
+    return {.failures = file.failures};
+  }
+  if (!file.stale_since) file.stale_since = now;
+  return {.failures = file.failures, .stale = now - *file.stale_since};
+}
+
+void Unstable::not_stale(const Handle& handle) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found != files_.end()) found->second.stale_since.reset();
+}
+
+uint64_t Unstable::give_up(const Handle& handle) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end() || found->second.held.empty()) return 0;
+  const uint64_t bytes = found->second.held_bytes;
+  drop_locked(found->second, 0, UINT64_MAX);
+  found->second.given_up = true;
+  found->second.failures = 0;
+  found->second.error = 0;
+  found->second.stale_since.reset();
+  any_given_up_ = true;
+  return bytes;
+}
+
+bool Unstable::take_given_up(const Handle& handle) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end() || !found->second.given_up) return false;
+  found->second.given_up = false;
+  tidy_locked(handle);
+  return true;
+}
+
+bool Unstable::take_given_up() {
+  sync::MutexLock lock(mutex_);
+  return std::exchange(any_given_up_, false);
+}
+
+Unstable::Refused Unstable::refused() const {
+  sync::MutexLock lock(mutex_);
+  Refused refused;
+  for (const auto& [handle, file] : files_) {
+    if (file.error == 0) continue;
+    refused.bytes += file.held_bytes;
+    refused.error = file.error;
+  }
+  return refused;
 }
 
 // What an extent has before and behind the range stays held, with the life it had.
@@ -211,7 +309,9 @@ void Unstable::tidy_locked(const Handle& handle) {
   const auto found = files_.find(handle);
   if (found == files_.end()) return;
   const File& file = found->second;
-  if (file.held.empty() && file.writes == 0 && !file.rewritten) files_.erase(found);
+  if (file.held.empty() && file.writes == 0 && !file.alone && !file.given_up) {
+    files_.erase(found);
+  }
 }
 
 }  // namespace netfs::origins::nfs

@@ -6,13 +6,14 @@
 // COMMIT names another life, the server was restarted in between and may have lost them: they are
 // written again from here.
 //
-// While a file is written again no other write of it is under way, so that nothing newer is written
-// over: those wait here, parked.  Holds no more than a bound: is_full() says that the next write
-// had better be a stable one.  Thread-safe.
+// Who writes a file again, or changes its size, has it alone: no other write of it is under way, so
+// that nothing newer is written over; those wait here, parked.  Holds no more than a bound:
+// is_full() says that the next write had better be a stable one.  Thread-safe.
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,6 +32,8 @@ class Unstable {
  public:
   explicit Unstable(uint64_t bytes_max) : bytes_max_(bytes_max) {}
 
+  [[nodiscard]] uint64_t bytes_max() const { return bytes_max_; }
+
   struct Lost {
     uint64_t offset_bytes = 0;
     std::string bytes;
@@ -39,10 +42,13 @@ class Unstable {
   [[nodiscard]] bool is_full() const EXCLUDES(mutex_);
   [[nodiscard]] uint64_t held_bytes() const EXCLUDES(mutex_);
   [[nodiscard]] uint64_t held_bytes(const Handle& file) const EXCLUDES(mutex_);
-  // Files of which something is held.
+  [[nodiscard]] bool holds_beyond(const Handle& file, uint64_t size_bytes) const EXCLUDES(mutex_);
+  // Files of which something is held, the one with most of it first.
   [[nodiscard]] std::vector<Handle> files() const EXCLUDES(mutex_);
+  // Those of which something has been held since before `then`.
+  [[nodiscard]] std::vector<Handle> files_held_since(MonoTime then) const EXCLUDES(mutex_);
 
-  // A write of it begins; false: it is parked, and comes back from end_rewrite().
+  // A write of it begins; false: it is parked, and comes back from end_alone().
   [[nodiscard]] bool begin_write(const Handle& file, WriteSubrequest& write) EXCLUDES(mutex_);
   // It is answered: these bytes are the file's now, of the server's life `verifier`.
   void wrote(const Handle& file, uint64_t offset, std::span<const std::byte> bytes,
@@ -67,17 +73,39 @@ class Unstable {
   [[nodiscard]] bool wants_commit(const Handle& file) EXCLUDES(mutex_);
   void commit_begins(const Handle& file) EXCLUDES(mutex_);
 
-  // Waits until nothing of it is written.  ETIMEDOUT: it has not begun, and what was parked
-  // meanwhile is in `parked`, to be begun anew.
-  Result<void> begin_rewrite(const Handle& file, Deadline deadline,
-                             std::vector<WriteSubrequest*>& parked) EXCLUDES(mutex_);
-  // What has to be written again: of before `mark`, of another life.
-  [[nodiscard]] std::vector<Lost> lost(const Handle& file, uint64_t mark,
-                                       const Verifier& verifier) const EXCLUDES(mutex_);
+  // Waits until nothing of it is written and nobody else has it alone.  ETIMEDOUT: it has not
+  // begun, and what was parked meanwhile is in `parked`, to be begun anew.
+  Result<void> begin_alone(const Handle& file, Deadline deadline,
+                           std::vector<WriteSubrequest*>& parked) EXCLUDES(mutex_);
+  // What is to be written again next, no more than `most_bytes` of it: of before `mark`, of another
+  // life, from `from` on.
+  [[nodiscard]] std::optional<Lost> next_lost(const Handle& file, uint64_t mark,
+                                              const Verifier& verifier, uint64_t from,
+                                              uint64_t most_bytes) const EXCLUDES(mutex_);
   // This range is stable now.
   void stored(const Handle& file, uint64_t offset, uint64_t length) EXCLUDES(mutex_);
   // What was parked: to be begun anew.
-  [[nodiscard]] std::vector<WriteSubrequest*> end_rewrite(const Handle& file) EXCLUDES(mutex_);
+  [[nodiscard]] std::vector<WriteSubrequest*> end_alone(const Handle& file) EXCLUDES(mutex_);
+
+  // What came of making it durable: nothing once it is.
+  struct Failing {
+    unsigned failures = 0;  // one after the other
+    Duration stale{};       // for how long ESTALE has been the answer
+  };
+  Failing commit_failed(const Handle& file, int error, MonoTime now) EXCLUDES(mutex_);
+  // ESTALE says nothing of it: the server has not found its disk yet.
+  void not_stale(const Handle& file) EXCLUDES(mutex_);
+  // Nothing of it is held any more, and that is told: the bytes that were.
+  uint64_t give_up(const Handle& file) EXCLUDES(mutex_);
+  // Whether that was done since it was asked: of this file, of any.
+  [[nodiscard]] bool take_given_up(const Handle& file) EXCLUDES(mutex_);
+  [[nodiscard]] bool take_given_up() EXCLUDES(mutex_);
+  // Bytes of files that cannot be made durable, and an error of them.
+  struct Refused {
+    uint64_t bytes = 0;
+    int error = 0;
+  };
+  [[nodiscard]] Refused refused() const EXCLUDES(mutex_);
 
  private:
   struct Extent {
@@ -88,15 +116,20 @@ class Unstable {
   struct File {
     std::map<uint64_t, Extent> held;  // by offset; none overlap
     uint64_t held_bytes = 0;
+    MonoTime held_since{};
     unsigned writes = 0;
-    bool rewritten = false;
+    bool alone = false;
     bool commit_wanted = false;
+    unsigned failures = 0;
+    int error = 0;
+    std::optional<MonoTime> stale_since;
+    bool given_up = false;
     std::vector<WriteSubrequest*> parked;
   };
 
   void drop_locked(File& file, uint64_t from, uint64_t to) REQUIRES(mutex_);
   void hold_locked(File& file, uint64_t offset, Extent extent) REQUIRES(mutex_);
-  std::vector<WriteSubrequest*> end_rewrite_locked(const Handle& file) REQUIRES(mutex_);
+  std::vector<WriteSubrequest*> end_alone_locked(const Handle& file) REQUIRES(mutex_);
   void tidy_locked(const Handle& file) REQUIRES(mutex_);
 
   const uint64_t bytes_max_;
@@ -105,6 +138,7 @@ class Unstable {
   std::map<Handle, File> files_ GUARDED_BY(mutex_);
   uint64_t bytes_ GUARDED_BY(mutex_) = 0;
   uint64_t mark_ GUARDED_BY(mutex_) = 0;
+  bool any_given_up_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace netfs::origins::nfs

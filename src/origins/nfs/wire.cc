@@ -55,7 +55,9 @@ Validator make_validator(const nfstime3& mtime, const nfstime3& ctime, uint64_t 
   append(validator.bytes, ctime.nseconds);
   append(validator.bytes, size);
   append(validator.bytes, fileid);
-  validator.changed_at = std::max(time_of(mtime), time_of(ctime));
+  // Users can set the one, and into the future; the other says when it changed.
+  const bool is_told = ctime.seconds != 0 || ctime.nseconds != 0;
+  validator.changed_at = time_of(is_told ? ctime : mtime);
   return validator;
 }
 
@@ -149,6 +151,7 @@ int errno_of_refusal(std::string_view says) {
   const auto has = [&](std::string_view words) { return says.find(words) != says.npos; };
   if (says.empty() || has("reconnect")) return ENOTCONN;
   if (has("not accepted") || has("denied") || has("AUTH")) return EACCES;
+  if (has("System Error")) return EAGAIN;
   if (has("not available") || has("version mismatch")) return EOPNOTSUPP;
   return EIO;
 }

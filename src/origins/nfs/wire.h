@@ -22,7 +22,8 @@ using Verifier = std::array<char, NFS3_WRITEVERFSIZE>;
 int errno_of(nfsstat3 status);
 int errno_of(mountstat3 status);
 // Of a request that has no answer, from what libnfs says of it: ENOTCONN when the connection was
-// lost, and then it may have been carried out; else the server refused it, and it was not.
+// lost, and then it may have been carried out; else the server refused it, and it was not, EAGAIN
+// for want of something (memory).
 int errno_of_refusal(std::string_view says);
 
 NodeInfo info_of(const fattr3& attributes);
