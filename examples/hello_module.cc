@@ -8,6 +8,13 @@
 
 namespace {
 
+constexpr netfs::origins::OriginTraits kTraits = {
+    .on = "nothing: it makes its one file up",
+    .versions = "strong: it never changes",
+    .identity = "the path",
+    .changes = "none",
+    .locks = "here only",
+};
 const char* const kOptions[] = {nullptr};  // -o options of its own: none
 
 netfs::Result<std::unique_ptr<netfs::Origin>> open_hello(
@@ -17,4 +24,4 @@ netfs::Result<std::unique_ptr<netfs::Origin>> open_hello(
 
 }  // namespace
 
-NETFS_ORIGIN_MODULE("hello", "1.0", kOptions, &open_hello)
+NETFS_ORIGIN_MODULE("hello", "1.0", kTraits, kOptions, &open_hello)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <spdlog/fmt/fmt.h>
 
+#include "cachefiles/format_version.h"
 #include "cachefiles/limits.h"
 #include "cachefiles/sqlite_index.h"
 #include "cachefiles/store.h"
@@ -15,6 +16,7 @@ namespace {
 
 constexpr const char* kFormatFile = "format";
 constexpr const char* kFormatText = "netfs cache, format 1\n";
+static_assert(kFormatVersion == 1, "the text says which");
 
 // What a cache directory may hold besides what a newer version adds.
 bool is_ours(const std::string& name) {

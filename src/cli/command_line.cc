@@ -6,10 +6,12 @@
 #include "cli/bwlimit_command.h"
 #include "cli/cache_command.h"
 #include "cli/mount_command.h"
+#include "cli/origins_command.h"
 #include "cli/status_command.h"
 #include "cli/status_text.h"
 #include "cli/sync_command.h"
 #include "cli/umount_command.h"
+#include "cli/upgrade_command.h"
 #include "daemon/options.h"
 #include "daemon/version.h"
 #include "telemetry/log.h"
@@ -49,6 +51,19 @@ constexpr const char* kBwlimitFooter =
     "again or the mount ends; bytes of files count, names and attributes do not.\n"
     "\n"
     "Example:\n  netfs bwlimit /mnt 1M:10M\n  netfs bwlimit /mnt off";
+constexpr const char* kOriginsFooter =
+    "What a certain server can do less, netfs status says of its mount.\n"
+    "\n"
+    "Example:\n  netfs origins sftp\n  netfs origins --json | jq '.origins[].scheme'";
+constexpr const char* kUpgradeFooter =
+    "The mounts stay, and what is open in them: calls wait for a moment.  The program is asked "
+    "first\n"
+    "whether it can go on with what is there; one that is missing, broken or of other formats, or "
+    "that\n"
+    "dies in its first seconds, leaves the one that runs in its place: exit code 32.\n"
+    "Mounts with --transport=ring cannot be handed over.\n"
+    "\n"
+    "Example:\n  apt install netfs && netfs upgrade";
 constexpr const char* kUmountFooter = "Example:\n  netfs umount /mnt";
 constexpr const char* kStatusFooter =
     "Shows origin, transport, features and why one is off, hits, misses, bytes by source,\n"
@@ -126,6 +141,15 @@ void add_cache(CLI::App& app, CacheArguments& arguments) {
   drop->add_flag("--all", arguments.all, "forget everything");
 }
 
+void add_origins(CLI::App& app, OriginsArguments& arguments) {
+  CLI::App* origins = app.add_subcommand("origins", "what can be mounted, and with which options");
+  origins->footer(kOriginsFooter);
+  origins->add_option("SCHEME", arguments.scheme, "only this one: sftp, http, ...");
+  origins->add_option("--module-dir", arguments.module_directory, "where the modules lie")
+      ->type_name("DIR");
+  origins->add_flag("--json", arguments.as_json, "as JSON");
+}
+
 // `--flag,--no-flag{false}` is the parser's own way to say it.
 class PlainNames final : public CLI::Formatter {
  public:
@@ -161,9 +185,11 @@ ExitCode wrong_usage(const CLI::App& app, const CLI::ParseError& error, int argc
 struct Arguments {
   MountArguments mount;
   CacheArguments cache;
+  OriginsArguments origins;
   std::string target;
   std::string timeout;  // of sync
   std::string rate;     // of bwlimit
+  std::string program;  // of upgrade
   bool lazy = false;
   bool as_json = false;
   bool dirty = false;
@@ -174,7 +200,9 @@ ExitCode run_parsed(const CLI::App& app, const Arguments& arguments) {
   if (app.got_subcommand("mount")) return run_mount(arguments.mount);
   if (app.got_subcommand("umount")) return run_umount(arguments.target, arguments.lazy);
   if (app.got_subcommand("sync")) return run_sync(arguments.target, arguments.timeout);
+  if (app.got_subcommand("upgrade")) return run_upgrade(arguments.target, arguments.program);
   if (app.got_subcommand("bwlimit")) return run_bwlimit(arguments.target, arguments.rate);
+  if (app.got_subcommand("origins")) return run_origins(arguments.origins);
   if (app.got_subcommand("status")) {
     return run_status(arguments.target, {.as_json = arguments.as_json, .dirty = arguments.dirty});
   }
@@ -213,7 +241,13 @@ ExitCode run_command_line(int argc, char** argv) {
   status->add_option("TARGET", arguments.target, "only this mount point or URL");
   status->add_flag("--dirty", arguments.dirty, "only what the origin does not have yet, by mount");
   status->add_flag("--json", arguments.as_json, "as JSON");
+  CLI::App* upgrade = app.add_subcommand("upgrade", "another netfs serves what is mounted");
+  upgrade->footer(kUpgradeFooter);
+  upgrade->add_option("TARGET", arguments.target, "only the daemon of this mount point or URL");
+  upgrade->add_option("--to", arguments.program, "the program (default: this one)")
+      ->type_name("FILE");
   add_cache(app, arguments.cache);
+  add_origins(app, arguments.origins);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -7,6 +7,7 @@
 //   }
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -20,6 +21,11 @@ Result<std::vector<daemon::OwnerPaths>> all_owners();
 // To be asked at once and let go before the next is reached: a daemon does not end while somebody
 // stands at its door.  An error: why it does not answer.  Nullopt: it is just starting, or has
 // ended, and then what it left behind is removed.
-std::optional<Result<daemon::Connection>> reach(const daemon::OwnerPaths& paths);
+std::optional<Result<daemon::Connection>> reach(const daemon::OwnerPaths& paths,
+                                                daemon::Version which = daemon::Version::kOurs);
+
+// A mount whose worker has died is there while another one comes: waits a moment if `path` is one
+// and that was not done too often already.  `moments`: of this caller, from 0 on.
+bool waits_for_worker(const std::string& path, unsigned& moments);
 
 }  // namespace netfs::cli

@@ -192,11 +192,12 @@ std::string status_text(const json& owner) {
                      number(owner, "cache/no_space")));
   }
   line(out, "daemon",
-       fmt::format("pid {}, netfs {}, {} old, {} restarts, memory {}, buffers {} of {}",
-                   number(owner, "pid"), text(owner, "netfs"), age(owner, "uptime_s"),
-                   number(owner, "worker_restarts"), bytes(owner, "memory/resident_bytes"),
-                   bytes(owner, "memory/buffers_used_bytes"),
-                   bytes(owner, "memory/buffers_budget_bytes")));
+       fmt::format(
+           "pid {}, netfs {} (supervisor: {}), {} old, {} restarts, memory {}, buffers {} of {}",
+           number(owner, "pid"), text(owner, "netfs"), text(owner, "supervisor_netfs"),
+           age(owner, "uptime_s"), number(owner, "worker_restarts"),
+           bytes(owner, "memory/resident_bytes"), bytes(owner, "memory/buffers_used_bytes"),
+           bytes(owner, "memory/buffers_budget_bytes")));
   return out;
 }
 

@@ -41,6 +41,7 @@ Result<std::unique_ptr<BackWrites>> BackWrites::open(const std::string& cache_di
                                       .directory = name_of(inner.volume_key()),
                                       .timeout = settings.timeout,
                                       .size_max = settings.size_max,
+                                      .owner = settings.owner,
                                       .went_elsewhere = tell});
   if (opened.is_error(EBUSY)) {
     return Error(EBUSY, "mount", "this tree is mounted with --write=back already");

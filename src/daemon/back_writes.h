@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ class BackWrites {
   struct Settings {
     Duration timeout;
     uint64_t size_max = 0;
+    std::optional<Owner> owner{};  // of the root, where that cannot be asked
     // Told, by a thread of its own, where users see something else from now on than they have made.
     // `beside`: where that is now, or empty.
     std::function<void(const std::string& path, const std::string& beside)> went_elsewhere;

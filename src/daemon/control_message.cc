@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::pair<std::string_view, Verb>, 8> kVerbs = {
+constexpr std::array<std::pair<std::string_view, Verb>, 9> kVerbs = {
     {{"mount", Verb::kMount},
      {"umount", Verb::kUmount},
      {"status", Verb::kStatus},
@@ -20,7 +20,8 @@ constexpr std::array<std::pair<std::string_view, Verb>, 8> kVerbs = {
      {"cache-usage", Verb::kCacheUsage},
      {"cache-drop", Verb::kCacheDrop},
      {"sync", Verb::kSync},
-     {"limit", Verb::kLimit}}};
+     {"limit", Verb::kLimit},
+     {"upgrade", Verb::kUpgrade}}};
 constexpr std::array<ExitCode, 8> kExitCodes = {
     ExitCode::kOk,          ExitCode::kUsage, ExitCode::kSystem,  ExitCode::kInternal,
     ExitCode::kInterrupted, ExitCode::kMtab,  ExitCode::kFailure, ExitCode::kSomeFailed};

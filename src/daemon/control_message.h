@@ -4,7 +4,8 @@
 // Over a SOCK_SEQPACKET socket of the daemon's user.  On connect the daemon sends a Hello; the
 // client checks version and sends one Request; the daemon answers with one Response.  After the
 // response to a mount with `attached`, the connection stays: its end from the client's side
-// unmounts, and the daemon sends a second Response when the mount has ended.
+// unmounts, and the daemon sends a second Response when the mount has ended.  An upgrade, whose
+// target is a program, is answered by the supervisor.
 //
 // All are JSON objects; unknown fields are ignored, missing and ill-typed ones are EPROTO with the
 // field's name, and so is anything longer than its limit.  A Response may be long (a cache's list):
@@ -33,7 +34,17 @@ struct Hello {
   std::string cache_dir;  // empty: a daemon without a cache
 };
 
-enum class Verb { kMount, kUmount, kStatus, kCacheList, kCacheUsage, kCacheDrop, kSync, kLimit };
+enum class Verb {
+  kMount,
+  kUmount,
+  kStatus,
+  kCacheList,
+  kCacheUsage,
+  kCacheDrop,
+  kSync,
+  kLimit,
+  kUpgrade
+};
 
 struct Request {
   Verb verb = Verb::kStatus;

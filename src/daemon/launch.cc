@@ -29,15 +29,17 @@ struct Ownership {
 
 int supervise(Ownership ownership, const LaunchPlan& plan, const std::string& log_file,
               pid_t client) {
+  // A log that nobody asked for is kept only where something went wrong.
+  const bool unasked = log_file == plan.paths.log;
   Supervisor supervisor({.listener = std::move(ownership.listener),
                          .settings = encode_owner_settings(plan.options, log_file),
                          .command = {"/proc/self/exe", "worker"},
-                         .client = client});
-  const int code = supervisor.run();
-  // The socket goes first: who holds the lock may make another.
-  ::unlink(plan.paths.socket.c_str());
-  ::unlink(plan.paths.lock.c_str());
-  return code;
+                         .client = client,
+                         .belongings = {.lock = std::move(ownership.lock),
+                                        .lock_path = plan.paths.lock,
+                                        .socket_path = plan.paths.socket,
+                                        .log_path = unasked ? plan.paths.log : ""}});
+  return supervisor.run();
 }
 
 void close_all_but(int one, int other) {
@@ -79,10 +81,7 @@ Result<void> start_behind(Ownership ownership, const LaunchPlan& plan) {
   redirect(log_file);
   close_all_but(ownership.lock.get(), ownership.listener.get());
   if (::chdir("/") != 0) ::_exit(1);
-  const int code = supervise(std::move(ownership), plan, log_file, -1);
-  // A log that nobody asked for is kept only where something went wrong.
-  if (code == 0 && log_file == plan.paths.log) ::unlink(log_file.c_str());
-  ::_exit(code);
+  ::_exit(supervise(std::move(ownership), plan, log_file, -1));
 }
 
 // Returns in the child only.
@@ -103,11 +102,12 @@ Error other_version(const Hello& hello) {
 
 }  // namespace
 
-Result<Connection> connect_owner(const OwnerPaths& paths, Deadline deadline) {
-  Connection connection{.socket = TRY(connect_control(paths.socket))};
+Result<Connection> connect_owner(const OwnerPaths& paths, Deadline deadline, Version which) {
+  Connection connection{.socket = TRY(connect_control(paths.socket)), .hello = {}};
   const std::string text = TRY(receive_message(connection.socket.get(), deadline));
   connection.hello = TRY(decode_hello(text));
-  if (connection.hello.version != kVersion || connection.hello.protocol != kControlProtocol) {
+  const bool is_ours = connection.hello.version == kVersion || which == Version::kAny;
+  if (!is_ours || connection.hello.protocol != kControlProtocol) {
     return other_version(connection.hello);
   }
   return connection;

@@ -25,7 +25,9 @@ struct Connection {
 };
 
 // ENOENT, ECONNREFUSED: nobody is there.  ECONNRESET: it is ending.
-Result<Connection> connect_owner(const OwnerPaths& paths, Deadline deadline);
+enum class Version { kOurs, kAny };
+Result<Connection> connect_owner(const OwnerPaths& paths, Deadline deadline,
+                                 Version which = Version::kOurs);
 
 // Sends a request and waits for its response.
 Result<Response> ask(const Connection& connection, const Request& request, Deadline deadline);

@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <linux/capability.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "daemon/bandwidth.h"
-#include "daemon/hiding.h"
 #include "daemon/mount_checks.h"
 #include "fuse/device_channel.h"
 #include "fuse/ring_channel.h"
-#include "netfs/simulated_link.h"
-#include "origins/module_loader.h"
-#include "origins/url.h"
 #include "sync/thread.h"
 #include "telemetry/log.h"
 
@@ -25,36 +22,9 @@ namespace {
 constexpr unsigned kQueuesMax = 4;
 constexpr unsigned kReadaheadKib = 1024;
 constexpr uint32_t kReadBytesMax = 1 << 20;
-constexpr uint64_t kWriteBehindPart = 3;
 constexpr Duration kReplyGrace = std::chrono::seconds(2);
+constexpr timespec kBetweenLooks{.tv_sec = 0, .tv_nsec = 1'000'000};
 constexpr int64_t kOverlayfsMagic = 0x794c7630;
-
-vfs::Options file_system_options(const MountOptions& options) {
-  vfs::Options made;
-  made.timeout = options.timeout;
-  made.metadata_ttl = options.metadata_ttl;
-  // Who wants names looked at anew wants absent ones looked at too.
-  made.negative_ttl = std::min(options.negative_ttl, options.metadata_ttl);
-  made.revalidate_behind = options.revalidate_behind;
-  made.immutable = options.immutable;
-  made.hot = options.hot;
-  made.on_error = options.on_error;
-  made.symlinks = options.symlinks;
-  made.uid = options.uid;
-  made.gid = options.gid;
-  made.umask = options.umask;
-  made.asks_for_directories = options.allow_other;  // default_permissions
-  made.write = options.write;
-  return made;
-}
-
-// Where the tree lies at the origin, if the URL says so: "sftp://h/srv/data" does; "h:data" begins
-// at a home that is not known here.
-std::string remote_root(const std::string& url) {
-  const Result<origins::Url> parsed = origins::Url::parse(url);
-  const bool known = parsed.ok() && !parsed.value().path.empty() && parsed.value().path[0] == '/';
-  return known ? parsed.value().path : std::string();
-}
 
 bool is_stacked(const std::string& directory) {
   struct statfs disk {};
@@ -70,96 +40,6 @@ bool may_pass_through() {
   return (data[0].effective & (1U << CAP_SYS_ADMIN)) != 0;
 }
 
-Result<Ref<MountInstance>> MountInstance::prepare(Spec spec, SharedStore& store, Origin* origin) {
-  Ref<MountInstance> instance(new MountInstance(std::move(spec), store));
-  TRY(instance->open_parts(origin));
-  return instance;
-}
-
-Result<void> MountInstance::open_parts(Origin* origin) {
-  const MountOptions& options = spec_.options;
-  if (origin == nullptr) {
-    origins::OriginRequest request{.url = TRY(origins::Url::parse(spec_.url)),
-                                   .options = options.origin,
-                                   .timeout = options.timeout};
-    opened_ = TRY(origins::open_origin(request));
-    origin = opened_.get();
-  }
-  volume_key_ = origin->volume_key();
-  if (!options.simulate.empty()) {
-    const Result<LinkShape> shape = parse_link_shape(options.simulate);
-    if (!shape.ok()) {
-      return Error(EINVAL, "options", fmt::format("option simulate: {}", shape.error().message()));
-    }
-    link_ = std::make_unique<SimulatedLink>(*origin, shape.value());
-    origin = link_.get();
-  }
-  limited_ = std::make_unique<LimitedOrigin>(*origin);
-  limited_->limit(options.bandwidth);
-  origin_ = TRY(with_journal(*limited_));
-  TRY(mark_writing());
-  TRY(drop_names());
-  Ref<Volume> volume;
-  if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
-  library_ = TRY(Library::create({.origin = *origin_,
-                                  .volume = volume,
-                                  .offload = volume ? store_.offload() : nullptr,
-                                  .pool = store_.pool(),
-                                  .timeout = options.timeout,
-                                  .write_behind_bytes = write_behind_bytes()}));
-  vfs::Options view = file_system_options(options);
-  view.remote_root = remote_root(spec_.url);
-  const bool cached = store_.cache() != nullptr;
-  view.hiding = hiding_of(cached ? store_.options().cache_dir : std::string(), volume_key_);
-  if (volume && options.write == WriteMode::kNo) {
-    names_.emplace(NamesStore::Parts{.volume = volume,
-                                     .offload = *store_.offload(),
-                                     .pool = store_.pool(),
-                                     .boot = this_boot()});
-  }
-  file_system_ = TRY(vfs::FileSystem::create({.origin = *origin_,
-                                              .library = *library_,
-                                              .options = std::move(view),
-                                              .names = names_ ? &*names_ : nullptr}));
-  if (options.write != WriteMode::kNo && !file_system_->writable()) {
-    telemetry::log_warn("mount", "{} is mounted read-only: its origin cannot be written to",
-                        spec_.url);
-  }
-  return {};
-}
-
-// With --write=back, in front of it; what such a mount has left must not be passed by.
-Result<Origin*> MountInstance::with_journal(Origin& origin) {
-  const std::string& directory = store_.options().cache_dir;
-  const WriteMode how = spec_.options.write;
-  if (how == WriteMode::kBack && origin.writer() != nullptr) {
-    back_ = TRY(BackWrites::open(
-        directory, origin,
-        {.timeout = spec_.options.timeout,
-         .size_max = spec_.options.journal_bytes,
-         .went_elsewhere = [this](const std::string& path, const std::string& beside) {
-           went_elsewhere(path, beside);
-         }}));
-    return &back_->origin();
-  }
-  using Left = BackWrites::Left;
-  const Left left = directory.empty() ? Left::kNothing : BackWrites::look(directory, volume_key_);
-  if (left == Left::kNothing) return &origin;
-  if (how != WriteMode::kNo && left == Left::kInUse) {
-    return Error(EBUSY, "mount", fmt::format("{} is mounted with --write=back", spec_.url));
-  }
-  if (how != WriteMode::kNo) {
-    return Error(EBUSY, "mount",
-                 fmt::format("changes of {} wait to be uploaded; mount it with --write=back, and "
-                             "netfs sync uploads them",
-                             spec_.url));
-  }
-  telemetry::log_warn("mount",
-                      "{}: changes that were made with --write=back are not uploaded, nor shown",
-                      spec_.url);
-  return &origin;
-}
-
 bool MountInstance::sync(uint64_t& upto, Deadline deadline) {
   if (closed_ || !library_ || library_->writer() == nullptr) return true;
   if (!library_->writer()->settle_all(deadline)) return false;
@@ -170,56 +50,6 @@ bool MountInstance::sync(uint64_t& upto, Deadline deadline) {
 
 std::vector<std::string> MountInstance::take_troubles() {
   return back_ ? back_->take_troubles() : std::vector<std::string>();
-}
-
-// A good part of the memory that reads have, too.
-uint64_t MountInstance::write_behind_bytes() const {
-  return spec_.options.write == WriteMode::kClose ? store_.pool().budget_bytes() / kWriteBehindPart
-                                                  : 0;
-}
-
-// Before the volume is opened: nothing of it is in use.
-Result<void> MountInstance::mark_writing() {
-  const OriginWriter* writer = origin_->writer();
-  const bool may_mistake = store_.cache() != nullptr && writer != nullptr &&
-                           !origin_->capabilities().identity &&
-                           writer->write_capabilities().validator_can_be_set;
-  if (!may_mistake) return {};
-  const std::string& directory = store_.options().cache_dir;
-  const bool writes = spec_.options.write != WriteMode::kNo;
-  if (!writes && !WritingMark::is_left(directory, volume_key_)) return {};
-  mark_.emplace(directory, volume_key_);
-  const Result<WritingMark::Found> found = mark_->set();
-  if (!found.ok()) return found.error();
-  if (found.value() == WritingMark::Found::kNothing) return {};
-  const uint64_t dropped = TRY(store_.cache()->drop(volume_key_, ""));
-  telemetry::log_warn("mount",
-                      "{}: a process before this one died while it was written to; {} cached files "
-                      "are not trusted and dropped",
-                      spec_.url, dropped);
-  mark_->trusted();
-  return {};
-}
-
-// What is changed through this mount is not changed in the names that others have left in the
-// cache: before the first change they go, and then those that were on their way.
-Result<void> MountInstance::drop_names() {
-  const bool writes = spec_.options.write != WriteMode::kNo && origin_->writer() != nullptr;
-  if (!writes || store_.cache() == nullptr) return {};
-  changes_names_ = true;
-  TRY(store_.cache()->drop_names(volume_key_));
-  drop_names_later();
-  return {};
-}
-
-void MountInstance::drop_names_later() {
-  (void)store_.offload()->after_stores([cache = store_.cache(), key = volume_key_] {
-    const Result<void> dropped = cache->drop_names(key);
-    if (dropped.ok()) return;
-    telemetry::log_warn("mount",
-                        "what the cache has of names may be older than what was written: {}",
-                        dropped.error().message());
-  });
 }
 
 MountInstance::~MountInstance() {
@@ -324,6 +154,7 @@ void MountInstance::warn_of_transport() const {
 
 MountState MountInstance::state() const {
   MountState state{.url = spec_.url, .mount_point = spec_.mount_point, .options = spec_.words};
+  state.origin = known_;
   if (serving_) state.negotiated = session_->negotiated();
   const Bandwidth now = limited_->limit();
   if (now != spec_.options.bandwidth) state.options["bwlimit"] = bandwidth_words(now);
@@ -339,6 +170,18 @@ void MountInstance::stop_serving() {
   if (serving_) session_->stop(Deadline::after(Clock::system(), kReplyGrace));
 }
 
+void MountInstance::read_no_more() {
+  if (notifier_) notifier_->stop();  // while the kernel is still answered, which it may wait for
+  if (channel_) channel_->shutdown();
+}
+
+void MountInstance::wait_answered(Deadline deadline) const {
+  if (!serving_ || !session_->wait(deadline)) return;
+  while (session_->live_count() > 0 && !deadline.passed(Clock::system().now())) {
+    (void)::nanosleep(&kBetweenLooks, nullptr);
+  }
+}
+
 bool MountInstance::close(Deadline deadline) {
   if (closed_.exchange(true)) return true;
   const Clock& clock = Clock::system();
@@ -350,6 +193,9 @@ bool MountInstance::close(Deadline deadline) {
   if (limited_) limited_->limit({.up = back_ ? limit.up : 0});
   // With its handles, which are let go of when it has landed.  What does not is told by close().
   if (library_ && library_->writer() != nullptr) library_->writer()->settle_all(deadline);
+  // Who waits for an origin that is away waits no more; what is in the journal is tried on.
+  const bool away = late_ != nullptr && !late_->is_there();
+  if (away && !back_) late_->stop();
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
   if (back_ && !back_->drain(back_->newest(), deadline)) {
@@ -361,6 +207,7 @@ bool MountInstance::close(Deadline deadline) {
   // Here and not when the instance is destroyed: whoever destroys it must not wait for an origin.
   if (limited_) limited_->limit({});
   if (back_) back_->stop_uploading();
+  if (late_ != nullptr) late_->stop();
   // Those that others have listed meanwhile.
   if (changes_names_) drop_names_later();
   // Behind what this mount has queued to be forgotten.

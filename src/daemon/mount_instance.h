@@ -34,6 +34,7 @@
 #include "fuse/mount.h"
 #include "fuse/notifier.h"
 #include "fuse/session.h"
+#include "netfs/late_origin.h"
 #include "netfs/library.h"
 #include "netfs/limited_origin.h"
 #include "netfs/names_store.h"
@@ -51,9 +52,15 @@ class MountInstance : public RefCounted<MountInstance> {
     OptionMap words;  // which these came of
   };
 
+  // What the worker before has left of a mount that is taken over.
+  struct Left {
+    Ref<vfs::ArenaMemory> memory;
+    // Then the origin need not be there: it is waited for by who needs it.
+    std::optional<KnownOrigin> origin;
+  };
   // `origin` outlives the instance; when it is null, one is opened by the URL.
-  static Result<Ref<MountInstance>> prepare(Spec spec, SharedStore& store,
-                                            Origin* origin = nullptr);
+  static Result<Ref<MountInstance>> prepare(Spec spec, SharedStore& store, Origin* origin = nullptr,
+                                            Left left = {});
   ~MountInstance();
 
   // How it is to be mounted.
@@ -65,11 +72,16 @@ class MountInstance : public RefCounted<MountInstance> {
   bool wait_ended(Deadline deadline);
   // Reads no more requests, so that wait_ended() returns; those in flight are answered or ended.
   void stop_serving();
+  // For another process to go on with it: no more requests are read; then those that were are
+  // waited for, and nothing is taken down.
+  void read_no_more();
+  void wait_answered(Deadline deadline) const;
   bool close(Deadline deadline);
 
   [[nodiscard]] const Spec& spec() const { return spec_; }
   // What the next worker has to know to serve on.
   [[nodiscard]] MountState state() const;
+  [[nodiscard]] int arena() const { return file_system_->memory().fd(); }
   [[nodiscard]] const std::string& volume_key() const { return volume_key_; }
   // The path at the origin of a path below the mount point; nullopt: not below.
   [[nodiscard]] std::optional<std::string> origin_path(const std::string& path) const;
@@ -94,8 +106,9 @@ class MountInstance : public RefCounted<MountInstance> {
 
  private:
   MountInstance(Spec spec, SharedStore& store) : spec_(std::move(spec)), store_(store) {}
-  Result<void> open_parts(Origin* origin);
-  Result<Origin*> with_journal(Origin& origin);
+  Result<void> open_parts(Origin* origin, Left left);
+  Result<Origin*> reach_origin(std::optional<KnownOrigin> known);
+  Result<Origin*> with_journal(Origin& origin, std::optional<Owner> owner);
   Result<void> mark_writing();
   Result<void> drop_names();
   void drop_names_later();
@@ -113,6 +126,8 @@ class MountInstance : public RefCounted<MountInstance> {
 
   // In the order in which they are built; taken down backwards.
   std::unique_ptr<Origin> opened_;          // by us; null where the origin was given
+  LateOrigin* late_ = nullptr;              // that one, where it may be away
+  std::optional<KnownOrigin> known_;        // of it
   std::unique_ptr<Origin> link_;            // the simulated one, in front of the real one
   std::unique_ptr<LimitedOrigin> limited_;  // in front of that
   std::unique_ptr<BackWrites> back_;        // in front of all

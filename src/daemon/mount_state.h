@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "daemon/options.h"
 #include "fuse/negotiate.h"
+#include "netfs/late_origin.h"
 
 namespace netfs::daemon {
 
@@ -18,6 +19,7 @@ struct MountState {
   std::string mount_point;
   OptionMap options;
   std::optional<fuse::Negotiated> negotiated;
+  std::optional<KnownOrigin> origin;  // absent: it has to be reached before it is served
 };
 
 std::string encode(const MountState& state);

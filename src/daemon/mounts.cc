@@ -153,7 +153,7 @@ Result<void> Mounts::bring_up(uint64_t id, MountInstance::Spec spec) {
     link_.release(id);
     return served.error();
   }
-  link_.keep(id, encode(instance->state()));
+  link_.keep(id, encode(instance->state()), instance->arena());
   telemetry::log_info(kRoom, "{} is mounted on {}", made.url, made.mount_point);
   serve_from_now(id, instance);
   return {};
@@ -179,6 +179,7 @@ void Mounts::keep(uint64_t id, const Ref<MountInstance>& instance) {
   instance->wait_ended(Deadline::never());
   {
     const sync::MutexLock lock(mutex_);
+    if (leaving_) return;  // it has not ended
     entries_[id].state = State::kEnding;
     moved_.notify_all();
   }
@@ -204,10 +205,11 @@ void Mounts::remove(uint64_t id) {
   changed_();
 }
 
-Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec) {
+Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec,
+                                                 const MountInstance::Left& left) {
   const Deadline deadline = within(spec.options.timeout);
   while (true) {
-    Result<Ref<MountInstance>> instance = MountInstance::prepare(spec, store_);
+    Result<Ref<MountInstance>> instance = MountInstance::prepare(spec, store_, nullptr, left);
     if (instance.ok()) return instance;
     telemetry::log_warn(kRoom, "{} cannot be taken over yet: {}", spec.mount_point,
                         instance.error().message());
@@ -219,6 +221,22 @@ Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec
     moved_.wait_until(mutex_, std::min(deadline.at, now + kAdoptPause));
   }
 }
+
+namespace {
+
+// What the worker before has left of what the kernel knows; null: who has something open hears
+// ESTALE.
+Ref<vfs::ArenaMemory> take_arena(UniqueFd fd, const MountState& state) {
+  if (!fd) return nullptr;
+  Result<Ref<vfs::ArenaMemory>> memory =
+      vfs::ArenaMemory::adopt(std::move(fd), vfs::InodeTable::kLayout);
+  if (memory.ok()) return std::move(memory).value();
+  telemetry::log_error(kRoom, "{}: what is open in it is lost: {}", state.mount_point,
+                       memory.error().message());
+  return nullptr;
+}
+
+}  // namespace
 
 void Mounts::adopt(Adopted adopted) {
   const auto drop = [&](const Error& error) {
@@ -256,8 +274,10 @@ void Mounts::adopt(Adopted adopted) {
     telemetry::log_error(kRoom, "going on without a cache: {}", opened.error().message());
     store_.give_up_cache();
   }
+  const MountInstance::Left left{take_arena(std::move(adopted.arena), state.value()),
+                                 state.value().origin};
   Result<Ref<MountInstance>> instance = prepare_again(
-      {state.value().url, state.value().mount_point, options.value(), state.value().options});
+      {state.value().url, state.value().mount_point, options.value(), state.value().options}, left);
   if (!instance.ok()) return drop(instance.error());
   // A connection that was not initialized is asked to by the kernel; the wait is for that.
   const Result<void> served =
@@ -266,6 +286,7 @@ void Mounts::adopt(Adopted adopted) {
     instance.value()->close(within(kCloseTimeout));
     return drop(served.error());
   }
+  link_.keep(adopted.id, encode(instance.value()->state()), instance.value()->arena());
   telemetry::log_info(kRoom, "{} on {} is served on", state.value().url, state.value().mount_point);
   serve_from_now(adopted.id, instance.value());
 }

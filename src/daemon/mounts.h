@@ -49,6 +49,10 @@ class Mounts {
   // users get errors.  When the supervisor is gone, this process unmounts by itself.
   void stop_all() EXCLUDES(mutex_);
 
+  // For a worker after this one to go on: reads no more requests of any mount, and waits until
+  // those that were read are answered, or until the deadline.  Nothing is unmounted or released.
+  void leave(Deadline deadline) EXCLUDES(mutex_);
+
   // The same of those that `target` finds, and what limit they had is forgotten; also by the
   // workers that follow this one.
   std::vector<Ref<MountInstance>> limit(const std::string& target, const Bandwidth& bandwidth)
@@ -90,7 +94,8 @@ class Mounts {
   void serve_from_now(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void keep(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void remove(uint64_t id) EXCLUDES(mutex_);
-  Result<Ref<MountInstance>> prepare_again(const MountInstance::Spec& spec);
+  Result<Ref<MountInstance>> prepare_again(const MountInstance::Spec& spec,
+                                           const MountInstance::Left& left);
   Result<void> unmount_path(const std::string& mount_point, fuse::UnmountMode mode);
   Result<void> unmount_entry(uint64_t id, const std::string& mount_point, bool lazy)
       EXCLUDES(mutex_);
@@ -106,6 +111,7 @@ class Mounts {
   std::map<uint64_t, Entry> entries_ GUARDED_BY(mutex_);
   std::vector<std::unique_ptr<sync::Thread>> graveyard_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
+  bool leaving_ GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace netfs::daemon

@@ -103,6 +103,19 @@ void Mounts::unmount_number(uint64_t id) {
   if (!done.ok() && !done.is_error(EINVAL)) detach_busy(mount_point, instance);
 }
 
+void Mounts::leave(Deadline deadline) {
+  std::vector<Ref<MountInstance>> serving;
+  {
+    const sync::MutexLock lock(mutex_);
+    leaving_ = true;
+    for (const auto& [id, entry] : entries_) {
+      if (entry.state == State::kServing) serving.push_back(entry.instance);
+    }
+  }
+  for (const Ref<MountInstance>& mount : serving) mount->read_no_more();
+  for (const Ref<MountInstance>& mount : serving) mount->wait_answered(deadline);
+}
+
 void Mounts::stop_all() {
   std::vector<uint64_t> serving;
   {

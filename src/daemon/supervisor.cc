@@ -11,11 +11,9 @@
 #include <utility>
 
 #include "base/kill_process.h"
-#include "daemon/mount_state.h"
 #include "daemon/sd_notify.h"
-#include "daemon/stuck_worker.h"
+#include "daemon/version.h"
 #include "daemon/worker_process.h"
-#include "fuse/mount_table.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
@@ -39,7 +37,7 @@ std::string describe_death(int wait_status) {
 
 }  // namespace
 
-Supervisor::Supervisor(Options options) : options_(std::move(options)) {}
+Supervisor::Supervisor(Options options) : options_(std::move(options)), worker_version_(kVersion) {}
 
 int Supervisor::run() {
   ::prctl(PR_SET_NAME, "netfs-supervise");
@@ -55,9 +53,23 @@ int Supervisor::run() {
     shout(fmt::format("cannot watch signals: {}", Error::from_errno("signalfd").message()));
     return 1;
   }
-  if (!start()) give_up("the worker cannot be started");
+  if (options_.left) {
+    take_on(std::move(*options_.left));
+  } else if (!start()) {
+    give_up("the worker cannot be started");
+  }
   while (!ended_ || !operations_.empty() || options_.client > 0) wait_once();
+  clean_up();
   return exit_code_;
+}
+
+// The socket goes first: who holds the lock may make another.
+void Supervisor::clean_up() const {
+  const Belongings& ours = options_.belongings;
+  for (const std::string& path : {ours.socket_path, ours.lock_path}) {
+    if (!path.empty()) ::unlink(path.c_str());
+  }
+  if (exit_code_ == 0 && !ours.log_path.empty()) ::unlink(ours.log_path.c_str());
 }
 
 bool Supervisor::start() {
@@ -87,12 +99,15 @@ bool Supervisor::hand_over() {
   const SupervisorMessage hello{.verb = SupervisorVerb::kHello,
                                 .id = workers_started_ - 1,
                                 .held = held_.size(),
-                                .text = options_.settings};
+                                .text = options_.settings,
+                                .version = kVersion};
   if (!send_packet(worker_socket_.get(), encode(hello), {}, soon()).ok()) return false;
   for (const auto& [id, held] : held_) {
     std::vector<int> fds;
     for (const UniqueFd& fd : held.fds) fds.push_back(fd.get());
-    const SupervisorMessage adopt{.verb = SupervisorVerb::kAdopt, .id = id, .text = held.state};
+    if (held.arena) fds.push_back(held.arena.get());
+    const SupervisorMessage adopt{
+        .verb = SupervisorVerb::kAdopt, .id = id, .arena = bool(held.arena), .text = held.state};
     if (!send_packet(worker_socket_.get(), encode(adopt), fds, soon()).ok()) return false;
   }
   return true;
@@ -110,23 +125,31 @@ void Supervisor::serve_worker() {
     shout(fmt::format("the worker talks nonsense ({})", message.error().message()));
     return;
   }
-  carry_out(std::move(message).value());
+  carry_out(std::move(message).value(), std::move(packet.value().fds));
 }
 
-void Supervisor::carry_out(WorkerMessage message) {
+void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
   const auto held = held_.find(message.id);
   switch (message.verb) {
     case WorkerVerb::kKeep:
       if (held == held_.end()) return;
       held->second.state = std::move(message.state);
       held->second.kept = true;
-      return;
+      held->second.served_by = workers_started_;
+      if (!fds.empty()) held->second.arena = std::move(fds.front());
+      return look_at_upgrade();
+    case WorkerVerb::kUpgrade:
+      return begin_upgrade(message.state, std::move(fds));
     case WorkerVerb::kGiveUp:
+      if (!may_give_up_mounts()) {
+        kill_process(worker_pid_, SIGKILL);
+        return;
+      }
       exit_code_ = 1;
       [[fallthrough]];
     case WorkerVerb::kRelease:
       if (held != held_.end()) held_.erase(held);
-      return;
+      return look_at_upgrade();
     case WorkerVerb::kEnding:
       options_.listener.reset();
       return;
@@ -163,7 +186,7 @@ void Supervisor::operation_ended(size_t index, Packet packet) {
     undo_mount(request.mount.mount_point, fuse::UnmountMode::kLazy);
     return;
   }
-  held_[request.id] = Held{request.mount.mount_point, request.state, std::move(packet.fds)};
+  held_[request.id] = Held{request.mount.mount_point, request.state, std::move(packet.fds), {}};
 }
 
 void Supervisor::answer(uint64_t id, int code, const std::string& text,
@@ -190,6 +213,7 @@ void Supervisor::reap() {
     options_.client = -1;
     client_ended(status);
   }
+  reap_probe();
   if (worker_pid_ < 0) return;
   // Each operation waits for its own child.
   if (::waitpid(worker_pid_, &status, WNOHANG) == worker_pid_) worker_died(status);
@@ -222,6 +246,7 @@ void Supervisor::worker_died(int wait_status) {
     ended_ = true;
     return;
   }
+  if (died_in_upgrade(describe_death(wait_status))) return;
   const std::optional<Duration> wait = policy_.died(wait_status, Clock::system().now());
   if (!wait) {
     give_up(fmt::format("the worker {} again", describe_death(wait_status)));
@@ -280,6 +305,7 @@ void Supervisor::unmount_held() {
 void Supervisor::begin_stop() {
   if (!stopping_) sd_notify("STOPPING=1");
   stopping_ = true;
+  if (upgrade_) cancel_upgrade(Error(ECANCELED, "upgrade", "the daemon is told to end"));
   if (worker_pid_ < 0) {
     unmount_held();
     ended_ = true;
@@ -292,41 +318,10 @@ void Supervisor::begin_stop() {
   (void)send_packet(worker_socket_.get(), encode(stop), {}, soon()).ok();
 }
 
-// Nobody can refuse what a dead worker's ring holds: such mounts end now.
-void Supervisor::end_rings() {
-  for (auto it = held_.begin(); it != held_.end();) {
-    const Result<MountState> state = decode_mount_state(it->second.state);
-    const bool ring = state.ok() && state.value().negotiated &&
-                      state.value().negotiated->has(fuse::proto::kOverIoUring);
-    const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(it->second.mount_point);
-    if (!ring || !there.ok() || !there.value() || there.value()->source != state.value().url) {
-      ++it;
-      continue;
-    }
-    shout(
-        fmt::format("{}: over io_uring its requests went with its worker", it->second.mount_point));
-    undo_mount(it->second.mount_point, fuse::UnmountMode::kForce);
-    it = held_.erase(it);
-    exit_code_ = 1;
-  }
-}
-
-void Supervisor::check_worker() {
-  look_at_ = Clock::system().now() + kLook;
-  if (refusing_ > 0 || !is_stuck_in_a_notification(worker_pid_)) return;
-  end_rings();
-  std::vector<int> fds;
-  for (const auto& [id, held] : held_) fds.push_back(held.fds.front().get());
-  const Result<pid_t> started = start_refusing(fds);
-  if (started.ok()) refusing_ = started.value();
-  shout(
-      "the worker was killed while it told the kernel to forget something; what it left "
-      "unanswered fails");
-}
-
 void Supervisor::check_deadlines() {
   const MonoTime now = Clock::system().now();
   if (now >= look_at_) check_worker();
+  check_upgrade(now);
   for (size_t i = operations_.size(); i-- > 0;) {
     if (!operations_[i].deadline().passed(now)) continue;
     abandoned_.push_back(operations_[i].pid());
@@ -356,6 +351,7 @@ bool Supervisor::settled() const {
 
 int Supervisor::next_wait_ms() const {
   MonoTime next = std::min(kill_at_, look_at_);
+  if (upgrade_) next = std::min(next, upgrade_->deadline);
   if (settled()) next = std::min(next, restart_at_);
   for (const ChildOperation& operation : operations_)
     next = std::min(next, operation.deadline().at);
@@ -382,6 +378,7 @@ void Supervisor::wait_once() {
     if (polled[0].revents != 0) read_signals();
   }
   check_deadlines();
+  become_next();
 }
 
 void Supervisor::shout(const std::string& line) const {

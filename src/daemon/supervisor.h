@@ -15,14 +15,18 @@
 //   "worker"}}); return supervisor.run();
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "daemon/child_operation.h"
+#include "daemon/control_message.h"
+#include "daemon/program_probe.h"
 #include "daemon/restart_policy.h"
 #include "daemon/supervisor_message.h"
+#include "daemon/supervisor_state.h"
 
 namespace netfs::daemon {
 
@@ -38,6 +42,9 @@ class Supervisor {
     Duration operation_timeout = std::chrono::seconds(30);
     // Time for an unmount that does not end to be given up, and for what follows it.
     Duration stop_timeout = std::chrono::seconds(75);
+    Belongings belongings{};
+    // Of the program that this process was before: it goes on with that.
+    std::optional<SupervisorState> left{};
   };
 
   explicit Supervisor(Options options);
@@ -45,18 +52,24 @@ class Supervisor {
   int run();
 
  private:
-  // A mounted connection, kept open through the deaths of workers.
-  struct Held {
-    std::string mount_point;
-    std::string state;
-    std::vector<UniqueFd> fds;
-    bool kept = false;  // its worker has said that it serves
+  using Held = HeldMount;
+  // supervisor_upgrade.cc has its life.
+  struct Upgrade {
+    enum class Phase { kProbing, kDraining, kStarting, kTrial };
+    Phase phase;
+    std::string path;
+    UniqueFd client;  // who asked, and waits to be told
+    ProgramProbe probe;
+    UniqueFd program;
+    std::string version;  // of it
+    std::vector<std::string> command_before;
+    MonoTime deadline;  // of the phase
   };
 
   [[nodiscard]] bool start();
   [[nodiscard]] bool hand_over();
   void serve_worker();
-  void carry_out(WorkerMessage message);
+  void carry_out(WorkerMessage message, std::vector<UniqueFd> fds);
   void operation_ended(size_t index, Packet answer);
   void answer(uint64_t id, int code, const std::string& text, const std::vector<int>& fds);
   void read_signals();
@@ -75,6 +88,23 @@ class Supervisor {
   [[nodiscard]] int next_wait_ms() const;
   void wait_once();
   void shout(const std::string& line) const;
+  void clean_up() const;
+
+  void begin_upgrade(const std::string& path, std::vector<UniqueFd> fds);
+  void cancel_upgrade(const Error& why);
+  void refuse_upgrade(int client, const std::string& path, const Error& why);
+  void answer_upgrade(int client, const Response& response);
+  [[nodiscard]] Result<std::vector<std::string>> schemes_held() const;
+  void reap_probe();
+  void start_upgraded();
+  bool died_in_upgrade(const std::string& how);
+  void fall_back(const std::string& why);
+  [[nodiscard]] bool may_give_up_mounts() const;
+  void look_at_upgrade();
+  void check_upgrade(MonoTime now);
+  void finish_upgrade();
+  void become_next();
+  void take_on(SupervisorState state);
 
   Options options_;
   UniqueFd signals_;
@@ -92,6 +122,14 @@ class Supervisor {
   MonoTime look_at_ = MonoTime::max();  // for a worker that was killed and does not end
   pid_t refusing_ = -1;                 // the child that helps it, see stuck_worker.h
   std::vector<pid_t> abandoned_;        // killed, and in a wait that even that does not end
+  std::optional<Upgrade> upgrade_;
+  UniqueFd next_self_;     // the program that this process is to become
+  UniqueFd kept_program_;  // that it did not become, and whose workers it starts
+  std::string worker_version_;
 };
+
+// What `netfs supervise N` does: a supervisor that was another netfs before goes on, with what that
+// left in descriptor N (supervisor_state.h).  The exit code.
+int supervisor_main(int state_fd);
 
 }  // namespace netfs::daemon

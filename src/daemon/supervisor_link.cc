@@ -19,13 +19,23 @@ Result<Inheritance> SupervisorLink::receive_inheritance(Deadline deadline) {
   const Packet first = TRY(receive_packet(socket_.get(), deadline));
   SupervisorMessage hello = TRY(decode_supervisor_message(first.text));
   if (hello.verb != SupervisorVerb::kHello) return Error(EPROTO, "supervisor.hello");
-  Inheritance inheritance{.workers_before = hello.id, .settings = std::move(hello.text)};
+  Inheritance inheritance{
+      .workers_before = hello.id, .settings = std::move(hello.text), .mounts = {}};
+  {
+    const sync::MutexLock lock(mutex_);
+    supervisor_version_ = std::move(hello.version);
+  }
   next_id_ = ((hello.id + 1) << kGenerationShift) + 1;
   for (uint64_t i = 0; i < hello.held; ++i) {
     Packet packet = TRY(receive_packet(socket_.get(), deadline));
     SupervisorMessage adopt = TRY(decode_supervisor_message(packet.text));
     if (adopt.verb != SupervisorVerb::kAdopt) return Error(EPROTO, "supervisor.adopt");
-    inheritance.mounts.push_back(Adopted{adopt.id, std::move(adopt.text), std::move(packet.fds)});
+    Adopted one{adopt.id, std::move(adopt.text), std::move(packet.fds), {}};
+    if (adopt.arena && !one.fds.empty()) {
+      one.arena = std::move(one.fds.back());
+      one.fds.pop_back();
+    }
+    inheritance.mounts.push_back(std::move(one));
   }
   return inheritance;
 }
@@ -45,12 +55,22 @@ SupervisorLink::Event SupervisorLink::receive() {
     return Event::kNone;
   }
   if (message.value().verb == SupervisorVerb::kStop) return Event::kStop;
+  if (message.value().verb == SupervisorVerb::kDrain) return Event::kDrain;
   const sync::MutexLock lock(mutex_);
+  if (message.value().verb == SupervisorVerb::kVersion) {
+    supervisor_version_ = message.value().version;
+    return Event::kNone;
+  }
   const auto it = waiting_.find(message.value().id);
   if (it == waiting_.end()) return Event::kNone;
   it->second = std::move(packet).value();
   answered_.notify_all();
   return Event::kNone;
+}
+
+std::string SupervisorLink::supervisor_version() const {
+  const sync::MutexLock lock(mutex_);
+  return supervisor_version_;
 }
 
 Result<Packet> SupervisorLink::ask(const WorkerMessage& message, Deadline deadline) {
@@ -91,8 +111,9 @@ Result<void> SupervisorLink::unmount(const std::string& mount_point, fuse::Unmou
   return {};
 }
 
-void SupervisorLink::keep(uint64_t id, const std::string& state) {
-  tell({.verb = WorkerVerb::kKeep, .id = id, .state = state});
+void SupervisorLink::keep(uint64_t id, const std::string& state, int arena) {
+  const std::vector<int> fds = arena < 0 ? std::vector<int>() : std::vector<int>{arena};
+  tell({.verb = WorkerVerb::kKeep, .id = id, .state = state}, fds);
 }
 
 void SupervisorLink::release(uint64_t id) {
@@ -103,12 +124,16 @@ void SupervisorLink::give_up(uint64_t id) {
   tell({.verb = WorkerVerb::kGiveUp, .id = id});
 }
 
+void SupervisorLink::upgrade(const std::string& path, int client) {
+  tell({.verb = WorkerVerb::kUpgrade, .state = path}, {client});
+}
+
 void SupervisorLink::ending() {
   tell({.verb = WorkerVerb::kEnding});
 }
 
-void SupervisorLink::tell(const WorkerMessage& message) {
-  const Result<void> sent = send_packet(socket_.get(), encode(message), {}, soon());
+void SupervisorLink::tell(const WorkerMessage& message, const std::vector<int>& fds) {
+  const Result<void> sent = send_packet(socket_.get(), encode(message), fds, soon());
   if (!sent.ok()) {
     telemetry::log_warn("worker", "cannot tell the supervisor: {}", sent.error().message());
   }

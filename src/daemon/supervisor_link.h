@@ -29,6 +29,7 @@ struct Adopted {
   uint64_t id = 0;
   std::string state;
   std::vector<UniqueFd> fds;
+  UniqueFd arena;  // none: that worker had kept nothing of what the kernel knows
 };
 
 struct Inheritance {
@@ -39,7 +40,7 @@ struct Inheritance {
 
 class SupervisorLink {
  public:
-  enum class Event { kNone, kStop, kGone };
+  enum class Event { kNone, kStop, kDrain, kGone };
 
   explicit SupervisorLink(UniqueFd socket) : socket_(std::move(socket)) {}
 
@@ -48,6 +49,8 @@ class SupervisorLink {
   // Reads one message.
   Event receive() EXCLUDES(mutex_);
   [[nodiscard]] int socket() const { return socket_.get(); }
+  // Of its netfs, as it said last.
+  [[nodiscard]] std::string supervisor_version() const EXCLUDES(mutex_);
 
   // A number no mount of this or an earlier worker has.
   uint64_t new_id() { return next_id_.fetch_add(1); }
@@ -56,20 +59,24 @@ class SupervisorLink {
                                       const std::string& state, Deadline deadline) EXCLUDES(mutex_);
   Result<void> unmount(const std::string& mount_point, fuse::UnmountMode mode, Deadline deadline)
       EXCLUDES(mutex_);
-  void keep(uint64_t id, const std::string& state);
+  // `arena`: -1: as it was.
+  void keep(uint64_t id, const std::string& state, int arena = -1);
   void release(uint64_t id);
   // As release(), of one that cannot be served.
   void give_up(uint64_t id);
+  // Asks for another program to go on; who waits at `client` is told what came of it.
+  void upgrade(const std::string& path, int client);
   // Nobody is accepted from now on; who knocks sees that at once.
   void ending();
 
  private:
   Result<Packet> ask(const WorkerMessage& message, Deadline deadline) EXCLUDES(mutex_);
-  void tell(const WorkerMessage& message);
+  void tell(const WorkerMessage& message, const std::vector<int>& fds = {});
 
   const UniqueFd socket_;
   std::atomic<uint64_t> next_id_{1};
-  sync::Mutex mutex_{kSupervisorLinkLock};
+  mutable sync::Mutex mutex_{kSupervisorLinkLock};
+  std::string supervisor_version_ GUARDED_BY(mutex_);
   sync::CondVar answered_;
   std::map<uint64_t, std::optional<Packet>> waiting_ GUARDED_BY(mutex_);
   bool gone_ GUARDED_BY(mutex_) = false;

@@ -38,14 +38,16 @@ std::string encode(const SupervisorMessage& message) {
                            {"id", message.id},
                            {"held", message.held},
                            {"code", message.code},
-                           {"text", message.text}});
+                           {"arena", message.arena},
+                           {"text", message.text},
+                           {"version", message.version}});
 }
 
 Result<WorkerMessage> decode_worker_message(std::string_view text) {
   const json object = TRY(parse_message(text));
   WorkerMessage message;
   message.verb = static_cast<WorkerVerb>(
-      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kGiveUp))));
+      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kUpgrade))));
   message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
   message.mode = static_cast<fuse::UnmountMode>(
       TRY(int_field(object, "mode", 0, static_cast<int>(fuse::UnmountMode::kForce))));
@@ -70,11 +72,13 @@ Result<SupervisorMessage> decode_supervisor_message(std::string_view text) {
   const json object = TRY(parse_message(text));
   SupervisorMessage message;
   message.verb = static_cast<SupervisorVerb>(
-      TRY(int_field(object, "verb", 0, static_cast<int>(SupervisorVerb::kStop))));
+      TRY(int_field(object, "verb", 0, static_cast<int>(SupervisorVerb::kVersion))));
   message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
   message.held = static_cast<uint64_t>(TRY(int_field(object, "held", 0, kIdMax)));
   message.code = static_cast<int>(TRY(int_field(object, "code", 0, 4095)));
+  message.arena = TRY(bool_field(object, "arena"));
   message.text = TRY(string_field(object, "text", kPacketBytesMax));
+  message.version = TRY(string_field(object, "version", kPacketBytesMax));
   return message;
 }
 

@@ -5,6 +5,8 @@
 // Then the worker asks, and each kMount and kUnmount gets one kAnswer of the same id, a mount's
 // with its descriptors.  `state` is the worker's own text: the supervisor keeps it beside the
 // descriptors and gives it back to the next worker without looking into it.
+// So it does with the descriptor of the mount's arena (vfs/arena_memory.h), which a kKeep may bring
+// and a kAdopt gives back behind all others.
 //
 // Errors: EPROTO with the field's name.
 
@@ -17,6 +19,9 @@
 
 namespace netfs::daemon {
 
+// Of all that is said here, and of a mount's state: between programs of two versions it counts.
+inline constexpr uint64_t kLinkVersion = 1;
+
 enum class WorkerVerb {
   kMount,    // id, mount, state: mount it and hold it under this id
   kUnmount,  // id, mount.mount_point, mode
@@ -24,6 +29,7 @@ enum class WorkerVerb {
   kEnding,   // no mount is left and none is taken any more: nobody need knock
   kRelease,  // id: a held mount has ended, close its descriptors
   kGiveUp,   // id: it cannot be served any more; as kRelease, and the exit code says that
+  kUpgrade,  // state: the path of a program; with the connection of who is to be told the outcome
 };
 
 struct WorkerMessage {
@@ -34,14 +40,23 @@ struct WorkerMessage {
   std::string state;
 };
 
-enum class SupervisorVerb { kHello, kAdopt, kAnswer, kStop };
+enum class SupervisorVerb {
+  kHello,
+  kAdopt,
+  kAnswer,
+  kStop,
+  kDrain,    // answer what was read, read no more, and end: another one goes on
+  kVersion,  // version: the supervisor is another program from now on
+};
 
 struct SupervisorMessage {
   SupervisorVerb verb = SupervisorVerb::kHello;
-  uint64_t id = 0;    // hello: how many workers there were before; else of the mount
-  uint64_t held = 0;  // hello: how many kAdopt follow
-  int code = 0;       // answer
-  std::string text;   // hello: the owner's settings; adopt: state; answer: why it failed
+  uint64_t id = 0;        // hello: how many workers there were before; else of the mount
+  uint64_t held = 0;      // hello: how many kAdopt follow
+  int code = 0;           // answer
+  bool arena = false;     // adopt: the last descriptor is the arena's
+  std::string text;       // hello: the owner's settings; adopt: state; answer: why it failed
+  std::string version{};  // hello, version: of the supervisor's netfs
 };
 
 std::string encode(const WorkerMessage& message);

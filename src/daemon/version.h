@@ -3,10 +3,6 @@
 
 namespace netfs::daemon {
 
-#ifdef NETFS_VERSION
-inline constexpr const char* kVersion = NETFS_VERSION;
-#else
-inline constexpr const char* kVersion = "unknown";
-#endif
+extern const char* const kVersion;
 
 }  // namespace netfs::daemon

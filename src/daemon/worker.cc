@@ -1,6 +1,5 @@
 #include "daemon/worker.h"
 
-#include <charconv>
 #include <csignal>
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -9,7 +8,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#include "daemon/bandwidth.h"
 #include "daemon/cache_report.h"
 #include "daemon/control_socket.h"
 #include "daemon/json_fields.h"
@@ -17,6 +15,7 @@
 #include "daemon/status.h"
 #include "daemon/version.h"
 #include "telemetry/log.h"
+#include "vfs/taking_over.h"
 
 namespace netfs::daemon {
 
@@ -28,13 +27,13 @@ constexpr const char* kRoom = "worker";
 constexpr unsigned kControlThreads = 8;
 constexpr size_t kControlDepth = 256;
 constexpr Duration kTalkTimeout = std::chrono::seconds(30);
-constexpr Duration kSyncTurn = std::chrono::seconds(2);
 // For a user who has connected to say what for: until then the worker does not end.
 constexpr Duration kAskTimeout = std::chrono::seconds(2);
 constexpr Duration kGoodbyeTimeout = std::chrono::seconds(1);
 constexpr Duration kStoreCloseTimeout = std::chrono::seconds(10);
 constexpr Duration kLookTimeout = std::chrono::seconds(1);
 constexpr Duration kUnusedTimeout = std::chrono::seconds(30);
+constexpr Duration kDrainTimeout = std::chrono::seconds(3);
 constexpr int kPollMs = 1000;
 
 Deadline within(Duration duration) {
@@ -84,15 +83,18 @@ int Worker::run(std::vector<Adopted> mounts) {
   // One that follows others and finds no mount came after the end of the last: it takes in who
   // knocks already, and then ends.
   if (!mounts.empty() || workers_before_ > 0) used_ = true;
+  // From before the first of them serves until the last does: they may be of one volume.
+  auto taking_over = std::make_shared<vfs::TakingOver>();
   for (Adopted& adopted : mounts) {
     ++busy_;
-    auto work = [this, one = std::move(adopted)]() mutable {
+    auto work = [this, taking_over, one = std::move(adopted)]() mutable {
       mounts_.adopt(std::move(one));
       --busy_;
       wake();
     };
     if (!control_->post(std::move(work))) --busy_;
   }
+  taking_over.reset();
   do {
     poll_once();
     settle_attached();
@@ -119,7 +121,11 @@ void Worker::poll_once() {
   if (polled[0].revents != 0) {
     const SupervisorLink::Event event = link_.receive();
     if (event == SupervisorLink::Event::kGone) orphaned_ = true;
-    if (event != SupervisorLink::Event::kNone) stop();
+    if (event == SupervisorLink::Event::kDrain) {
+      drain();
+    } else if (event != SupervisorLink::Event::kNone) {
+      stop();
+    }
   }
   if (polled[1].revents != 0) accept_all();
   signalfd_siginfo info{};
@@ -164,6 +170,10 @@ void Worker::serve(UniqueFd socket) {
   used_ = true;
   uint64_t mounted_id = 0;
   const Result<Request> request = decode_request(text.value());
+  if (request.ok() && request.value().verb == Verb::kUpgrade) {
+    // The supervisor answers: this process will have ended by then.
+    return link_.upgrade(request.value().target, socket.get());
+  }
   const Response response =
       request.ok() ? dispatch(request.value(), mounted_id) : failure(request.error());
   const Result<void> sent = send_message(socket.get(), encode(response), within(kTalkTimeout));
@@ -197,6 +207,8 @@ Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {
       return sync(request);
     case Verb::kLimit:
       return limit(request);
+    case Verb::kUpgrade:
+      break;
   }
   return failure(Error(EPROTO, "control"));
 }
@@ -231,6 +243,7 @@ json Worker::owner_status() {
   json body = {{"netfs", kVersion},
                {"pid", ::getpid()},
                {"supervisor_pid", ::getppid()},
+               {"supervisor_netfs", link_.supervisor_version()},
                {"worker_restarts", workers_before_},
                {"uptime_s", std::chrono::duration_cast<std::chrono::seconds>(age).count()},
                {"cache_dir", store_.options().cache_dir},
@@ -243,92 +256,6 @@ json Worker::owner_status() {
     body["stores"] = to_json(store_.offload()->stats());
   }
   return body;
-}
-
-Response Worker::drop(const Request& request) {
-  if (store_.cache() == nullptr) return no_cache();
-  std::string volume;
-  std::string path = request.all ? "" : request.target;
-  if (!path.empty() && path.front() == '/') {
-    const std::vector<Ref<MountInstance>> mounts = mounts_.find(path);
-    if (mounts.empty()) {
-      return failure(
-          Error(ENOENT, "cache", fmt::format("{} lies on no mount of this cache", path)));
-    }
-    volume = mounts.back()->volume_key();
-    path = mounts.back()->origin_path(path).value_or("");
-  } else if (!request.all && path.empty()) {
-    return failure(Error(EINVAL, "options", "cache drop needs a path, or --all"));
-  }
-  const auto drop_in_mounts = [&] {
-    for (const Ref<MountInstance>& mount : mounts_.find("")) {
-      if (volume.empty() || mount->volume_key() == volume) mount->drop(path);
-    }
-  };
-  // What is still on its way to the store would come after the drop.
-  drop_in_mounts();
-  if (!store_.offload()->drain(within(kTalkTimeout))) {
-    telemetry::log_warn(kRoom, "cache drop: stores are still under way");
-  }
-  Response response = with_body(cache_drop(*store_.cache(), volume, path));
-  drop_in_mounts();
-  return response;
-}
-
-// ETIMEDOUT: the asker asks again, as long as it likes to wait.
-Response Worker::sync(const Request& request) {
-  const std::vector<Ref<MountInstance>> mounts = mounts_.find(request.target);
-  if (mounts.empty()) {
-    return failure(
-        Error(ENOENT, "sync", fmt::format("{} is no mount of this daemon", request.target)));
-  }
-  json upto = json::object();
-  bool all = true;
-  for (const Ref<MountInstance>& mount : mounts) {
-    const std::string& point = mount->spec().mount_point;
-    const auto before = request.options.find(point);
-    uint64_t last = 0;
-    if (before != request.options.end()) {
-      const std::string& text = before->second;
-      (void)std::from_chars(text.data(), text.data() + text.size(), last);
-    }
-    all = mount->sync(last, within(kSyncTurn)) && all;
-    upto[point] = std::to_string(last);
-  }
-  if (!all) {
-    Response response =
-        failure(Error(ETIMEDOUT, "sync", "not all is uploaded; netfs status says what waits"));
-    response.body = dump_message(upto);
-    return response;
-  }
-  std::string troubles;
-  for (const Ref<MountInstance>& mount : mounts) {
-    for (const std::string& one : mount->take_troubles()) troubles += "\n  " + one;
-  }
-  if (troubles.empty()) return {};
-  return failure(Error(EIO, "sync", "not all is at the origin as it was made here:" + troubles));
-}
-
-// With or without a new limit: how it is now, by mount point.
-Response Worker::limit(const Request& request) {
-  const auto asked = request.options.find("bwlimit");
-  std::vector<Ref<MountInstance>> mounts;
-  if (asked == request.options.end()) {
-    mounts = mounts_.find(request.target);
-  } else {
-    const Result<Bandwidth> bandwidth = parse_bandwidth(asked->second);
-    if (!bandwidth.ok()) return failure(bandwidth.error());
-    mounts = mounts_.limit(request.target, bandwidth.value());
-  }
-  if (mounts.empty()) {
-    return failure(
-        Error(ENOENT, "bwlimit", fmt::format("{} is no mount of this daemon", request.target)));
-  }
-  json body = json::object();
-  for (const Ref<MountInstance>& mount : mounts) {
-    body[mount->spec().mount_point] = format_bandwidth(mount->limit());
-  }
-  return with_body(body);
 }
 
 void Worker::attach(uint64_t id, UniqueFd socket) {
@@ -376,6 +303,17 @@ void Worker::stop() {
   if (stopping_) return;
   stopping_ = true;
   do_later([this] { mounts_.stop_all(); });
+}
+
+// Nothing is taken down: whoever follows goes on with it, and what is not answered by then is asked
+// of him again.
+void Worker::drain() {
+  if (stopping_) return;
+  do_later([this] {
+    mounts_.leave(within(kDrainTimeout));
+    telemetry::stop_log();
+    ::_exit(0);
+  });
 }
 
 int Worker::end() {

@@ -1,5 +1,6 @@
 #include "fuse/backing.h"
 
+#include <unordered_set>
 #include <utility>
 
 #include "telemetry/log.h"
@@ -19,9 +20,26 @@ BackingIds::~BackingIds() {
   for (const auto& [node, entry] : entries) close_id(entry.id);
 }
 
+void BackingIds::adopt(Ref<Log> log, const std::vector<Known>& known,
+                       const std::vector<int32_t>& others) {
+  log_ = std::move(log);
+  std::unordered_set<int32_t> used;
+  {
+    sync::MutexLock lock(mutex_);
+    for (const Known& one : known) {
+      entries_.emplace(one.node, Entry{.id = one.id, .opens = one.opens, .idle = idle_.end()});
+      used.insert(one.id);
+    }
+  }
+  for (const int32_t id : others) {
+    if (!used.contains(id)) close_id(id);
+  }
+}
+
 void BackingIds::close_id(int32_t id) {
   const Result<void> closed = channel_.backing_close(id);
   if (!closed.ok()) telemetry::log_debug("fuse", "{}", closed.error().message());
+  if (log_) log_->closed(id);
 }
 
 std::optional<int32_t> BackingIds::acquire_locked(NodeId node) {
@@ -47,6 +65,7 @@ Result<int32_t> BackingIds::acquire(NodeId node, int fd) {
     return opened;
   }
   counters_.done.add();
+  if (log_) log_->opened(opened.value());
   std::optional<int32_t> winner;
   {
     sync::MutexLock lock(mutex_);

@@ -29,6 +29,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/ref.h"
 #include "base/result.h"
 #include "fuse/channel.h"
 #include "fuse/lock_classes.h"
@@ -45,6 +46,23 @@ class BackingIds {
   static constexpr size_t kIdleMax = 16'384;
 
   explicit BackingIds(KernelChannel& channel, size_t idle_max = kIdleMax);
+
+  // An id that a process before this one registered, and how many opens use it.
+  struct Known {
+    NodeId node;
+    int32_t id = 0;
+    uint32_t opens = 0;
+  };
+  // Hears of each id that the kernel gives and gets back, from any thread, not under a lock.
+  class Log : public RefCounted<Log> {
+   public:
+    virtual ~Log() = default;
+    virtual void opened(int32_t id) = 0;
+    virtual void closed(int32_t id) = 0;
+  };
+  // Before anything else: takes `known` over, and closes those of `others` that are not among them.
+  void adopt(Ref<Log> log, const std::vector<Known>& known, const std::vector<int32_t>& others)
+      EXCLUDES(mutex_);
   // Closes every id.
   ~BackingIds();
   BackingIds(const BackingIds&) = delete;
@@ -79,6 +97,7 @@ class BackingIds {
 
   KernelChannel& channel_;
   const size_t idle_max_;
+  Ref<Log> log_;                 // set once
   telemetry::Triplet counters_;  // of registrations
 
   mutable sync::Mutex mutex_{kBackingLock};

@@ -1,5 +1,6 @@
 #include "fuse/fake_kernel.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -32,6 +33,14 @@ class FakeKernel::Channel final : public KernelChannel {
 
   Result<void> send(unsigned /*queue*/, std::span<const iovec> message) override {
     const proto::OutHeader* header = static_cast<const proto::OutHeader*>(message[0].iov_base);
+    if (header->unique != 0) {
+      std::function<void()> before;
+      {
+        sync::MutexLock lock(before_reply_mutex_);
+        before = before_reply_;
+      }
+      if (before) before();
+    }
     if (header->unique != 0 && take_refusal()) return Error(ENOENT, "fake.send");
     msghdr raw{};
     raw.msg_iov = const_cast<iovec*>(message.data());
@@ -61,6 +70,11 @@ class FakeKernel::Channel final : public KernelChannel {
     ::shutdown(socket_.get(), SHUT_RD);
   }
 
+  void set_before_reply(std::function<void()> before) {
+    sync::MutexLock lock(before_reply_mutex_);
+    before_reply_ = std::move(before);
+  }
+
   std::atomic<int> backing_error_{0};
   std::atomic<unsigned> backing_open_{0};
   std::atomic<unsigned> refusals_{0};
@@ -76,6 +90,8 @@ class FakeKernel::Channel final : public KernelChannel {
 
   UniqueFd socket_;
   const unsigned queues_;
+  sync::Mutex before_reply_mutex_{kFakeKernelLock};
+  std::function<void()> before_reply_ GUARDED_BY(before_reply_mutex_);
   std::atomic<bool> stopping_{false};
   std::atomic<int32_t> last_backing_id_{0};
 };
@@ -137,6 +153,23 @@ uint64_t FakeKernel::send(Opcode opcode, NodeId node, std::span<const std::byte>
   }
   send_as(unique, opcode, node, body);
   return unique;
+}
+
+uint64_t FakeKernel::send_again(uint64_t unique, Opcode opcode, NodeId node,
+                                std::span<const std::byte> body) {
+  unique |= proto::kUniqueResend;
+  {
+    sync::MutexLock lock(mutex_);
+    // No number is given twice, by whichever process it is heard.
+    next_unique_ = std::max(next_unique_, (unique & ~proto::kUniqueResend) + 2);
+    waiting_.insert(unique);
+  }
+  send_as(unique, opcode, node, body);
+  return unique;
+}
+
+void FakeKernel::set_before_reply(std::function<void()> before) {
+  channel_->set_before_reply(std::move(before));
 }
 
 uint64_t FakeKernel::send_name(Opcode opcode, NodeId node, std::string_view name) {

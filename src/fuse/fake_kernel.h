@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -79,6 +80,11 @@ class FakeKernel {
     return send(opcode, node, bytes_of(in));
   }
   uint64_t send_name(Opcode opcode, NodeId node, std::string_view name);  // NUL added
+  // As to the process after one that had read it: a request of another connection's, once more,
+  // with the bit that says so; what to await.
+  uint64_t send_again(uint64_t unique, Opcode opcode, NodeId node, std::span<const std::byte> body);
+  // Called before each answer goes out, by who sends it.
+  void set_before_reply(std::function<void()> before);
   void interrupt(uint64_t unique);
   void forget(NodeId node, uint64_t lookups);
   // Bytes as they are, header included.

@@ -22,9 +22,13 @@ std::string name_of(const std::string& path) {
 Result<std::unique_ptr<Journal>> Journal::open(JournalOptions options) {
   std::unique_ptr<Journal> journal(new Journal(std::move(options)));
   TRY(journal->read_log());
-  const Deadline soon = Deadline::after(Clock::system(), journal->options_.timeout);
-  const NodeInfo root = TRY(journal->inner().stat("", soon));
-  journal->owner_ = {root.attributes.uid, root.attributes.gid};
+  if (journal->options_.owner) {
+    journal->owner_ = *journal->options_.owner;
+  } else {
+    const Deadline soon = Deadline::after(Clock::system(), journal->options_.timeout);
+    const NodeInfo root = TRY(journal->inner().stat("", soon));
+    journal->owner_ = {root.attributes.uid, root.attributes.gid};
+  }
   TRY(journal->ask_for_unknown());
   return journal;
 }

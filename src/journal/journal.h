@@ -45,6 +45,8 @@ struct JournalOptions {
   uint64_t size_max = kJournalBytes;
   // How long an origin, or this disk, may fail at one change in a way that says nothing.
   Duration trouble_max = kTroubleMax;
+  // Whom belongs what is made without an owner; absent: the root is asked, and has to be there.
+  std::optional<Owner> owner{};
   bool uploads = true;  // else nothing goes to the origin until it is opened again
   // Told, by the uploader's thread and under no lock, of each path at which users see something
   // else from now on than they have made: it went to `beside`, or was set aside.  Must not wait for
@@ -128,6 +130,9 @@ class Journal {
     uint64_t known = 0;
     std::optional<NodeInfo> raw_target;
     uint64_t known_target = 0;
+    // What was known by the new name before the origin was asked, and had nothing of it.
+    NodeId gone = NodeId::kNone;
+    uint64_t known_gone = 0;
     std::span<const std::byte> data;
   };
   struct Committed {

@@ -18,10 +18,12 @@ bool lies_in(const std::string& path, const std::string& directory) {
          path.compare(0, directory.size(), directory) == 0;
 }
 
-// The origin was asked, and has nothing of that name any more: what is remembered of it goes.
-void let_go_of_gone(Overlay& overlay, const std::string& path) {
+// The origin was asked, and has nothing of that name any more: what was remembered of it goes. What
+// was made since is not what was asked for.
+void let_go_of_gone(Overlay& overlay, const std::string& path, NodeId gone, uint64_t known) {
   Node* node = overlay.find(path).node;
-  if (node == nullptr || node->state.pending > 0 || !node->there || !node->here) return;
+  if (node == nullptr || node->id != gone || node->state.changed != known) return;
+  if (node->state.pending > 0 || !node->there || !node->here) return;
   if (!node->entries.empty() || node->state.names_pending > 0) return;
   overlay.node(node->here->directory)->entries.erase(node->here->name);
   node->here.reset();
@@ -178,9 +180,11 @@ Result<Journal::Committed> Journal::commit(Wanted wanted) {
     if (record.path.size() > kPathBytesMax || record.to.size() > kPathBytesMax) {
       return Error(ENAMETOOLONG, "journal");
     }
-    if (record.kind == RecordKind::kMake) let_go_of_gone(overlay_, record.path);
-    if (record.kind == RecordKind::kRename && record.how == RenameHow::kNoReplace) {
-      let_go_of_gone(overlay_, record.to);
+    const bool is_new = record.kind == RecordKind::kMake ||
+                        (record.kind == RecordKind::kRename && record.how == RenameHow::kNoReplace);
+    if (is_new) {
+      const bool made = record.kind == RecordKind::kMake;
+      let_go_of_gone(overlay_, made ? record.path : record.to, wanted.gone, wanted.known_gone);
     }
     TRY(check_locked(record));
     const NodeInfo* raw = wanted.raw ? &*wanted.raw : nullptr;
@@ -213,6 +217,7 @@ Result<Journal::Committed> Journal::commit(Wanted wanted) {
     const Result<void> one = log_->write(ready.place, ready.record, ready.body, ready.data);
     if (!one.ok()) written = one;
   }
+  if (written.ok()) written = log_->wait_for_all(committed.sequence);
   {
     sync::MutexLock lock(mutex_);
     changed_.notify_all();

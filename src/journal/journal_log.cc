@@ -223,6 +223,16 @@ Result<void> JournalLog::write(const RecordPlace& place, const Record& record,
   return usable_locked();
 }
 
+Result<void> JournalLog::wait_for_all(uint64_t sequence) {
+  sync::MutexLock lock(mutex_);
+  return wait_for_all_locked(sequence);
+}
+
+Result<void> JournalLog::wait_for_all_locked(uint64_t sequence) {
+  while (!writing_.empty() && *writing_.begin() <= sequence) changed_.wait(mutex_);
+  return usable_locked();
+}
+
 Result<RecordPlace> JournalLog::put(Record& record, std::span<const std::byte> data, For what) {
   const std::string body = encode_body(record);
   Room room = TRY(make_room(record_bytes(body.size(), data.size()), what));
@@ -277,8 +287,7 @@ Result<void> JournalLog::sync(uint64_t sequence) {
 
 // All up to it, without the lock while the disk works.
 Result<void> JournalLog::sync_written(uint64_t sequence) {
-  while (!writing_.empty() && *writing_.begin() <= sequence) changed_.wait(mutex_);
-  TRY(usable_locked());
+  TRY(wait_for_all_locked(sequence));
   std::vector<SegmentRef> dirty;
   for (const SegmentRef& segment : segments_) {
     if (segment->last_sequence > durable_) dirty.push_back(segment);

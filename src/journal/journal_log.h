@@ -2,9 +2,11 @@
 // JournalLog: the journal on disk: records are appended, become durable in order, are read again,
 // and go, a segment at a time, when they are done with.
 //
-// Appending has three steps, so that nothing is written under a lock: make_room() waits for the
-// disk to have space, append() gives the record its place in the order (memory only), and write()
-// writes it.  A record that has its place must be written.  sync() waits until all up to a sequence
+// Appending has four steps, so that nothing is written under a lock: make_room() waits for the
+// disk to have space, append() gives the record its place in the order (memory only), write()
+// writes it, and wait_for_all() waits for those of others before it: if the process dies what is
+// behind a record that is not there is not there either, and a change that was answered has to be.
+// A record that has its place must be written.  sync() waits until all up to a sequence
 // is durable: one fdatasync for all who wait; without it that happens within Options::sync_after.
 // After a crash what is there is a prefix of what was appended, with all in it that was synced.
 //
@@ -18,6 +20,7 @@
 //   const RecordPlace place = log.append(room, record, body.size(), data.size());
 //   ... release it ...
 //   TRY(log.write(place, record, body, data));
+//   TRY(log.wait_for_all(place.sequence));  // and whoever asked is answered
 
 #include <atomic>
 #include <deque>
@@ -86,7 +89,9 @@ class JournalLog {
       EXCLUDES(mutex_);
   Result<void> write(const RecordPlace& place, const Record& record, std::string_view body,
                      std::span<const std::byte> data) EXCLUDES(mutex_);
-  // The three at once.
+  // Until all up to it are written.
+  Result<void> wait_for_all(uint64_t sequence) EXCLUDES(mutex_);
+  // make_room(), append() and write() at once.
   Result<RecordPlace> put(Record& record, std::span<const std::byte> data = {},
                           For what = For::kChange) EXCLUDES(mutex_);
 
@@ -123,6 +128,7 @@ class JournalLog {
 
   Result<SegmentRef> make_segment(uint64_t number, uint64_t first_sequence, uint64_t needed);
   Result<void> rotate(uint64_t needed) REQUIRES(mutex_);
+  Result<void> wait_for_all_locked(uint64_t sequence) REQUIRES(mutex_);
   Result<void> sync_written(uint64_t sequence) REQUIRES(mutex_);
   [[nodiscard]] Result<void> usable_locked() const REQUIRES(mutex_);
   void give_back(uint64_t bytes) EXCLUDES(mutex_);

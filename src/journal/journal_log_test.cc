@@ -5,8 +5,10 @@
 #include "journal/journal_log.h"
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <gtest/gtest.h>
+#include <optional>
 #include <poll.h>
 #include <string>
 #include <vector>
@@ -14,6 +16,7 @@
 #include "base/manual_clock.h"
 #include "base/sanitizer.h"
 #include "cachefiles/sim_disk.h"
+#include "sync/thread.h"
 
 namespace netfs::journal {
 namespace {
@@ -94,6 +97,37 @@ TEST(JournalLog, WhatWasAppendedIsThereAtTheNextOpening) {
   EXPECT_GT(again.log.value()->generation(), first);
   EXPECT_EQ(again.log.value()->damage(), "");
   EXPECT_EQ(again.log.value()->last_sequence(), 100U);
+}
+
+// A process that dies leaves no record behind one that it had not written.
+TEST(JournalLog, WhoWaitsForAllWaitsForThoseOfOthersBeforeHis) {
+  SimDisk disk;
+  Opened opened = open_journal(disk);
+  ASSERT_TRUE(opened.log.ok());
+  JournalLog& log = *opened.log.value();
+  struct One {
+    Record record{.kind = RecordKind::kWrite, .path = "f"};
+    std::string body;
+    std::optional<RecordPlace> place;
+  };
+  One first;
+  One second;
+  for (One* one : {&first, &second}) {
+    one->body = encode_body(one->record);
+    JournalLog::Room room = MUST(log.make_room(record_bytes(one->body.size(), 0)));
+    one->place = log.append(room, one->record, one->body.size(), 0);
+  }
+  ASSERT_TRUE(log.write(*second.place, second.record, second.body, {}).ok());
+  std::atomic<bool> answered{false};
+  sync::Thread thread("second", [&] {
+    EXPECT_TRUE(log.wait_for_all(second.place->sequence).ok());
+    answered = true;
+  });
+  ::poll(nullptr, 0, 50);
+  EXPECT_FALSE(answered.load());
+  ASSERT_TRUE(log.write(*first.place, first.record, first.body, {}).ok());
+  thread.join();
+  EXPECT_TRUE(answered.load());
 }
 
 TEST(JournalLog, ASegmentThatIsDoneWithGoesAndTheRestStays) {

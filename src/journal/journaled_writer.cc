@@ -39,32 +39,35 @@ Result<Journal::Looked> JournaledWriter::look(const FileAt& file, Deadline deadl
   return journal_.look(static_cast<JournaledFile&>(*file.open).node(), deadline);
 }
 
-Result<void> JournaledWriter::must_be_absent(const std::string& path, Deadline deadline) {
+Result<Journal::Glance> JournaledWriter::must_be_absent(const std::string& path,
+                                                        Deadline deadline) {
   if (name_of(path).size() > kNameBytesMax) return Error(ENAMETOOLONG, "journal.make");
-  const Result<Journal::Glance> glance = journal_.glance(path);
+  Result<Journal::Glance> glance = journal_.glance(path);
   if (glance.is_error(ENOTDIR)) return glance.error();
-  if (glance.ok() && glance.value().all_is_known) return {};
+  if (glance.ok() && glance.value().all_is_known) return glance;
   if (glance.ok()) {
     const Result<Journal::Looked> there = journal_.look(path, deadline);
     if (there.ok()) return Error(EEXIST, "journal.make");
     if (!there.is_error(ENOENT)) return there.error();
   }
   const Journal::Looked parent = TRY(journal_.look(parent_of(path), deadline));
-  const bool is_directory = parent.info.attributes.type == FileType::kDirectory;
-  return is_directory ? Result<void>() : Result<void>(Error(ENOTDIR, "journal.make"));
+  if (parent.info.attributes.type != FileType::kDirectory) return Error(ENOTDIR, "journal.make");
+  return glance.ok() ? std::move(glance).value() : Journal::Glance{};
 }
 
 Result<Journal::Committed> JournaledWriter::commit_new(const std::string& path, const NewNode& what,
                                                        Deadline deadline) {
-  TRY(must_be_absent(path, deadline));
-  Journal::Wanted wanted{.record = {.kind = RecordKind::kMake, .path = path, .made = what}};
+  const Journal::Glance before = TRY(must_be_absent(path, deadline));
+  Journal::Wanted wanted{.record = {.kind = RecordKind::kMake, .path = path, .made = what},
+                         .gone = before.node,
+                         .known_gone = before.state.changed};
   return journal_.commit(std::move(wanted));
 }
 
 Result<NodeInfo> JournaledWriter::make(const std::string& path, const NewNode& what,
                                        Deadline deadline) {
   if (!is_plain(what.type)) {
-    TRY(must_be_absent(path, deadline));
+    (void)TRY(must_be_absent(path, deadline));
     const std::string place = TRY(place_of_new(path, deadline));
     NodeInfo info = TRY(journal_.writer().make(place, what, deadline));
     info.identity.clear();
@@ -164,6 +167,7 @@ Result<void> JournaledWriter::rename(const std::string& from, const std::string&
   }
   if (name_of(to).size() > kNameBytesMax) return Error(ENAMETOOLONG, "journal.rename");
   const Journal::Looked source = TRY(journal_.look(from, deadline));
+  const Result<Journal::Glance> before = journal_.glance(to);
   const Result<Journal::Looked> target = journal_.look(to, deadline);
   if (!target.ok() && !target.is_error(ENOENT)) return target.error();
   Journal::Wanted wanted{
@@ -177,6 +181,8 @@ Result<void> JournaledWriter::rename(const std::string& from, const std::string&
     }
     // What somebody else has put there meanwhile is not to be replaced.
     wanted.record.how = RenameHow::kNoReplace;
+    if (before.ok()) wanted.gone = before.value().node;
+    if (before.ok()) wanted.known_gone = before.value().state.changed;
     TRY(journal_.commit(std::move(wanted)));
     return {};
   }

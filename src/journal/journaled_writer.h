@@ -51,7 +51,8 @@ class JournaledWriter final : public OriginWriter {
 
  private:
   Result<Journal::Looked> look(const FileAt& file, Deadline deadline);
-  Result<void> must_be_absent(const std::string& path, Deadline deadline);
+  // What was known of it before the origin was asked.
+  Result<Journal::Glance> must_be_absent(const std::string& path, Deadline deadline);
   Result<Journal::Committed> commit_new(const std::string& path, const NewNode& what,
                                         Deadline deadline);
   Result<bool> is_empty(const std::string& path, Deadline deadline);

@@ -173,6 +173,14 @@ Result<Uploader::Outcome> Uploader::change_file(Batch& batch) {
   if (opened.whose == Whose::kOther) {
     const bool ours = batch.begun && TRY(holds_ours(batch, found));
     if (!ours) return keep_both(batch);
+    // It was made writable for us, and no byte of it was written yet: what is written over is noted
+    // now, or nobody could tell after another interruption.
+    const bool untouched = found.attributes.size_bytes == batch.seen.attributes.size_bytes &&
+                           found.attributes.mtime == batch.seen.attributes.mtime;
+    if (untouched && !batch.peeked) {
+      batch.seen = found;
+      if (!TRY(peek(batch))) return keep_both(batch);
+    }
   } else if (opened.whose == Whose::kLeft) {
     const bool known = batch.peeked && batch.seen.validator == found.validator;
     batch.seen = found;

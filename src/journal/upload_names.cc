@@ -41,10 +41,15 @@ Result<std::optional<NodeInfo>> Uploader::look(const std::string& path) {
   return std::optional<NodeInfo>(TRY(std::move(there)));
 }
 
-// As durable as the origin can make it, and it is not asked for more than it has words for.
+// As durable as the origin can make it, and it is not asked for more than it has words for.  Of
+// names and attributes not for more than it lets us, either; of bytes that is no excuse.
 Result<void> Uploader::keep_there(const FileAt& file) {
   Result<void> kept = writer().sync(file, SyncKind::kAll, soon());
-  return kept.ok() || may_pass(kept.code()) == Passes::kNo ? Result<void>() : std::move(kept);
+  if (kept.ok() || may_pass(kept.code()) != Passes::kNo) return kept;
+  const int code = kept.code();
+  const bool no_words = code == EOPNOTSUPP || code == ENOSYS || code == EINVAL;
+  if (no_words || file.open == nullptr) return {};
+  return Error(EIO, "journal.upload", kept.error().message());
 }
 
 // Somebody has removed the directory there in which we make something: it is made anew.  False: it

@@ -64,7 +64,7 @@ void LibraryCore::drop_idle_blocks() {
 }
 
 void LibraryCore::pump_ahead() {
-  while (const Ref<RemoteFile> file = ahead.next(link.link_bytes())) file->pump();
+  while (const Ref<RemoteFile> file = ahead.next(link.under_way_bytes())) file->pump();
 }
 
 bool LibraryCore::list(Request& request) {

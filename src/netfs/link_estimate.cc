@@ -9,6 +9,10 @@ namespace {
 
 constexpr double kDelayDriftPerSecond = 1.0 / 300;
 constexpr double kRateDecayPerSecond = 0.1;
+constexpr double kGrowth = 1.1;
+// The rate stands when it did not grow for so many delays: a window takes one to show what it
+// gives.
+constexpr double kStandsAfterDelays = 3;
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
@@ -31,6 +35,10 @@ void LinkEstimate::end(const Flight& flight, uint64_t bytes, MonoTime now) {
   delay_s_ = delay_s_ < 0 ? took : std::min(took, delay_s_ * (1 + since * kDelayDriftPerSecond));
   const double rate = static_cast<double>(delivered_bytes_ - flight.delivered_before_bytes) / took;
   rate_ = std::max(rate, rate_ * (1 - since * kRateDecayPerSecond));
+  if (rate_ > plateau_ * kGrowth || rate_ < plateau_ / 2) {
+    plateau_ = rate_;
+    grew_at_ = now;
+  }
 }
 
 Duration LinkEstimate::delay() const {
@@ -47,6 +55,14 @@ uint64_t LinkEstimate::link_bytes() const {
   sync::MutexLock lock(mutex_);
   if (delay_s_ < 0) return 0;
   return static_cast<uint64_t>(rate_ * (delay_s_ + seconds(kJitter)));
+}
+
+uint64_t LinkEstimate::under_way_bytes() const {
+  sync::MutexLock lock(mutex_);
+  if (delay_s_ < 0) return 0;
+  const bool stands = seconds(last_ - grew_at_) > delay_s_ * kStandsAfterDelays;
+  const double factor = stands ? 1.125 : 1.5;
+  return static_cast<uint64_t>(rate_ * std::max(delay_s_ * factor, seconds(kShortTime)));
 }
 
 uint64_t LinkEstimate::trip_bytes() const {

@@ -34,6 +34,10 @@ class LinkEstimate {
   [[nodiscard]] uint64_t bytes_per_second() const EXCLUDES(mutex_);
   // What must be under way to keep the link busy: bandwidth times delay and kJitter.  0: unknown.
   [[nodiscard]] uint64_t link_bytes() const EXCLUDES(mutex_);
+  // What may be under way where reads take turns (reads_ahead.h): what the way itself holds, an
+  // eighth more, and on a short one kShortTime's worth.  0: unknown.  Less than link_bytes(), which
+  // asks for more than a long link's own buffers have room for: those lose what is too much.
+  [[nodiscard]] uint64_t under_way_bytes() const EXCLUDES(mutex_);
   // Of these, what is on its way in the delay alone.
   [[nodiscard]] uint64_t trip_bytes() const EXCLUDES(mutex_);
   // A subrequest of a sequential read: kPieceTime of the link, a power of two within bounds.
@@ -41,6 +45,7 @@ class LinkEstimate {
 
   // Scheduling and queueing at both ends; it is what dominates on a fast local link.
   static constexpr Duration kJitter = std::chrono::milliseconds(15);
+  static constexpr Duration kShortTime = std::chrono::milliseconds(5);
   static constexpr Duration kPieceTime = std::chrono::milliseconds(20);
 
  private:
@@ -49,6 +54,9 @@ class LinkEstimate {
   double rate_ GUARDED_BY(mutex_) = 0;      // bytes a second
   double delay_s_ GUARDED_BY(mutex_) = -1;  // < 0: unknown
   MonoTime last_ GUARDED_BY(mutex_);
+  // The rate that was the last to be greater by kGrowth than all before it, and when.
+  double plateau_ GUARDED_BY(mutex_) = 0;
+  MonoTime grew_at_ GUARDED_BY(mutex_);
 };
 
 }  // namespace netfs

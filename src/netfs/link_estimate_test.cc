@@ -55,6 +55,20 @@ TEST(LinkEstimate, SmallWindowShowsItsOwnRateAndNotMore) {
   EXPECT_GT(link.bytes_per_second(), 20'000'000U);
 }
 
+// Twelve pieces of 1 MB are twice what this link holds.
+TEST(LinkEstimate, LessMayBeUnderWayOnceTheRateStands) {
+  LinkEstimate link;
+  EXPECT_EQ(link.under_way_bytes(), 0U);
+  ManualClock clock;
+  transfer(link, clock, 12, 12);
+  const uint64_t growing = link.under_way_bytes();
+  EXPECT_EQ(growing, static_cast<uint64_t>(static_cast<double>(link.trip_bytes()) * 1.5));
+  transfer(link, clock, 12, 400);
+  EXPECT_NEAR(static_cast<double>(link.under_way_bytes()),
+              static_cast<double>(link.trip_bytes()) * 1.125, 2);
+  EXPECT_LT(link.under_way_bytes(), link.link_bytes());
+}
+
 TEST(LinkEstimate, SlowLinkHasSmallPieces) {
   LinkEstimate link;
   ManualClock clock;

@@ -123,6 +123,8 @@ class LiveFile final : public WritableFile {
 
   // write_issue.cc
   uint64_t room_to_keep(const BufferSlice& data, WritePieces pieces) EXCLUDES(mutex_);
+  uint64_t keep_copy(ByteRange range, const BufferSlice& data) EXCLUDES(mutex_);
+  void drop_copies(const std::vector<uint64_t>& copies) EXCLUDES(mutex_);
   void keep_locked(const Ref<WriteRequest>& request) REQUIRES(mutex_);
   Ref<WriteRequest> together(const std::vector<Ref<WriteRequest>>& parts) REQUIRES(mutex_);
   void begin_write(const Ref<WriteRequest>& request) EXCLUDES(mutex_);

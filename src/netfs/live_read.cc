@@ -169,7 +169,9 @@ void LiveFile::read_piece_ended(const Ref<LiveRead>& request, size_t index,
     const uint64_t left = part.range.length_bytes - part.done_bytes;
     if (!outcome.transferred_bytes.ok()) {
       part.error = outcome.transferred_bytes.error();
-      if (needs_reopen(part.error->code()) && read_handle_ == handle) read_handle_ = nullptr;
+      const bool useless =
+          needs_reopen(part.error->code(), core_->capabilities.handles_outlive_connections);
+      if (useless && read_handle_ == handle) read_handle_ = nullptr;
     } else if (outcome.transferred_bytes.value() > left) {
       core_->stats.over_reads.add();
       part.error = Error(EIO, "netfs.read", "the origin sent more than was asked");
@@ -204,7 +206,7 @@ void LiveFile::collect_read(const Ref<LiveRead>& request, std::optional<Error> e
     }
     const MonoTime when = core_->now() + back_off(failures, request->id);
     if (core_->closing || when >= request->deadline.load() || !may_retry(error->code(), failures)) {
-      return finish_read(*request, *error);
+      return finish_read(*request, final_error(*error));
     }
     core_->stats.retries.add();
     const bool later = core_->timers.post_at(

@@ -100,6 +100,7 @@ void LiveFile::tell_of_loss(const std::vector<Ref<WriteRequest>>& lost, int code
 void LiveFile::settled(const WriteRequest& request) {
   core_->dirty.release(request.kept_bytes);
   core_->stats.bytes_dirty.fetch_sub(request.range.length_bytes);
+  drop_copies(request.copies);
   std::vector<Settled> waiting;
   {
     sync::MutexLock lock(mutex_);

@@ -19,6 +19,7 @@ inline constinit sync::LockClass kReadsAheadLock{"netfs.reads_ahead"};
 inline constinit sync::LockClass kHeldNamesLock{"netfs.held_names"};
 inline constinit sync::LockClass kOffloadLock{"netfs.offload"};
 inline constinit sync::LockClass kPaceLock{"netfs.pace"};
+inline constinit sync::LockClass kLateOriginLock{"netfs.late_origin"};
 inline constinit sync::LockClass kSimulatedLinkLock{"netfs.simulated_link"};
 inline constinit sync::LockClass kSimulatedOriginLock{"netfs.simulated_origin"};
 inline constinit sync::LockClass kMemoryCacheLock{"netfs.memory_cache"};

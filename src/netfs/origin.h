@@ -38,6 +38,8 @@ struct OriginCapabilities {
   ValidatorStrength validator_strength = ValidatorStrength::kWeak;
   Duration validator_granularity = std::chrono::seconds(1);  // of a weak validator
   bool identity = false;                                     // NodeInfo::identity is filled
+  // An open file is used on over a new connection.  Else it is opened again after ENOTCONN.
+  bool handles_outlive_connections = false;
   bool change_notification = false;
   uint64_t read_bytes_max = 1 << 20;  // longest subrequest that pays
   // Subrequests ahead of a reader that are carried out at a time, and leave room for what somebody

@@ -40,7 +40,9 @@ void RemoteFile::piece_ended(const FollowUp::Issue& issue, ReadOutcome outcome) 
     if (other) outcome.transferred_bytes = Error(EBADF, "netfs.open");
     const Result<uint64_t>& bytes = outcome.transferred_bytes;
     const bool failed_by_read = !bytes.ok() && issue.by_read;
-    const bool useless = failed_by_read || (!bytes.ok() && needs_reopen(bytes.error().code()));
+    const bool outlives = core_->capabilities.handles_outlive_connections;
+    const bool useless =
+        failed_by_read || (!bytes.ok() && needs_reopen(bytes.error().code(), outlives));
     failed_by_read_ = failed_by_read_ || failed_by_read;
     if (useless && handle_ == issue.handle) {
       handle_ = nullptr;

@@ -155,7 +155,7 @@ void RemoteFile::pump_locked(FollowUp& follow) {
     const ByteRange piece{fetch->filled_end(), std::min(left, fetch->piece_bytes)};
     const bool is_ahead = core_->ahead.counts() && fetch->request_id == 0 && fetch->waiters.empty();
     if (is_ahead &&
-        (!held.empty() || !core_->ahead.begin(piece.length_bytes, core_->link.link_bytes(),
+        (!held.empty() || !core_->ahead.begin(piece.length_bytes, core_->link.under_way_bytes(),
                                               Ref<RemoteFile>(this)))) {
       held.push_back(std::move(fetch));
       continue;

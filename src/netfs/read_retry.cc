@@ -34,7 +34,7 @@ void RemoteFile::trouble_locked(Fetch& fetch, const Error& error, FollowUp& foll
   const bool again = wanted && !core_->closing && !superseded_ && when < fetch.deadline &&
                      may_retry(error.code(), fetch.failures);
   if (!again) {
-    fail_fetch_locked(fetch, error, false, follow);
+    fail_fetch_locked(fetch, final_error(error), false, follow);
     return;
   }
   core_->stats.retries.add();

@@ -4,8 +4,9 @@
 // What the origin answers about the file itself (ENOENT, EACCES, EISDIR...) is final.  Trouble of
 // the way is tried again: after kBackOffFirst, twice as long each time up to kBackOffMax, with
 // half of it left to chance so that many readers do not come back at one moment.  Other errors get
-// kAttemptsMax attempts; while the origin cannot be reached (ENOTCONN and its like) the request's
-// deadline is the only bound, so that a reader lives through a re-connect.
+// kAttemptsMax attempts; while the origin cannot be reached (ENOTCONN and its like), or has no time
+// now (EAGAIN), the request's deadline is the only bound, so that a reader lives through a
+// re-connect.  EAGAIN is nothing to tell users: in the end it was ETIMEDOUT.
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "base/error.h"
 
 namespace netfs {
 
@@ -20,10 +22,13 @@ inline constexpr unsigned kAttemptsMax = 4;
 inline constexpr Duration kBackOffFirst = std::chrono::milliseconds(20);
 inline constexpr Duration kBackOffMax = std::chrono::seconds(2);
 
-// Errors after which the origin's handle is worth nothing.
-constexpr bool needs_reopen(int error) {
-  return error == ESTALE || error == ENOTCONN || error == EBADF || error == ECONNRESET ||
-         error == ECONNABORTED || error == EPIPE;
+// Errors after which the origin's handle is worth nothing; connections are more than their handles
+// where those outlive them (OriginCapabilities).
+constexpr bool needs_reopen(int error, bool outlives_connections) {
+  if (error == ESTALE || error == EBADF) return true;
+  const bool lost =
+      error == ENOTCONN || error == ECONNRESET || error == ECONNABORTED || error == EPIPE;
+  return lost && !outlives_connections;
 }
 
 constexpr bool is_unreachable(int error) {
@@ -51,7 +56,13 @@ constexpr bool is_retryable(int error) {
 
 // `failures`: attempts that failed so far, without progress between them; at least 1.
 constexpr bool may_retry(int error, unsigned failures) {
-  return is_unreachable(error) || (is_retryable(error) && failures < kAttemptsMax);
+  return is_unreachable(error) || error == EAGAIN ||
+         (is_retryable(error) && failures < kAttemptsMax);
+}
+
+// What is answered when it is not tried again.
+inline Error final_error(const Error& error) {
+  return error.code() == EAGAIN ? Error(ETIMEDOUT, error.context(), error.detail()) : error;
 }
 
 // `chance`: any number, evenly spread.

@@ -22,7 +22,7 @@ TEST(ReadRetry, BackOffDoublesUpToItsBoundAndHalfOfItIsChance) {
 }
 
 TEST(ReadRetry, OnlyTroubleOfTheWayIsTriedAgain) {
-  for (const int error : {EIO, ETIMEDOUT, EAGAIN, EINTR, ESTALE}) {
+  for (const int error : {EIO, ETIMEDOUT, EINTR, ESTALE}) {
     EXPECT_TRUE(may_retry(error, 1)) << error;
     EXPECT_TRUE(may_retry(error, kAttemptsMax - 1)) << error;
     EXPECT_FALSE(may_retry(error, kAttemptsMax)) << error;
@@ -32,6 +32,7 @@ TEST(ReadRetry, OnlyTroubleOfTheWayIsTriedAgain) {
   }
   // While the origin cannot be reached, the deadline is the bound.
   EXPECT_TRUE(may_retry(ENOTCONN, 100));
+  EXPECT_TRUE(may_retry(EAGAIN, 100));
 }
 
 TEST(ReadRetry, PiecesHalveDownToABlock) {
@@ -87,6 +88,39 @@ TEST(ReadRetry, LostConnectionReopensTheFileAndTheReadGoesOn) {
   ASSERT_TRUE(bytes.ok()) << bytes.error().message();
   EXPECT_TRUE(bytes.value() == pattern(1, {0, 4 * kBlock}));
   EXPECT_EQ(fixture.origin.counts().opens, 7U);
+}
+
+TEST(ReadRetry, AHandleThatOutlivesItsConnectionIsReadOn) {
+  LibraryFixture fixture({.origin = {.capabilities = {.handles_outlive_connections = true}}});
+  fixture.origin.add_pattern("a", 4 * kBlock, 1);
+  fixture.origin.set_fault([](const SimulatedRead& read) -> std::optional<Fault> {
+    if (read.number < 6) return Fault{.kind = Fault::kError, .error = ENOTCONN};
+    return std::nullopt;
+  });
+  const Ref<File> file = fixture.open("a");
+  const Result<std::string> bytes = LibraryFixture::read(*file, {0, 4 * kBlock});
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+  EXPECT_EQ(fixture.origin.counts().opens, 1U);
+}
+
+TEST(ReadRetry, AnOriginWithoutTimeIsAskedUntilTheDeadline) {
+  LibraryFixture fixture;
+  fixture.origin.add_pattern("a", kBlock, 1);
+  fixture.origin.set_fault([](const SimulatedRead& read) -> std::optional<Fault> {
+    if (read.number < 6) return Fault{.kind = Fault::kError, .error = EAGAIN};
+    return std::nullopt;
+  });
+  const Ref<File> file = fixture.open("a");
+  EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).ok());
+}
+
+TEST(ReadRetry, AnOriginWithoutTimeIsATimeoutInTheEnd) {
+  LibraryFixture fixture({.timeout = milliseconds(300)});
+  fixture.origin.add_pattern("a", kBlock, 1);
+  fixture.origin.set_fault(
+      [](const SimulatedRead&) { return Fault{.kind = Fault::kError, .error = EAGAIN}; });
+  const Ref<File> file = fixture.open("a");
+  EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ETIMEDOUT));
 }
 
 // A range is failed by its own error only: who joined a download that then failed elsewhere gets

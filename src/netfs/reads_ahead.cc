@@ -9,10 +9,10 @@ namespace netfs {
 ReadsAhead::ReadsAhead(unsigned reads_max) : reads_max_(reads_max) {}
 ReadsAhead::~ReadsAhead() = default;
 
-bool ReadsAhead::begin(uint64_t bytes, uint64_t link_bytes, const Ref<RemoteFile>& file) {
+bool ReadsAhead::begin(uint64_t bytes, uint64_t under_way_bytes, const Ref<RemoteFile>& file) {
   if (!counts()) return true;
   sync::MutexLock lock(mutex_);
-  if (has_room_locked(link_bytes)) {
+  if (has_room_locked(under_way_bytes)) {
     ++reads_;
     bytes_ += bytes;
     return true;
@@ -34,9 +34,9 @@ void ReadsAhead::ended(uint64_t left_bytes) {
   bytes_ -= left_bytes;
 }
 
-Ref<RemoteFile> ReadsAhead::next(uint64_t link_bytes) {
+Ref<RemoteFile> ReadsAhead::next(uint64_t under_way_bytes) {
   sync::MutexLock lock(mutex_);
-  if (waiting_.empty() || !has_room_locked(link_bytes)) return nullptr;
+  if (waiting_.empty() || !has_room_locked(under_way_bytes)) return nullptr;
   Ref<RemoteFile> file = std::move(waiting_.front());
   waiting_.pop_front();
   return file;

@@ -30,23 +30,25 @@ class ReadsAhead {
   explicit ReadsAhead(unsigned reads_max);
   ~ReadsAhead();
 
-  // Begins a read of so many bytes; false: `file` is to try again when it is its turn.
-  bool begin(uint64_t bytes, uint64_t link_bytes, const Ref<RemoteFile>& file) EXCLUDES(mutex_);
+  // Begins a read of so many bytes, where so many may be under way (link_estimate.h); false: `file`
+  // is to try again when it is its turn.
+  bool begin(uint64_t bytes, uint64_t under_way_bytes, const Ref<RemoteFile>& file)
+      EXCLUDES(mutex_);
   // Of a read that has begun so many bytes came; it is over, and so many did not come.
   void came(uint64_t bytes) EXCLUDES(mutex_);
   void ended(uint64_t left_bytes) EXCLUDES(mutex_);
   // Whose turn it is: takes it out of those that wait.  Null: nobody's.
-  [[nodiscard]] Ref<RemoteFile> next(uint64_t link_bytes) EXCLUDES(mutex_);
+  [[nodiscard]] Ref<RemoteFile> next(uint64_t under_way_bytes) EXCLUDES(mutex_);
 
   [[nodiscard]] bool counts() const { return reads_max_ > 0; }
 
   static constexpr uint64_t kBytesMin = uint64_t{1} << 20;
 
  private:
-  // More than the link holds by half: an estimate that is too low grows with what is under way.
-  [[nodiscard]] bool has_room_locked(uint64_t link_bytes) const REQUIRES(mutex_) {
+  // The last to begin goes beyond it by up to its length: so an estimate that is too low grows.
+  [[nodiscard]] bool has_room_locked(uint64_t under_way_bytes) const REQUIRES(mutex_) {
     if (reads_ == 0) return true;
-    return reads_ < reads_max_ && bytes_ < std::max(kBytesMin, link_bytes + link_bytes / 2);
+    return reads_ < reads_max_ && bytes_ < std::max(kBytesMin, under_way_bytes);
   }
 
   const unsigned reads_max_;

@@ -16,7 +16,9 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "netfs/library.h"
 #include "netfs/origin_writer.h"
@@ -60,6 +62,12 @@ class LandingWatch : public RefCounted<LandingWatch> {
   // `error`: 0 when all of it is at the origin; else it stands for all that failed with it.  Until
   // this returns it counts as kept.
   virtual void landed(Witnessed witnessed, int error) = 0;
+
+  // A write is going to be kept: before it is answered, so that whoever comes after this process
+  // may have it.  What settled() will be told of it; 0: nothing.
+  virtual uint64_t keep(ByteRange /*range*/, std::span<const std::byte> /*bytes*/) { return 0; }
+  // These are at the origin, or have failed.
+  virtual void settled(const std::vector<uint64_t>& /*numbers*/) {}
 };
 
 // A file at the origin: by its handle there, if it has one that keeps it alive, or by its path.

@@ -21,7 +21,9 @@ void LiveFile::write_piece_ended(const Ref<WriteRequest>& request, size_t index,
     last = --stream.in_flight == 0;
     if (!outcome.transferred_bytes.ok()) {
       part.error = outcome.transferred_bytes.error();
-      if (needs_reopen(part.error->code()) && write_handle_ == handle) {
+      const bool useless =
+          needs_reopen(part.error->code(), core_->capabilities.handles_outlive_connections);
+      if (useless && write_handle_ == handle) {
         lost = std::exchange(write_handle_, nullptr);
         if (read_handle_ == handle) read_handle_ = nullptr;
       }

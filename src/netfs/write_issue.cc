@@ -52,6 +52,7 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
   const MonoTime now = core_->now();
   const uint64_t id = core_->next_request_id.fetch_add(1, std::memory_order_relaxed);
   const uint64_t memory = room_to_keep(data, pieces);
+  const uint64_t copy = memory > 0 ? keep_copy(range, data) : 0;
   Ref<WriteRequest> request;
   bool kept = false;
   bool waits = false;
@@ -67,6 +68,7 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
                                      now, now + core_->options.timeout);
     if (kept) {
       request->kept_bytes = memory;
+      if (copy != 0) request->copies.push_back(copy);
       keep_locked(request);
     } else {
       request->done = std::move(done);
@@ -81,6 +83,7 @@ void LiveFile::write(ByteRange range, BufferSlice data, WritePieces pieces,
     done(Written{.bytes = range.length_bytes, .kept = true});
   } else if (memory > 0) {
     core_->dirty.release(memory);
+    if (copy != 0) drop_copies({copy});
   }
   if (waits) return next_turn();
   if (!core_->list(*request)) {
@@ -107,6 +110,25 @@ uint64_t LiveFile::room_to_keep(const BufferSlice& data, WritePieces pieces) {
   return core_->dirty.reserve(memory) ? memory : 0;
 }
 
+uint64_t LiveFile::keep_copy(ByteRange range, const BufferSlice& data) {
+  Ref<LandingWatch> watch;
+  {
+    sync::MutexLock lock(mutex_);
+    watch = watch_;
+  }
+  return watch ? watch->keep(range, data.bytes()) : 0;
+}
+
+void LiveFile::drop_copies(const std::vector<uint64_t>& copies) {
+  if (copies.empty()) return;
+  Ref<LandingWatch> watch;
+  {
+    sync::MutexLock lock(mutex_);
+    watch = watch_;
+  }
+  if (watch) watch->settled(copies);
+}
+
 void LiveFile::keep_locked(const Ref<WriteRequest>& request) {
   request->untimed = true;
   LibraryStats& stats = core_->stats;
@@ -127,17 +149,20 @@ Ref<WriteRequest> LiveFile::together(const std::vector<Ref<WriteRequest>>& parts
   const uint64_t length = parts.back()->range.end_bytes() - offset;
   const Ref<Buffer> buffer = core_->options.pool.allocate_for_reader(length);
   uint64_t memory = 0;
+  std::vector<uint64_t> copies;
   for (const Ref<WriteRequest>& part : parts) {
     const std::span<const std::byte> bytes = part->data.bytes();
     std::memcpy(buffer->writable().data() + (part->range.offset_bytes - offset), bytes.data(),
                 bytes.size());
     memory += part->kept_bytes;
+    copies.insert(copies.end(), part->copies.begin(), part->copies.end());
   }
   auto whole =
       make_ref<WriteRequest>(parts.front()->id, Ref<LiveFile>(this), ByteRange{offset, length},
                              BufferSlice{buffer, 0, length}, WritePieces::kTogether,
                              sync::Context(), parts.front()->began, parts.front()->deadline);
   whole->kept_bytes = memory;
+  whole->copies = std::move(copies);
   whole->untimed = true;
   return whole;
 }

@@ -70,10 +70,11 @@ class WriteRequest final : public Request {
   const BufferSlice data;
   const WritePieces pieces;
 
-  WriteDone done;           // null: it was kept
-  uint64_t kept_bytes = 0;  // of memory, while it is kept; 0: it is not
-  bool untimed = false;     // until its turn comes
-  bool resting = false;     // nothing is in flight: a timer will try again
+  WriteDone done;                // null: it was kept
+  uint64_t kept_bytes = 0;       // of memory, while it is kept; 0: it is not
+  std::vector<uint64_t> copies;  // of what was kept: for LandingWatch::settled()
+  bool untimed = false;          // until its turn comes
+  bool resting = false;          // nothing is in flight: a timer will try again
   MonoTime turn_began{};
   uint64_t order = 0;  // among the writes of its file
   bool alone = true;   // no other write of the file was on its way at the same time

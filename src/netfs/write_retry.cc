@@ -41,7 +41,7 @@ void LiveFile::retry_write(const Ref<WriteRequest>& request, const std::optional
       sync::MutexLock lock(mutex_);
       last_seen_.reset();
     }
-    const Error stopped_by = error ? *error : Error(ECANCELED, "netfs.close");
+    const Error stopped_by = error ? final_error(*error) : Error(ECANCELED, "netfs.close");
     if (written > 0) {
       finish_write(request, Written{.bytes = written, .stopped_by = stopped_by.code()});
     } else {

@@ -1,6 +1,7 @@
 // Goal: the library's writing side by its hard behaviours: pieces, their order and their failures
 // (16, 17, 20), what readers see, what the cache may keep, time-outs.
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <gtest/gtest.h>
@@ -99,6 +100,26 @@ TEST(Write, AttemptsEndAndTheErrorIsTheCallers) {
   const uint64_t before = fixture.origin.counts().writes;
   EXPECT_TRUE(write(fixture, *file, 0, "x").is_error(EDQUOT));
   EXPECT_EQ(fixture.origin.counts().writes, before + 1);
+}
+
+// Opened again it may not be written any more: its owner may have made it read-only since.
+TEST(Write, AHandleThatOutlivesItsConnectionIsWrittenOn) {
+  LibraryFixture::Options options = writable();
+  options.origin.capabilities.handles_outlive_connections = true;
+  LibraryFixture fixture(options);
+  fixture.origin.add_file("f", "");
+  std::atomic<unsigned> failures = 0;
+  fixture.origin.set_write_fault([&](const SimulatedRead&) -> std::optional<Fault> {
+    const unsigned number = failures++;
+    if (number < 2) return Fault{.error = ENOTCONN};
+    if (number < 8) return Fault{.error = EAGAIN};
+    return std::nullopt;
+  });
+  const Ref<WritableFile> file = open_for_writing(fixture, "f");
+  fixture.origin.set_metadata_error(EACCES);
+  EXPECT_EQ(MUST(write(fixture, *file, 0, "bytes")), 5U);
+  fixture.origin.set_metadata_error(0);
+  EXPECT_EQ(fixture.origin.content("f"), "bytes");
 }
 
 TEST(Write, WhatWaitsForItsTurnWhenTheLibraryClosesIsLetGo) {

@@ -8,7 +8,7 @@
 // of another number is refused.  Modules take the symbols of libnetfs from the program that loads
 // them, so there is one log, one set of thread contexts.
 //
-//   NETFS_ORIGIN_MODULE("file", "0.1", file_options, open_file_origin)
+//   NETFS_ORIGIN_MODULE("file", "0.1", file_traits, file_options, open_file_origin)
 
 #include <cstdint>
 #include <map>
@@ -24,7 +24,7 @@
 namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
-inline constexpr uint32_t kOriginAbi = 8 | (sync::kValidated ? 1u << 16 : 0);
+inline constexpr uint32_t kOriginAbi = 10 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
 using OriginOptions = std::map<std::string, std::string>;
@@ -36,10 +36,21 @@ struct OriginRequest {
   const Clock* clock = &Clock::system();
 };
 
+// What `netfs origins` and docs/origins.md say of it, a few words each.  What a certain server can
+// do less is told by `netfs status` of its mount.
+struct OriginTraits {
+  const char* on;        // what it speaks to
+  const char* versions;  // what tells two versions of a file apart
+  const char* identity;  // what tells two files apart
+  const char* changes;   // what of a tree can be changed
+  const char* locks;     // who keeps fcntl and flock locks
+};
+
 extern "C" struct NetfsOriginModule {
   uint32_t abi;  // kOriginAbi; always the first field
   const char* scheme;
   const char* version;
+  OriginTraits traits;
   const char* const*
       options;  // names it takes, each followed by its one-line help; null at the end
   // Connects, and finds that the root is a directory.  The error's detail is for the user.
@@ -48,10 +59,10 @@ extern "C" struct NetfsOriginModule {
 
 }  // namespace netfs::origins
 
-#define NETFS_ORIGIN_MODULE(scheme_, version_, options_, open_)                                \
+#define NETFS_ORIGIN_MODULE(scheme_, version_, traits_, options_, open_)                       \
   extern "C" __attribute__((visibility("default"))) const ::netfs::origins::NetfsOriginModule* \
   netfs_origin_module() {                                                                      \
     static const ::netfs::origins::NetfsOriginModule module = {                                \
-        ::netfs::origins::kOriginAbi, scheme_, version_, options_, open_};                     \
+        ::netfs::origins::kOriginAbi, scheme_, version_, traits_, options_, open_};            \
     return &module;                                                                            \
   }

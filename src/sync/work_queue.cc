@@ -59,6 +59,11 @@ size_t WorkQueue::depth() const {
   return queue_.size();
 }
 
+size_t WorkQueue::unfinished() const {
+  MutexLock lock(mutex_);
+  return queue_.size() + running_;
+}
+
 MonoTime WorkQueue::promote_due_locked() {
   if (delayed_.empty()) return MonoTime::max();
   const MonoTime now = Clock::system().now();

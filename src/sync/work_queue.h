@@ -53,6 +53,8 @@ class WorkQueue {
   void stop() EXCLUDES(mutex_);
 
   [[nodiscard]] size_t depth() const EXCLUDES(mutex_);
+  // With what is being run; delayed work not counted.
+  [[nodiscard]] size_t unfinished() const EXCLUDES(mutex_);
 
  private:
   void run() EXCLUDES(mutex_);

@@ -1,19 +1,22 @@
 #pragma once
-// Arena<Record>: plain fixed-size records in mapped memory, named by index.
+// Arena<Record>: plain fixed-size records in arena memory (arena_memory.h), named by index.
 //
 // What the kernel knows of us and will not say twice (nodeids with their lookup counts, handles,
-// backing ids) lies in arenas and not scattered over the heap, so that it can one day be kept
-// outside this process.  So a record holds no pointer and is trivially copyable; what hangs off it
-// on the heap is found by index.  Records do not move; freed ones are used again.
+// backing ids) lies in arenas and not scattered over the heap, so that the process which serves the
+// mount after this one finds it.  So a record holds no pointer and is trivially copyable; what
+// hangs off it on the heap is found by index.  Records do not move; freed ones are used again.  A
+// killed process leaves them as its last store did: what is written in several steps counts by the
+// last.
 //
 // Thread-safety: the caller's lock.
 
 #include <cstdint>
-#include <sys/mman.h>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/assert.h"
+#include "vfs/arena_memory.h"
 
 namespace netfs::vfs {
 
@@ -22,10 +25,12 @@ class Arena {
   static_assert(std::is_trivially_copyable_v<Record>);
 
  public:
-  Arena() = default;
-  ~Arena() {
-    for (void* chunk : chunks_) ::munmap(chunk, kChunkRecords * sizeof(Record));
-  }
+  // What an earlier process left of this kind is there; the caller frees what he has no use for.
+  Arena(Ref<ArenaMemory> memory, uint8_t kind)
+      : memory_(std::move(memory)),
+        kind_(kind),
+        chunks_(memory_->chunks(kind)),
+        count_(static_cast<uint32_t>(chunks_.size()) * kChunkRecords) {}
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
@@ -36,12 +41,7 @@ class Arena {
       free_.pop_back();
       return index;
     }
-    if (count_ == chunks_.size() * kChunkRecords) {
-      void* chunk = ::mmap(nullptr, kChunkRecords * sizeof(Record), PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-      NETFS_ASSERT(chunk != MAP_FAILED);  // as for any allocation: no memory ends the process
-      chunks_.push_back(chunk);
-    }
+    if (count_ == chunks_.size() * kChunkRecords) chunks_.push_back(memory_->add_chunk(kind_));
     return count_++;
   }
   void free(uint32_t index) { free_.push_back(index); }
@@ -55,8 +55,10 @@ class Arena {
   [[nodiscard]] uint32_t in_use() const { return count_ - static_cast<uint32_t>(free_.size()); }
 
  private:
-  static constexpr uint32_t kChunkRecords = 4096;
+  static constexpr uint32_t kChunkRecords = ArenaMemory::kChunkBytes / sizeof(Record);
 
+  const Ref<ArenaMemory> memory_;
+  const uint8_t kind_;
   std::vector<void*> chunks_;
   std::vector<uint32_t> free_;
   uint32_t count_ = 0;

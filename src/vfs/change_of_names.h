@@ -24,7 +24,20 @@ class FileSystem::ChangeOfNames {
   void takes_name_of(Node& node) NO_THREAD_SAFETY_ANALYSIS;
   [[nodiscard]] fuse::NodeId going() const { return going_; }
 
+  // remove.cc.  Before a name of a file goes: if it is open it is made to live on.
+  Result<Kept> keep_open_file(const Place& place, Losing losing, Deadline until);
+  // The origin has the file by its hidden name.
+  void take_hidden(const std::string& path);
+  // The change did not come about: the file keeps its name, or gets it back.
+  void take_back(const Place& place, const Kept& kept);
+  // The name that the file is about to have, for who serves this mount after us; empty: none.
+  void set_hiding(std::string hidden_name, bool by_link);
+
  private:
+  [[nodiscard]] std::string hidden_beside(const Place& place) const;
+  Result<std::string> hide(const Place& place, Deadline until);
+  void show_again(const Place& place, const std::string& hidden_path, Deadline until);
+
   FileSystem& of_;
   const uint64_t number_;
   fuse::NodeId going_;

@@ -47,7 +47,9 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
   change_landed(request.header.node, std::move(reply),
                 [this, id = target.value().node, live = std::move(target.value().file), what,
                  strips, gid, wide, from = std::move(source).value(),
-                 source_id = request.header.node](Pending& pending, Deadline until) {
+                 source_id = request.header.node](Pending& pending, Deadline until) mutable {
+                  const Result<void> there = revive_if_lost(id, live, until);
+                  if (!there.ok()) return pending.error(there.code());
                   const Result<void> stripped =
                       strips ? strip_set_id(id, until, gid) : Result<void>();
                   if (!stripped.ok()) return pending.error(stripped.code());

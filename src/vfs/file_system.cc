@@ -3,8 +3,12 @@
 #include <cerrno>
 
 #include "base/drawn.h"
+#include "netfs/read_retry.h"
 #include "telemetry/log.h"
+#include "vfs/backing_log.h"
+#include "vfs/intent.h"
 #include "vfs/limits.h"
+#include "vfs/possible_info.h"
 
 namespace netfs::vfs {
 
@@ -21,18 +25,34 @@ Options completed(Options options) {
 }  // namespace
 
 Result<std::unique_ptr<FileSystem>> FileSystem::create(Parts parts) {
-  NodeInfo root = TRY(parts.origin.stat("", Deadline::after(parts.clock, parts.options.timeout)));
+  std::optional<NodeInfo> left;
+  if (parts.memory) left = InodeTable::root_left_in(parts.memory);
+  Result<NodeInfo> seen = Error(ENOTCONN, "vfs.create");
+  if (!left || !parts.origin_is_away) {
+    seen = parts.origin.stat("", Deadline::after(parts.clock, parts.options.timeout));
+  }
+  // It may go at that very moment: what was left counts then.
+  const bool is_away = is_unreachable(seen.code()) || seen.is_error(ETIMEDOUT);
+  const bool is_old = left && is_away;
+  if (!seen.ok() && !is_old) return std::move(seen).error();
+  const NodeInfo root = is_old ? *left : std::move(seen).value();
   if (root.attributes.type != FileType::kDirectory) {
     return Error(ENOTDIR, "vfs.create", "the remote path is not a directory; name its directory");
   }
-  std::unique_ptr<FileSystem> made(new FileSystem(std::move(parts), root));
-  if (!made->info_is_allowed("", root)) {
+  if (!is_possible(root)) {
     return Error(EIO, "vfs.create", "the origin says of its root what no directory can be");
+  }
+  Ref<ArenaMemory> memory = std::move(parts.memory);
+  if (!memory) memory = TRY(ArenaMemory::create(InodeTable::kLayout));
+  std::unique_ptr<FileSystem> made(new FileSystem(std::move(parts), std::move(memory), root));
+  if (is_old) {
+    sync::MutexLock lock(made->table_.mutex);
+    made->table_.root().doubted = true;
   }
   return made;
 }
 
-FileSystem::FileSystem(Parts parts, const NodeInfo& root)
+FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& root)
     : origin_(parts.origin),
       library_(parts.library),
       options_(completed(std::move(parts.options))),
@@ -42,15 +62,43 @@ FileSystem::FileSystem(Parts parts, const NodeInfo& root)
       keeps_writes_(writer_ != nullptr && options_.write == Options::Write::kClose),
       hidden_names_(options_.hiding),
       files_ahead_(parts.origin.capabilities().files_ahead, options_, counters_, parts.clock),
-      table_(parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
+      memory_(std::move(memory)),
+      kept_(memory_),
+      intents_(memory_),
+      table_(memory_, parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
       ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax}),
       behind_({.name = "netfs-behind", .threads = kBehindThreads}),
       files_({.name = "netfs-files", .threads = kAheadFileThreads}),
-      metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {}
+      metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {
+  sync::MutexLock lock(table_.mutex);
+  for (std::string& name : table_.hidden_names()) HiddenNames::keep(std::move(name));
+}
 
 FileSystem::~FileSystem() {
   stop();
+}
+
+void FileSystem::attach(fuse::BackingIds* backing, fuse::Notifier* notifier) {
+  backing_ = backing;
+  notifier_ = notifier;
+  if (const size_t damaged = table_.restored().damaged; damaged > 0) {
+    telemetry::log_warn("vfs",
+                        "{} nodes and handles that a process before this one left are damaged: who "
+                        "has them open is told ESTALE",
+                        damaged);
+  }
+  if (backing != nullptr) {
+    const Ref<BackingLog> log = make_ref<BackingLog>(memory_);
+    std::vector<fuse::BackingIds::Known> known;
+    {
+      sync::MutexLock lock(table_.mutex);
+      known = table_.handed_out();
+    }
+    backing->adopt(log, known, log->all());
+  }
+  Intent::finish(*this);
+  revive_kept();
 }
 
 void FileSystem::started(const fuse::Negotiated& negotiated) {
@@ -71,10 +119,10 @@ void FileSystem::stop() {
   // Closed, not just emptied: a request that is being handled now may find that it has to wait only
   // after this.
   pending_.close(ECONNABORTED);
-  ahead_.stop();
   behind_.stop();
   files_.stop();
   metadata_.stop();
+  ahead_.stop();  // last: names that the others have listed are left to the cache there
 }
 
 void FileSystem::on_worker(sync::WorkQueue::Work work) {
@@ -101,12 +149,14 @@ void FileSystem::bury(Graveyard graveyard) {
 
 Sizes FileSystem::sizes() {
   const size_t waiting = pending_.count();
+  const size_t looks_behind = behind_.unfinished();
   sync::MutexLock lock(table_.mutex);
   files_ahead_.expire();
   return {.nodes = table_.node_count(),
           .handles = table_.handle_count(),
           .idle_files = table_.idle_file_count(),
           .waiting = waiting,
+          .looks_behind = looks_behind,
           .ino_collisions = table_.ino_collisions()};
 }
 

@@ -40,8 +40,11 @@
 #include "vfs/handed_on.h"
 #include "vfs/hidden_names.h"
 #include "vfs/inode_table.h"
+#include "vfs/intents.h"
+#include "vfs/kept_writes.h"
 #include "vfs/name_changes.h"
 #include "vfs/options.h"
+#include "vfs/path_holds.h"
 #include "vfs/pending.h"
 #include "vfs/walk.h"
 
@@ -55,6 +58,8 @@ class FileSystem final : public fuse::Handler {
     Options options;
     const Clock& clock = Clock::system();
     NamesStore* names = nullptr;  // null: names live as long as this
+    Ref<ArenaMemory> memory{};    // what a process before this one left; null: there was none
+    bool origin_is_away = false;  // what `memory` has of the root counts until it can be asked
   };
 
   // Looks at the root; its error is the mount's: ENOTDIR, ENOENT, EACCES, or that of the way there.
@@ -62,10 +67,10 @@ class FileSystem final : public fuse::Handler {
   ~FileSystem() override;
 
   // Who hands files to the kernel, and tells it what to forget, or null.  First; outlive stop().
-  void attach(fuse::BackingIds* backing, fuse::Notifier* notifier = nullptr) {
-    backing_ = backing;
-    notifier_ = notifier;
-  }
+  // What a process before this one had kept is written now: may wait for the origin.
+  void attach(fuse::BackingIds* backing, fuse::Notifier* notifier = nullptr);
+  // What a process after this one has to have to serve the same connection on.
+  [[nodiscard]] const ArenaMemory& memory() const { return *memory_; }
 
   void started(const fuse::Negotiated& negotiated) override;
   void handle(const fuse::Request& request, fuse::Reply reply) override;
@@ -82,9 +87,9 @@ class FileSystem final : public fuse::Handler {
   // workers.  Bounded by the origin's timeout.
   void stop();
 
-  // Whether the origin can be changed through this mount.
+  // Whether the origin can be changed through this mount; whether what is shown of permissions is
+  // the origin's own, with its POSIX ACLs.
   [[nodiscard]] bool writable() const { return writer_ != nullptr; }
-  // Whether what is shown of permissions is the origin's own, with its POSIX ACLs.
   [[nodiscard]] bool has_acls() const;
 
   [[nodiscard]] const Counters& counters() const { return counters_; }
@@ -95,8 +100,7 @@ class FileSystem final : public fuse::Handler {
  private:
   friend struct Dispatch;
 
-  FileSystem(Parts parts, const NodeInfo& root);
-
+  FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& root);
   enum class Dropped : uint8_t { kDoubted, kElsewhere };
   void drop(std::string_view path, Dropped how);
 
@@ -106,12 +110,10 @@ class FileSystem final : public fuse::Handler {
   void open_fresh(fuse::NodeId id, fuse::Reply reply);
   Operation get_attributes, get_statx;  // attributes.cc
   Operation open_directory, read_directory, stat_file_system;
-  Operation release_directory;  // release.cc
-  Operation read_link;          // links.cc
+  Operation release_directory, read_link;  // release.cc, links.cc
   // What changes something: EROFS on a mount that is not writable.
   Operation make, create, remove, rename, link, set_attributes, write, allocate, copy, seek;
-  Operation create_nameless;                       // nameless.cc
-  Operation flush, sync;                           // sync.cc
+  Operation create_nameless, flush, sync;          // nameless.cc, sync.cc
   Operation get_xattr, list_xattrs, change_xattr;  // xattr.cc
   Operation refuse_unsupported, refuse_ioctl;      // unsupported.cc
 
@@ -215,9 +217,9 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] fuse::Entry entry_of(Node& node) REQUIRES(table_.mutex);
 
   // open.cc
-  OpenAnswer try_open(fuse::NodeId id, Prepared prepared);
-  OpenAnswer open_locked(Node& node, bool sealed, Prepared prepared, Graveyard& graveyard)
-      REQUIRES(table_.mutex);
+  OpenAnswer try_open(fuse::NodeId id, Prepared prepared, uint64_t unique);
+  OpenAnswer open_locked(Node& node, bool sealed, Prepared prepared, uint64_t unique,
+                         Graveyard& graveyard) REQUIRES(table_.mutex);
   OpenMode choose_mode(Node& node, bool sealed, Prepared prepared) REQUIRES(table_.mutex);
   [[nodiscard]] bool is_hot(const Node& node) const REQUIRES(table_.mutex);
   [[nodiscard]] bool hides_changes(const Node& node) const REQUIRES(table_.mutex);
@@ -231,9 +233,7 @@ class FileSystem final : public fuse::Handler {
   void change_settled(fuse::NodeId id, fuse::Reply reply, Change change);
   void change_landed(fuse::NodeId id, fuse::Reply reply, Change change);
   void after_settling(fuse::NodeId id, Settled then);
-  // A name in a directory that is there: ESTALE, ENOTDIR, ENAMETOOLONG, EINVAL.
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
-  // What is made of a mode and the caller's umask.
   static NewNode new_node(FileType type, uint32_t mode, uint32_t umask);
   // Whom a new node belongs to, where it is the origin's to say.
   std::optional<Owner> owner_of_new(fuse::NodeId parent, const fuse::Header& caller);
@@ -243,10 +243,17 @@ class FileSystem final : public fuse::Handler {
   void take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what);
   void forget_pages(fuse::NodeId id);  // others have changed it: the kernel drops what it has
   void remove_hidden(std::string path);
-  // A change of names, from before the origin is asked until the table knows: change_of_names.h.
-  class ChangeOfNames;
+  class ByPath;         // made with its paths held
+  class ChangeOfNames;  // from before the origin is asked until the table knows
+  class Intent;         // recorded, for who may be asked the same again
+  void answer_change(Pending& pending, int error, std::span<const std::byte> body = {});
   void after_name_changes(sync::WorkQueue::Work then);
   void tell_moved(const std::vector<InodeTable::Moved>& moved);
+
+  // revive.cc
+  Result<void> revive_if_lost(fuse::NodeId id, Ref<WritableFile>& live, Deadline until);
+  Result<void> write_again(const KeptWrites::Left& left, Deadline until);
+  void revive_kept();
 
   // settle.cc: writes that are kept in memory until they have landed.
   class Landing;
@@ -261,7 +268,7 @@ class FileSystem final : public fuse::Handler {
   KnownVersion known_of(fuse::NodeId id);
   [[nodiscard]] int new_write_error(fuse::HandleId id);
 
-  // open_write.cc, create.cc
+  // open_write.cc, create.cc, copy.cc, nameless.cc, link.cc
   class Opening;
   void open_for_writing(const fuse::Request& request, fuse::Reply reply);
   void begin_open(fuse::NodeId id, OpenHow how, Ref<Pending> pending);
@@ -269,34 +276,26 @@ class FileSystem final : public fuse::Handler {
   Result<Ref<WritableFile>> live_file(fuse::NodeId id, Deadline until);
   Result<Ref<WritableFile>> open_live_file(fuse::NodeId id, Deadline until, bool& moved);
   bool has_moved(fuse::NodeId id, const std::string& path);
-  Result<fuse::Opened> open_handle(fuse::NodeId id, Ref<WritableFile> live, uint32_t flags);
-  Result<Created> create_now(const Place& place, const NewNode& what, OpenHow how, bool resent,
-                             Deadline until);
+  Result<fuse::Opened> open_handle(fuse::NodeId id, Ref<WritableFile> live, OpenHow how);
+  Result<Created> create_now(const Place& place, const NewNode& what, OpenHow how,
+                             const Intent& intent, Deadline until);
+  Result<Created> take_created(const Place& place, NodeInfo there, OpenHow how, bool may_open,
+                               Deadline until);
   Result<fuse::Opened> open_existing(fuse::NodeId id, OpenHow how, Deadline until);
-
-  // copy.cc, nameless.cc, link.cc
   bool is_still(const std::string& path, const Validator& version, Deadline until);
   Result<FileRef> file_ref(fuse::NodeId id);
-  Result<Created> create_nameless_now(fuse::NodeId parent, const NewNode& what, uint32_t flags,
+  Result<Created> create_nameless_now(fuse::NodeId parent, const NewNode& what, OpenHow how,
                                       Deadline until);
   void take_link(fuse::NodeId id, const Place& at, const NodeInfo& info);
   void note_two_nodes(fuse::NodeId one, fuse::NodeId other);
-
-  // remove.cc, rename.cc
-  Result<Kept> keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,
-                              Deadline until);
-  [[nodiscard]] std::string hidden_beside(const Place& place) const;
-  Result<std::string> hide(const Place& place, fuse::NodeId id, Deadline until);
-  void take_hidden(fuse::NodeId id, const std::string& path);
-  void take_back(const Place& place, fuse::NodeId id, const Kept& kept);
-  void show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
-                  Deadline until);
-  Result<void> remove_now(const Place& place, RemoveKind kind, bool resent, Deadline until);
-  ForgetScope scope_of_rename(const Place& from, const Place& to);
-  Result<void> rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
+  // remove.cc, rename.cc, set_attributes.cc
+  Result<void> remove_now(const Place& place, RemoveKind kind, const Intent& intent,
                           Deadline until);
-
-  // set_attributes.cc
+  ForgetScope scope_of_rename(const Place& from, const Place& to);
+  Result<void> rename_now(const Place& from, const Place& to, RenameHow how, const Intent& intent,
+                          Deadline until);
+  void take_renamed(const Place& from, const Place& to, RenameHow how, Deadline until,
+                    fuse::NodeId by_other_name = {});
   Result<AttributeChange> change_of(fuse::NodeId id, const fuse::SetattrRequest& wanted);
   Result<Witnessed> set_now(fuse::NodeId id, const AttributeChange& change, Deadline until);
   // A node's permissions without the set-ID bits that go, also for who is not of its group `gid`.
@@ -331,19 +330,19 @@ class FileSystem final : public fuse::Handler {
   void read_renewed(ReadPlace place, ByteRange range, Ref<Pending> pending);
   static Ref<File> file_to_read(const Node& node);
   void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);
-
   // open_directory.cc, read_directory.cc
-  fuse::Opened open_directory_locked(Node& node, Ref<Listing> listing, Graveyard& graveyard)
-      REQUIRES(table_.mutex);
+  fuse::Opened open_directory_locked(Node& node, Ref<Listing> listing, uint64_t unique,
+                                     Graveyard& graveyard) REQUIRES(table_.mutex);
   void answer_open_directory(fuse::NodeId id, Ref<Listing> listing, fuse::Reply& reply);
   [[nodiscard]] bool wants_relisting(const Node& node, const fuse::ReaddirRequest& wanted) const
       REQUIRES(table_.mutex);
   void answer_listing(fuse::NodeId id, const Listing& listing, const fuse::ReaddirRequest& wanted,
                       fuse::Reply& reply);
+  void resume_listing(fuse::NodeId id, const fuse::ReaddirRequest& wanted,
+                      const Ref<Pending>& pending);
   std::span<const std::byte> pack_entries(fuse::NodeId id, const Listing& listing,
                                           const fuse::ReaddirRequest& wanted,
                                           std::span<std::byte> room);
-
   // links.cc
   void answer_link(std::string_view path, std::string_view target, fuse::Reply& reply);
   void fetch_link(fuse::NodeId id, const std::string& path, Deadline until);
@@ -360,22 +359,23 @@ class FileSystem final : public fuse::Handler {
   fuse::BackingIds* backing_ = nullptr;
   fuse::Notifier* notifier_ = nullptr;
   // Settled by started(); the kernel may still refuse passthrough later.
-  std::atomic<bool> passthrough_{false};
-  std::atomic<bool> no_open_{false};
-  std::atomic<bool> acls_{false};
-  std::atomic<bool> no_opendir_{false};
+  std::atomic<bool> passthrough_{false}, no_open_{false}, acls_{false}, no_opendir_{false};
   TreeWriter* const writer_;  // null: the mount is read-only
   NamesStore* const names_;   // null where names are not kept
   const bool keeps_writes_;
-  const HiddenNames hidden_names_;
+  HiddenNames hidden_names_;
   Counters counters_;
   AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
   FilesAhead files_ahead_ GUARDED_BY(table_.mutex);
+  const Ref<ArenaMemory> memory_;
+  KeptWrites kept_;
+  Intents intents_;
   InodeTable table_;
   sync::CondVar names_taken_;  // under the table's lock
   ComingListings coming_ GUARDED_BY(table_.mutex);
   PendingTable pending_;
   NameChanges name_changes_;
+  PathHolds path_holds_;
   Flights<Then> stat_flights_;
   Flights<ThenListed> list_flights_;
   Flights<Ref<Pending>> open_flights_;

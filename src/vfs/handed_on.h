@@ -86,6 +86,7 @@ struct DirectoryAfter {
 struct OpenHow {
   uint32_t flags = 0;         // O_*
   bool kill_set_ids = false;  // if they truncate the file
+  uint64_t unique = 0;        // of the request
 };
 
 // What a part of a write comes to.

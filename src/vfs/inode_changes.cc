@@ -91,6 +91,7 @@ void InodeTable::promote_alias(Node& node, Graveyard& graveyard) {
   node.name = alias->name;
   node.seen_in = alias->seen_in;
   node.parent->directory->children.insert(&node);
+  save_again(node);
   // The new parent counted the alias and counts the node now.
   --before->children;
   free_if_unused(before, graveyard);
@@ -136,8 +137,17 @@ void InodeTable::let_go_if_unused(Node& node, Graveyard& graveyard) {
   if (node.hidden && records_[node.index].opens == 0) {
     node.hidden = false;
     graveyard.hidden.push_back(path_of(node));
+    save_again(node);
   }
   free_if_unused(&node, graveyard);
+}
+
+void InodeTable::set_hiding(Node& node, std::string hidden_name, bool by_link) {
+  Seldom& seldom = node.seldom_part();
+  seldom.hiding = std::move(hidden_name);
+  seldom.hiding_by_link = by_link;
+  seldom.hiding_left = false;
+  save_again(node);
 }
 
 void InodeTable::hide(Node& node, std::string hidden_name) {
@@ -149,8 +159,11 @@ void InodeTable::hide(Node& node, std::string hidden_name) {
   node.name = std::move(hidden_name);
   node.hidden = true;
   node.seldom_part().changed_in = serial();
+  node.seldom->hiding.clear();
+  node.seldom->hiding_left = false;
   if (node.attributes.link_count > 0) --node.attributes.link_count;
   keep_number(node);
+  save_again(node);
 }
 
 void InodeTable::show_again(Node& node, std::string name, Graveyard& graveyard) {
@@ -163,6 +176,7 @@ void InodeTable::show_again(Node& node, std::string name, Graveyard& graveyard) 
   node.parent->directory->children.insert(&node);
   node.seldom_part().changed_in = serial();
   ++node.attributes.link_count;
+  save_again(node);
 }
 
 // A file keeps its number as long as it is known, and nobody else gets it.
@@ -170,6 +184,7 @@ void InodeTable::keep_number(Node& node) {
   if (!node.identity.empty() || node.number_moved) return;
   node.number_moved = true;
   moved_numbers_.insert(records_[node.index].ino);
+  save_again(node);
 }
 
 void InodeTable::go_elsewhere(Node& node, Graveyard& graveyard) {
@@ -192,6 +207,7 @@ void InodeTable::put(Node& moved, Node& directory, std::string_view name, Gravey
   directory.directory->children.insert(&moved);
   ++directory.children;
   --before->children;
+  if (moved.alias_of() == nullptr) save_again(moved);
   free_if_unused(before, graveyard);
 }
 
@@ -257,6 +273,8 @@ std::vector<InodeTable::Moved> InodeTable::exchange(Node& from, std::string_view
     std::swap(a->parent, b->parent);
     a->parent->directory->children.insert(a);
     b->parent->directory->children.insert(b);
+    if (a->alias_of() == nullptr) save_again(*a);
+    if (b->alias_of() == nullptr) save_again(*b);
     collect_moved(*a, moved, graveyard);
     collect_moved(*b, moved, graveyard);
   }

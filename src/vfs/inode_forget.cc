@@ -9,7 +9,10 @@
 
 namespace netfs::vfs {
 
+// Saved before it is counted, and counted before the kernel is told: a process that is killed
+// leaves a count too many rather than one too few.
 void InodeTable::add_lookup(Node& node) {
+  save(node);
   if (records_[node.index].lookups++ == 0) ++referenced_;
 }
 
@@ -26,6 +29,7 @@ void InodeTable::forget(fuse::NodeId id, uint64_t lookups, Graveyard& graveyard)
   if (record.lookups > 0) return;
   --referenced_;
   ++forgotten_;
+  if (record.opens == 0 && nodes_[index]->children == 0) unsave(record);
   free_if_unused(nodes_[index].get(), graveyard);
 }
 
@@ -63,6 +67,7 @@ void InodeTable::free_node(Node& node, Graveyard& graveyard) {
   if (node.number_moved) moved_numbers_.erase(moved_numbers_.find(record.ino));
   const uint32_t index = node.index;
   record.node_id = 0;
+  unsave(record);
   // A record whose generations are used up is never given out again.
   if (record.generation < kGenerationMax) records_.free(index);
   nodes_[index].reset();

@@ -1,15 +1,19 @@
 // InodeTable, what is open: handles, and the files that are kept ready.
 
+#include <atomic>
 #include <utility>
 
 #include "base/assert.h"
+#include "fuse/protocol.h"
 #include "vfs/inode_id.h"
 #include "vfs/inode_table.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
 
-fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& graveyard) {
+fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& graveyard,
+                                       uint64_t unique) {
+  save(node);
   const uint32_t index = handle_records_.allocate();
   NETFS_ASSERT(index < (1U << kIndexBits));
   if (handles_.size() <= index) handles_.resize(index + 1);
@@ -19,15 +23,28 @@ fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& gra
   HandleRecord& record = handle_records_[index];
   record.generation = (record.generation + 1) & kGenerationMax;
   record.node_id = records_[node.index].node_id;
-  record.directory = node.directory ? 1 : 0;
+  record.flags = node.directory ? uint32_t{HandleRecord::kDirectory} : 0;
+  record.position = 0;
+  record.error = 0;
+  record.unique = unique & ~fuse::proto::kUniqueResend;
   // Never 0, as the epoch is not: that is the handle of mounts that answer OPEN with ENOSYS.
-  record.handle_id = make_id(epoch_, record.generation, index);
   NodeRecord& opened = records_[node.index];
   NETFS_ASSERT(opened.opens == 0 || opened.open_mode == static_cast<uint32_t>(mode));
   opened.open_mode = static_cast<uint32_t>(mode);
   ++opened.opens;
+  // From here on it is one, also for a process after this one.
+  std::atomic_signal_fence(std::memory_order_release);
+  record.handle_id = make_id(epoch_, record.generation, index);
   touch_file(node, graveyard);
   return fuse::HandleId(record.handle_id);
+}
+
+fuse::HandleId InodeTable::opened_before(uint64_t unique) {
+  const auto found = opened_before_.find(unique & ~fuse::proto::kUniqueResend);
+  if (found == opened_before_.end()) return {};
+  const fuse::HandleId id = found->second;
+  opened_before_.erase(found);
+  return handle(id) == nullptr ? fuse::HandleId() : id;
 }
 
 Handle* InodeTable::handle(fuse::HandleId id) {
@@ -35,6 +52,46 @@ Handle* InodeTable::handle(fuse::HandleId id) {
   if (id.value == 0 || index >= handle_records_.limit()) return nullptr;
   if (handle_records_[index].handle_id != id.value) return nullptr;
   return handles_[index].get();
+}
+
+void InodeTable::set_writable(fuse::HandleId id) {
+  handle(id)->writable = true;
+  handle_records_[index_of(id.value)].flags |= HandleRecord::kWritable;
+}
+
+void InodeTable::note_position(fuse::HandleId id, const SavedPosition& position) {
+  Handle* open = handle(id);
+  if (open == nullptr) return;
+  open->resume.reset();
+  HandleRecord& record = handle_records_[index_of(id.value)];
+  const uint32_t now = saved_.put(encode(position));
+  const uint32_t before = std::exchange(record.position, now);
+  if (before != 0) saved_.free(before);
+}
+
+void InodeTable::read_on(fuse::HandleId id, const Ref<Listing>& listing) {
+  Handle* open = handle(id);
+  if (open != nullptr && !open->listing) open->listing = listing;
+}
+
+void InodeTable::note_lost(fuse::NodeId id, int error, bool by_us) {
+  for (uint32_t i = 0; i < handle_records_.limit(); ++i) {
+    HandleRecord& record = handle_records_[i];
+    const bool writes = (record.flags & HandleRecord::kWritable) != 0;
+    if (record.handle_id == 0 || record.node_id != id.value || !writes) continue;
+    record.error = static_cast<uint32_t>(error);
+    if (by_us) handles_[i]->owes_error = true;
+  }
+}
+
+int InodeTable::take_lost(fuse::HandleId id) {
+  Handle* open = handle(id);
+  if (open == nullptr || !std::exchange(open->owes_error, false)) return 0;
+  return static_cast<int>(std::exchange(handle_records_[index_of(id.value)].error, 0));
+}
+
+void InodeTable::told(fuse::HandleId id) {
+  if (handle(id) != nullptr) handle_records_[index_of(id.value)].error = 0;
 }
 
 void InodeTable::rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) {
@@ -54,6 +111,8 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   const bool was_writable = open->writable;
   const uint32_t index = index_of(id.value);
   handle_records_[index].handle_id = 0;
+  const uint32_t position = std::exchange(handle_records_[index].position, 0);
+  if (position != 0) saved_.free(position);
   handles_[index].reset();
   handle_records_.free(index);
   NETFS_ASSERT(record.opens > 0);
@@ -62,6 +121,7 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   if (record.opens == 1 && node.hidden && !node.is_going() && !node.is_opening()) {
     node.hidden = false;
     graveyard.hidden.push_back(path_of(node));
+    save_again(node);
   }
   --record.opens;
   release_live(node, graveyard);

@@ -73,6 +73,11 @@ uint64_t InodeNumbers::acquire(std::string_view identity) {
   }
 }
 
+void InodeNumbers::hold(uint64_t number, std::string_view identity) {
+  const Held held{sip_hash({key_[1], key_[0]}, identity), 0};
+  ++held_.try_emplace(number, held).first->second.count;
+}
+
 void InodeNumbers::release(uint64_t number) {
   const auto found = held_.find(number);
   NETFS_ASSERT(found != held_.end());

@@ -25,6 +25,8 @@ class InodeNumbers {
   // The number of `identity`, held once more.
   uint64_t acquire(std::string_view identity);
   void release(uint64_t number);
+  // A number that a process before this one gave to `identity`, held once more.
+  void hold(uint64_t number, std::string_view identity);
 
   [[nodiscard]] uint64_t collisions() const { return collisions_; }
 
@@ -39,6 +41,12 @@ class InodeNumbers {
   std::unordered_map<uint64_t, Held> held_;
   uint64_t collisions_ = 0;
 };
+
+// What a number is made of.  Without an identity of the origin's the path is it; the prefix keeps
+// the two kinds apart.
+inline std::string number_key(const std::string& identity, const std::string& path) {
+  return identity.empty() ? "p" + path : "i" + identity;
+}
 
 // SipHash-2-4 (Aumasson and Bernstein), 64 bits.
 uint64_t sip_hash(std::array<uint64_t, 2> key, std::string_view data);

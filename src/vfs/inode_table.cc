@@ -11,30 +11,27 @@ namespace netfs::vfs {
 
 namespace {
 
-// Without an identity of the origin's the path is it; the prefix keeps the two kinds apart.
-std::string number_key(const std::string& identity, const std::string& path) {
-  return identity.empty() ? "p" + path : "i" + identity;
-}
-
 bool has_versions(FileType type) {
   return type == FileType::kRegular || type == FileType::kSymlink;
 }
 
 }  // namespace
 
-InodeTable::InodeTable(std::string_view volume_key, const NodeInfo& root, uint16_t epoch,
-                       MonoTime now, Counters& counters, Options::Write write)
+InodeTable::InodeTable(Ref<ArenaMemory> memory, std::string_view volume_key, const NodeInfo& root,
+                       uint16_t epoch, MonoTime now, Counters& counters, Options::Write write)
     : epoch_(epoch),
       counters_(counters),
       numbers_(volume_key),
+      memory_(std::move(memory)),
+      records_(memory_, kNodeRecords),
+      handle_records_(memory_, kHandleRecords),
+      saved_(memory_, kSavedBytes),
       writable_(write != Options::Write::kNo) {
   NETFS_ASSERT(epoch != 0);
   sync::MutexLock lock(mutex);
-  const Node& node = create(nullptr, "", root, now);
-  NETFS_ASSERT(node.index == 0);
-  records_[0].node_id = fuse::kRootNode.value;
-  records_[0].lookups = 1;  // the kernel holds the root without ever looking it up
-  referenced_ = 1;
+  make_root(root, now);
+  if (memory_->adopted()) restore(now);
+  save_root();
 }
 
 InodeTable::~InodeTable() = default;
@@ -106,6 +103,23 @@ uint64_t InodeTable::number_of_new(const Node& node) {
   return numbers_.acquire(key + '\0' + std::to_string(serial()));
 }
 
+void InodeTable::make_root(const NodeInfo& info, MonoTime now) {
+  if (records_.limit() == 0) (void)records_.allocate();
+  nodes_.push_back(std::make_unique<Node>());
+  Node& node = *nodes_[0];
+  node.directory = std::make_unique<Directory>();
+  node.identity = info.identity;
+  node.attributes = info.attributes;
+  node.validator = info.validator;
+  node.validated_at = now;
+  NodeRecord& record = records_[0];
+  record.node_id = fuse::kRootNode.value;
+  record.ino = number_of_new(node);
+  record.lookups = 1;  // the kernel holds the root without ever looking it up
+  record.opens = 0;
+  referenced_ = 1;
+}
+
 Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) {
   const uint32_t index = records_.allocate();
   NETFS_ASSERT(index < (1U << kIndexBits));
@@ -126,8 +140,8 @@ Node& InodeTable::create(Node* parent, std::string_view name, NodeInfo info, Mon
   const uint32_t generation = record.generation + 1;
   record = {};
   record.generation = generation;
-  record.node_id = make_id(epoch_, generation, index);
   record.ino = number_of_new(node);
+  record.node_id = make_id(epoch_, generation, index);
   if (parent != nullptr) {
     parent->directory->children.insert(&node);
     node.listed = true;
@@ -148,11 +162,14 @@ bool InodeTable::same_version(const Node& node, const NodeInfo& info) {
 }
 
 void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
+  const bool other = !(node.validator == info.validator && node.attributes == info.attributes);
   node.attributes = info.attributes;
   node.validator = std::move(info.validator);
+  if (other) save_again(node);
   node.validated_at = now;
   node.doubted = false;
-  node.unseen = false;
+  // Who is just opening or changing it may do so behind this look.
+  node.unseen = node.unseen && node.is_opening();
   node.end_showing();
   node.unset_written();
   if (node.is_live() && !node.is_dirty()) node.open->live->saw(node.validator);
@@ -165,7 +182,9 @@ bool InodeTable::is_same_node(const Node& node, const NodeInfo& info) {
   const bool grown = writable_ && !info.identity.empty() && records_[node.index].opens > 0 &&
                      node.attributes.type == FileType::kRegular &&
                      info.attributes.size_bytes > node.attributes.size_bytes;
-  return (node.is_live() || node.unseen || grown) && same_file(node, info);
+  // A writer whom a process before this one has let in has it live, too.
+  const bool written = node.is_live() || (node.open && node.open->writers > 0);
+  return (written || node.unseen || grown) && same_file(node, info);
 }
 
 // What others do to a file that is live shows, as in any file that is open.  Of what was written
@@ -291,6 +310,7 @@ void InodeTable::give_name(Node& node, Node& directory, std::string_view name,
   directory.directory->children.insert(&node);
   ++directory.children;
   --before->children;
+  save_again(node);
   free_if_unused(before, graveyard);
 }
 
@@ -329,6 +349,7 @@ void InodeTable::unlist(Node& node, Graveyard& graveyard) {
   if (node.has_aliases()) return promote_alias(node, graveyard);
   node.parent->directory->children.erase(&node);
   node.listed = false;
+  save_again(node);
   if (node.directory) unlist_children(node, graveyard);
   free_if_unused(&node, graveyard);
 }

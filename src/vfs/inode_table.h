@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,14 +19,17 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "fuse/backing.h"
 #include "fuse/wire.h"
 #include "netfs/attributes.h"
 #include "sync/mutex.h"
 #include "vfs/arena.h"
+#include "vfs/bytes_arena.h"
 #include "vfs/inode_number.h"
 #include "vfs/lock_classes.h"
 #include "vfs/node.h"
 #include "vfs/options.h"
+#include "vfs/saved_node.h"
 
 namespace netfs::vfs {
 
@@ -41,10 +45,17 @@ struct Graveyard {
 };
 
 struct HandleRecord {
+  enum Flag : uint32_t {
+    kDirectory = 1,
+    kWritable = 2,
+  };
   uint64_t handle_id;  // 0: free
   uint64_t node_id;
   uint32_t generation;
-  uint32_t directory;
+  uint32_t flags;
+  uint32_t position;  // of a directory's: a SavedPosition among the table's bytes
+  uint32_t error;     // of what was kept of its file's writes and is lost, until it was told
+  uint64_t unique;    // of the request that it answers
 };
 
 // The heap part of a handle.
@@ -54,16 +65,27 @@ struct Handle {
   Ref<Listing> listing;      // of a directory
   uint64_t errors_seen = 0;  // of the kept writes of its file: the serial number
   bool writable = false;     // a file's: counts as a writer
+  bool owes_error = false;   // its record's is to be told by this process
+  // Of a directory, opened in a process before this one: where it goes on in a new listing.
+  std::optional<SavedPosition> resume;
 };
 
 class InodeTable {
  public:
   // `writable`: names of one identity are one node.
-  InodeTable(std::string_view volume_key, const NodeInfo& root, uint16_t epoch, MonoTime now,
-             Counters& counters, Options::Write write = Options::Write::kNo);
+  // `memory`: empty, or what a process before this one left, which is taken over.
+  InodeTable(Ref<ArenaMemory> memory, std::string_view volume_key, const NodeInfo& root,
+             uint16_t epoch, MonoTime now, Counters& counters,
+             Options::Write write = Options::Write::kNo);
   ~InodeTable();
   InodeTable(const InodeTable&) = delete;
   InodeTable& operator=(const InodeTable&) = delete;
+
+  // What a process before this one had seen of the root last; nullopt: it had left nothing of that.
+  static std::optional<NodeInfo> root_left_in(const Ref<ArenaMemory>& memory);
+
+  // Tells apart the forms of what lies in arena memory.
+  static constexpr uint32_t kLayout = (2U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
 
   sync::Mutex mutex{kInodeTableLock};
 
@@ -134,6 +156,20 @@ class InodeTable {
   void opening_ended(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   // An open file's only name goes, and the origin has it under another one from now on.
   void hide(Node& node, std::string hidden_name) REQUIRES(mutex);
+  // The name that it is about to have then, before the origin is asked; empty: it is not to be.
+  void set_hiding(Node& node, std::string hidden_name, bool by_link) REQUIRES(mutex);
+  // Those of which a process before this one had said so, with the directories of their names.
+  struct BeingHidden {
+    fuse::NodeId node;
+    std::string path;
+    std::string hidden_path;
+    bool by_link = false;
+  };
+  [[nodiscard]] std::vector<BeingHidden> being_hidden() REQUIRES(mutex);
+  // One of those still.
+  [[nodiscard]] static bool is_being_hidden(const Node& node) {
+    return node.seldom && node.seldom->hiding_left && node.parent != nullptr;
+  }
   // It has its name back.
   void show_again(Node& node, std::string name, Graveyard& graveyard) REQUIRES(mutex);
   struct Moved {
@@ -157,12 +193,38 @@ class InodeTable {
   void drop_lookup(Node& node) REQUIRES(mutex);
   void forget(fuse::NodeId id, uint64_t lookups, Graveyard& graveyard) REQUIRES(mutex);
 
-  // A handle of an open node; counts as open.
-  fuse::HandleId open_handle(Node& node, OpenMode mode, Graveyard& graveyard) REQUIRES(mutex);
+  // A handle of an open node; counts as open.  `unique`: of the request.
+  fuse::HandleId open_handle(Node& node, OpenMode mode, Graveyard& graveyard, uint64_t unique = 0)
+      REQUIRES(mutex);
+  // The handle that a process before this one has made for that request, once: nobody may have been
+  // told of it.  0: none.
+  fuse::HandleId opened_before(uint64_t unique) REQUIRES(mutex);
   Handle* handle(fuse::HandleId id) REQUIRES(mutex);
   // A directory's handle reads this listing from now on.
   void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
+  void set_writable(fuse::HandleId id) REQUIRES(mutex);
+  // A directory's handle was read up to there; reads this listing from now on, opened as it was by
+  // a process before this one.
+  void note_position(fuse::HandleId id, const SavedPosition& position) REQUIRES(mutex);
+  void read_on(fuse::HandleId id, const Ref<Listing>& listing) REQUIRES(mutex);
+  // What the handle is owed, once; 0: nothing.  told(): it has heard of it otherwise.
+  [[nodiscard]] int take_lost(fuse::HandleId id) REQUIRES(mutex);
+  void told(fuse::HandleId id) REQUIRES(mutex);
+  // Some of what was kept of its writes is lost: each who has it open for writing is to be told, by
+  // a process after this one if this one does not come to it.
+  void note_lost(fuse::NodeId id, int error, bool by_us) REQUIRES(mutex);
+  // Nodes that a process before this one has handed to the kernel.
+  [[nodiscard]] std::vector<fuse::BackingIds::Known> handed_out() REQUIRES(mutex);
+  // The names under which files that are open lie hidden, or may.
+  [[nodiscard]] std::vector<std::string> hidden_names() REQUIRES(mutex);
+  // What was taken over, and what could not be.
+  struct Restored {
+    size_t nodes = 0;
+    size_t handles = 0;
+    size_t damaged = 0;
+  };
+  [[nodiscard]] const Restored& restored() const { return restored_; }
 
   // A node that is being opened stays; once it no longer is, it may go.
   void set_preparing(Node& node, bool preparing, Graveyard& graveyard) REQUIRES(mutex);
@@ -184,6 +246,8 @@ class InodeTable {
   // beneath it.
   void go_elsewhere(Node& node, Graveyard& graveyard) REQUIRES(mutex);
 
+  // By index; some are null.
+  [[nodiscard]] const std::vector<std::unique_ptr<Node>>& all() REQUIRES(mutex) { return nodes_; }
   [[nodiscard]] size_t node_count() REQUIRES(mutex) { return records_.in_use(); }
   [[nodiscard]] size_t unreferenced_count() REQUIRES(mutex) {
     return records_.in_use() - referenced_;
@@ -195,7 +259,24 @@ class InodeTable {
   [[nodiscard]] uint64_t forgotten() REQUIRES(mutex) { return forgotten_; }
 
  private:
+  // The kinds of what lies in arena memory.
+  static constexpr uint8_t kNodeRecords = 1;
+  static constexpr uint8_t kHandleRecords = 2;
+  static constexpr uint8_t kSavedBytes = 3;
+
   Node& create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) REQUIRES(mutex);
+  void make_root(const NodeInfo& info, MonoTime now) REQUIRES(mutex);
+  void save_root() REQUIRES(mutex);
+
+  // inode_restore.cc
+  void restore(MonoTime now) REQUIRES(mutex);
+  void restore_node(uint32_t index, SavedNode saved, MonoTime now) REQUIRES(mutex);
+  void restore_place(Node& node, uint64_t parent_id, uint8_t flags) REQUIRES(mutex);
+  void restore_handle(uint32_t index, std::vector<uint32_t>& used) REQUIRES(mutex);
+  void save(Node& node) REQUIRES(mutex);
+  void save_again(const Node& node) REQUIRES(mutex);
+  void unsave(NodeRecord& record) REQUIRES(mutex);
+  [[nodiscard]] std::string saved_form(const Node& node) REQUIRES(mutex);
   void unlist(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void unlist_alias(Node& alias, Graveyard& graveyard) REQUIRES(mutex);
   void keep_number(Node& node) REQUIRES(mutex);
@@ -210,7 +291,7 @@ class InodeTable {
   void let_go_if_unused(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
   void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
-  static void take_update(Node& node, NodeInfo info, MonoTime now);
+  void take_update(Node& node, NodeInfo info, MonoTime now) REQUIRES(mutex);
   [[nodiscard]] bool is_same_node(const Node& node, const NodeInfo& info) REQUIRES(mutex);
   void take_same(Node& node, NodeInfo info, MonoTime now, Graveyard& graveyard) REQUIRES(mutex);
   void leave_idle(Node& node) REQUIRES(mutex);
@@ -221,9 +302,14 @@ class InodeTable {
   const uint16_t epoch_;
   Counters& counters_;
   InodeNumbers numbers_ GUARDED_BY(mutex);
+  const Ref<ArenaMemory> memory_;
   Arena<NodeRecord> records_ GUARDED_BY(mutex);
   std::vector<std::unique_ptr<Node>> nodes_ GUARDED_BY(mutex);  // by index of the record
   Arena<HandleRecord> handle_records_ GUARDED_BY(mutex);
+  BytesArena saved_ GUARDED_BY(mutex);
+  Restored restored_;                                                             // set once
+  std::unordered_map<uint64_t, fuse::HandleId> opened_before_ GUARDED_BY(mutex);  // by request
+  std::vector<fuse::NodeId> hiding_left_ GUARDED_BY(mutex);  // those of being_hidden(), at first
   std::vector<std::unique_ptr<Handle>> handles_ GUARDED_BY(mutex);
   std::list<Node*> idle_files_ GUARDED_BY(mutex);  // least recently used first
   size_t referenced_ GUARDED_BY(mutex) = 0;        // nodes with lookups

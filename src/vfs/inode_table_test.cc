@@ -25,10 +25,14 @@ NodeInfo directory_of(const std::string& identity = {}) {
   return info_of(FileType::kDirectory, "d", identity);
 }
 
+Ref<ArenaMemory> memory() {
+  return ArenaMemory::create(InodeTable::kLayout).value();
+}
+
 struct TableTest : testing::Test {
   Counters counters;
   Graveyard graveyard;
-  InodeTable table{"volume", directory_of(), 9, MonoTime{}, counters};
+  InodeTable table{memory(), "volume", directory_of(), 9, MonoTime{}, counters};
 
   Node& add(Node& parent, std::string_view name, NodeInfo info) REQUIRES(table.mutex) {
     return table.adopt(parent, name, std::move(info), MonoTime{}, graveyard);
@@ -76,7 +80,7 @@ TEST_F(TableTest, NodeidsAreNeverUsedAgain) {
 
 TEST_F(TableTest, AnotherEpochKnowsNoneOfTheOldNodeids) {
   Counters other_counters;
-  InodeTable other("volume", directory_of(), 10, MonoTime{}, other_counters);
+  InodeTable other(memory(), "volume", directory_of(), 10, MonoTime{}, other_counters);
   fuse::NodeId id{};
   uint64_t ino = 0;
   {
@@ -263,7 +267,8 @@ TEST(InodeNumbers, CollisionsAreToldApartWhileBothAreKnown) {
 
 // On a mount that can be written to.
 struct WritableTableTest : TableTest {
-  InodeTable written{"volume", directory_of(), 11, MonoTime{}, counters, Options::Write::kThrough};
+  InodeTable written{memory(),   "volume", directory_of(),          11,
+                     MonoTime{}, counters, Options::Write::kThrough};
 
   static NodeInfo linked(const std::string& version, uint32_t links) {
     NodeInfo info = file_of(version, "id");

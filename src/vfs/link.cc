@@ -3,7 +3,9 @@
 #include <cerrno>
 #include <utility>
 
+#include "vfs/by_path.h"
 #include "vfs/change_of_names.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
@@ -40,37 +42,43 @@ void FileSystem::note_two_nodes(fuse::NodeId one, fuse::NodeId other) {
 
 void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
+  if (Intent::answered_before(*this, request, reply)) return;
   const auto& wanted = std::get<fuse::LinkRequest>(request.body);
-  Result<Place> place = place_of(request.header.node, wanted.name);
-  if (!place.ok()) return reply.error(place.code());
-  Ref<WritableFile> nameless;
-  std::string from;
-  bool named = false;
-  {
-    sync::MutexLock lock(table_.mutex);
-    const Node* node = table_.find(wanted.node);
-    named = node != nullptr && (InodeTable::is_current(*node) || node->hidden);
-    if (named) from = InodeTable::path_of(*node);
-    if (node != nullptr && !named && node->is_live()) nameless = node->open->live;
-  }
-  if (!named && !nameless) return reply.error(ESTALE);
-  change_settled(
-      wanted.node, std::move(reply),
-      [this, id = wanted.node, nameless, from = std::move(from), at = std::move(place).value()](
-          Pending& pending, Deadline until) {
+  const fuse::NodeId id = wanted.node;
+  Settled then = ByPath::later(
+      *this, {{request.header.node, std::string(wanted.name)}, {id}}, std::move(reply),
+      [this, id](const Places& places, Pending& pending, Deadline until) {
+        const Place& at = places[0];
+        Ref<WritableFile> nameless;
+        if (places[1].path.empty()) {
+          sync::MutexLock lock(table_.mutex);
+          const Node* node = table_.find(id);
+          if (node != nullptr && node->is_live()) nameless = node->open->live;
+        }
+        const Intent intent(*this, pending, at, id, until);
         const ChangeOfNames change(*this);
-        Result<NodeInfo> linked =
-            nameless ? nameless->link(at.path, until) : writer_->link(from, at.path, until);
-        note_outcome(linked.code());
-        if (!linked.ok()) return pending.error(linked.code());
+        Result<NodeInfo> linked = intent.linked_before(at.path, until);
+        if (!linked.ok()) {
+          if (places[1].path.empty() && !nameless) return answer_change(pending, ESTALE);
+          linked = nameless ? nameless->link(at.path, until)
+                            : writer_->link(places[1].path, at.path, until);
+          note_outcome(linked.code());
+        }
+        if (linked.is_error(EEXIST) && intent.again()) {
+          Result<NodeInfo> late = intent.linked_before(at.path, until);
+          if (late.ok()) linked = std::move(late);
+        }
+        if (!linked.ok()) return answer_change(pending, linked.code());
         NodeInfo info = std::move(linked).value();
         take_link(id, at, info);
         const bool two_nodes = info.identity.empty();
         const Result<fuse::Entry> entry = take_made(at, std::move(info), {});
-        if (!entry.ok()) return pending.error(entry.code());
+        if (!entry.ok()) return answer_change(pending, entry.code());
         if (two_nodes) note_two_nodes(id, entry.value().node);
-        pending.answer([&](fuse::Reply& to) { to.value(fuse::entry_out(entry.value())); });
+        const auto out = fuse::entry_out(entry.value());
+        answer_change(pending, 0, fuse::bytes_of(out));
       });
+  after_settling(id, std::move(then));
 }
 
 }  // namespace netfs::vfs

@@ -121,7 +121,7 @@ void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline u
     note_outcome(read.code());
   }
   if (should_wait(read.code())) {
-    const bool later = metadata_.post_at(clock_.now() + kWaitPause,
+    const bool later = metadata_.post_at(Clock::system().now() + kWaitPause,
                                          [this, id, path] { fetch_link(id, path, deadline()); });
     if (later) return;
   }

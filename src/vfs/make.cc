@@ -5,7 +5,8 @@
 #include <utility>
 
 #include "netfs/file_mode.h"
-#include "vfs/file_system.h"
+#include "vfs/by_path.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
@@ -41,36 +42,42 @@ Making making_of(const fuse::Body& body) {
 
 void FileSystem::make(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
+  if (Intent::answered_before(*this, request, reply)) return;
   const Making making = making_of(request.body);
   if (making.type == FileType::kUnknown) return reply.error(EINVAL);
-  Result<Place> place = place_of(request.header.node, making.name);
-  if (!place.ok()) return reply.error(place.code());
   NewNode wanted = new_node(making.type, making.mode, making.umask);
   wanted.target = making.target;
   wanted.device = making.device;
   wanted.owner = owner_of_new(request.header.node, request.header);
-  change_on_worker(
-      std::move(reply), [this, at = std::move(place).value(), what = std::move(wanted),
-                         resent = request.header.resent()](Pending& pending, Deadline until) {
+  ByPath::change(
+      *this, {{request.header.node, std::string(making.name)}}, std::move(reply),
+      [this, what = std::move(wanted)](const Places& places, Pending& pending, Deadline until) {
+        const Place& at = places[0];
+        const Intent intent(*this, pending, at, until);
         const MonoTime began = clock_.now();
-        Result<NodeInfo> made = writer_->make(at.path, what, until);
-        note_outcome(made.code());
-        const bool is_new = made.ok() && what.type == FileType::kDirectory;
-        // The kernel asks again what a worker before this one may have done.
-        if (resent && made.is_error(EEXIST)) {
-          Result<NodeInfo> there = origin_.stat(at.path, until);
-          if (there.ok() && there.value().attributes.type == what.type) made = std::move(there);
+        Result<NodeInfo> made = intent.made_before(at.path, what, until);
+        bool before = made.ok();
+        if (!before) {
+          made = writer_->make(at.path, what, until);
+          note_outcome(made.code());
         }
-        if (!made.ok()) return pending.error(made.code());
+        if (made.is_error(EEXIST) && intent.again()) {
+          Result<NodeInfo> late = intent.made_before(at.path, what, until);
+          before = late.ok();
+          if (before) made = std::move(late);
+        }
+        if (!made.ok()) return answer_change(pending, made.code());
+        const bool is_new = !before && what.type == FileType::kDirectory;
         const Result<fuse::Entry> entry = take_made(at, std::move(made).value(), {});
-        if (!entry.ok()) return pending.error(entry.code());
+        if (!entry.ok()) return answer_change(pending, entry.code());
         if (is_new) {
           // What is not known of it is not there.
           sync::MutexLock lock(table_.mutex);
           const Node* node = table_.find(entry.value().node);
           if (node != nullptr && node->directory) node->directory->whole_since = began;
         }
-        pending.answer([&](fuse::Reply& to) { to.value(fuse::entry_out(entry.value())); });
+        const auto out = fuse::entry_out(entry.value());
+        answer_change(pending, 0, fuse::bytes_of(out));
       });
 }
 

@@ -3,12 +3,13 @@
 #include <cerrno>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/by_path.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
 Result<Created> FileSystem::create_nameless_now(fuse::NodeId parent_id, const NewNode& what,
-                                                uint32_t flags, Deadline until) {
+                                                OpenHow how, Deadline until) {
   std::string path;
   {
     sync::MutexLock lock(table_.mutex);
@@ -27,7 +28,7 @@ Result<Created> FileSystem::create_nameless_now(fuse::NodeId parent_id, const Ne
     if (parent == nullptr || !parent->directory) return Error(ESTALE, "vfs.nameless");
     created.entry = entry_of(table_.nameless(*parent, std::move(made.info), clock_.now()));
   }
-  created.opened = TRY(open_handle(created.entry.node, std::move(made.file), flags));
+  created.opened = TRY(open_handle(created.entry.node, std::move(made.file), how));
   return created;
 }
 
@@ -36,18 +37,21 @@ void FileSystem::create_nameless(const fuse::Request& request, fuse::Reply reply
   if (!writer_->capabilities().nameless_files) return reply.error(EOPNOTSUPP);
   const auto& wanted = std::get<fuse::TmpfileRequest>(request.body);
   counters_.opens.add();
+  if (request.header.resent()) Intent::forget_nameless(*this, request.header.unique);
+  const OpenHow how{.flags = wanted.flags, .unique = request.header.unique};
   const fuse::NodeId parent = request.header.node;
   NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
   what.owner = owner_of_new(parent, request.header);
-  change_on_worker(std::move(reply), [this, parent, what = std::move(what), flags = wanted.flags](
-                                         Pending& pending, Deadline until) {
-    const Result<Created> created = create_nameless_now(parent, what, flags, until);
-    note_outcome(created.is_error(EOPNOTSUPP) ? 0 : created.code());
-    if (!created.ok()) return pending.error(created.code());
-    pending.answer([&](fuse::Reply& to) {
-      to.value(fuse::create_out(created.value().entry, created.value().opened));
-    });
-  });
+  ByPath::change(
+      *this, {{parent}}, std::move(reply),
+      [this, parent, what = std::move(what), how](const Places&, Pending& pending, Deadline until) {
+        const Result<Created> created = create_nameless_now(parent, what, how, until);
+        note_outcome(created.is_error(EOPNOTSUPP) ? 0 : created.code());
+        if (!created.ok()) return pending.error(created.code());
+        pending.answer([&](fuse::Reply& to) {
+          to.value(fuse::create_out(created.value().entry, created.value().opened));
+        });
+      });
 }
 
 }  // namespace netfs::vfs

@@ -41,6 +41,8 @@ struct NodeRecord {
   uint32_t generation;  // of this record: part of the nodeid
   int32_t backing_id;   // while handed out
   uint32_t open_mode;   // OpenMode
+  uint32_t saved;       // a SavedNode among the table's bytes, once the kernel knows the node
+  uint32_t unused;
 };
 
 enum class OpenMode : uint32_t {
@@ -196,8 +198,11 @@ struct Seldom {
   // it is told of no more bytes than these, or the end of its last page would show as zeroes.
   uint32_t letting_go = 0;
   uint64_t size_shown_bytes = 0;
-  bool linked = false;         // has another name here, which is another node
-  bool pages_doubted = false;  // the kernel read some when a change could still have been hidden
+  bool linked = false;          // has another name here, which is another node
+  bool pages_doubted = false;   // the kernel read some when a change could still have been hidden
+  std::string hiding;           // the hidden name that it is being given, until it has it
+  bool hiding_left = false;     // a process before this one said so, and it was not looked for yet
+  bool hiding_by_link = false;  // by one more name of it
   // One more name of a file, on a writable mount: it stands among the children of its directory
   // and for the node that it names; it has that one's record.
   Node* alias_of = nullptr;
@@ -205,8 +210,8 @@ struct Seldom {
 
   [[nodiscard]] bool is_empty() const {
     return !target && shown_until == MonoTime() && changed_in == 0 && !written && going == 0 &&
-           opening == 0 && letting_go == 0 && !linked && !pages_doubted && alias_of == nullptr &&
-           aliases.empty();
+           opening == 0 && letting_go == 0 && !linked && !pages_doubted && hiding.empty() &&
+           alias_of == nullptr && aliases.empty();
   }
 };
 

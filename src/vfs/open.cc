@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <fcntl.h>
 
-#include "vfs/file_system.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
@@ -26,6 +26,7 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
   const auto& wanted = std::get<fuse::OpenRequest>(request.body);
   // The kernel then opens without asking, for as long as the connection lives.
   if (no_open_) return reply.error(ENOSYS);
+  if (Intent::opened_before(*this, request, wanted.flags, reply)) return;
   if ((wanted.flags & O_ACCMODE) != O_RDONLY || (wanted.flags & O_TRUNC) != 0) {
     return open_for_writing(request, std::move(reply));
   }
@@ -56,7 +57,7 @@ void FileSystem::open(const fuse::Request& request, fuse::Reply reply) {
 }
 
 void FileSystem::open_fresh(fuse::NodeId id, fuse::Reply reply) {
-  const OpenAnswer now = try_open(id, Prepared::kNothing);
+  const OpenAnswer now = try_open(id, Prepared::kNothing, reply.unique());
   if (now.error != 0) return reply.error(now.error);
   if (!now.later) return reply.value(fuse::open_out(now.opened));
   prepare_open(id, pending_.add(std::move(reply)));
@@ -95,7 +96,7 @@ OpenMode FileSystem::choose_mode(Node& node, bool sealed, Prepared prepared) {
 }
 
 // What memory says of an open; the table's lock is held, and that of the backing ids below it.
-OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared,
+OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared, uint64_t unique,
                                    Graveyard& graveyard) {
   NodeRecord& record = table_.record(node);
   // By /proc/self/fd a file is opened that has no name any more.
@@ -135,11 +136,11 @@ OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared,
   } else {
     answer.opened.keep_cache = node.keep_pages(hides_changes(node));
   }
-  answer.opened.handle = table_.open_handle(node, mode, graveyard);
+  answer.opened.handle = table_.open_handle(node, mode, graveyard, unique);
   return answer;
 }
 
-OpenAnswer FileSystem::try_open(fuse::NodeId id, Prepared prepared) {
+OpenAnswer FileSystem::try_open(fuse::NodeId id, Prepared prepared, uint64_t unique) {
   Ref<File> file;
   if (passthrough_ && prepared == Prepared::kNothing) {
     sync::MutexLock lock(table_.mutex);
@@ -153,14 +154,14 @@ OpenAnswer FileSystem::try_open(fuse::NodeId id, Prepared prepared) {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     answer = node == nullptr ? OpenAnswer{.error = ESTALE}
-                             : open_locked(*node, sealed, prepared, graveyard);
+                             : open_locked(*node, sealed, prepared, unique, graveyard);
   }
   bury(std::move(graveyard));
   return answer;
 }
 
 void FileSystem::answer_open(fuse::NodeId id, Prepared prepared, Pending& pending) {
-  const OpenAnswer now = try_open(id, prepared);
+  const OpenAnswer now = try_open(id, prepared, pending.unique());
   if (now.later) return;
   if (now.error != 0) return pending.error(now.error);
   bool given = false;

@@ -1,12 +1,13 @@
 // OPENDIR: a handle gets the listing as it is now, and keeps it.
 
 #include <cerrno>
+#include <fcntl.h>
 
-#include "vfs/file_system.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
-fuse::Opened FileSystem::open_directory_locked(Node& node, Ref<Listing> listing,
+fuse::Opened FileSystem::open_directory_locked(Node& node, Ref<Listing> listing, uint64_t unique,
                                                Graveyard& graveyard) {
   Directory& directory = *node.directory;
   const uint64_t serial = listing->serial;
@@ -25,7 +26,7 @@ fuse::Opened FileSystem::open_directory_locked(Node& node, Ref<Listing> listing,
     directory.kernel_has_listing = serial;
     directory.kernel_had_forgotten = table_.forgotten();
   }
-  opened.handle = table_.open_handle(node, OpenMode::kDaemon, graveyard);
+  opened.handle = table_.open_handle(node, OpenMode::kDaemon, graveyard, unique);
   table_.handle(opened.handle)->listing = std::move(listing);
   return opened;
 }
@@ -37,7 +38,7 @@ void FileSystem::answer_open_directory(fuse::NodeId id, Ref<Listing> listing, fu
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     if (node != nullptr && node->directory) {
-      opened = open_directory_locked(*node, std::move(listing), graveyard);
+      opened = open_directory_locked(*node, std::move(listing), reply.unique(), graveyard);
     }
   }
   if (opened.handle.value == 0) return reply.error(ESTALE);
@@ -47,6 +48,7 @@ void FileSystem::answer_open_directory(fuse::NodeId id, Ref<Listing> listing, fu
 void FileSystem::open_directory(const fuse::Request& request, fuse::Reply reply) {
   // The kernel then opens without asking, and keeps what it reads.
   if (no_opendir_) return reply.error(ENOSYS);
+  if (Intent::opened_before(*this, request, O_RDONLY, reply)) return;
   const fuse::NodeId id = request.header.node;
   note_walk(id);
   Ref<Listing> listing;

@@ -6,46 +6,35 @@
 #include <memory>
 #include <utility>
 
-#include "vfs/file_system.h"
 #include "vfs/limits.h"
+#include "vfs/opening.h"
 
 namespace netfs::vfs {
 
-// Where handles do not outlive names, an open counts from before the origin is asked: whoever takes
-// the file's name meanwhile hides it for this one.
-class FileSystem::Opening {
- public:
-  // Nothing while a name goes: that change has seen already who has the file open.
-  static std::unique_ptr<Opening> begin(FileSystem& of, fuse::NodeId id) {
-    sync::MutexLock lock(of.table_.mutex);
-    Node* node = of.table_.find(id);
-    if (node != nullptr && node->is_going()) return nullptr;
-    if (node != nullptr) ++node->seldom_part().opening;
-    return std::make_unique<Opening>(of, node == nullptr ? fuse::NodeId() : id);
-  }
-  Opening(FileSystem& of, fuse::NodeId id) : of_(of), id_(id) {}
-  ~Opening() {
-    if (id_.value == 0) return;
-    Graveyard graveyard;
-    {
-      sync::MutexLock lock(of_.table_.mutex);
-      if (Node* node = of_.table_.find(id_)) of_.table_.opening_ended(*node, graveyard);
-    }
-    of_.bury(std::move(graveyard));
-  }
-  Opening(const Opening&) = delete;
-  Opening& operator=(const Opening&) = delete;
+std::unique_ptr<FileSystem::Opening> FileSystem::Opening::begin(FileSystem& of, fuse::NodeId id) {
+  sync::MutexLock lock(of.table_.mutex);
+  Node* node = of.table_.find(id);
+  if (node != nullptr && node->is_going()) return nullptr;
+  if (node != nullptr) ++node->seldom_part().opening;
+  return std::make_unique<Opening>(of, node == nullptr ? fuse::NodeId() : id);
+}
 
- private:
-  FileSystem& of_;
-  const fuse::NodeId id_;
-};
+FileSystem::Opening::~Opening() {
+  if (id_.value == 0) return;
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(of_.table_.mutex);
+    if (Node* node = of_.table_.find(id_)) of_.table_.opening_ended(*node, graveyard);
+  }
+  of_.bury(std::move(graveyard));
+}
 
 void FileSystem::open_for_writing(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   counters_.opens.add();
   const auto& wanted = std::get<fuse::OpenRequest>(request.body);
-  const OpenHow how{.flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid};
+  const OpenHow how{
+      .flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid, .unique = request.header.unique};
   begin_open(request.header.node, how, pending_.add(std::move(reply), Interrupts::kIgnored));
 }
 
@@ -58,7 +47,7 @@ void FileSystem::begin_open(fuse::NodeId id, OpenHow how, Ref<Pending> pending) 
     }
   }
   after_settling(id, [this, id, how, pending, opening = std::move(opening)]() mutable {
-    on_worker([this, id, how, pending, until = deadline(), opening = std::move(opening)] {
+    on_worker([this, id, how, pending, until = deadline(), opening = std::move(opening)]() mutable {
       sync::ContextScope scope(pending->context());
       const Result<fuse::Opened> opened = open_for_writing_now(id, how, until);
       if (!opened.ok()) return pending->error(opened.code());
@@ -149,9 +138,8 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
   return std::move(opened).value().file;
 }
 
-Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> live,
-                                             uint32_t flags) {
-  const bool writes = (flags & O_ACCMODE) != O_RDONLY;
+Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> live, OpenHow how) {
+  const bool writes = (how.flags & O_ACCMODE) != O_RDONLY;
   fuse::Opened opened;
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
@@ -159,7 +147,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
-    opened.handle = table_.open_handle(*node, OpenMode::kDaemon, graveyard);
+    opened.handle = table_.open_handle(*node, OpenMode::kDaemon, graveyard, how.unique);
     opened.keep_cache = node->keep_pages(hides_changes(*node));
     opened.no_flush = !writes;
     if (writes) {
@@ -177,7 +165,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
         }
       }
       ++state.writers;
-      table_.handle(opened.handle)->writable = true;
+      table_.set_writable(opened.handle);
       // Of a file that was there before, what has failed until now is others' to hear.
       table_.handle(opened.handle)->errors_seen = state.live->write_errors().serial;
     }
@@ -199,12 +187,14 @@ Result<fuse::Opened> FileSystem::open_for_writing_now(fuse::NodeId id, OpenHow h
   Ref<WritableFile> live = TRY(live_file(id, until));
   if (truncates) {
     const AttributeChange to_nothing{.size_bytes = 0};
+    // It is not live yet, and a look must not take what we make of it for another file.
+    take_change(id, {}, InodeTable::Changed::kBytes);
     Result<Witnessed> cut = live->set_attributes(to_nothing, until);
     if (!cut.ok()) return std::move(cut).error();
     take_change(id, std::move(cut).value(), InodeTable::Changed::kBytes);
     take_asked(id, to_nothing);
   }
-  return open_handle(id, std::move(live), how.flags);
+  return open_handle(id, std::move(live), how);
 }
 
 }  // namespace netfs::vfs

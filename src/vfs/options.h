@@ -86,6 +86,7 @@ struct Sizes {
   size_t handles = 0;
   size_t idle_files = 0;
   size_t waiting = 0;
+  size_t looks_behind = 0;  // under way
   uint64_t ino_collisions = 0;
 };
 

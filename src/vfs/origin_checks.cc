@@ -9,6 +9,7 @@
 #include "telemetry/log.h"
 #include "vfs/file_system.h"
 #include "vfs/limits.h"
+#include "vfs/possible_info.h"
 
 namespace netfs::vfs {
 
@@ -48,14 +49,17 @@ bool FileSystem::name_is_allowed(std::string_view directory, std::string_view na
   return false;
 }
 
-bool FileSystem::info_is_allowed(std::string_view path, const NodeInfo& info) {
+bool is_possible(const NodeInfo& info) {
   const auto is_time = [](const Timestamp& time) { return time.nanoseconds < 1'000'000'000; };
   const Attributes& a = info.attributes;
-  const bool allowed = a.size_bytes <= uint64_t{std::numeric_limits<int64_t>::max()} &&
-                       info.validator.bytes.size() <= kValidatorBytesMax &&
-                       info.identity.size() <= kIdentityBytesMax && is_time(a.atime) &&
-                       is_time(a.mtime) && is_time(a.ctime);
-  if (allowed) return true;
+  return a.size_bytes <= uint64_t{std::numeric_limits<int64_t>::max()} &&
+         info.validator.bytes.size() <= kValidatorBytesMax &&
+         info.identity.size() <= kIdentityBytesMax && is_time(a.atime) && is_time(a.mtime) &&
+         is_time(a.ctime);
+}
+
+bool FileSystem::info_is_allowed(std::string_view path, const NodeInfo& info) {
+  if (is_possible(info)) return true;
   counters_.refused_infos.add();
   telemetry::log_debug("vfs", "the origin says of '{}' what no file can be", escaped(path));
   return false;

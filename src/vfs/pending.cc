@@ -19,7 +19,7 @@ Ref<Pending> PendingTable::add(fuse::Reply reply, Interrupts interrupts) {
     const bool interrupted = interrupts == Interrupts::kTaken && pending->reply_.interrupted();
     code = interrupted ? EINTR : closed_;
   }
-  if (code != 0) pending->error(code);
+  if (code != 0) pending->abandon(code);
   return pending;
 }
 
@@ -31,7 +31,7 @@ void PendingTable::interrupt(uint64_t unique) {
     if (found == waiting_.end()) return;
     pending = found->second;
   }
-  if (pending->interrupts_ == Interrupts::kTaken) pending->error(EINTR);
+  if (pending->interrupts_ == Interrupts::kTaken) pending->abandon(EINTR);
 }
 
 void PendingTable::close(int code) {
@@ -41,7 +41,7 @@ void PendingTable::close(int code) {
     closed_ = code;
     for (const auto& [unique, pending] : waiting_) all.push_back(pending);
   }
-  for (const Ref<Pending>& pending : all) pending->error(code);
+  for (const Ref<Pending>& pending : all) pending->abandon(code);
 }
 
 size_t PendingTable::count() const {

@@ -14,9 +14,11 @@
 #include <atomic>
 #include <cstdint>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/ref.h"
+#include "base/unique_function.h"
 #include "fuse/reply.h"
 #include "sync/mutex.h"
 #include "vfs/lock_classes.h"
@@ -38,6 +40,7 @@ class Pending : public RefCounted<Pending> {
   template <class Give>
   void answer(Give give) {
     if (answered_.exchange(true)) return;
+    if (before_) before_();
     fuse::Reply reply = std::move(reply_);
     leave();  // `this` lives on by the caller's reference
     give(reply);
@@ -45,7 +48,18 @@ class Pending : public RefCounted<Pending> {
   void error(int code) {
     answer([code](fuse::Reply& reply) { reply.error(code); });
   }
+  // Without what was to come before it: by who does not do its work.
+  void abandon(int code) {
+    if (answered_.exchange(true)) return;
+    fuse::Reply reply = std::move(reply_);
+    leave();
+    reply.error(code);
+  }
+  // What comes before the answer; from the one thread that does its work.
+  void before_answer(UniqueFunction<void()> what) { before_ = std::move(what); }
   [[nodiscard]] bool answered() const { return answered_; }
+  // The kernel's number of it, re-send bit included.
+  [[nodiscard]] uint64_t unique() const { return unique_; }
   // Holds fuse.fault, as the reply's own; lives as long as this.
   [[nodiscard]] const sync::Context& context() const { return context_; }
 
@@ -58,6 +72,7 @@ class Pending : public RefCounted<Pending> {
   const Interrupts interrupts_;
   std::atomic<bool> answered_{false};
   fuse::Reply reply_;
+  UniqueFunction<void()> before_;
   sync::Context context_{sync::kFuseFault};
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <sys/stat.h>
 #include <vector>
 
@@ -18,6 +19,16 @@ namespace {
 
 constexpr uint64_t kAfterDot = 1;
 constexpr uint64_t kAfterDotDot = kDots;
+
+// Where a listing goes on for who has read another one so far.
+uint64_t offset_behind(const Listing& listing, const SavedPosition& position) {
+  for (const std::string& name : position.names) {
+    for (uint64_t i = 0; i < listing.entries.size(); ++i) {
+      if (listing.name(listing.entries[i]) == name) return i + kAfterDotDot + 1;
+    }
+  }
+  return position.offset;  // all of them have gone
+}
 
 }  // namespace
 
@@ -41,6 +52,7 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
     return packer.add_plus(name, entry, next);
   };
   uint64_t at = wanted.offset;
+  const Listing::Entry* last = nullptr;
   if (at < kAfterDot) {
     if (!add_dot(".", own_ino, kAfterDot)) return packer.used();
     at = kAfterDot;
@@ -55,13 +67,17 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
     const uint64_t next = i + kAfterDotDot + 1;
     if (!wanted.plus) {
       if (!packer.add(name, listed.ino, type_bits_of(listed.type), next)) break;
+      last = &listed;
       continue;
     }
     Node* node = table_.child(*directory, name, listed.node);
     fuse::Entry entry;
     if (node != nullptr && is_fresh(*node)) {
       entry = entry_of(*node);
-      if (packer.add_plus(name, entry, next)) continue;
+      if (packer.add_plus(name, entry, next)) {
+        last = &listed;
+        continue;
+      }
       table_.drop_lookup(*node);  // not given after all
       break;
     }
@@ -69,8 +85,38 @@ std::span<const std::byte> FileSystem::pack_entries(fuse::NodeId id, const Listi
     entry.attr.ino = listed.ino;
     entry.attr.mode = type_bits_of(listed.type);
     if (!packer.add_plus(name, entry, next)) break;
+    last = &listed;
+  }
+  if (last != nullptr) {
+    const auto count = static_cast<uint64_t>(last - listing.entries.data()) + 1;
+    SavedPosition position{.offset = count + kAfterDotDot};
+    for (uint64_t i = count; i > 0 && position.names.size() < SavedPosition::kNamesMax; --i) {
+      position.names.emplace_back(listing.name(listing.entries[i - 1]));
+    }
+    table_.note_position(wanted.handle, position);
   }
   return packer.used();
+}
+
+// Of a handle that a process before this one has opened: it goes on behind the name that it was
+// read up to, wherever that stands now.
+void FileSystem::resume_listing(fuse::NodeId id, const fuse::ReaddirRequest& wanted,
+                                const Ref<Pending>& pending) {
+  ThenListed go_on = [this, id, part = wanted, pending](const Result<Ref<Listing>>& seen) mutable {
+    if (!seen.ok()) return pending->error(seen.code());
+    const Listing& listing = *seen.value();
+    std::optional<SavedPosition> position;
+    {
+      sync::MutexLock lock(table_.mutex);
+      const Handle* handle = table_.handle(part.handle);
+      if (handle != nullptr) position = handle->resume;
+      table_.read_on(part.handle, seen.value());
+    }
+    const bool resumes = position && position->offset == part.offset && part.offset > kAfterDotDot;
+    if (resumes) part.offset = offset_behind(listing, *position);
+    pending->answer([&](fuse::Reply& to) { answer_listing(id, listing, part, to); });
+  };
+  refresh_listing(id, std::move(go_on), deadline());
 }
 
 void FileSystem::answer_listing(fuse::NodeId id, const Listing& listing,
@@ -100,6 +146,7 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
   bool in_part = false;
   bool relist = false;
   bool anew = false;
+  bool lost = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
@@ -109,11 +156,12 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
       error = ENOTDIR;
     } else if (const Handle* handle = table_.handle(wanted.handle)) {
       listing = handle->listing;
+      lost = !listing;
       // rewinddir(3) shows what was made of it here.  What others did waits for the next open: the
       // kernel has pages of the older listing, and only after changes of our own gives them up.
       // Not while somebody else reads on, for whom they are.
       // And one that broke off is listed anew.
-      const bool old = node->changed_in() > listing->began_in || listing->error != 0;
+      const bool old = listing && (node->changed_in() > listing->began_in || listing->error != 0);
       anew = wanted.offset == 0 && old && InodeTable::is_current(*node) &&
              table_.record(*node).opens == 1;
     } else if (wanted.handle.value != 0) {
@@ -131,6 +179,7 @@ void FileSystem::read_directory(const fuse::Request& request, fuse::Reply reply)
   if (listing && !relist && !anew) return answer_listing(id, *listing, wanted, reply);
 
   Ref<Pending> pending = pending_.add(std::move(reply));
+  if (lost) return resume_listing(id, wanted, pending);
   if (!listing) {
     return refresh_listing_in_part(
         id, [this, id, part = wanted, pending](const Result<Ref<Listing>>& seen) {

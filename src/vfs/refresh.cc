@@ -58,8 +58,8 @@ void FileSystem::refresh_node(fuse::NodeId id, Look look, Then then) {
 void FileSystem::stat_now(const Name& name, Deadline until) {
   const Result<void> outcome = look(name, until);
   if (should_wait(outcome.code())) {
-    const bool later =
-        metadata_.post_at(clock_.now() + kWaitPause, [this, name] { stat_now(name, deadline()); });
+    const bool later = metadata_.post_at(Clock::system().now() + kWaitPause,
+                                         [this, name] { stat_now(name, deadline()); });
     if (later) return;
   }
   const std::string key = std::to_string(name.parent.value) + "/" + name.name;

@@ -62,7 +62,7 @@ void FileSystem::join_listing(fuse::NodeId id, std::optional<Deadline> until, Th
 void FileSystem::list_now(fuse::NodeId id, const std::string& path, Deadline until) {
   const Listed outcome = look_at_directory(id, path, Asker::kSomebody, until);
   if (should_wait(outcome.code())) {
-    const bool later = metadata_.post_at(clock_.now() + kWaitPause,
+    const bool later = metadata_.post_at(Clock::system().now() + kWaitPause,
                                          [this, id, path] { list_now(id, path, deadline()); });
     if (later) return;
   }

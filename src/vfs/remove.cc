@@ -6,123 +6,155 @@
 #include <utility>
 
 #include "telemetry/log.h"
+#include "vfs/by_path.h"
 #include "vfs/change_of_names.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
-std::string FileSystem::hidden_beside(const Place& place) const {
-  return place.path.substr(0, place.path.size() - place.name.size()) + hidden_names_.next();
+namespace {
+
+// A change that was not carried out: the rest may have been, and nobody heard of it.
+bool is_surely_undone(int error) {
+  return error != ETIMEDOUT && error != ENOTCONN;
+}
+
+}  // namespace
+
+std::string FileSystem::ChangeOfNames::hidden_beside(const Place& place) const {
+  return place.path.substr(0, place.path.size() - place.name.size()) + of_.hidden_names_.next();
+}
+
+// The name that a file is about to have, for who serves this mount after us; empty: none.
+void FileSystem::ChangeOfNames::set_hiding(std::string hidden_name, bool by_link) {
+  sync::MutexLock lock(of_.table_.mutex);
+  Node* node = of_.table_.find(going_);
+  if (node != nullptr) of_.table_.set_hiding(*node, std::move(hidden_name), by_link);
 }
 
 // Renames an open file to a name that nobody asks for; where it is now.
-Result<std::string> FileSystem::hide(const Place& place, fuse::NodeId id, Deadline until) {
+Result<std::string> FileSystem::ChangeOfNames::hide(const Place& place, Deadline until) {
   const std::string path = hidden_beside(place);
+  // Who serves this mount after us looks for it by both names.
+  set_hiding(path.substr(path.rfind('/') + 1), /*by_link=*/false);
   // One file of a directory: nothing lies beneath.
-  TRY(writer_->rename(place.path, path, RenameHow::kReplace, ForgetScope::kFile, until));
-  take_hidden(id, path);
+  const Result<void> renamed =
+      of_.writer_->rename(place.path, path, RenameHow::kReplace, ForgetScope::kFile, until);
+  if (!renamed.ok()) {
+    if (is_surely_undone(renamed.code())) set_hiding("", false);
+    return renamed.error();
+  }
+  take_hidden(path);
   return path;
 }
 
 // The origin has the file by its hidden name.
-void FileSystem::take_hidden(fuse::NodeId id, const std::string& path) {
+void FileSystem::ChangeOfNames::take_hidden(const std::string& path) {
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
   bool unknown = false;
   {
-    sync::MutexLock lock(table_.mutex);
-    Node* node = table_.find(id);
+    sync::MutexLock lock(of_.table_.mutex);
+    Node* node = of_.table_.find(going_);
+    if (node != nullptr && node->hidden && InodeTable::path_of(*node) == path) return;
     // Or it has another name, that was found meanwhile.
     unknown = node == nullptr || !node->listed || node->has_aliases();
+    if (node != nullptr && unknown) of_.table_.set_hiding(*node, "", /*by_link=*/false);
     if (!unknown) {
       Node& parent = *node->parent;
-      table_.hide(*node, path.substr(path.rfind('/') + 1));
+      of_.table_.hide(*node, path.substr(path.rfind('/') + 1));
       // It opens by its new name from now on.
-      table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
+      of_.table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
       if (node->is_live()) moved.push_back({node->open->live, path});
-      table_.names_changed(parent, graveyard);
+      of_.table_.names_changed(parent, graveyard);
     }
   }
-  bury(std::move(graveyard));
-  tell_moved(moved);
-  if (unknown) remove_hidden(path);  // its name was taken from it meanwhile
+  of_.bury(std::move(graveyard));
+  of_.tell_moved(moved);
+  if (unknown) of_.remove_hidden(path);  // its name was taken from it meanwhile
 }
 
 // A change that did not come about: the file keeps its name, or gets it back.
-void FileSystem::take_back(const Place& place, fuse::NodeId id, const Kept& kept) {
+void FileSystem::ChangeOfNames::take_back(const Place& place, const Kept& kept) {
   if (kept.path.empty()) return;
-  if (kept.linked) return remove_hidden(kept.path);
+  if (kept.linked) {
+    set_hiding("", false);
+    return of_.remove_hidden(kept.path);
+  }
   // Whatever ended the change, this gets its own time.
-  show_again(place, id, kept.path, deadline());
+  show_again(place, kept.path, of_.deadline());
 }
 
 // What was hidden for a change that did not come about gets its name back.
-void FileSystem::show_again(const Place& place, fuse::NodeId id, const std::string& hidden_path,
-                            Deadline until) {
-  const Result<void> back =
-      writer_->rename(hidden_path, place.path, RenameHow::kNoReplace, ForgetScope::kFile, until);
+void FileSystem::ChangeOfNames::show_again(const Place& place, const std::string& hidden_path,
+                                           Deadline until) {
+  const Result<void> back = of_.writer_->rename(hidden_path, place.path, RenameHow::kNoReplace,
+                                                ForgetScope::kFile, until);
   if (!back.ok()) {
     telemetry::log_warn("vfs", "{} stays at the origin as {}: {}", place.path, hidden_path,
                         back.error().message());
     // It is nobody's to remove.
-    sync::MutexLock lock(table_.mutex);
-    if (Node* node = table_.find(id)) node->hidden = false;
+    sync::MutexLock lock(of_.table_.mutex);
+    if (Node* node = of_.table_.find(going_)) node->hidden = false;
     return;
   }
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
   {
-    sync::MutexLock lock(table_.mutex);
-    Node* node = table_.find(id);
+    sync::MutexLock lock(of_.table_.mutex);
+    Node* node = of_.table_.find(going_);
     if (node != nullptr && node->hidden) {
-      table_.show_again(*node, place.name, graveyard);
-      table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
+      of_.table_.show_again(*node, place.name, graveyard);
+      of_.table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
       if (node->is_live()) moved.push_back({node->open->live, place.path});
-      table_.names_changed(*node->parent, graveyard);
+      of_.table_.names_changed(*node->parent, graveyard);
     }
   }
-  bury(std::move(graveyard));
-  tell_moved(moved);
+  of_.bury(std::move(graveyard));
+  of_.tell_moved(moved);
 }
 
 // Before a name of a file goes: if it is open it is made to live on, whatever other names it may
 // have: nobody here knows them all.
-Result<Kept> FileSystem::keep_open_file(const Place& place, ChangeOfNames& change, Losing losing,
-                                        Deadline until) {
+Result<Kept> FileSystem::ChangeOfNames::keep_open_file(const Place& place, Losing losing,
+                                                       Deadline until) {
   bool held = false;
   bool has_other_name = false;
   {
-    sync::MutexLock lock(table_.mutex);
-    Node* parent = table_.find(place.parent);
-    Node* node = parent == nullptr ? nullptr : table_.child(*parent, place.name);
+    sync::MutexLock lock(of_.table_.mutex);
+    Node* parent = of_.table_.find(place.parent);
+    Node* node = parent == nullptr ? nullptr : of_.table_.child(*parent, place.name);
     if (node == nullptr || node->attributes.type != FileType::kRegular) return Kept();
-    change.takes_name_of(*node);
-    if (table_.record(*node).opens == 0 && !node->is_opening()) return Kept();
+    takes_name_of(*node);
+    if (of_.table_.record(*node).opens == 0 && !node->is_opening()) return Kept();
     held = node->is_live();
     has_other_name = node->has_aliases();
   }
-  if (!writer_->capabilities().files_outlive_names) {
+  if (!of_.writer_->capabilities().files_outlive_names) {
     if (has_other_name) return Kept{.path = "", .by_other_name = true};
     // By one more name, so that the name it loses is never without a file.  Where changes go by the
     // handle, that follows the file through its renames and not to another name of it.
-    if (losing == Losing::kToAnother && !writer_->capabilities().changes_by_handle) {
+    if (losing == Losing::kToAnother && !of_.writer_->capabilities().changes_by_handle) {
       const std::string path = hidden_beside(place);
-      const Result<NodeInfo> linked = writer_->link(place.path, path, until);
+      set_hiding(path.substr(path.rfind('/') + 1), /*by_link=*/true);
+      const Result<NodeInfo> linked = of_.writer_->link(place.path, path, until);
       if (linked.ok()) return Kept{.path = path, .linked = true};
+      if (is_surely_undone(linked.code())) set_hiding("", false);
       if (!linked.is_error(EPERM) && !linked.is_error(EOPNOTSUPP) && !linked.is_error(EIO)) {
         return linked.error();
       }
     }
-    return Kept{.path = TRY(hide(place, change.going(), until)), .linked = false};
+    return Kept{.path = TRY(hide(place, until)), .linked = false};
   }
   if (held) return Kept();
-  Result<TreeWriter::Opened> opened = writer_->hold(place.path, until);
+  Result<TreeWriter::Opened> opened = of_.writer_->hold(place.path, until);
   // Who may not read it has no handle to lose by it.
   if (opened.is_error(EACCES)) return Kept();
   if (!opened.ok()) return std::move(opened).error();
   Ref<File> surplus;
-  sync::MutexLock lock(table_.mutex);
-  Node* node = table_.find(change.going());
-  if (node == nullptr || table_.record(*node).opens == 0 || node->is_live()) {
+  sync::MutexLock lock(of_.table_.mutex);
+  Node* node = of_.table_.find(going_);
+  if (node == nullptr || of_.table_.record(*node).opens == 0 || node->is_live()) {
     surplus = std::move(opened.value().file);
   } else {
     node->open_state().live = std::move(opened.value().file);
@@ -131,21 +163,26 @@ Result<Kept> FileSystem::keep_open_file(const Place& place, ChangeOfNames& chang
   return Kept();
 }
 
-Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool resent,
+Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, const Intent& intent,
                                     Deadline until) {
   ChangeOfNames change(*this);
+  const bool before = intent.removed_before(place.path, until);
   Result<Kept> kept = Kept();
-  if (kind == RemoveKind::kFile) kept = keep_open_file(place, change, Losing::kForGood, until);
+  if (kind == RemoveKind::kFile && !before) {
+    kept = change.keep_open_file(place, Losing::kForGood, until);
+  }
   Result<void> removed;
   if (!kept.ok()) {
     removed = std::move(kept).error();
-  } else if (kept.value().path.empty()) {
+  } else if (kept.value().path.empty() && !before) {
     removed = writer_->remove(place.path, kind, until);
     note_outcome(removed.code());
   }
+  if (removed.is_error(ENOENT) && intent.removed_before(place.path, until)) {
+    removed = Result<void>();
+  }
   // Others have removed it: then the name is gone here too.
-  const bool gone = removed.is_error(ENOENT);
-  if (!removed.ok() && !gone) return removed;
+  if (!removed.ok() && !removed.is_error(ENOENT)) return removed;
   std::vector<InodeTable::Moved> promoted;
   Graveyard graveyard;
   {
@@ -158,23 +195,19 @@ Result<void> FileSystem::remove_now(const Place& place, RemoveKind kind, bool re
   }
   bury(std::move(graveyard));
   if (kept.ok() && kept.value().by_other_name) tell_moved(promoted);
-  // The kernel asks again what a worker before this one may have done.
-  return gone && !resent ? removed : Result<void>();
+  return removed;
 }
 
 void FileSystem::remove(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
+  if (Intent::answered_before(*this, request, reply)) return;
   const auto& wanted = std::get<fuse::RemoveRequest>(request.body);
-  Result<Place> place = place_of(request.header.node, wanted.name);
-  if (!place.ok()) return reply.error(place.code());
   const RemoveKind kind = wanted.directory ? RemoveKind::kDirectory : RemoveKind::kFile;
-  change_on_worker(std::move(reply),
-                   [this, kind, at = std::move(place).value(), resent = request.header.resent()](
-                       Pending& pending, Deadline until) {
-                     const Result<void> removed = remove_now(at, kind, resent, until);
-                     if (!removed.ok()) return pending.error(removed.code());
-                     pending.answer([](fuse::Reply& to) { to.ok(); });
-                   });
+  ByPath::change(*this, {{request.header.node, std::string(wanted.name)}}, std::move(reply),
+                 [this, kind](const Places& at, Pending& pending, Deadline until) {
+                   const Intent intent(*this, pending, at[0], until);
+                   answer_change(pending, remove_now(at[0], kind, intent, until).code());
+                 });
 }
 
 }  // namespace netfs::vfs

@@ -5,7 +5,9 @@
 #include <linux/fs.h>
 #include <utility>
 
+#include "vfs/by_path.h"
 #include "vfs/change_of_names.h"
+#include "vfs/intent.h"
 
 namespace netfs::vfs {
 
@@ -38,25 +40,41 @@ bool leaves_whiteout(RenameHow how) {
 
 }  // namespace
 
-Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how, bool resent,
-                                    Deadline until) {
+Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHow how,
+                                    const Intent& intent, Deadline until) {
   ChangeOfNames change(*this);
   Kept kept;
-  if (replaces(how)) {
-    Result<Kept> keeping = keep_open_file(to, change, Losing::kToAnother, until);
+  const bool before = intent.renamed_before(from.path, to.path, until);
+  if (replaces(how) && !before) {
+    Result<Kept> keeping = change.keep_open_file(to, Losing::kToAnother, until);
     // Others have removed what had the name: then nothing loses it.
     if (!keeping.ok() && !keeping.is_error(ENOENT)) return std::move(keeping).error();
     if (keeping.ok()) kept = std::move(keeping).value();
   }
-  Result<void> renamed = writer_->rename(from.path, to.path, how, scope_of_rename(from, to), until);
-  note_outcome(renamed.code());
-  // The kernel asks again what a worker before this one may have done.
-  const bool done_before = resent && renamed.is_error(ENOENT) && origin_.stat(to.path, until).ok();
-  if (!renamed.ok() && !done_before) {
-    take_back(to, change.going(), kept);
-    return renamed;
+  if (!before) {
+    const Result<void> renamed =
+        writer_->rename(from.path, to.path, how, scope_of_rename(from, to), until);
+    note_outcome(renamed.code());
+    const bool late = renamed.is_error(ENOENT) || renamed.is_error(EEXIST);
+    if (!renamed.ok() && !(late && intent.renamed_before(from.path, to.path, until))) {
+      change.take_back(to, kept);
+      return renamed;
+    }
   }
-  if (kept.linked) take_hidden(change.going(), kept.path);
+  if (kept.linked) change.take_hidden(kept.path);
+  if (!intent.table_has_renamed(from, to)) {
+    take_renamed(from, to, how, until, kept.by_other_name ? change.going() : fuse::NodeId());
+  }
+  // A journal's second change, which replaced nothing there: durable as if it had.
+  if (!kept.path.empty() && options_.write == Options::Write::kBack)
+    return writer_->sync_all(until);
+  return {};
+}
+
+// The origin has done it: so does the table.  `by_other_name`: who lost a name and lives by
+// another.
+void FileSystem::take_renamed(const Place& from, const Place& to, RenameHow how, Deadline until,
+                              fuse::NodeId by_other_name) {
   // Where change times count the file is another version by its new name.
   Result<NodeInfo> info = Error(ENOENT, "vfs.rename");
   uint64_t began_in = 0;
@@ -93,7 +111,7 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
       if (other != nullptr)
         table_.take_unknown(*other, InodeTable::Changed::kAttributes, graveyard);
     }
-    if (kept.by_other_name) table_.add_where_it_is_now(change.going(), moved);
+    if (by_other_name.value != 0) table_.add_where_it_is_now(by_other_name, moved);
     // What is there now that is not known here.
     if (!known && target != nullptr && target->directory) target->directory->whole_since.reset();
     const bool old_name_stays = !known || leaves_whiteout(how);
@@ -103,10 +121,6 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
   }
   bury(std::move(graveyard));
   tell_moved(moved);
-  // A journal's second change, which replaced nothing there: durable as if it had.
-  if (!kept.path.empty() && options_.write == Options::Write::kBack)
-    return writer_->sync_all(until);
-  return {};
 }
 
 // What the cache has to forget: what lies beneath as well, unless both are known to be files.
@@ -125,21 +139,20 @@ ForgetScope FileSystem::scope_of_rename(const Place& from, const Place& to) {
 
 void FileSystem::rename(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
+  if (Intent::answered_before(*this, request, reply)) return;
   const auto& wanted = std::get<fuse::RenameRequest>(request.body);
   const std::optional<RenameHow> how = rename_how(wanted.flags);
   if (!how) return reply.error(EINVAL);
-  Result<Place> from = place_of(request.header.node, wanted.name);
-  if (!from.ok()) return reply.error(from.code());
-  Result<Place> to = place_of(wanted.new_parent, wanted.new_name);
-  if (!to.ok()) return reply.error(to.code());
-  change_on_worker(
+  ByPath::change(
+      *this,
+      {{request.header.node, std::string(wanted.name)},
+       {wanted.new_parent, std::string(wanted.new_name)}},
       std::move(reply),
-      [this, how = *how, source = std::move(from).value(), target = std::move(to).value(),
-       resent = request.header.resent()](Pending& pending, Deadline until) {
-        const Result<void> renamed = rename_now(source, target, how, resent, until);
-        if (!renamed.ok()) return pending.error(renamed.code());
-        pending.answer([](fuse::Reply& reply_to) { reply_to.ok(); });
-      });
+      [this, how = *how](const Places& at, Pending& pending, Deadline until) {
+        const Intent intent(*this, pending, at[0], at[1], how, until);
+        answer_change(pending, rename_now(at[0], at[1], how, intent, until).code());
+      },
+      ByPath::Moves::kTheFirstToTheSecond);
 }
 
 }  // namespace netfs::vfs

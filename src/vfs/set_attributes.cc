@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/by_path.h"
 
 namespace netfs::vfs {
 
@@ -81,6 +81,8 @@ Result<Witnessed> FileSystem::set_now(fuse::NodeId id, const AttributeChange& ch
     path = InodeTable::path_of(*node);
     known = node->validator;
   }
+  // A look must not take what we make of it for another file.
+  if (!live) take_change(id, {}, InodeTable::Changed::kAttributes);
   Result<Witnessed> set = live ? live->set_attributes(change, until)
                                : writer_->set_attributes(path, change, known, until);
   note_outcome(set.code());
@@ -93,8 +95,9 @@ void FileSystem::set_attributes(const fuse::Request& request, fuse::Reply reply)
   const Result<AttributeChange> change =
       change_of(id, std::get<fuse::SetattrRequest>(request.body));
   if (!change.ok()) return reply.error(change.code());
-  change_settled(
-      id, std::move(reply), [this, id, wanted = change.value()](Pending& pending, Deadline until) {
+  Settled then = ByPath::later(
+      *this, {{id}}, std::move(reply),
+      [this, id, wanted = change.value()](const Places&, Pending& pending, Deadline until) {
         Result<Witnessed> set = set_now(id, wanted, until);
         if (set.is_error(ENOENT)) return pending.error(ESTALE);
         if (!set.ok()) return pending.error(set.code());
@@ -110,6 +113,7 @@ void FileSystem::set_attributes(const fuse::Request& request, fuse::Reply reply)
           to.value(out);
         });
       });
+  after_settling(id, std::move(then));
 }
 
 }  // namespace netfs::vfs

@@ -2,6 +2,7 @@
 // and who waits for them.
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "vfs/file_system.h"
@@ -14,6 +15,12 @@ class FileSystem::Landing final : public LandingWatch {
   Landing(FileSystem& of, fuse::NodeId id) : of_(of), id_(id) {}
   void landed(Witnessed witnessed, int error) override {
     of_.take_landed(id_, std::move(witnessed), error);
+  }
+  uint64_t keep(ByteRange range, std::span<const std::byte> bytes) override {
+    return of_.kept_.put(id_, range, bytes);
+  }
+  void settled(const std::vector<uint64_t>& numbers) override {
+    for (const uint64_t number : numbers) of_.kept_.remove(number);
   }
 
  private:
@@ -133,6 +140,7 @@ void FileSystem::take_landed(fuse::NodeId id, Witnessed witnessed, int error) {
       table_.take_unknown(*node, InodeTable::Changed::kBytes, graveyard);
       if (error != 0) node->unset_written();
     }
+    if (error != 0) table_.note_lost(id, error, /*by_us=*/false);
   }
   bury(std::move(graveyard));
   // The kernel's pages have what the origin has not, or not what it has.
@@ -142,10 +150,12 @@ void FileSystem::take_landed(fuse::NodeId id, Witnessed witnessed, int error) {
 // What the handle has not been told yet; it has been now.
 int FileSystem::new_write_error(fuse::HandleId id) {
   sync::MutexLock lock(table_.mutex);
+  if (const int lost = table_.take_lost(id); lost != 0) return lost;
   Handle* handle = table_.handle(id);
   if (handle == nullptr || !handle->node->is_live()) return 0;
   const WriteErrors errors = handle->node->open->live->write_errors();
   if (errors.serial == std::exchange(handle->errors_seen, errors.serial)) return 0;
+  table_.told(id);
   return errors.last;
 }
 

@@ -77,7 +77,8 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
     }
   }
   if (error != 0) return reply.error(error);
-  if (!live && nameless) return reply.ok();  // it is gone, and nobody will ask for it
+  // It is gone, and nobody will ask for it.
+  if (!live && nameless) return answer(new_write_error(handle), reply);
   change_landed(
       id, std::move(reply),
       [this, live, kind, handle, path = std::move(path)](Pending& pending, Deadline until) {

@@ -17,9 +17,9 @@ namespace netfs::vfs {
 Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id) {
   sync::MutexLock lock(table_.mutex);
   const Handle* handle = table_.handle(id);
-  // Of a process before this one.
+  // Of a process before this one that left nothing.
   if (handle == nullptr) return Error(ESTALE, "vfs.handle");
-  if (!handle->writable || !handle->node->is_live()) return Error(EBADF, "vfs.handle");
+  if (!handle->writable) return Error(EBADF, "vfs.handle");
   return LiveHandle{table_.id(*handle->node), handle->node->open->live};
 }
 
@@ -47,14 +47,17 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
   }
   const bool strips = wanted.kill_suidgid && stripped_permissions(writing.node).has_value();
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  if (!strips) return write_now(writing, std::move(data), pending);
-  after_settling(writing.node, [this, writing, data = std::move(data), pending]() mutable {
-    on_worker([this, writing, until = deadline(), data = std::move(data), pending]() mutable {
-      sync::ContextScope scope(pending->context());
-      const Result<void> stripped = strip_set_id(writing.node, until);
-      if (!stripped.ok()) return pending->error(stripped.code());
-      write_now(writing, std::move(data), pending);
-    });
+  if (!strips && writing.file) return write_now(writing, std::move(data), pending);
+  after_settling(writing.node, [this, writing, strips, data = std::move(data), pending]() mutable {
+    on_worker(
+        [this, writing, strips, until = deadline(), data = std::move(data), pending]() mutable {
+          sync::ContextScope scope(pending->context());
+          const Result<void> stripped = strips ? strip_set_id(writing.node, until) : Result<void>();
+          if (!stripped.ok()) return pending->error(stripped.code());
+          const Result<void> there = revive_if_lost(writing.node, writing.file, until);
+          if (!there.ok()) return pending->error(there.code());
+          write_now(writing, std::move(data), pending);
+        });
   });
 }
 

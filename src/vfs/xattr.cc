@@ -4,9 +4,11 @@
 #include <cerrno>
 #include <cstring>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/by_path.h"
+#include "vfs/intent.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -91,6 +93,7 @@ void FileSystem::list_xattrs(const fuse::Request& request, fuse::Reply reply) {
 
 void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
+  if (Intent::answered_before(*this, request, reply)) return;
   if (!writer_->capabilities().extended_attributes) {
     return refuse_unsupported(request, std::move(reply));
   }
@@ -108,19 +111,30 @@ void FileSystem::change_xattr(const fuse::Request& request, fuse::Reply reply) {
   const fuse::NodeId id = request.header.node;
   Result<FileRef> file = file_ref(id);
   if (!file.ok()) return reply.error(file.code());
-  change_landed(id, std::move(reply),
-                [this, id, name, flags, kills_sgid, value = std::move(value),
-                 at = std::move(file).value()](Pending& pending, Deadline until) {
-                  const KnownVersion known = known_of(id);
-                  Result<Witnessed> changed =
-                      value ? writer_->set_xattr(at, name, *value, flags, known.validator, until)
-                            : writer_->remove_xattr(at, name, known.validator, until);
-                  if (!changed.ok()) return pending.error(changed.code());
-                  changed.value().keeps = known.keeps;
-                  take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
-                  if (kills_sgid) kill_sgid(id, until);
-                  pending.answer([](fuse::Reply& to) { to.ok(); });
-                });
+  Settled then = ByPath::later(
+      *this, {{id}}, std::move(reply),
+      [this, id, name, flags, kills_sgid, value = std::move(value), at = std::move(file).value()](
+          const Places& places, Pending& pending, Deadline until) mutable {
+        if (!places[0].path.empty()) at.path = places[0].path;
+        // Any other value may be set twice.
+        std::optional<Intent> intent;
+        if (!value || (flags & XATTR_CREATE) != 0) intent.emplace(*this, pending, at, name, until);
+        const bool before = intent && intent->set_before(at, name, value, until);
+        const KnownVersion known = known_of(id);
+        Result<Witnessed> changed = Witnessed();
+        if (!before) {
+          changed = value ? writer_->set_xattr(at, name, *value, flags, known.validator, until)
+                          : writer_->remove_xattr(at, name, known.validator, until);
+        }
+        const bool late = changed.is_error(EEXIST) || changed.is_error(ENODATA);
+        if (late && intent && intent->set_before(at, name, value, until)) changed = Witnessed();
+        if (!changed.ok()) return answer_change(pending, changed.code());
+        changed.value().keeps = known.keeps;
+        take_change(id, std::move(changed).value(), InodeTable::Changed::kAttributes);
+        if (kills_sgid) kill_sgid(id, until);
+        answer_change(pending, 0);
+      });
+  after_landing(id, std::move(then));
 }
 
 }  // namespace netfs::vfs

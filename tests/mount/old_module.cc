@@ -14,6 +14,7 @@ netfs::Result<std::unique_ptr<netfs::Origin>> refuse(const netfs::origins::Origi
 
 extern "C" __attribute__((visibility("default"))) const netfs::origins::NetfsOriginModule*
 netfs_origin_module() {
-  static const netfs::origins::NetfsOriginModule module = {9999, "sftp", "9", kNoOptions, refuse};
+  static const netfs::origins::NetfsOriginModule module = {9999, "sftp",     "9",
+                                                           {},   kNoOptions, refuse};
   return &module;
 }

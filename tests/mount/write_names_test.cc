@@ -205,6 +205,25 @@ TEST_P(Write, ADirectWriteThatTakesSetIdBitsShowsIt) {
   EXPECT_TRUE(shows(0666));
 }
 
+TEST_P(Write, AnAllocationThatFailsLeavesSetIdBits) {
+  write_file(there("a"), "0123456789");
+  ASSERT_EQ(::chown(there("a").c_str(), kNobody, kNobody), 0);
+  ASSERT_EQ(::chmod(there("a").c_str(), 06777), 0);
+  mount_it({"--allow-other", "--suid"});
+  const std::string path = here("a");
+  // More than any file may have, or not known at all.
+  constexpr off_t kTooFar = INT64_MAX - 4096;
+  EXPECT_NE(
+      as_nobody([&] { return code(::fallocate(open_file(path, O_RDWR).get(), 0, kTooFar, 4096)); }),
+      0);
+  EXPECT_EQ(stat_of(there("a")).st_mode & 07777, 06777U);
+  EXPECT_EQ(stat_of(path).st_mode & 07777, 06777U);
+  if (is_sftp()) return;  // cannot allocate
+  EXPECT_EQ(as_nobody([&] { return code(::fallocate(open_file(path, O_RDWR).get(), 0, 0, 4096)); }),
+            0);
+  EXPECT_EQ(stat_of(there("a")).st_mode & 07777, 0777U);
+}
+
 TEST_P(Write, ExtendedAttributesAndAllocationAreTheOrigins) {
   mount_it();
   ASSERT_EQ(put(here("a"), pattern(14, 0, 100'000)), 0);

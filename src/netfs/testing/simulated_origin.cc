@@ -65,6 +65,11 @@ void SimulatedOrigin::set_write_fault(
   write_fault_ = std::move(fault);
 }
 
+void SimulatedOrigin::set_before_change(std::function<void(const std::string&)> before) {
+  sync::MutexLock lock(mutex_);
+  before_change_ = std::move(before);
+}
+
 bool SimulatedOrigin::wait_for_hung_writes(size_t count, Deadline deadline) {
   sync::MutexLock lock(mutex_);
   while (hung_writes_.size() < count) {

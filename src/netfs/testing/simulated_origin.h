@@ -105,6 +105,8 @@ class SimulatedOrigin final : public Origin {
   void set_fault(std::function<std::optional<Fault>(const SimulatedRead&)> fault);
   // The same for each write.
   void set_write_fault(std::function<std::optional<Fault>(const SimulatedRead&)> fault);
+  // Called before each change that is made by a path, with it; without a lock.
+  void set_before_change(std::function<void(const std::string& path)> before);
   // Waits until `count` writes hang; false at the deadline.  They end with ETIMEDOUT by
   // release_hung().
   bool wait_for_hung_writes(size_t count, Deadline deadline);
@@ -161,6 +163,7 @@ class SimulatedOrigin final : public Origin {
   std::vector<Subrequest*> held_ GUARDED_BY(mutex_);
   std::vector<Subrequest*> hung_ GUARDED_BY(mutex_);
   std::function<std::optional<Fault>(const SimulatedRead&)> write_fault_ GUARDED_BY(mutex_);
+  std::function<void(const std::string&)> before_change_ GUARDED_BY(mutex_);
   std::vector<WriteSubrequest*> hung_writes_ GUARDED_BY(mutex_);
   std::multimap<const Node*, ByteRange> in_flight_ GUARDED_BY(mutex_);
   Counts counts_ GUARDED_BY(mutex_);

@@ -7,7 +7,17 @@
 
 namespace netfs {
 
+void SimulatedWriter::begin_change(const std::string& path) {
+  std::function<void(const std::string&)> before;
+  {
+    sync::MutexLock lock(origin_.mutex_);
+    before = origin_.before_change_;
+  }
+  if (before) before(path);
+}
+
 Result<NodeInfo> SimulatedWriter::put_new(const std::string& path, const NewNode& what) {
+  begin_change(path);
   sync::MutexLock lock(origin_.mutex_);
   if (origin_.metadata_error_ != 0) return Error(origin_.metadata_error_, "simulated.make");
   if (origin_.find_locked(path)) return Error(EEXIST, "simulated.make");
@@ -42,17 +52,25 @@ Result<OpenedFile> SimulatedWriter::open_for_writing(const std::string& path, De
 
 Result<void> SimulatedWriter::remove(const std::string& path, RemoveKind /*kind*/,
                                      Deadline /*deadline*/) {
+  begin_change(path);
   sync::MutexLock lock(origin_.mutex_);
   return origin_.nodes_.erase(path) > 0 ? Result<void>() : Error(ENOENT, "simulated.remove");
 }
 
 Result<void> SimulatedWriter::rename(const std::string& from, const std::string& to,
                                      RenameHow /*how*/, Deadline /*deadline*/) {
+  begin_change(from);
   sync::MutexLock lock(origin_.mutex_);
   const auto found = origin_.nodes_.find(from);
   if (found == origin_.nodes_.end()) return Error(ENOENT, "simulated.rename");
   origin_.nodes_[to] = found->second;
   origin_.nodes_.erase(from);
+  const std::string beneath = from + "/";
+  for (auto at = origin_.nodes_.lower_bound(beneath);
+       at != origin_.nodes_.end() && at->first.starts_with(beneath);) {
+    origin_.nodes_[to + "/" + at->first.substr(beneath.size())] = at->second;
+    at = origin_.nodes_.erase(at);
+  }
   return {};
 }
 
@@ -63,6 +81,7 @@ Result<NodeInfo> SimulatedWriter::link(const FileAt& /*from*/, const std::string
 
 Result<Seen> SimulatedWriter::set_attributes(const FileAt& file, const AttributeChange& change,
                                              Deadline /*deadline*/) {
+  begin_change(file.path);
   sync::MutexLock lock(origin_.mutex_);
   const std::shared_ptr<SimulatedOrigin::Node> node = origin_.find_locked(file.path);
   if (!node) return Error(ENOENT, "simulated.set_attributes");

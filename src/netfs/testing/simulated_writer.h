@@ -38,6 +38,7 @@ class SimulatedWriter final : public OriginWriter {
                         Deadline deadline) override;
 
  private:
+  void begin_change(const std::string& path);
   Result<NodeInfo> put_new(const std::string& path, const NewNode& what);
   void answer(WriteSubrequest& subrequest);
 

@@ -2,8 +2,16 @@
 
 namespace {
 
+constexpr netfs::origins::OriginTraits kTraits = {
+    .on = "a local folder",
+    .versions = "weak: times, size, inode",
+    .identity = "device and inode",
+    .changes = "all",
+    .locks = "here only",
+};
+
 const char* const kOptions[] = {nullptr};
 
 }  // namespace
 
-NETFS_ORIGIN_MODULE("file", "0.1.0", kOptions, &netfs::origins::FileOrigin::open)
+NETFS_ORIGIN_MODULE("file", "0.1.0", kTraits, kOptions, &netfs::origins::FileOrigin::open)

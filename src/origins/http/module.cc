@@ -2,6 +2,14 @@
 
 namespace {
 
+constexpr netfs::origins::OriginTraits kTraits = {
+    .on = "a web server",
+    .versions = "its ETag, else weak",
+    .identity = "the path",
+    .changes = "none",
+    .locks = "here only",
+};
+
 const char* const kOptions[] = {
     "login",         "name to log in with (or USER@ in the URL), by Basic; wants a password",
     "password_file", "file whose first line is the password",
@@ -19,4 +27,4 @@ const char* const kOptions[] = {
 
 }  // namespace
 
-NETFS_ORIGIN_MODULE("http", "0.1.0", kOptions, &netfs::origins::http::HttpOrigin::open)
+NETFS_ORIGIN_MODULE("http", "0.1.0", kTraits, kOptions, &netfs::origins::http::HttpOrigin::open)

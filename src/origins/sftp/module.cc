@@ -2,6 +2,14 @@
 
 namespace {
 
+constexpr netfs::origins::OriginTraits kTraits = {
+    .on = "OpenSSH, and other servers of version 3",
+    .versions = "weak: mtime in seconds, size",
+    .identity = "the path",
+    .changes = "names, bytes, modes, times",
+    .locks = "here only",
+};
+
 const char* const kOptions[] = {
     "identity",    "private key file (else what ssh finds)",
     "known_hosts", "file of host keys (else the user's)",
@@ -12,4 +20,4 @@ const char* const kOptions[] = {
 
 }  // namespace
 
-NETFS_ORIGIN_MODULE("sftp", "0.1.0", kOptions, &netfs::origins::sftp::SftpOrigin::open)
+NETFS_ORIGIN_MODULE("sftp", "0.1.0", kTraits, kOptions, &netfs::origins::sftp::SftpOrigin::open)

@@ -84,7 +84,7 @@ void Pool::count_ended_locked(const Connection& connection, Step& step) {
                                    options_.target.name(), reason.message()));
   } else {
     // One line a series of failures: who is down stays down for a while.
-    if (backoff_ == Duration{}) step.log.push_back(reason.message());
+    if (backoff_ == Duration{} && !given_up_) step.log.push_back(reason.message());
     const Duration most = up_.empty() ? kBackoffMax : kBackoffMaxWhileUp;
     backoff_ = std::clamp(backoff_ * 2, kBackoffMin, most);
     next_try_ = clock_.now() + backoff_;

@@ -5,6 +5,7 @@
 extern "C" __attribute__((visibility("default"))) const netfs::origins::NetfsOriginModule*
 netfs_origin_module() {
   static const char* const kNone[] = {nullptr};
-  static const netfs::origins::NetfsOriginModule module = {9999, "foreign", "9", kNone, nullptr};
+  static const netfs::origins::NetfsOriginModule module = {9999, "foreign", "9",
+                                                           {},   kNone,     nullptr};
   return &module;
 }

@@ -17,8 +17,13 @@ netfs::Result<std::unique_ptr<netfs::Origin>> open(const origins::OriginRequest&
                   static_cast<const void*>(netfs::sync::Context::current()), request.url.path));
 }
 
+constexpr netfs::origins::OriginTraits kTraits = {.on = "nothing: it is for tests",
+                                                  .versions = "none",
+                                                  .identity = "none",
+                                                  .changes = "none",
+                                                  .locks = "here only"};
 const char* const kOptions[] = {"color", "one that it takes", nullptr};
 
 }  // namespace
 
-NETFS_ORIGIN_MODULE("probe", "0.1.0", kOptions, &open)
+NETFS_ORIGIN_MODULE("probe", "0.1.0", kTraits, kOptions, &open)

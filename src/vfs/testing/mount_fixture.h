@@ -67,11 +67,14 @@ class MountFixture : public testing::Test {
   void start(Options options = {}) {
     options_ = std::move(options);
     if (options_.epoch == 0) options_.epoch = 7;
-    Result<std::unique_ptr<FileSystem>> made = FileSystem::create({.origin = origin(),
-                                                                   .library = library(),
-                                                                   .options = options_,
-                                                                   .clock = clock(),
-                                                                   .names = names()});
+    Result<std::unique_ptr<FileSystem>> made =
+        FileSystem::create({.origin = origin(),
+                            .library = library(),
+                            .options = options_,
+                            .clock = clock(),
+                            .names = names(),
+                            .memory = left_,
+                            .origin_is_away = origin_is_away_});
     ASSERT_TRUE(made.ok()) << made.error().message();
     fs_ = std::move(made).value();
     kernel_ = fuse::FakeKernel::create(1);
@@ -82,6 +85,15 @@ class MountFixture : public testing::Test {
         MUST(fuse::Session::create(kernel_->channel(), *fs_, session_options_, Clock::system()));
     session_->start();
     ASSERT_TRUE(kernel_->init().has_value());
+  }
+
+  // A process after the one that was started: that has died, and left what it leaves.
+  void succeed() {
+    UniqueFd left(::dup(fs_->memory().fd()));
+    end();
+    left_ = MUST(ArenaMemory::adopt(std::move(left), InodeTable::kLayout));
+    ++options_.epoch;
+    start(options_);
   }
 
   void end() {
@@ -222,6 +234,8 @@ class MountFixture : public testing::Test {
   std::unique_ptr<fuse::Notifier> notifier_;
   std::unique_ptr<FileSystem> fs_;
   std::unique_ptr<fuse::Session> session_;
+  Ref<ArenaMemory> left_;  // by a process before this one
+  bool origin_is_away_ = false;
 
  private:
   void publish(const std::string& path, const std::string& bytes) {

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "netfs/names_store.h"
 #include "netfs/offload.h"
 #include "netfs/testing/memory_cache.h"
 #include "vfs/testing/mount_fixture.h"
@@ -75,6 +76,12 @@ class StoredNames : public MountFixture {
     if (!of_the_machine.empty()) time_.booted = time_.time.now().time_since_epoch();
     time_.time.advance(later);
     start(options_);
+  }
+  // Which listing the cache has of a directory; empty: none.  Another one is there once a listing
+  // is over, which what the mount shows of it does not tell.
+  [[nodiscard]] std::string stored_version(const std::string& path) {
+    const auto newest = volume_->newest(std::string(kNamesIdentity) + path);
+    return newest.ok() && newest.value() ? newest.value()->validator.bytes : std::string();
   }
   [[nodiscard]] uint64_t lists() { return origin_.counts().lists; }
   [[nodiscard]] uint64_t stats() { return origin_.counts().stats; }

@@ -1,0 +1,49 @@
+// What a supervisor does for a worker that was killed and does not end (stuck_worker.h).
+
+#include "daemon/mount_state.h"
+#include "daemon/stuck_worker.h"
+#include "daemon/supervisor.h"
+#include "fuse/mount_table.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+namespace {
+
+constexpr Duration kLook = std::chrono::seconds(1);
+
+}  // namespace
+
+// Nobody can refuse what a dead worker's ring holds: such mounts end now.
+void Supervisor::end_rings() {
+  for (auto it = held_.begin(); it != held_.end();) {
+    const Result<MountState> state = decode_mount_state(it->second.state);
+    const bool ring = state.ok() && state.value().negotiated &&
+                      state.value().negotiated->has(fuse::proto::kOverIoUring);
+    const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(it->second.mount_point);
+    if (!ring || !there.ok() || !there.value() || there.value()->source != state.value().url) {
+      ++it;
+      continue;
+    }
+    shout(
+        fmt::format("{}: over io_uring its requests went with its worker", it->second.mount_point));
+    undo_mount(it->second.mount_point, fuse::UnmountMode::kForce);
+    it = held_.erase(it);
+    exit_code_ = 1;
+  }
+}
+
+void Supervisor::check_worker() {
+  look_at_ = Clock::system().now() + kLook;
+  if (refusing_ > 0 || !is_stuck_in_a_notification(worker_pid_)) return;
+  end_rings();
+  std::vector<int> fds;
+  for (const auto& [id, held] : held_) fds.push_back(held.fds.front().get());
+  const Result<pid_t> started = start_refusing(fds);
+  if (started.ok()) refusing_ = started.value();
+  shout(
+      "the worker was killed while it told the kernel to forget something; what it left "
+      "unanswered fails");
+}
+
+}  // namespace netfs::daemon

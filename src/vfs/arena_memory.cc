@@ -1,0 +1,127 @@
+#include "vfs/arena_memory.h"
+
+#include <atomic>
+#include <cerrno>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utility>
+
+#include "base/assert.h"
+
+namespace netfs::vfs {
+
+// Plain: it lies in memory that another build may have written.
+struct ArenaMemory::Header {
+  static constexpr uint64_t kMagic = 0x6172656e61736673;  // "sfsanera" in memory
+  // Who changes it changes the layout, too: by that a program knows whether it can take over.
+  static constexpr uint32_t kVersion = 1;
+
+  uint64_t magic;
+  uint32_t version;
+  uint32_t layout;
+  uint32_t chunk_count;
+  uint32_t unused;
+  uint64_t reserved[5];
+  uint8_t kinds[kChunksMax];
+};
+
+namespace {
+
+constexpr size_t kHeaderBytes = size_t{128} << 10;
+
+constexpr size_t bytes_of(size_t chunks) {
+  return kHeaderBytes + chunks * ArenaMemory::kChunkBytes;
+}
+
+}  // namespace
+
+Result<void> ArenaMemory::map_header() {
+  static_assert(sizeof(Header) <= kHeaderBytes);
+  void* mapped = ::mmap(nullptr, kHeaderBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  if (mapped == MAP_FAILED) return Error::from_errno("vfs.arena");
+  header_ = static_cast<Header*>(mapped);
+  return {};
+}
+
+Result<void*> ArenaMemory::map_chunk(size_t index) {
+  void* mapped = ::mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(),
+                        static_cast<off_t>(bytes_of(index)));
+  if (mapped == MAP_FAILED) return Error::from_errno("vfs.arena");
+  return mapped;
+}
+
+Result<Ref<ArenaMemory>> ArenaMemory::create(uint32_t layout) {
+  UniqueFd fd(::memfd_create("netfs-arena", MFD_CLOEXEC));
+  if (!fd) return Error::from_errno("vfs.arena");
+  if (::ftruncate(fd.get(), static_cast<off_t>(kHeaderBytes)) != 0) {
+    return Error::from_errno("vfs.arena");
+  }
+  Ref<ArenaMemory> memory(new ArenaMemory(std::move(fd)));
+  TRY(memory->map_header());
+  memory->header_->version = Header::kVersion;
+  memory->header_->layout = layout;
+  memory->header_->magic = Header::kMagic;
+  return memory;
+}
+
+Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, uint32_t layout) {
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) return Error::from_errno("vfs.arena");
+  const auto size = static_cast<uint64_t>(st.st_size);
+  if (size < kHeaderBytes) return Error(EPROTO, "vfs.arena", "it is cut short");
+  Ref<ArenaMemory> memory(new ArenaMemory(std::move(fd)));
+  TRY(memory->map_header());
+  const Header& header = *memory->header_;
+  if (header.magic != Header::kMagic) return Error(EPROTO, "vfs.arena", "it is no arena");
+  if (header.version != Header::kVersion || header.layout != layout) {
+    return Error(EPROTO, "vfs.arena", "it is of another version of netfs");
+  }
+  const uint32_t count = header.chunk_count;
+  if (count > kChunksMax) return Error(EPROTO, "vfs.arena", "it is damaged");
+  if (size < bytes_of(count)) return Error(EPROTO, "vfs.arena", "it is cut short");
+  sync::MutexLock lock(memory->mutex_);
+  for (uint32_t i = 0; i < count; ++i) {
+    if (header.kinds[i] == kNoKind) return Error(EPROTO, "vfs.arena", "it is damaged");
+    memory->chunks_.push_back(TRY(memory->map_chunk(i)));
+  }
+  memory->adopted_ = true;
+  return memory;
+}
+
+ArenaMemory::~ArenaMemory() {
+  sync::MutexLock lock(mutex_);
+  for (void* chunk : chunks_) ::munmap(chunk, kChunkBytes);
+  if (header_ != nullptr) ::munmap(header_, kHeaderBytes);
+}
+
+void* ArenaMemory::add_chunk(uint8_t kind) {
+  NETFS_ASSERT(kind != kNoKind);
+  sync::MutexLock lock(mutex_);
+  const size_t index = chunks_.size();
+  NETFS_ASSERT(index < kChunksMax);
+  NETFS_ASSERT(::ftruncate(fd_.get(), static_cast<off_t>(bytes_of(index + 1))) == 0);
+  const Result<void*> mapped = map_chunk(index);
+  NETFS_ASSERT(mapped.ok());
+  chunks_.push_back(mapped.value());
+  header_->kinds[index] = kind;
+  std::atomic_signal_fence(std::memory_order_release);
+  header_->chunk_count = static_cast<uint32_t>(index + 1);
+  return mapped.value();
+}
+
+std::vector<void*> ArenaMemory::chunks(uint8_t kind) const {
+  std::vector<void*> found;
+  sync::MutexLock lock(mutex_);
+  for (size_t i = 0; i < chunks_.size(); ++i) {
+    if (header_->kinds[i] == kind) found.push_back(chunks_[i]);
+  }
+  return found;
+}
+
+uint64_t ArenaMemory::size_bytes() const {
+  sync::MutexLock lock(mutex_);
+  return bytes_of(chunks_.size());
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,155 @@
+// Intent, what a process takes over of the one before it: handles that the kernel may not have been
+// told of, and changes that others would come upon before the kernel asks for them again.
+
+#include <cerrno>
+#include <fcntl.h>
+#include <utility>
+
+#include "vfs/change_of_names.h"
+#include "vfs/intent.h"
+
+namespace netfs::vfs {
+
+// A second handle would make the first stay for ever.
+std::optional<fuse::Opened> FileSystem::Intent::take_opened(FileSystem& of, uint64_t unique,
+                                                            uint32_t flags, fuse::NodeId& node) {
+  const fuse::HandleId handle = of.table_.opened_before(unique);
+  if (handle.value == 0) return {};
+  Handle& taken = *of.table_.handle(handle);
+  const NodeRecord& record = of.table_.record(*taken.node);
+  node = fuse::NodeId(record.node_id);
+  const bool writes = (flags & O_ACCMODE) != O_RDONLY && !taken.node->directory;
+  // That process may have died before it said so.
+  if (writes && !taken.writable) {
+    ++taken.node->open_state().writers;
+    of.table_.set_writable(handle);
+  }
+  fuse::Opened opened{.handle = handle, .no_flush = !writes};
+  if (record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut)) {
+    opened.backing_id = record.backing_id;
+  }
+  return opened;
+}
+
+bool FileSystem::Intent::opened_before(FileSystem& of, const fuse::Request& request, uint32_t flags,
+                                       fuse::Reply& reply) {
+  if (!request.header.resent()) return false;
+  fuse::NodeId node;
+  std::optional<fuse::Opened> opened;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    opened = take_opened(of, request.header.unique, flags, node);
+  }
+  if (!opened || node != request.header.node) return false;
+  reply.value(fuse::open_out(*opened));
+  return true;
+}
+
+// Up to its handle: then the table knows all of it.
+std::optional<Created> FileSystem::Intent::created_before(const OpenHow& how) const {
+  if (!again_) return {};
+  fuse::NodeId id;
+  sync::MutexLock lock(of_.table_.mutex);
+  const std::optional<fuse::Opened> opened = take_opened(of_, how.unique, how.flags, id);
+  if (!opened) return {};
+  Node& node = *of_.table_.find(id);
+  Created created{.entry = of_.entry_of(node), .opened = *opened};
+  of_.table_.drop_lookup(node);  // it was counted then
+  return created;
+}
+
+void FileSystem::Intent::forget_nameless(FileSystem& of, uint64_t unique) {
+  fuse::HandleId handle;
+  fuse::NodeId node;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    handle = of.table_.opened_before(unique);
+    if (handle.value != 0) node = of.table_.id(*of.table_.handle(handle)->node);
+  }
+  if (handle.value == 0) return;
+  of.close_handle(handle);
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    of.table_.forget(node, 1, graveyard);
+  }
+  of.bury(std::move(graveyard));
+}
+
+// Files that were just being hidden lie where that process had said, or it had not come to it.
+void FileSystem::Intent::finish_hiding(FileSystem& of, Deadline until) {
+  std::vector<InodeTable::BeingHidden> all;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    all = of.table_.being_hidden();
+  }
+  for (const InodeTable::BeingHidden& one : all) {
+    const Result<NodeInfo> hidden = of.origin_.stat(one.hidden_path, until);
+    if (!hidden.ok() && !hidden.is_error(ENOENT)) continue;
+    bool has_both = false;
+    if (hidden.ok() && one.by_link) {
+      const Result<NodeInfo> named = of.origin_.stat(one.path, until);
+      if (!named.ok() && !named.is_error(ENOENT)) continue;
+      // Where nothing tells it is hidden all the same: the change that is asked again takes the
+      // name from it, if that has not been done.
+      has_both = named.ok() && !hidden.value().identity.empty() &&
+                 named.value().identity == hidden.value().identity;
+    }
+    ChangeOfNames change(of);
+    {
+      sync::MutexLock lock(of.table_.mutex);
+      Node* node = of.table_.find(one.node);
+      // Another thread may have come to it first, and be about to hide it once more.
+      if (node == nullptr || !InodeTable::is_being_hidden(*node)) continue;
+      change.takes_name_of(*node);
+      if (!hidden.ok() || has_both) of.table_.set_hiding(*node, "", /*by_link=*/false);
+    }
+    if (has_both) of.remove_hidden(one.hidden_path);
+    if (hidden.ok() && !has_both) change.take_hidden(one.hidden_path);
+  }
+}
+
+uint64_t FileSystem::Intent::id_at(const Place& place) const {
+  Node* parent = of_.table_.find(place.parent);
+  if (parent == nullptr || !parent->directory) return 0;
+  const Node* node = of_.table_.child(*parent, place.name);
+  return node == nullptr ? 0 : of_.table_.id(*node).value;
+}
+
+bool FileSystem::Intent::table_has_source(const Place& from) const {
+  sync::MutexLock lock(of_.table_.mutex);
+  return before_.first.node_id != 0 && id_at(from) == before_.first.node_id;
+}
+
+bool FileSystem::Intent::table_has_renamed(const Place& from, const Place& to) const {
+  if (!again_ || before_.first.node_id == 0) return false;
+  sync::MutexLock lock(of_.table_.mutex);
+  return id_at(to) == before_.first.node_id && id_at(from) != before_.first.node_id;
+}
+
+// Renames before anybody looks for a name that has gone: what is open beneath a directory that
+// moved would be lost by that.
+void FileSystem::Intent::finish(FileSystem& of) {
+  if (of.writer_ == nullptr) return;
+  const Deadline until = of.deadline();
+  finish_hiding(of, until);
+  for (Intents::Left& left : of.intents_.all_left()) {
+    if (left.done || left.before.how == 0) continue;
+    const SavedNode& first = left.before.first;
+    const SavedNode& second = left.before.second;
+    const Result<Place> from = of.place_of(fuse::NodeId(first.parent_id), first.name);
+    const Result<Place> to = of.place_of(fuse::NodeId(second.parent_id), second.name);
+    if (!from.ok() || !to.ok()) continue;
+    const auto how = static_cast<RenameHow>(left.before.how - 1);
+    const Intent intent(of, std::move(left.before));
+    const bool known = intent.table_has_renamed(from.value(), to.value());
+    // What has the old name now may be another one's: the record may be of a call that nobody asks
+    // for again.
+    if (!known && !intent.table_has_source(from.value())) continue;
+    if (!intent.renamed_before(from.value().path, to.value().path, until)) continue;
+    if (!known) of.take_renamed(from.value(), to.value(), how, until);
+    of.intents_.done(left.unique, 0, {});
+  }
+}
+
+}  // namespace netfs::vfs

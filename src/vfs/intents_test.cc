@@ -1,0 +1,109 @@
+// Goal: what was under way when a process died is found by the one after it, whole or not at all.
+
+#include "vfs/intents.h"
+
+#include <cstring>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "fuse/protocol.h"
+#include "vfs/inode_table.h"
+
+namespace netfs::vfs {
+namespace {
+
+constexpr uint64_t kAgain = fuse::proto::kUniqueResend;
+
+Ref<ArenaMemory> make_memory() {
+  return MUST(ArenaMemory::create(InodeTable::kLayout));
+}
+Ref<ArenaMemory> adopt(const ArenaMemory& memory) {
+  return MUST(ArenaMemory::adopt(UniqueFd(::dup(memory.fd())), InodeTable::kLayout));
+}
+Intents::Before before_of(const std::string& name) {
+  Intents::Before before;
+  before.first = {.node_id = 9, .parent_id = 1, .flags = SavedNode::kListed, .name = name};
+  before.second = {.parent_id = 2, .name = "to"};
+  before.how = 3;
+  return before;
+}
+
+TEST(Intents, AreFoundByTheNextProcessUntilTheyEnd) {
+  const Ref<ArenaMemory> memory = make_memory();
+  {
+    Intents intents(memory);
+    intents.begin(10, before_of("asked"));
+    intents.begin(12, before_of("done"));
+    intents.begin(14, before_of("refused"));
+    intents.begin(16, before_of("ended"));
+    const char body[] = "an answer";
+    intents.done(12, 0, std::as_bytes(std::span(body)));
+    intents.done(14, EEXIST, {});
+    intents.end(16);
+    EXPECT_FALSE(intents.left(10)) << "it is this process's own";
+    EXPECT_EQ(intents.count(), 3U);
+  }
+  for (int process = 0; process < 2; ++process) {
+    Intents intents(adopt(*memory));
+    EXPECT_EQ(intents.all_left().size(), 3U);
+    const std::optional<Intents::Left> asked = intents.left(10 | kAgain);
+    ASSERT_TRUE(asked);
+    EXPECT_FALSE(asked->done);
+    EXPECT_EQ(asked->before.first.name, "asked");
+    EXPECT_EQ(asked->before.first.flags, SavedNode::kListed);
+    EXPECT_EQ(asked->before.second.parent_id, 2U);
+    EXPECT_EQ(asked->before.how, 3U);
+    const std::optional<Intents::Left> done = intents.left(12 | kAgain);
+    ASSERT_TRUE(done);
+    EXPECT_TRUE(done->done);
+    EXPECT_EQ(done->error, 0);
+    EXPECT_STREQ(done->answer.c_str(), "an answer");
+    EXPECT_EQ(intents.left(14)->error, EEXIST);
+    EXPECT_FALSE(intents.left(16));
+    EXPECT_FALSE(intents.left(18));
+  }
+  Intents intents(adopt(*memory));
+  for (const uint64_t unique : {10, 12, 14}) intents.end(unique | kAgain);
+  EXPECT_EQ(intents.count(), 0U);
+  EXPECT_EQ(Intents(adopt(*memory)).count(), 0U);
+}
+
+TEST(Intents, AsManyAsThereAre) {
+  const Ref<ArenaMemory> memory = make_memory();
+  Intents intents(memory);
+  constexpr uint64_t kMany = 20'000;  // several chunks
+  for (uint64_t i = 1; i <= kMany; ++i) intents.begin(2 * i, before_of(std::to_string(i)));
+  Intents next(adopt(*memory));
+  EXPECT_EQ(next.count(), kMany);
+  EXPECT_EQ(next.left(2 * kMany)->before.first.name, std::to_string(kMany));
+  for (uint64_t i = 1; i <= kMany; ++i) next.end(2 * i);
+  const uint64_t size = memory->size_bytes();
+  for (uint64_t i = 1; i <= kMany; ++i) next.begin(2 * i, before_of(std::to_string(i)));
+  EXPECT_EQ(memory->size_bytes(), size) << "what ended is used again";
+}
+
+TEST(Intents, WhatIsDamagedIsLeftOut) {
+  const Ref<ArenaMemory> memory = make_memory();
+  Intents intents(memory);
+  intents.begin(10, before_of("hurt-here"));
+  intents.begin(12, before_of("whole"));
+  int hurt = 0;
+  for (uint8_t kind = 1; kind < 64; ++kind) {
+    for (void* chunk : memory->chunks(kind)) {
+      void* at = ::memmem(chunk, ArenaMemory::kChunkBytes, "hurt-here", 9);
+      if (at == nullptr) continue;
+      static_cast<char*>(at)[3] = 'x';
+      ++hurt;
+    }
+  }
+  ASSERT_EQ(hurt, 1);
+  Intents next(adopt(*memory));
+  EXPECT_FALSE(next.left(10));
+  ASSERT_TRUE(next.left(12));
+  EXPECT_EQ(next.left(12)->before.first.name, "whole");
+  next.begin(10, before_of("again"));
+  EXPECT_EQ(next.count(), 2U);
+}
+
+}  // namespace
+}  // namespace netfs::vfs

@@ -1,0 +1,100 @@
+// What this process takes over from the one before it: files that are open for writing, opened at
+// the origin again by whoever needs them first, and the writes that one had kept, brought there at
+// once.
+
+#include <cerrno>
+#include <utility>
+
+#include "sync/cond_var.h"
+#include "telemetry/log.h"
+#include "vfs/file_system.h"
+
+namespace netfs::vfs {
+
+// For handles that a process before this one has opened: nothing to do for any other.
+Result<void> FileSystem::revive_if_lost(fuse::NodeId id, Ref<WritableFile>& live, Deadline until) {
+  if (live) return {};
+  Ref<WritableFile> opened = TRY(live_file(id, until));
+  std::vector<InodeTable::Moved> moved;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node == nullptr) return Error(ESTALE, "vfs.open");
+    OpenState& state = node->open_state();
+    const bool first = !state.live;
+    live = first ? opened : state.live;
+    if (first && state.writers > 0) {
+      state.live = opened;
+      watch_landings(id, *opened);
+      table_.add_where_it_is_now(id, moved);
+    }
+  }
+  tell_moved(moved);
+  return {};
+}
+
+namespace {
+
+// Until a write is answered, which is at once where it is kept.
+struct Answered : RefCounted<Answered> {
+  sync::Mutex mutex{kRevivalLock};
+  sync::CondVar changed;
+  bool done GUARDED_BY(mutex) = false;
+  int error GUARDED_BY(mutex) = 0;
+
+  void set(int code) {
+    sync::MutexLock lock(mutex);
+    done = true;
+    error = code;
+    changed.notify_all();
+  }
+  int wait() {
+    sync::MutexLock lock(mutex);
+    while (!done) changed.wait(mutex);
+    return error;
+  }
+};
+
+}  // namespace
+
+Result<void> FileSystem::write_again(const KeptWrites::Left& left, Deadline until) {
+  Ref<WritableFile> live;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* node = table_.find(left.node);
+    if (node != nullptr && node->is_live()) live = node->open->live;
+  }
+  TRY(revive_if_lost(left.node, live, until));
+  const Ref<Buffer> buffer = writer_->buffer(left.range.length_bytes);
+  kept_.copy(left, buffer->writable().first(left.range.length_bytes));
+  const Ref<Answered> answered = make_ref<Answered>();
+  kept_.begin_again(left);
+  live->write(left.range, {buffer, 0, left.range.length_bytes}, WritePieces::kTogether,
+              sync::Context(), [answered](const Result<Written>& written) {
+                answered->set(written.ok() ? written.value().stopped_by : written.code());
+              });
+  const bool kept = kept_.end_again();
+  if (const int error = answered->wait(); error != 0) return Error(error, "vfs.revive");
+  if (!kept) kept_.remove(left.number);  // it is at the origin
+  take_kept(left.node, left.range.end_bytes());
+  return {};
+}
+
+// In the order in which they were written; what cannot be brought in time is told to who wrote it.
+void FileSystem::revive_kept() {
+  const Deadline until = deadline();
+  for (const KeptWrites::Left& left : kept_.left()) {
+    const Result<void> again =
+        writer_ == nullptr ? Error(EROFS, "vfs.revive") : write_again(left, until);
+    if (again.ok()) continue;
+    telemetry::log_warn("vfs", "{} bytes that were written before a restart are lost: {}",
+                        left.range.length_bytes, again.error().message());
+    {
+      sync::MutexLock lock(table_.mutex);
+      table_.note_lost(left.node, EIO, /*by_us=*/true);
+    }
+    kept_.remove(left.number);
+  }
+}
+
+}  // namespace netfs::vfs

@@ -1,0 +1,137 @@
+// Goal: what was opened by a request that was answered to nobody is opened once, and what is open
+// while its name goes, or that of a directory above it, is open for who comes after.
+
+#include "tests/crash/asked_again.h"
+#include "vfs/hidden_names.h"
+#include "vfs/taking_over.h"
+
+namespace netfs::vfs {
+namespace {
+
+using OpenedAgain = AskedAgain;
+
+TEST_P(OpenedAgain, AnOpenThatWasAnsweredToNobodyIsTheSameHandle) {
+  for (const bool writes : {false, true}) {
+    begin_tree();
+    begin_process();
+    const NodeId node(look_up("f").nodeid);
+    const Request request = open_request(node, writes ? O_RDWR : O_RDONLY);
+    const Answer answer = outlive(request, Death::kAnswering, "");
+    ASSERT_EQ(answer.error, 0);
+    const uint64_t handle = answer.as<proto::OpenOut>().fh;
+    EXPECT_EQ(handle, first_.as<proto::OpenOut>().fh);
+    EXPECT_EQ(read(node, handle), "text of f");
+    EXPECT_EQ(fs_->sizes().handles, 1U);
+    close(node, handle);
+    EXPECT_EQ(fs_->sizes().handles, 0U);
+  }
+}
+
+TEST_P(OpenedAgain, SoIsAnOpenOfADirectory) {
+  begin_process();
+  const Request request{Opcode::kOpendir, kRoot, body_of(proto::OpenIn{}, {})};
+  const Answer answer = outlive(request, Death::kAnswering, "");
+  ASSERT_EQ(answer.error, 0);
+  const uint64_t handle = answer.as<proto::OpenOut>().fh;
+  EXPECT_EQ(names_of(list(kRoot, handle)).size(), 4U);
+  EXPECT_EQ(call(Opcode::kReleasedir, kRoot, proto::ReleaseIn{.fh = handle}).error, 0);
+  EXPECT_EQ(fs_->sizes().handles, 0U);
+}
+
+TEST_P(OpenedAgain, WhatIsOpenBeneathADirectoryThatMovedIsReadOn) {
+  begin_process();
+  const NodeId directory(look_up("d").nodeid);
+  const NodeId node(look_up("inner", directory).nodeid);
+  const uint64_t handle = opened(node).fh;
+  const Request request{Opcode::kRename, kRoot,
+                        body_of(proto::RenameIn{.newdir = kRoot.value}, {"d", "moved"})};
+  uint64_t unique = 0;
+  UniqueFd left = die(request, Death::kMade, "rename", unique);
+  succeed_by(std::move(left));
+  // Somebody else comes by the old name first.
+  EXPECT_EQ(look_up_error("d"), ENOENT);
+  EXPECT_EQ(read(node, handle), "inner");
+  EXPECT_EQ(ask_again(unique, request).error, 0);
+  EXPECT_EQ(NodeId(look_up("moved").nodeid), directory);
+  close(node, handle);
+}
+
+// The file that has a hidden name: what it holds.
+std::optional<std::string> hidden_in(const std::string& tree) {
+  for (const fs::directory_entry& one : fs::directory_iterator(tree)) {
+    if (one.path().filename().string().starts_with(".netfs-")) return text_of(one.path());
+  }
+  return {};
+}
+
+class Hiding : public AskedAgain {
+ protected:
+  void outlive_hiding(const Request& request, Death death, const std::string& call);
+};
+
+void Hiding::outlive_hiding(const Request& request, Death death, const std::string& call) {
+  begin_tree();
+  begin_process();
+  const NodeId node(look_up("f").nodeid);
+  (void)look_up("g");
+  const uint64_t handle = await(send(open_request(node, O_RDWR))).as<proto::OpenOut>().fh;
+  uint64_t unique = 0;
+  UniqueFd left = die(request, death, call, unique);
+  succeed_by(std::move(left));
+  // Where change times count a file that lost a name is another version to who has it not open.
+  const auto expect_readable = [&] {
+    if (!GetParam().identities) {
+      EXPECT_EQ(read(node, handle), "text of f");
+    }
+  };
+  (void)list();  // nobody takes it for left over
+  expect_readable();
+  EXPECT_EQ(ask_again(unique, request).error, 0);
+  (void)list();
+  EXPECT_EQ(hidden_in(tree_path_), "text of f");
+  expect_readable();
+  EXPECT_EQ(text_of(at("f")), request.opcode == Opcode::kUnlink ? "" : "text of g");
+  close(node, handle);
+  EXPECT_TRUE(wait_for([&] { return !hidden_in(tree_path_); })) << "it stays at the origin";
+}
+
+TEST_P(Hiding, AFileThatIsBeingHiddenOutlivesIt) {
+  const Request unlink{Opcode::kUnlink, kRoot, std::string("f") + '\0'};
+  const Request over{Opcode::kRename, kRoot,
+                     body_of(proto::RenameIn{.newdir = kRoot.value}, {"g", "f"})};
+  for (const Death death : {Death::kBefore, Death::kMade}) {
+    SCOPED_TRACE(name_of(death));
+    {
+      SCOPED_TRACE("unlink, by a rename");
+      outlive_hiding(unlink, death, "rename");
+    }
+    {
+      SCOPED_TRACE("rename over it, by a link");
+      outlive_hiding(over, death, "link");
+    }
+    SCOPED_TRACE("rename over it");
+    outlive_hiding(over, death, "rename");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Origins, OpenedAgain, testing::Values(kLocal, kLikeNfs, kLikeSftp),
+                         name_of_kind);
+INSTANTIATE_TEST_SUITE_P(Origins, Hiding, testing::Values(kLikeNfs, kLikeSftp), name_of_kind);
+
+TEST(HiddenNames, WhatOneMountTookOverIsLeftOverForNoneOfThem) {
+  const HiddenNames one({.client = 77, .process = 1});
+  const HiddenNames other({.client = 77, .process = 2});
+  const std::string open = one.next();
+  const std::string dead = one.next();
+  HiddenNames::keep(open);
+  EXPECT_FALSE(other.is_left_over(open));
+  EXPECT_TRUE(other.is_left_over(dead));
+  {
+    const TakingOver more;
+    EXPECT_FALSE(other.is_left_over(dead)) << "a mount that is still to come may have it open";
+  }
+  EXPECT_TRUE(other.is_left_over(dead));
+}
+
+}  // namespace
+}  // namespace netfs::vfs
