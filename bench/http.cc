@@ -23,6 +23,7 @@ constexpr uint32_t kBlockBytes = 1 << 20;
 constexpr const char* kInTurn = "http/in-turn-20ms";
 constexpr const char* kOneOfEach = "http/one-of-each-20ms";
 constexpr const char* kFind = "http/find-cold-20ms";
+constexpr const char* kNoDav = "davfs2 is not in it: nginx has no libnginx-mod-http-dav-ext here";
 constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
 constexpr const char* kDavPort = "HTTP_NGINX_DAV_PORT";
 
@@ -68,12 +69,14 @@ Result<void> sequential(Lab& lab, const Setting& setting, const HttpServer& serv
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, whole_file(sources.full)));
   sides.push_back(curl_side(lab, server, sources.full));
   add_peers(lab, server, whole_file(sources.part), 3, sides);
-  lab.add(run_row({.name = setting.name,
-                   .what = setting.what,
-                   .unit = "MB/s",
-                   .scale = 1e6,
-                   .reach = setting.reach},
-                  std::move(sides), lab.options().pairs));
+  RowResult row = run_row({.name = setting.name,
+                           .what = setting.what,
+                           .unit = "MB/s",
+                           .scale = 1e6,
+                           .reach = setting.reach},
+                          std::move(sides), lab.options().pairs);
+  if (lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
+  lab.add(std::move(row));
   return {};
 }
 
@@ -99,6 +102,7 @@ Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tre
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
   add_peers(lab, server, task, 1, sides);
   RowResult row = run_row(spec, std::move(sides), lab.options().pairs);
+  if (lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
   if (!said->empty()) row.notes.push_back("netfs in the last run: " + *said);
   lab.add(std::move(row));
   return {};
