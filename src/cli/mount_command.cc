@@ -238,9 +238,15 @@ ExitCode mount_through(const daemon::OwnerPaths& paths, daemon::Reached reached,
   return stay(reached.connection);
 }
 
-}  // namespace
+// What was kept is of another cache directory where the options have changed.
+void check_stored(std::optional<daemon::Stored>& stored, const daemon::OwnerPaths& paths) {
+  if (!stored || stored->mounts.owner == paths.lock) return;
+  telemetry::log_warn("mount", "what the service manager has kept is of another cache: it ends");
+  daemon::drop_stored(std::move(*stored));
+  stored.reset();
+}
 
-ExitCode run_mount(const MountArguments& arguments) {
+ExitCode mount_and_stay(const MountArguments& arguments, daemon::TakenStored& taken) {
   Result<Gathered> gathered = gather(arguments);
   if (!gathered.ok()) return complain(kCommand, gathered.error());
   if (gathered.value().remount) return remount(arguments, gathered.value().kernel_words);
@@ -255,12 +261,25 @@ ExitCode run_mount(const MountArguments& arguments) {
   if (!log.ok()) return complain(kCommand, log.error());
   give_up_on_signals();
   const daemon::OwnerPaths paths = daemon::owner_paths(directory.value(), name.value());
+  check_stored(taken.stored, paths);
+  const std::string mount_point = mount_point_path(arguments.mount_point);
+  if (taken.dropped && is_mounted(mount_point, arguments.url)) daemon::take_away(mount_point);
   daemon::LaunchPlan plan{
       .paths = paths, .options = options, .foreground = parsed.value().foreground};
-  if (plan.foreground) plan.stored = daemon::take_stored();
-  Result<daemon::Reached> reached = daemon::reach_owner(std::move(plan), within(kReachTimeout));
+  if (plan.foreground) plan.stored = &taken.stored;
+  Result<daemon::Reached> reached = daemon::reach_owner(plan, within(kReachTimeout));
   if (!reached.ok()) return complain(kCommand, reached.error());
   return mount_through(paths, std::move(reached).value(), arguments, options, parsed.value());
+}
+
+}  // namespace
+
+ExitCode run_mount(const MountArguments& arguments) {
+  daemon::TakenStored taken = daemon::take_stored();
+  const ExitCode code = mount_and_stay(arguments, taken);
+  // Users of what nobody serves would wait for ever.
+  if (taken.stored) daemon::drop_stored(std::move(*taken.stored));
+  return code;
 }
 
 }  // namespace netfs::cli

@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "daemon/sd_notify.h"
+#include "fuse/mount.h"
+#include "fuse/mount_table.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
@@ -91,13 +93,14 @@ DescriptorStore::DescriptorStore(StoredNames kept) : kept_(std::move(kept)) {
   }
 }
 
-// Stores it where it is not yet.
+// Stores it where it is not yet; empty: it could not be.
 std::string DescriptorStore::name_of(uint64_t mount, int fd) {
   for (const auto& [name, one] : kept_) {
     if (one.mount == mount && one.fd == fd) return name;
   }
   std::string name = name_with(kMountName, ++names_);
-  if (store(name, fd)) kept_[name] = {mount, fd};
+  if (!store(name, fd)) return {};
+  kept_[name] = {mount, fd};
   return name;
 }
 
@@ -105,23 +108,24 @@ void DescriptorStore::drop(const std::string& name) {
   if (sd_notify_store("FDSTOREREMOVE=1\nFDNAME=" + name, -1)) kept_.erase(name);
 }
 
-void DescriptorStore::keep(const Mounts& mounts) {
-  if (!has_service_manager()) return;
+void DescriptorStore::keep(const MountsToStore& mounts) {
+  if (!has_descriptor_store()) return;
   std::set<std::string> used;
-  std::string text = encode_stored(mounts.settings, mounts.workers_started, mounts.held,
-                                   [&](uint64_t mount, int fd) {
-                                     std::string name = name_of(mount, fd);
-                                     used.insert(name);
-                                     return name;
-                                   });
+  std::string text = encode_stored(mounts, [&](uint64_t mount, int fd) {
+    std::string name = name_of(mount, fd);
+    used.insert(name);
+    return name;
+  });
+  if (used.contains("")) return;
   if (used.empty()) {
     text_.clear();
   } else {
     // The new text before the old one goes: whenever we die, the newest is right.
     if (text != text_) {
       std::string name = name_with(kTextName, ++names_);
-      if (!store(name, file_of(text).get())) return;
-      kept_[name] = {0, -1};
+      const UniqueFd file = file_of(text);
+      if (!file || !store(name, file.get())) return;
+      kept_[name] = {};
       text_name_ = std::move(name);
       text_ = std::move(text);
     }
@@ -134,7 +138,7 @@ void DescriptorStore::keep(const Mounts& mounts) {
   for (const std::string& name : unused) drop(name);
 }
 
-std::optional<Stored> take_stored() {
+TakenStored take_stored() {
   std::map<std::string, UniqueFd> passed = passed_descriptors();
   StoredNames kept;
   std::string newest;
@@ -144,20 +148,35 @@ std::optional<Stored> take_stored() {
     if (is_text || number_of(name, kMountName)) kept[name] = {};
   }
   if (kept.empty()) return {};
-  Result<StoredMounts> mounts =
-      decode_stored(text_of(passed[newest].get()), [&](uint64_t mount, const std::string& name) {
-        const auto found = passed.find(name);
-        if (found == passed.end()) return UniqueFd();
-        kept[name] = {mount, found->second.get()};
-        return std::move(found->second);
-      });
+  const std::string text = newest.empty() ? "" : text_of(passed[newest].get());
+  Result<StoredMounts> mounts = decode_stored(text, [&](uint64_t mount, const std::string& name) {
+    const auto found = passed.find(name);
+    if (found == passed.end()) return UniqueFd();
+    kept[name] = {mount, found->second.get()};
+    return std::move(found->second);
+  });
   DescriptorStore store(std::move(kept));
-  if (mounts.ok()) return Stored{std::move(mounts).value(), std::move(store)};
+  if (mounts.ok()) return {.stored = Stored{std::move(mounts).value(), std::move(store)}};
   telemetry::log_error(
       "supervisor", "what the service manager has kept is not of this netfs ({}): its mounts end",
       mounts.error().message());
-  store.keep({"", 0, {}});
-  return {};
+  store.keep({"", "", 0, {}});
+  return {.stored = {}, .dropped = true};
+}
+
+void take_away(const std::string& mount_point) {
+  const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(mount_point);
+  if (!there.ok() || !there.value() || there.value()->type != "fuse.netfs") return;
+  const Result<void> gone = fuse::unmount(mount_point, fuse::UnmountMode::kLazy);
+  if (!gone.ok()) telemetry::log_error("supervisor", "{}", gone.error().message());
+}
+
+void drop_stored(Stored stored) {
+  std::vector<std::string> mount_points = std::move(stored.mounts.lost);
+  for (const auto& [id, held] : stored.mounts.held) mount_points.push_back(held.mount_point);
+  stored.mounts.held.clear();
+  stored.store.keep({"", "", 0, {}});
+  for (const std::string& mount_point : mount_points) take_away(mount_point);
 }
 
 }  // namespace netfs::daemon

@@ -4,13 +4,13 @@
 //
 // Kept are the descriptors of each mount that is served, and a text that says which is which
 // (encode_stored() of supervisor_state.h).  The next process of the same service is given them all
-// again.  Nothing is done without a service manager; one that has no store for us drops what it is
-// sent.  For one thread.
+// again.  Nothing is done where there is no store (has_descriptor_store()).  For one thread.
 //
 //   DescriptorStore store;
-//   store.keep({settings, workers_started, held});     // after each change
+//   store.keep({owner, settings, workers_started, held});     // after each change
 //
-//   std::optional<Stored> stored = take_stored();      // in the next process, once
+//   TakenStored taken = take_stored();                        // in the next process, once
+//   if (taken.stored) ...                                     // serve them on, or drop_stored()
 //
 // Source: sd_notify(3), FDSTORE; sd_listen_fds(3).
 
@@ -30,13 +30,9 @@ class DescriptorStore {
   // Goes on with what the manager has.
   explicit DescriptorStore(StoredNames kept);
 
-  struct Mounts {
-    const std::string& settings;
-    uint64_t workers_started;
-    const std::map<uint64_t, HeldMount>& held;  // those that are served are kept
-  };
-  // Makes the manager have these, and nothing else of ours.
-  void keep(const Mounts& mounts);
+  // Makes the manager have these, and nothing else of ours.  What it was not told for want of room
+  // it is told the next time.
+  void keep(const MountsToStore& mounts);
   [[nodiscard]] const StoredNames& kept() const { return kept_; }
 
  private:
@@ -55,8 +51,16 @@ struct Stored {
   DescriptorStore store;
 };
 
-// Takes it out of the environment, where it is and can be read; what cannot is said in the log, and
-// dropped.
-std::optional<Stored> take_stored();
+struct TakenStored {
+  std::optional<Stored> stored;
+  bool dropped = false;  // there was something that cannot be read: its mounts are dead
+};
+// Takes it out of the environment.
+TakenStored take_stored();
+
+// Nobody serves these on: they end, and are unmounted.
+void drop_stored(Stored stored);
+// Takes a dead mount away, if it is one of netfs.
+void take_away(const std::string& mount_point);
 
 }  // namespace netfs::daemon

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <utility>
 
 namespace netfs::daemon {
 namespace {
@@ -29,8 +30,12 @@ class KeptByManager : public testing::Test {
                      static_cast<socklen_t>(length)),
               0);
     ::setenv("NOTIFY_SOCKET", ("@" + name).c_str(), 1);
+    ::setenv("FDSTORE", "64", 1);
   }
-  void TearDown() override { ::unsetenv("NOTIFY_SOCKET"); }
+  void TearDown() override {
+    ::unsetenv("NOTIFY_SOCKET");
+    ::unsetenv("FDSTORE");
+  }
 
   static UniqueFd some_file() {
     return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
@@ -42,7 +47,7 @@ class KeptByManager : public testing::Test {
     mount.fds.push_back(some_file());
     return mount;
   }
-  void keep(DescriptorStore& store) { store.keep({"settings", 3, held_}); }
+  void keep(DescriptorStore& store) { store.keep({owner_, settings_, 3, held_}); }
 
   // Does what it is told, as systemd does; false when there is no more.  From the first text on
   // there is always one that can be read.
@@ -62,13 +67,19 @@ class KeptByManager : public testing::Test {
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header == nullptr) {
       EXPECT_EQ(text, "FDSTOREREMOVE=1\nFDNAME=" + name);
-      EXPECT_EQ(kept_.erase(name), 1U) << name;
+      kept_.erase(name);
       return true;
     }
     int fd = -1;
     std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
     EXPECT_EQ(text, "FDSTORE=1\nFDNAME=" + name);
-    EXPECT_TRUE(kept_.emplace(name, UniqueFd(fd)).second) << name << " is kept already";
+    UniqueFd one(fd);
+    // As systemd: what it has it keeps by the name that it has it by.
+    for (const auto& [other, has] : kept_) {
+      EXPECT_NE(other, name);
+      if (is_same_file(has, one)) return true;
+    }
+    kept_[name] = std::move(one);
     return true;
   }
   void obey() {
@@ -101,6 +112,8 @@ class KeptByManager : public testing::Test {
            of_a.st_ino == of_b.st_ino;
   }
 
+  const std::string owner_ = "/run/lock";
+  const std::string settings_ = "settings";
   UniqueFd socket_;
   std::map<std::string, UniqueFd> kept_;
   std::map<uint64_t, HeldMount> held_;
@@ -117,7 +130,8 @@ TEST_F(KeptByManager, AreTheDescriptorsOfWhatIsServedAndATextThatNamesThem) {
   said_once_ = true;
   const Result<StoredMounts> found = stored();
   ASSERT_TRUE(found.ok()) << found.error().message();
-  EXPECT_EQ(found.value().settings, "settings");
+  EXPECT_EQ(found.value().owner, owner_);
+  EXPECT_EQ(found.value().settings, settings_);
   EXPECT_EQ(found.value().workers_started, 3U);
   ASSERT_EQ(found.value().held.size(), 1U);
   const HeldMount& mount = found.value().held.at(7);
@@ -165,13 +179,49 @@ TEST_F(KeptByManager, AreKnownToTheNextProgram) {
   EXPECT_EQ(stored().value().held.size(), 2U);
 }
 
-TEST_F(KeptByManager, ATextThatNamesWhatIsNotThereIsRefused) {
+// Each worker says its arena anew: the same one, by another number.
+TEST_F(KeptByManager, TheArenaThatIsSaidAgainIsKeptOn) {
   DescriptorStore store;
   held_[7] = some_mount(true);
   keep(store);
   obey();
-  std::erase_if(kept_, [](const auto& one) { return one.first.starts_with("netfs-mount-"); });
-  EXPECT_TRUE(stored().is_error(EBADF));
+  said_once_ = true;
+  held_[7].take_arena(UniqueFd(::dup(held_[7].arena.get())));
+  held_[7].served_by = 2;
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U);
+  EXPECT_TRUE(is_same_file(stored().value().held.at(7).arena, held_[7].arena));
+  held_[7].take_arena(some_file());
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U);
+  EXPECT_TRUE(is_same_file(stored().value().held.at(7).arena, held_[7].arena));
+}
+
+TEST_F(KeptByManager, AMountThatIsNotAllThereIsLostAndNoOther) {
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  keep(store);
+  obey();
+  const std::map<std::string, UniqueFd> all = std::exchange(kept_, {});
+  held_[8] = some_mount(true);
+  held_[8].mount_point = "/other";
+  keep(store);
+  obey();
+  const Result<StoredMounts> found = stored();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  ASSERT_EQ(found.value().held.size(), 1U);
+  EXPECT_EQ(found.value().held.at(8).mount_point, "/other");
+  EXPECT_EQ(found.value().lost, std::vector<std::string>{"/mnt"});
+}
+
+TEST_F(KeptByManager, NothingIsToldWhereNothingWouldBeKept) {
+  ::unsetenv("FDSTORE");
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  keep(store);
+  EXPECT_FALSE(obey_once());
 }
 
 }  // namespace

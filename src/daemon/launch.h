@@ -38,8 +38,9 @@ struct LaunchPlan {
   OwnerPaths paths;
   OptionMap options;        // of the first mount
   bool foreground = false;  // the supervisor is this process
-  // In front: mounts that a supervisor of this service has left, to be served on.
-  std::optional<Stored> stored{};
+  // In front: mounts that a supervisor of this service has left, to be served on; empty once they
+  // are.
+  std::optional<Stored>* stored = nullptr;
 };
 
 // Connects, and starts the daemon if need be.  In front, and when this call starts the daemon, it
@@ -50,6 +51,6 @@ struct Reached {
   bool started_in_front = false;  // the supervisor is our parent: it stays when we end
   bool goes_on = false;           // with what was stored
 };
-Result<Reached> reach_owner(LaunchPlan plan, Deadline deadline);
+Result<Reached> reach_owner(const LaunchPlan& plan, Deadline deadline);
 
 }  // namespace netfs::daemon

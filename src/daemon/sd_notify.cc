@@ -65,8 +65,9 @@ void sd_notify(std::string_view state) {
   (void)send(state, -1, MSG_DONTWAIT);
 }
 
-bool has_service_manager() {
-  return manager().length != 0;
+bool has_descriptor_store() {
+  const char* count = std::getenv("FDSTORE");
+  return count != nullptr && std::atoi(count) > 0 && manager().length != 0;
 }
 
 bool sd_notify_store(std::string_view state, int fd) {

@@ -10,8 +10,9 @@ namespace netfs::daemon {
 
 void sd_notify(std::string_view state);
 
-// Whether there is anybody to be told.
-bool has_service_manager();
+// Whether the service manager keeps descriptors for us: $FDSTORE says how many, which systemd sets
+// from 254 on, and the unit for one before that.
+bool has_descriptor_store();
 
 // "FDSTORE=1\nFDNAME=..." with its descriptor, or what takes it out again (fd -1).  Waits for room,
 // a second at most.  Whether it was taken up by the socket; what the manager does then, it does not

@@ -59,6 +59,7 @@ int Supervisor::run() {
     if (options_.stored) {
       held_ = std::move(options_.stored->held);
       workers_started_ = options_.stored->workers_started;
+      for (const std::string& lost : options_.stored->lost) take_away(lost);
     }
     if (!start()) give_up("the worker cannot be started");
   }
@@ -68,10 +69,6 @@ int Supervisor::run() {
   }
   clean_up();
   return exit_code_;
-}
-
-void Supervisor::keep_stored() {
-  options_.store.keep({options_.settings, workers_started_, held_});
 }
 
 // The socket goes first: who holds the lock may make another.
@@ -147,7 +144,7 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
       held->second.state = std::move(message.state);
       held->second.kept = true;
       held->second.served_by = workers_started_;
-      if (!fds.empty()) held->second.arena = std::move(fds.front());
+      if (!fds.empty()) held->second.take_arena(std::move(fds.front()));
       return look_at_upgrade();
     case WorkerVerb::kUpgrade:
       return begin_upgrade(message.state, std::move(fds));
@@ -236,6 +233,7 @@ void Supervisor::client_ended(int wait_status) {
     sd_notify("READY=1");
   } else {
     exit_code_ = code;  // with no mount, the worker ends by itself
+    if (options_.stored) begin_stop();
   }
 }
 

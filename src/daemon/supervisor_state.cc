@@ -2,6 +2,7 @@
 
 #include <climits>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "daemon/json_fields.h"
 #include "daemon/packet.h"
@@ -103,6 +104,14 @@ Result<StoredNames> decode_names(const json& object) {
 
 }  // namespace
 
+void HeldMount::take_arena(UniqueFd fd) {
+  struct stat ours {};
+  struct stat theirs {};
+  const bool same = arena && ::fstat(arena.get(), &ours) == 0 && ::fstat(fd.get(), &theirs) == 0 &&
+                    ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+  if (!same) arena = std::move(fd);
+}
+
 std::string encode(const SupervisorState& state) {
   json held = json::array();
   for (const auto& [id, one] : state.held)
@@ -149,11 +158,10 @@ Result<SupervisorState> decode_supervisor_state(std::string_view text) {
   return state;
 }
 
-std::string encode_stored(const std::string& settings, uint64_t workers_started,
-                          const std::map<uint64_t, HeldMount>& held,
+std::string encode_stored(const MountsToStore& mounts,
                           const std::function<std::string(uint64_t mount, int fd)>& name_of) {
   json list = json::array();
-  for (const auto& [id, one] : held) {
+  for (const auto& [id, one] : mounts.held) {
     if (!one.kept) continue;
     const WordOf word_of = [&, id = id](int fd) {
       return fd < 0 ? json("") : json(name_of(id, fd));
@@ -161,8 +169,9 @@ std::string encode_stored(const std::string& settings, uint64_t workers_started,
     list.push_back(encode_held(id, one, word_of));
   }
   return dump_message(json{{"version", kSupervisorStateVersion},
-                           {"settings", settings},
-                           {"workers_started", workers_started},
+                           {"owner", mounts.owner},
+                           {"settings", mounts.settings},
+                           {"workers_started", mounts.workers_started},
                            {"held", std::move(list)}});
 }
 
@@ -172,20 +181,28 @@ Result<StoredMounts> decode_stored(
   const json object = TRY(parse_message(text));
   TRY(check_version(object));
   StoredMounts stored;
+  stored.owner = TRY(string_field(object, "owner", PATH_MAX));
   stored.settings = TRY(string_field(object, "settings", kJsonBytesMax));
   stored.workers_started =
       static_cast<uint64_t>(TRY(int_field(object, "workers_started", 0, INT64_MAX)));
   const json held = TRY(held_list(object));
   for (const json& one : held) {
     const uint64_t id = TRY(id_of(one));
-    stored.held[id] = TRY(decode_held(one, [&](const json& word) -> Result<UniqueFd> {
+    Result<HeldMount> mount = decode_held(one, [&](const json& word) -> Result<UniqueFd> {
       if (!word.is_string()) return Error(EPROTO, "supervisor_state", "descriptor");
       const std::string name = word.get<std::string>();
       if (name.empty()) return UniqueFd();
       UniqueFd fd = take(id, name);
       if (!fd) return Error(EBADF, "supervisor_state", name);
       return fd;
-    }));
+    });
+    if (mount.ok()) {
+      stored.held[id] = std::move(mount).value();
+    } else if (mount.is_error(EBADF)) {
+      stored.lost.push_back(TRY(string_field(one, "mount_point", kPacketBytesMax)));
+    } else {
+      return mount.error();
+    }
   }
   return stored;
 }

@@ -29,6 +29,9 @@ struct HeldMount {
   UniqueFd arena;          // what the kernel knows of its worker
   bool kept = false;       // its worker has said that it serves
   uint64_t served_by = 0;  // which worker has said so last: the first one is 1
+
+  // One that is the same file stays by its number, by which it is known elsewhere.
+  void take_arena(UniqueFd fd);
 };
 
 // What is the supervisor's by its place, and goes with it.
@@ -66,14 +69,21 @@ Result<SupervisorState> decode_supervisor_state(std::string_view text);
 // What the service manager keeps of a supervisor (descriptor_store.h): its mounts, as far as they
 // are served, their descriptors by name.
 struct StoredMounts {
+  std::string owner;  // by the path of its lock
   std::string settings;
   uint64_t workers_started = 0;
   std::map<uint64_t, HeldMount> held;
+  std::vector<std::string> lost;  // mount points of which a descriptor was not there
 };
-std::string encode_stored(const std::string& settings, uint64_t workers_started,
-                          const std::map<uint64_t, HeldMount>& held,
+struct MountsToStore {
+  const std::string& owner;
+  const std::string& settings;
+  uint64_t workers_started;
+  const std::map<uint64_t, HeldMount>& held;
+};
+std::string encode_stored(const MountsToStore& mounts,
                           const std::function<std::string(uint64_t mount, int fd)>& name_of);
-// `take` has what has this name; nothing: EBADF.
+// `take` has what has this name, or nothing.
 Result<StoredMounts> decode_stored(
     std::string_view text,
     const std::function<UniqueFd(uint64_t mount, const std::string& name)>& take);

@@ -266,6 +266,10 @@ void Supervisor::take_on(SupervisorState state) {
   reap();
 }
 
+void Supervisor::keep_stored() {
+  options_.store.keep({options_.belongings.lock_path, options_.settings, workers_started_, held_});
+}
+
 int supervisor_main(int state_fd) {
   const UniqueFd file(state_fd);
   struct stat st {};
@@ -279,6 +283,7 @@ int supervisor_main(int state_fd) {
     return 1;
   }
   SupervisorState& left = state.value();
+  DescriptorStore store(std::move(left.stored));
   Supervisor supervisor({.listener = std::move(left.listener),
                          .settings = left.settings,
                          .command = {"/proc/self/exe", "worker"},
@@ -286,7 +291,7 @@ int supervisor_main(int state_fd) {
                          .belongings = std::move(left.belongings),
                          .left = std::move(state).value(),
                          .stored = {},
-                         .store = DescriptorStore(std::move(left.stored))});
+                         .store = std::move(store)});
   return supervisor.run();
 }
 

@@ -132,15 +132,17 @@ void Worker::poll_once() {
   signalfd_siginfo info{};
   const bool told =
       polled[2].revents != 0 && ::read(signals_.get(), &info, sizeof info) == sizeof info;
-  if (told && !is_left()) stop();
+  // Its end may still stand behind what it said last.
+  const bool hung_up = (polled[0].revents & POLLHUP) != 0 && has_descriptor_store();
+  if (told && !hung_up && !is_left()) stop();
   uint64_t count = 0;
   if (polled[3].revents != 0) (void)::read(wake_.get(), &count, sizeof count);
 }
 
-// Whether the supervisor has died where a service manager may keep the mounts for the next one: its
+// Whether the supervisor has died where a service manager keeps the mounts for the next one: its
 // SIGTERM is then about this process only.
 bool Worker::is_left() const {
-  return orphaned_ && has_service_manager();
+  return orphaned_ && has_descriptor_store();
 }
 
 void Worker::wake() {

@@ -19,6 +19,7 @@
 #include "origins/http/engine.h"
 #include "origins/http/listing.h"
 #include "origins/http/look.h"
+#include "origins/http/looks_shared.h"
 #include "origins/http/read_side.h"
 #include "origins/http/settings.h"
 #include "origins/module.h"
@@ -57,7 +58,6 @@ class HttpOrigin final : public Origin {
   };
   Result<Listing> fetch_listing(const std::string& path, Deadline deadline);
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
-  [[nodiscard]] size_t looks_max() const;
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
   // With fewer, who waits would stand behind what nobody has asked for.
@@ -65,8 +65,8 @@ class HttpOrigin final : public Origin {
 
   const Settings settings_;
   // A connection needs some data under way to be worth its round trip, and one of eight is left for
-  // what somebody waits for.  Few listings ahead, for each may take a HEAD for each of its names;
-  // all listings together leave every fourth connection to others (looks_max()).
+  // what somebody waits for.  Few listings ahead, for each may take a HEAD for each of its names
+  // (looks_shared.h).
   const OriginCapabilities capabilities_{
       .read_bytes_max = 4 << 20,
       .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
@@ -76,7 +76,7 @@ class HttpOrigin final : public Origin {
   const Clock& clock_;
   std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here
   std::atomic<uint64_t> refused_names_{0};
-  std::atomic<unsigned> listings_{0};       // whose names are being looked at
+  LooksShared looks_{settings_.connections};
   std::atomic<bool> unlisted_told_{false};  // a line is in the log
   std::unique_ptr<ReadSide> side_;
   std::unique_ptr<Engine> engine_;  // goes first: its thread uses the others
