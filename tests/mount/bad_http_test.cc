@@ -323,7 +323,7 @@ TEST_F(BadHttpMount, OfAServerThatIsNotBelievedSaysWhatToDo) {
   expect_refused(at("HTTP_NGINX_HTTPS_PORT"), {"ca_cert=" + http.setting("HTTP_OTHER_CA")},
                  {"ca_cert=FILE"});
   expect_refused(at("HTTP_NGINX_EXPIRED_PORT"), {believed}, {"expired", "new certificate"});
-  expect_refused(at("HTTP_NGINX_WRONG_NAME_PORT"), {believed},
+  expect_refused(at("HTTP_NGINX_WRONGNAME_PORT"), {believed},
                  {"use the name that its certificate is for"});
   expect_refused(http.url("HTTP_NGINX_BASIC_PORT", temp_.path() + "/"), {},
                  {"401", "give a login"});
