@@ -140,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(Lies, BadHttpReads,
                                          ReadCase{"busy-for-long", ETIMEDOUT, "/errors/timeouts"},
                                          ReadCase{"status-401", EACCES, "/reads/failed"},
                                          ReadCase{"status-403", EACCES, "/reads/failed"},
-                                         ReadCase{"status-404", ESTALE, "/errors/stale"},
+                                         ReadCase{"status-404", ESTALE, "/reads/failed"},
                                          ReadCase{"status-500", EIO, "/errors/retries"},
                                          ReadCase{"status-503", ETIMEDOUT, "/errors/timeouts"},
                                          ReadCase{"status-504", ETIMEDOUT, "/errors/timeouts"}),
@@ -307,9 +307,8 @@ TEST_F(BadHttpMount, ThatIsRefusedByTheServerSaysWhatToDo) {
   refused("all-503", {"503", "mount again later"});
   refused("all-500", {"500", "the server's own log"});
   server_.act_as("all-403");
-  // Of a directory that is the word of servers that do not list it.
-  std::string url = server_.url("any");
-  url.pop_back();
+  // Of a URL with '/' at its end that is the word of servers that do not list a directory.
+  const std::string url = server_.url("any") + "inner";
   expect_refused(url, {}, {"403", "without a login"});
   expect_refused(url, {"login=ann,password_file=" + secret}, {"403", "no right to this path"});
 }
