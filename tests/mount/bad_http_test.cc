@@ -234,6 +234,7 @@ INSTANTIATE_TEST_SUITE_P(
                     LookCase{"list-page", 0, EOPNOTSUPP, "/names/origin_errors"},
                     LookCase{"list-refused", 0, EACCES, "/names/origin_errors"},
                     LookCase{"list-rubbish", 0, EOPNOTSUPP, "/names/origin_errors"},
+                    LookCase{"list-binary", 0, 0, "/names/listings"},
                     LookCase{"list-json-rubbish", 0, EIO, "/names/origin_errors"},
                     LookCase{"list-too-many", 0, EFBIG, "/names/origin_errors"}),
     [](const auto& each) {
@@ -289,6 +290,7 @@ class BadHttpMount : public BadHttp {
       EXPECT_NE(finished.output.find(word), std::string::npos)
           << "names '" << word << "': " << finished.output;
     }
+    EXPECT_EQ(finished.output.find("guess"), std::string::npos) << "a secret: " << finished.output;
     EXPECT_EQ(::rmdir((temp_ / "mnt").c_str()), 0) << "something is mounted there";
   }
 };
@@ -307,6 +309,10 @@ TEST_F(BadHttpMount, ThatIsRefusedByTheServerSaysWhatToDo) {
   refused("all-503", {"503", "mount again later"});
   refused("all-500", {"500", "the server's own log"});
   server_.act_as("all-403");
+  expect_refused(server_.url("healthy") + "file", {}, {"Not a directory"});
+  // Nobody listens on a port that was free a moment ago.
+  const unsigned gone = FakeHttpServer().port();
+  expect_refused("http://127.0.0.1:" + std::to_string(gone) + "/", {}, {"127.0.0.1", "connect"});
   // Of a URL with '/' at its end that is the word of servers that do not list a directory.
   const std::string url = server_.url("any") + "inner";
   expect_refused(url, {}, {"403", "without a login"});
