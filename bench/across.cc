@@ -5,7 +5,6 @@
 // mounts anew with an empty cache; mount and connections stand before the clock starts.
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "harness/delay_proxy.h"
@@ -39,17 +38,10 @@ struct FarMount {
   }
   Result<Work> run() { return read_listed(mounted->directory(), tree.files, which); }
   void finish() {
-    if (client.name == "netfs") fetched = what_it_fetched();
+    if (client.name == "netfs") {
+      fetched = what_it_fetched({lab.options().netfs_program, mounted->directory()});
+    }
     mounted.reset();
-  }
-  std::string what_it_fetched() {
-    const Result<nlohmann::json> status =
-        status_of({lab.options().netfs_program, mounted->directory()});
-    if (!status.ok()) return status.error().message();
-    const nlohmann::json& mount = status.value()["mounts"][0];
-    const std::string ahead = mount.contains("files_ahead") ? mount["files_ahead"].dump() : "{}";
-    return "netfs downloaded " + mount["bytes"]["downloaded_bytes"].dump() +
-           " bytes in the last run; files ahead: " + ahead;
   }
 };
 
@@ -89,7 +81,8 @@ Result<void> take(Lab& lab, const FarTree& tree, const RowSpec& spec, Which whic
   uint64_t asked = 0;
   for (const FileSpec& file : tree.files) asked += file.size_bytes;
   if (netfs && !netfs->fetched.empty()) {
-    row.notes.push_back(netfs->fetched + "; all files together are " + std::to_string(asked));
+    row.notes.push_back("netfs in the last run: " + netfs->fetched + "; all files together are " +
+                        std::to_string(asked));
   }
   lab.add(std::move(row));
   return {};

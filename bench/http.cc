@@ -2,8 +2,8 @@
 // of 20 and 100 ms and 1 Gbit/s, and over a link of the same with the kernel's TCP at both ends.
 // netfs, `curl -o FILE` to the same disk, rclone, davfs2.
 //
-// And open+read+close of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms, each
-// directory listed and its files read in that order.
+// And a tree of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms: open+read+close of
+// all, each directory listed and its files read in that order; of one in each directory; find -ls.
 //
 // The server's file is in its page cache on all sides.
 
@@ -20,6 +20,10 @@ namespace {
 
 constexpr uint64_t kBitsPerSecond = 1'000'000'000;
 constexpr uint32_t kBlockBytes = 1 << 20;
+constexpr const char* kInTurn = "http/in-turn-20ms";
+constexpr const char* kOneOfEach = "http/one-of-each-20ms";
+constexpr const char* kFind = "http/find-cold-20ms";
+constexpr const char* kNoDav = "davfs2 is not in it: nginx has no libnginx-mod-http-dav-ext here";
 constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
 constexpr const char* kDavPort = "HTTP_NGINX_DAV_PORT";
 
@@ -65,39 +69,82 @@ Result<void> sequential(Lab& lab, const Setting& setting, const HttpServer& serv
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, whole_file(sources.full)));
   sides.push_back(curl_side(lab, server, sources.full));
   add_peers(lab, server, whole_file(sources.part), 3, sides);
-  lab.add(run_row({.name = setting.name,
-                   .what = setting.what,
-                   .unit = "MB/s",
-                   .scale = 1e6,
-                   .reach = setting.reach},
-                  std::move(sides), lab.options().pairs));
+  RowResult row = run_row({.name = setting.name,
+                           .what = setting.what,
+                           .unit = "MB/s",
+                           .scale = 1e6,
+                           .reach = setting.reach},
+                          std::move(sides), lab.options().pairs);
+  if (lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
+  lab.add(std::move(row));
+  return {};
+}
+
+// Rows of a tree of small files, each by an empty cache: all in turn, one of each directory, names.
+struct SmallTree {
+  std::string source;
+  std::vector<FileSpec> files;
+  uint64_t names = 0;  // with the directories
+};
+
+Result<Work> find_in_ms(const std::string& directory, uint64_t names) {
+  Work work = TRY(find_ls(directory, names));
+  work.figure = work.seconds * 1000;
+  return work;
+}
+
+Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tree,
+                        const RowSpec& spec, std::function<Result<Work>(const Mount&)> work) {
+  if (!lab.options().wants(spec.name)) return {};
+  const auto said = std::make_shared<std::string>();
+  const HttpTask task{.remote = tree.source, .work = std::move(work), .said = said};
+  std::vector<Side> sides;
+  if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
+  add_peers(lab, server, task, 1, sides);
+  RowResult row = run_row(spec, std::move(sides), lab.options().pairs);
+  if (lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
+  if (!said->empty()) row.notes.push_back("netfs in the last run: " + *said);
+  lab.add(std::move(row));
   return {};
 }
 
 Result<void> small_files(Lab& lab, const HttpServer& server) {
-  const std::string name = "http/in-turn-20ms";
-  if (!lab.options().wants(name)) return {};
+  if (!lab.options().wants_any({kInTurn, kOneOfEach, kFind})) return {};
   const TreeSpec spec{.seed = 18,
                       .count = lab.size(2'000, 400),
                       .per_directory = 40,
                       .min_bytes = 4 << 10,
                       .max_bytes = 64 << 10};
-  const std::string source = lab.work().path("source-http-files");
-  TRY(make_tree(source, spec));
-  const std::vector<FileSpec> files = tree_files(spec);
-  const HttpTask task{.remote = source, .work = [files](const Mount& mount) {
-                        return read_listed(mount.directory(), files, Which::kAll);
-                      }};
-  std::vector<Side> sides;
-  if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
-  add_peers(lab, server, task, 1, sides);
-  lab.add(run_row({.name = name,
-                   .what = "open+read+close of " + std::to_string(spec.count) +
-                           " small files in turn over HTTP at 20 ms, cold",
-                   .unit = "files/s",
-                   .reach = "ahead of every peer"},
-                  std::move(sides), lab.options().pairs));
-  return {};
+  const SmallTree tree{lab.work().path("source-http-files"), tree_files(spec),
+                       spec.count + spec.count / spec.per_directory};
+  TRY(make_tree(tree.source, spec));
+  const std::string count = std::to_string(spec.count);
+  TRY(take_small(
+      lab, server, tree,
+      {.name = kInTurn,
+       .what = "open+read+close of " + count + " small files in turn over HTTP at 20 ms, cold",
+       .unit = "files/s",
+       .reach = "1,000 files/s"},
+      [files = tree.files](const Mount& mount) {
+        return read_listed(mount.directory(), files, Which::kAll);
+      }));
+  TRY(take_small(lab, server, tree,
+                 {.name = kOneOfEach,
+                  .what = "the same of one small file in each directory",
+                  .unit = "files/s",
+                  .reach = "fetched under 2x what was asked"},
+                 [files = tree.files](const Mount& mount) {
+                   return read_listed(mount.directory(), files, Which::kFirstOfEach);
+                 }));
+  return take_small(
+      lab, server, tree,
+      {.name = kFind,
+       .what =
+           "find -ls of their " + std::to_string(tree.names) + " names over HTTP at 20 ms, cold",
+       .unit = "ms",
+       .reach = "ahead of every peer",
+       .less_is_better = true},
+      [names = tree.names](const Mount& mount) { return find_in_ms(mount.directory(), names); });
 }
 
 Result<ServerScript> nginx(Lab& lab, const std::string& address) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <utility>
 
+#include "harness/mount_status.h"
 #include "harness/page_cache.h"
 #include "harness/report.h"
 
@@ -82,7 +83,13 @@ Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
   client.command = {.argv = {lab.options().netfs_program, "mount", server.plain + task.remote,
                              directory, "--foreground", "--cache-dir", cache},
                     .log = lab.work().path("http-netfs.log")};
-  return side_of({lab, std::move(client), directory, cache, task.work});
+  Side side = side_of({lab, std::move(client), directory, cache, task.work});
+  if (!task.said) return side;
+  side.finish = [&lab, directory, said = task.said, finish = side.finish] {
+    *said = what_it_fetched({lab.options().netfs_program, directory});
+    finish();
+  };
+  return side;
 }
 
 Side rclone_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {

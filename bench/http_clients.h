@@ -5,6 +5,7 @@
 // in its time, which is two round trips.
 
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "harness/lab.h"
@@ -21,6 +22,7 @@ struct HttpServer {
 struct HttpTask {
   std::string remote;  // a folder: an absolute path, at the server the same
   std::function<Result<Work>(const Mount&)> work;
+  std::shared_ptr<std::string> said{};  // null, or what netfs counted is put there after each run
 };
 
 Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task);

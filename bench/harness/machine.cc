@@ -44,6 +44,15 @@ std::string filesystem_of(const std::string& path) {
   }
 }
 
+// Both say it on their error output, nginx with words of its own before it.
+std::string servers() {
+  std::string ssh = line_of({"/bin/sh", "-c", "ssh -V 2>&1"}, "OpenSSH");
+  std::string nginx = line_of({"/bin/sh", "-c", "nginx -v 2>&1"}, "nginx version: ");
+  ssh = ssh.substr(0, ssh.find(','));
+  nginx = nginx.substr(nginx.find(": ") == std::string::npos ? 0 : nginx.find(": ") + 2);
+  return ssh.empty() || nginx.empty() ? ssh + nginx : ssh + ", " + nginx;
+}
+
 }  // namespace
 
 Machine describe_machine(const std::string& workdir) {
@@ -64,6 +73,7 @@ Machine describe_machine(const std::string& workdir) {
   ::gmtime_r(&now, &utc);
   ::strftime(text, sizeof text, "%Y-%m-%d %H:%M UTC", &utc);
   machine.date = text;
+  machine.servers = servers();
   return machine;
 }
 

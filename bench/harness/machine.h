@@ -15,6 +15,7 @@ struct Machine {
   std::string memory;
   std::string filesystem;  // of the work directory
   std::string date;        // UTC
+  std::string servers;     // what the rows are read from
 };
 
 Machine describe_machine(const std::string& workdir);

@@ -139,4 +139,15 @@ Result<void> await_sealed(const StatusOf& mount, const std::vector<FileSpec>& fi
   }
 }
 
+std::string what_it_fetched(const StatusOf& mount) {
+  const Result<nlohmann::json> status = status_of(mount);
+  if (!status.ok()) return status.error().message();
+  const nlohmann::json& said = status.value()["mounts"][0];
+  std::string line = "downloaded " + said["bytes"]["downloaded_bytes"].dump() + " bytes";
+  for (const char* part : {"files_ahead", "names"}) {
+    if (said.contains(part)) line += std::string("; ") + part + ": " + said[part].dump();
+  }
+  return line;
+}
+
 }  // namespace netfs::bench

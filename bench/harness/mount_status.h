@@ -34,4 +34,7 @@ Result<void> await_uploaded(const StatusOf& mount);
 // ETIMEDOUT after two minutes; its text has the mount's own reasons.
 Result<void> await_sealed(const StatusOf& mount, const std::vector<FileSpec>& files);
 
+// A line: what was downloaded since it was mounted, files ahead, names; or why it is not known.
+std::string what_it_fetched(const StatusOf& mount);
+
 }  // namespace netfs::bench

@@ -4,7 +4,9 @@
 //   bench_NAME [--quick] [--only TEXT] [--pairs N] [--workdir DIR] [--json FILE] [--netfs PROGRAM]
 //              [--sftp SCRIPT] [--proxy PROGRAM] [--no-peers] [--no-netfs] [--count N]
 
+#include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 
 #include "base/result.h"
@@ -28,6 +30,9 @@ struct Options {
 
   [[nodiscard]] bool wants(const std::string& row) const {
     return row.find(only) != std::string::npos;
+  }
+  [[nodiscard]] bool wants_any(std::initializer_list<const char*> rows) const {
+    return std::any_of(rows.begin(), rows.end(), [&](const char* row) { return wants(row); });
   }
 };
 

@@ -92,7 +92,7 @@ json to_json(const Machine& machine) {
   return {{"version", machine.version}, {"kernel", machine.kernel},
           {"cpu", machine.cpu},         {"cpus", machine.cpus},
           {"memory", machine.memory},   {"filesystem", machine.filesystem},
-          {"date", machine.date}};
+          {"date", machine.date},       {"servers", machine.servers}};
 }
 
 json to_json(const RowResult& row) {
@@ -137,7 +137,10 @@ std::string markdown_machine(const json& machine) {
       << machine.at("version").get<std::string>() << ": " << machine.at("cpus") << " CPUs ("
       << machine.at("cpu").get<std::string>() << "), " << machine.at("memory").get<std::string>()
       << ", " << machine.at("filesystem").get<std::string>() << ", "
-      << machine.at("kernel").get<std::string>() << ".\n";
+      << machine.at("kernel").get<std::string>() << ".";
+  const std::string servers = machine.value("servers", "");
+  if (!servers.empty()) out << " Read from " << servers << ".";
+  out << "\n";
   return out.str();
 }
 

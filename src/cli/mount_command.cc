@@ -222,7 +222,9 @@ ExitCode mount_through(const daemon::OwnerPaths& paths, daemon::Reached reached,
                                 .name_space = daemon::mount_namespace(),
                                 .attached = attached};
   const Duration timeout = parsed.timeout + kMountExtra;
-  Result<daemon::Response> response = daemon::ask(reached.connection, request, within(timeout));
+  const bool is_there = reached.goes_on && is_mounted(request.target, request.url);
+  Result<daemon::Response> response = Error(ECONNRESET, "mount");
+  if (!is_there) response = daemon::ask(reached.connection, request, within(timeout));
   if (response.is_error(ECONNRESET)) response = ask_successor(paths, reached, request, timeout);
   if (!response.ok()) {
     return complain(kCommand, Error(EIO, "mount",
@@ -253,9 +255,10 @@ ExitCode run_mount(const MountArguments& arguments) {
   if (!log.ok()) return complain(kCommand, log.error());
   give_up_on_signals();
   const daemon::OwnerPaths paths = daemon::owner_paths(directory.value(), name.value());
-  Result<daemon::Reached> reached = daemon::reach_owner(
-      {.paths = paths, .options = options, .foreground = parsed.value().foreground},
-      within(kReachTimeout));
+  daemon::LaunchPlan plan{
+      .paths = paths, .options = options, .foreground = parsed.value().foreground};
+  if (plan.foreground) plan.stored = daemon::take_stored();
+  Result<daemon::Reached> reached = daemon::reach_owner(std::move(plan), within(kReachTimeout));
   if (!reached.ok()) return complain(kCommand, reached.error());
   return mount_through(paths, std::move(reached).value(), arguments, options, parsed.value());
 }

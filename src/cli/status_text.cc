@@ -144,6 +144,11 @@ void add_mount(std::string& out, const json& mount) {
        fmt::format("{} lookups, {} from memory; {} asked of the origin, {} listings",
                    number(mount, "names/lookups"), number(mount, "names/lookup_hits"),
                    number(mount, "names/revalidations"), number(mount, "names/listings")));
+  if (number(mount, "files_ahead/fetched") > 0) {
+    line(out, "files ahead",
+         fmt::format("{} fetched, {} of them read; {} wasted", number(mount, "files_ahead/fetched"),
+                     number(mount, "files_ahead/used"), bytes(mount, "files_ahead/wasted_bytes")));
+  }
   line(out, "latency", "p50 / p90 / p99");
   line(out, "  hit", latency(mount, "latency/hit"));
   line(out, "  miss", latency(mount, "latency/miss"));

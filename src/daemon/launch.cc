@@ -27,19 +27,23 @@ struct Ownership {
   UniqueFd listener;
 };
 
-int supervise(Ownership ownership, const LaunchPlan& plan, const std::string& log_file,
-              pid_t client) {
+int supervise(Ownership ownership, LaunchPlan& plan, const std::string& log_file, pid_t client) {
   // A log that nobody asked for is kept only where something went wrong.
   const bool unasked = log_file == plan.paths.log;
-  Supervisor supervisor({.listener = std::move(ownership.listener),
-                         .settings = encode_owner_settings(plan.options, log_file),
-                         .command = {"/proc/self/exe", "worker"},
-                         .client = client,
-                         .belongings = {.lock = std::move(ownership.lock),
-                                        .lock_path = plan.paths.lock,
-                                        .socket_path = plan.paths.socket,
-                                        .log_path = unasked ? plan.paths.log : ""}});
-  return supervisor.run();
+  Supervisor::Options options{.listener = std::move(ownership.listener),
+                              .settings = encode_owner_settings(plan.options, log_file),
+                              .command = {"/proc/self/exe", "worker"},
+                              .client = client,
+                              .belongings = {.lock = std::move(ownership.lock),
+                                             .lock_path = plan.paths.lock,
+                                             .socket_path = plan.paths.socket,
+                                             .log_path = unasked ? plan.paths.log : ""}};
+  if (plan.stored) {
+    options.settings = plan.stored->mounts.settings;
+    options.stored = std::move(plan.stored->mounts);
+    options.store = std::move(plan.stored->store);
+  }
+  return Supervisor(std::move(options)).run();
 }
 
 void close_all_but(int one, int other) {
@@ -65,7 +69,7 @@ std::string log_file_of(const LaunchPlan& plan) {
 }
 
 // A process of its own, child of init: nobody waits for it and no terminal ends it.
-Result<void> start_behind(Ownership ownership, const LaunchPlan& plan) {
+Result<void> start_behind(Ownership ownership, LaunchPlan& plan) {
   const pid_t between = ::fork();
   if (between < 0) return Error::from_errno("fork");
   if (between > 0) {
@@ -85,10 +89,13 @@ Result<void> start_behind(Ownership ownership, const LaunchPlan& plan) {
 }
 
 // Returns in the child only.
-Result<void> start_in_front(Ownership ownership, const LaunchPlan& plan) {
+Result<void> start_in_front(Ownership ownership, LaunchPlan& plan) {
   const pid_t client = ::fork();
   if (client < 0) return Error::from_errno("fork");
-  if (client == 0) return {};
+  if (client == 0) {
+    if (plan.stored) plan.stored.emplace();  // its descriptors are the supervisor's
+    return {};
+  }
   std::exit(supervise(std::move(ownership), plan, log_file_of(plan), client));
 }
 
@@ -119,12 +126,19 @@ Result<Response> ask(const Connection& connection, const Request& request, Deadl
   return decode_response(text);
 }
 
-Result<Reached> reach_owner(const LaunchPlan& plan, Deadline deadline) {
+Result<Reached> reach_owner(LaunchPlan plan, Deadline deadline) {
   int launches = 0;
   bool started_in_front = false;
   while (!deadline.passed(Clock::system().now())) {
     Result<Connection> connection = connect_owner(plan.paths, deadline);
-    if (connection.ok()) return Reached{std::move(connection).value(), started_in_front};
+    if (connection.ok()) {
+      if (plan.stored && !started_in_front) {
+        telemetry::log_error("mount", "the daemon of another service is here: what was kept ends");
+        plan.stored->store.keep({"", 0, {}});
+      }
+      return Reached{std::move(connection).value(), started_in_front,
+                     started_in_front && plan.stored.has_value()};
+    }
     const int code = connection.code();
     if (code != ENOENT && code != ECONNREFUSED && code != ECONNRESET && code != EAGAIN) {
       return connection.error();

@@ -8,12 +8,14 @@
 // Errors carry a sentence: EPROTONOSUPPORT when another version of netfs is there; ETIMEDOUT when
 // it never answered; what runtime_dir.h says.
 
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/control_message.h"
+#include "daemon/descriptor_store.h"
 #include "daemon/runtime_dir.h"
 
 namespace netfs::daemon {
@@ -36,6 +38,8 @@ struct LaunchPlan {
   OwnerPaths paths;
   OptionMap options;        // of the first mount
   bool foreground = false;  // the supervisor is this process
+  // In front: mounts that a supervisor of this service has left, to be served on.
+  std::optional<Stored> stored{};
 };
 
 // Connects, and starts the daemon if need be.  In front, and when this call starts the daemon, it
@@ -44,7 +48,8 @@ struct LaunchPlan {
 struct Reached {
   Connection connection;
   bool started_in_front = false;  // the supervisor is our parent: it stays when we end
+  bool goes_on = false;           // with what was stored
 };
-Result<Reached> reach_owner(const LaunchPlan& plan, Deadline deadline);
+Result<Reached> reach_owner(LaunchPlan plan, Deadline deadline);
 
 }  // namespace netfs::daemon

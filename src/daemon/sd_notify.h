@@ -1,5 +1,6 @@
 #pragma once
-// sd_notify: tells systemd (Type=notify) how far we are, over $NOTIFY_SOCKET.
+// sd_notify: tells systemd (Type=notify) how far we are, over $NOTIFY_SOCKET, and hands it what it
+// is to keep for us (descriptor_store.h).
 //
 // Does nothing where the variable is not set.  "READY=1" once mounted, "STOPPING=1" when ending.
 
@@ -8,5 +9,13 @@
 namespace netfs::daemon {
 
 void sd_notify(std::string_view state);
+
+// Whether there is anybody to be told.
+bool has_service_manager();
+
+// "FDSTORE=1\nFDNAME=..." with its descriptor, or what takes it out again (fd -1).  Waits for room,
+// a second at most.  Whether it was taken up by the socket; what the manager does then, it does not
+// say.
+bool sd_notify_store(std::string_view state, int fd);
 
 }  // namespace netfs::daemon

@@ -55,12 +55,23 @@ int Supervisor::run() {
   }
   if (options_.left) {
     take_on(std::move(*options_.left));
-  } else if (!start()) {
-    give_up("the worker cannot be started");
+  } else {
+    if (options_.stored) {
+      held_ = std::move(options_.stored->held);
+      workers_started_ = options_.stored->workers_started;
+    }
+    if (!start()) give_up("the worker cannot be started");
   }
-  while (!ended_ || !operations_.empty() || options_.client > 0) wait_once();
+  while (!ended_ || !operations_.empty() || options_.client > 0) {
+    wait_once();
+    keep_stored();
+  }
   clean_up();
   return exit_code_;
+}
+
+void Supervisor::keep_stored() {
+  options_.store.keep({options_.settings, workers_started_, held_});
 }
 
 // The socket goes first: who holds the lock may make another.

@@ -23,6 +23,7 @@
 #include "base/unique_fd.h"
 #include "daemon/child_operation.h"
 #include "daemon/control_message.h"
+#include "daemon/descriptor_store.h"
 #include "daemon/program_probe.h"
 #include "daemon/restart_policy.h"
 #include "daemon/supervisor_message.h"
@@ -45,6 +46,9 @@ class Supervisor {
     Belongings belongings{};
     // Of the program that this process was before: it goes on with that.
     std::optional<SupervisorState> left{};
+    // Of a supervisor of this service that has died: its mounts are served on.
+    std::optional<StoredMounts> stored{};
+    DescriptorStore store{};
   };
 
   explicit Supervisor(Options options);
@@ -105,6 +109,7 @@ class Supervisor {
   void finish_upgrade();
   void become_next();
   void take_on(SupervisorState state);
+  void keep_stored();
 
   Options options_;
   UniqueFd signals_;

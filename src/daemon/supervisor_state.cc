@@ -30,37 +30,83 @@ Result<UniqueFd> fd_field(const json& object, const char* name) {
   return descriptor(*found);
 }
 
-json encode_held(uint64_t id, const HeldMount& held) {
+// How a descriptor is written, and what is found again by that.
+using WordOf = std::function<json(int fd)>;
+using TakeBy = std::function<Result<UniqueFd>(const json& word)>;
+
+json encode_held(uint64_t id, const HeldMount& held, const WordOf& word_of) {
   json fds = json::array();
-  for (const UniqueFd& fd : held.fds) fds.push_back(fd.get());
+  for (const UniqueFd& fd : held.fds) fds.push_back(word_of(fd.get()));
   return {{"id", id},
           {"mount_point", held.mount_point},
           {"state", held.state},
           {"fds", std::move(fds)},
-          {"arena", held.arena.get()},
+          {"arena", word_of(held.arena.get())},
           {"kept", held.kept},
           {"served_by", held.served_by}};
 }
 
-Result<HeldMount> decode_held(const json& object) {
+Result<HeldMount> decode_held(const json& object, const TakeBy& take) {
   HeldMount held;
   held.mount_point = TRY(string_field(object, "mount_point", kPacketBytesMax));
   held.state = TRY(string_field(object, "state", kPacketBytesMax));
-  held.arena = TRY(fd_field(object, "arena"));
+  const auto arena = object.find("arena");
+  if (arena == object.end()) return Error(EPROTO, "supervisor_state", "arena");
+  held.arena = TRY(take(*arena));
   held.kept = TRY(bool_field(object, "kept"));
   held.served_by = static_cast<uint64_t>(TRY(int_field(object, "served_by", 0, INT64_MAX)));
   const auto fds = object.find("fds");
   const bool is_list = fds != object.end() && fds->is_array() && fds->size() <= kPacketFdsMax;
   if (!is_list) return Error(EPROTO, "supervisor_state", "fds");
-  for (const json& fd : *fds) held.fds.push_back(TRY(descriptor(fd)));
+  for (const json& fd : *fds) held.fds.push_back(TRY(take(fd)));
   return held;
+}
+
+Result<void> check_version(const json& object) {
+  const auto version = static_cast<uint64_t>(TRY(int_field(object, "version", 0, INT64_MAX)));
+  if (version == kSupervisorStateVersion) return {};
+  return Error(EPROTO, "supervisor_state", "version");
+}
+
+Result<json> held_list(const json& object) {
+  const auto held = object.find("held");
+  const bool is_list = held != object.end() && held->is_array() && held->size() <= kHeldMax;
+  if (!is_list) return Error(EPROTO, "supervisor_state", "held");
+  return *held;
+}
+
+Result<uint64_t> id_of(const json& held) {
+  return static_cast<uint64_t>(TRY(int_field(held, "id", 0, INT64_MAX)));
+}
+
+json encode_names(const StoredNames& names) {
+  json list = json::array();
+  for (const auto& [name, one] : names) {
+    list.push_back({{"name", name}, {"mount", one.mount}, {"fd", one.fd}});
+  }
+  return list;
+}
+
+// Without a service manager there are none; the field came later than the others.
+Result<StoredNames> decode_names(const json& object) {
+  StoredNames names;
+  const auto list = object.find("stored");
+  if (list == object.end()) return names;
+  if (!list->is_array()) return Error(EPROTO, "supervisor_state", "stored");
+  for (const json& one : *list) {
+    StoredName& stored = names[TRY(string_field(one, "name", kPacketBytesMax))];
+    stored.mount = static_cast<uint64_t>(TRY(int_field(one, "mount", 0, INT64_MAX)));
+    stored.fd = static_cast<int>(TRY(int_field(one, "fd", -1, INT_MAX)));
+  }
+  return names;
 }
 
 }  // namespace
 
 std::string encode(const SupervisorState& state) {
   json held = json::array();
-  for (const auto& [id, one] : state.held) held.push_back(encode_held(id, one));
+  for (const auto& [id, one] : state.held)
+    held.push_back(encode_held(id, one, [](int fd) { return json(fd); }));
   return dump_message(json{{"version", kSupervisorStateVersion},
                            {"listener", state.listener.get()},
                            {"settings", state.settings},
@@ -74,13 +120,13 @@ std::string encode(const SupervisorState& state) {
                            {"worker_socket", state.worker_socket.get()},
                            {"workers_started", state.workers_started},
                            {"exit_code", state.exit_code},
-                           {"held", std::move(held)}});
+                           {"held", std::move(held)},
+                           {"stored", encode_names(state.stored)}});
 }
 
 Result<SupervisorState> decode_supervisor_state(std::string_view text) {
   const json object = TRY(parse_message(text));
-  const auto version = static_cast<uint64_t>(TRY(int_field(object, "version", 0, INT64_MAX)));
-  if (version != kSupervisorStateVersion) return Error(EPROTO, "supervisor_state", "version");
+  TRY(check_version(object));
   SupervisorState state;
   state.listener = TRY(fd_field(object, "listener"));
   state.settings = TRY(string_field(object, "settings", kJsonBytesMax));
@@ -95,14 +141,53 @@ Result<SupervisorState> decode_supervisor_state(std::string_view text) {
   state.workers_started =
       static_cast<uint64_t>(TRY(int_field(object, "workers_started", 0, INT64_MAX)));
   state.exit_code = static_cast<int>(TRY(int_field(object, "exit_code", 0, 255)));
-  const auto held = object.find("held");
-  const bool is_list = held != object.end() && held->is_array() && held->size() <= kHeldMax;
-  if (!is_list) return Error(EPROTO, "supervisor_state", "held");
-  for (const json& one : *held) {
-    const auto id = static_cast<uint64_t>(TRY(int_field(one, "id", 0, INT64_MAX)));
-    state.held[id] = TRY(decode_held(one));
+  const json held = TRY(held_list(object));
+  for (const json& one : held) {
+    state.held[TRY(id_of(one))] = TRY(decode_held(one, descriptor));
   }
+  state.stored = TRY(decode_names(object));
   return state;
+}
+
+std::string encode_stored(const std::string& settings, uint64_t workers_started,
+                          const std::map<uint64_t, HeldMount>& held,
+                          const std::function<std::string(uint64_t mount, int fd)>& name_of) {
+  json list = json::array();
+  for (const auto& [id, one] : held) {
+    if (!one.kept) continue;
+    const WordOf word_of = [&, id = id](int fd) {
+      return fd < 0 ? json("") : json(name_of(id, fd));
+    };
+    list.push_back(encode_held(id, one, word_of));
+  }
+  return dump_message(json{{"version", kSupervisorStateVersion},
+                           {"settings", settings},
+                           {"workers_started", workers_started},
+                           {"held", std::move(list)}});
+}
+
+Result<StoredMounts> decode_stored(
+    std::string_view text,
+    const std::function<UniqueFd(uint64_t mount, const std::string& name)>& take) {
+  const json object = TRY(parse_message(text));
+  TRY(check_version(object));
+  StoredMounts stored;
+  stored.settings = TRY(string_field(object, "settings", kJsonBytesMax));
+  stored.workers_started =
+      static_cast<uint64_t>(TRY(int_field(object, "workers_started", 0, INT64_MAX)));
+  const json held = TRY(held_list(object));
+  for (const json& one : held) {
+    const uint64_t id = TRY(id_of(one));
+    stored.held[id] = TRY(decode_held(one, [&](const json& word) -> Result<UniqueFd> {
+      if (!word.is_string()) return Error(EPROTO, "supervisor_state", "descriptor");
+      const std::string name = word.get<std::string>();
+      if (name.empty()) return UniqueFd();
+      UniqueFd fd = take(id, name);
+      if (!fd) return Error(EBADF, "supervisor_state", name);
+      return fd;
+    }));
+  }
+  return stored;
 }
 
 std::vector<int> descriptors(const SupervisorState& state) {

@@ -7,6 +7,7 @@
 // that it names is not open.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -38,6 +39,13 @@ struct Belongings {
   std::string log_path;  // of a log that nobody asked for: kept only where something went wrong
 };
 
+// By what name the service manager keeps a descriptor (descriptor_store.h).
+struct StoredName {
+  uint64_t mount = 0;  // 0: of none
+  int fd = -1;         // here; -1: it is not open here
+};
+using StoredNames = std::map<std::string, StoredName>;
+
 struct SupervisorState {
   UniqueFd listener;
   std::string settings;
@@ -49,10 +57,26 @@ struct SupervisorState {
   uint64_t workers_started = 0;
   int exit_code = 0;
   std::map<uint64_t, HeldMount> held;
+  StoredNames stored;
 };
 
 std::string encode(const SupervisorState& state);
 Result<SupervisorState> decode_supervisor_state(std::string_view text);
+
+// What the service manager keeps of a supervisor (descriptor_store.h): its mounts, as far as they
+// are served, their descriptors by name.
+struct StoredMounts {
+  std::string settings;
+  uint64_t workers_started = 0;
+  std::map<uint64_t, HeldMount> held;
+};
+std::string encode_stored(const std::string& settings, uint64_t workers_started,
+                          const std::map<uint64_t, HeldMount>& held,
+                          const std::function<std::string(uint64_t mount, int fd)>& name_of);
+// `take` has what has this name; nothing: EBADF.
+Result<StoredMounts> decode_stored(
+    std::string_view text,
+    const std::function<UniqueFd(uint64_t mount, const std::string& name)>& take);
 
 // All descriptors of it, for those who set and clear what an exec does with them.
 std::vector<int> descriptors(const SupervisorState& state);

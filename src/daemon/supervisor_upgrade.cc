@@ -226,7 +226,8 @@ void Supervisor::become_next() {
                         .worker_socket = std::move(worker_socket_),
                         .workers_started = workers_started_,
                         .exit_code = exit_code_,
-                        .held = std::move(held_)};
+                        .held = std::move(held_),
+                        .stored = options_.store.kept()};
   const std::string text = encode(state);
   const UniqueFd file(::memfd_create("netfs-supervisor", 0));
   const bool written =
@@ -283,7 +284,9 @@ int supervisor_main(int state_fd) {
                          .command = {"/proc/self/exe", "worker"},
                          .client = left.client,
                          .belongings = std::move(left.belongings),
-                         .left = std::move(state).value()});
+                         .left = std::move(state).value(),
+                         .stored = {},
+                         .store = DescriptorStore(std::move(left.stored))});
   return supervisor.run();
 }
 

@@ -12,6 +12,7 @@
 #include "daemon/control_socket.h"
 #include "daemon/json_fields.h"
 #include "daemon/mount_checks.h"
+#include "daemon/sd_notify.h"
 #include "daemon/status.h"
 #include "daemon/version.h"
 #include "telemetry/log.h"
@@ -121,7 +122,7 @@ void Worker::poll_once() {
   if (polled[0].revents != 0) {
     const SupervisorLink::Event event = link_.receive();
     if (event == SupervisorLink::Event::kGone) orphaned_ = true;
-    if (event == SupervisorLink::Event::kDrain) {
+    if (event == SupervisorLink::Event::kDrain || is_left()) {
       drain();
     } else if (event != SupervisorLink::Event::kNone) {
       stop();
@@ -129,9 +130,17 @@ void Worker::poll_once() {
   }
   if (polled[1].revents != 0) accept_all();
   signalfd_siginfo info{};
-  if (polled[2].revents != 0 && ::read(signals_.get(), &info, sizeof info) == sizeof info) stop();
+  const bool told =
+      polled[2].revents != 0 && ::read(signals_.get(), &info, sizeof info) == sizeof info;
+  if (told && !is_left()) stop();
   uint64_t count = 0;
   if (polled[3].revents != 0) (void)::read(wake_.get(), &count, sizeof count);
+}
+
+// Whether the supervisor has died where a service manager may keep the mounts for the next one: its
+// SIGTERM is then about this process only.
+bool Worker::is_left() const {
+  return orphaned_ && has_service_manager();
 }
 
 void Worker::wake() {

@@ -53,6 +53,7 @@ class Worker {
   void settle_attached() EXCLUDES(mutex_);
   void do_later(UniqueFunction<void()> work);
   void stop();
+  [[nodiscard]] bool is_left() const;
   void drain();
   void wake();
   [[nodiscard]] bool may_end() const;

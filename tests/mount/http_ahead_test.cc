@@ -92,6 +92,20 @@ TEST_F(HttpAhead, FilesReadInTurnAreUnderWayWhenTheyAreOpened) {
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
+// Whoever goes through the tree finds the next directories listed, with all that a HEAD says.
+TEST_F(HttpAhead, ATreeThatIsWalkedIsListedAheadOfWhoWalks) {
+  for (unsigned d = 0; d < kDirectories; ++d) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(mount_->path() + "/" + directory(d))) {
+      EXPECT_EQ(entry.file_size(), kBytes) << entry.path();
+    }
+  }
+  const nlohmann::json names = status()["names"];
+  EXPECT_GE(names["ahead_used"].get<unsigned>(), kDirectories / 2) << names;
+  EXPECT_EQ(names["ahead_wasted"].get<unsigned>(), 0U) << names;
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
 // What was fetched ahead was of another version than the one that was listed: its open asks.
 TEST_F(HttpAhead, AFileThatWasReplacedAfterItWasListedIsReadAsItIsNow) {
   list(0);

@@ -1,6 +1,7 @@
 // A directory is listed: its page is fetched and decoded, and its files are looked at.
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <spdlog/fmt/fmt.h>
 
@@ -16,7 +17,7 @@ namespace netfs::origins::http {
 namespace {
 
 constexpr size_t kPageBytesMax = size_t{128} << 20;
-// Looks under way at a time: HTTP/2 takes about a hundred on one connection.
+// Looks under way at a time by one listing: HTTP/2 takes about a hundred on one connection.
 constexpr size_t kLooksMax = 128;
 // For this long new looks are begun; what is left then has an unknown type, and is looked up by who
 // wants to know.  A listing must not take minutes because each of its names costs a round trip.
@@ -56,6 +57,18 @@ OriginEntry unknown(std::string name) {
 struct Looking {
   ListedName* entry;
   Ref<Call> call;  // null: nothing was asked
+};
+
+// One more of them, for as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<unsigned>& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<unsigned>& count_;
 };
 
 }  // namespace
@@ -105,6 +118,14 @@ bool HttpOrigin::is_exact(const std::string& url, const ListingPage& page, Deadl
   return !seen.value().is_directory && compare(listed, seen.value().edition) == Sameness::kSame;
 }
 
+// Of one listing.  Where each request has a connection to itself, all that are made have three of
+// four between them: libcurl's queue is one, and who waits for a file would stand at its end.
+size_t HttpOrigin::looks_max() const {
+  if (engine_->counts().http2) return kLooksMax;
+  const size_t all = settings_.connections - settings_.connections / 4;
+  return std::max<size_t>(all / std::max(listings_.load(), 1U), 1);
+}
+
 Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
   TRY(check_lengths(path));
   Result<Listing> fetched = fetch_listing(path, deadline);
@@ -115,10 +136,11 @@ Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const 
   const MonoTime look_until = clock_.now() + kLookFor;
   const Deadline looks{.at = std::min(deadline.at, look_until + kLookPatience)};
   const bool exact = is_exact(url, page, looks);
+  const Counted counted(listings_);
   std::deque<Looking> under_way;
   auto next = page.names.begin();
   while (next != page.names.end() || !under_way.empty()) {
-    while (next != page.names.end() && under_way.size() < kLooksMax) {
+    while (next != page.names.end() && under_way.size() < looks_max()) {
       Looking looking{.entry = &*next++, .call = nullptr};
       const ListedName& entry = *looking.entry;
       const bool known = entry.is_directory || (exact && entry.size_bytes && entry.mtime_seconds);

@@ -57,6 +57,7 @@ class HttpOrigin final : public Origin {
   };
   Result<Listing> fetch_listing(const std::string& path, Deadline deadline);
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
+  [[nodiscard]] size_t looks_max() const;
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
   // With fewer, who waits would stand behind what nobody has asked for.
@@ -64,17 +65,18 @@ class HttpOrigin final : public Origin {
 
   const Settings settings_;
   // A connection needs some data under way to be worth its round trip, and one of eight is left for
-  // what somebody waits for.  No listings ahead: one may take a HEAD for each of its names, and
-  // they would have all the connections.
+  // what somebody waits for.  Few listings ahead, for each may take a HEAD for each of its names;
+  // all listings together leave every fourth connection to others (looks_max()).
   const OriginCapabilities capabilities_{
       .read_bytes_max = 4 << 20,
       .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
-      .listings_ahead = 0,
+      .listings_ahead = settings_.connections / 8,
       .files_ahead = settings_.connections >= kFilesAheadConnections,
       .opens_by_read = true};
   const Clock& clock_;
   std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here
   std::atomic<uint64_t> refused_names_{0};
+  std::atomic<unsigned> listings_{0};       // whose names are being looked at
   std::atomic<bool> unlisted_told_{false};  // a line is in the log
   std::unique_ptr<ReadSide> side_;
   std::unique_ptr<Engine> engine_;  // goes first: its thread uses the others

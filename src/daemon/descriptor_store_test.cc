@@ -1,0 +1,178 @@
+// Goal: what a service manager is told to keep is, after each thing that it is told, enough to go
+// on with, and in the end no more.  Method: a socket in the manager's place.  The manager itself:
+// tests/crash/service_test.cc.
+
+#include "daemon/descriptor_store.h"
+
+#include <cstring>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace netfs::daemon {
+namespace {
+
+class KeptByManager : public testing::Test {
+ protected:
+  void SetUp() override {
+    socket_ = UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    ASSERT_TRUE(socket_);
+    const std::string name = "netfs-test-" + std::to_string(::getpid());
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    std::memcpy(address.sun_path + 1, name.data(), name.size());
+    const size_t length = offsetof(sockaddr_un, sun_path) + 1 + name.size();
+    ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address),
+                     static_cast<socklen_t>(length)),
+              0);
+    ::setenv("NOTIFY_SOCKET", ("@" + name).c_str(), 1);
+  }
+  void TearDown() override { ::unsetenv("NOTIFY_SOCKET"); }
+
+  static UniqueFd some_file() {
+    return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  }
+  static HeldMount some_mount(bool kept) {
+    HeldMount mount{
+        .mount_point = "/mnt", .state = "state", .fds = {}, .arena = some_file(), .kept = kept};
+    mount.fds.push_back(some_file());
+    mount.fds.push_back(some_file());
+    return mount;
+  }
+  void keep(DescriptorStore& store) { store.keep({"settings", 3, held_}); }
+
+  // Does what it is told, as systemd does; false when there is no more.  From the first text on
+  // there is always one that can be read.
+  bool obey_once() {
+    char bytes[512];
+    iovec buffer{.iov_base = bytes, .iov_len = sizeof bytes};
+    alignas(cmsghdr) char rights[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &buffer;
+    message.msg_iovlen = 1;
+    message.msg_control = rights;
+    message.msg_controllen = sizeof rights;
+    const ssize_t length = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+    if (length < 0) return false;
+    const std::string text(bytes, static_cast<size_t>(length));
+    const std::string name = text.substr(text.find("FDNAME=") + 7);
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr) {
+      EXPECT_EQ(text, "FDSTOREREMOVE=1\nFDNAME=" + name);
+      EXPECT_EQ(kept_.erase(name), 1U) << name;
+      return true;
+    }
+    int fd = -1;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    EXPECT_EQ(text, "FDSTORE=1\nFDNAME=" + name);
+    EXPECT_TRUE(kept_.emplace(name, UniqueFd(fd)).second) << name << " is kept already";
+    return true;
+  }
+  void obey() {
+    while (obey_once()) {
+      if (said_once_) {
+        EXPECT_TRUE(stored().ok()) << stored().error().message();
+      }
+    }
+  }
+
+  // By the newest text; what it names is looked at and stays.
+  Result<StoredMounts> stored() {
+    std::string newest;
+    for (const auto& [name, fd] : kept_) {
+      if (name.starts_with("netfs-text-")) newest = name;
+    }
+    if (newest.empty()) return Error(ENOENT, "test");
+    std::string text(1 << 16, '\0');
+    const ssize_t length = ::pread(kept_[newest].get(), text.data(), text.size(), 0);
+    text.resize(static_cast<size_t>(std::max<ssize_t>(length, 0)));
+    return decode_stored(text, [&](uint64_t, const std::string& name) {
+      const auto found = kept_.find(name);
+      return found == kept_.end() ? UniqueFd() : UniqueFd(::dup(found->second.get()));
+    });
+  }
+  static bool is_same_file(const UniqueFd& a, const UniqueFd& b) {
+    struct stat of_a {};
+    struct stat of_b {};
+    return ::fstat(a.get(), &of_a) == 0 && ::fstat(b.get(), &of_b) == 0 &&
+           of_a.st_ino == of_b.st_ino;
+  }
+
+  UniqueFd socket_;
+  std::map<std::string, UniqueFd> kept_;
+  std::map<uint64_t, HeldMount> held_;
+  bool said_once_ = false;
+};
+
+TEST_F(KeptByManager, AreTheDescriptorsOfWhatIsServedAndATextThatNamesThem) {
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  held_[8] = some_mount(false);  // just being mounted
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U);
+  said_once_ = true;
+  const Result<StoredMounts> found = stored();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  EXPECT_EQ(found.value().settings, "settings");
+  EXPECT_EQ(found.value().workers_started, 3U);
+  ASSERT_EQ(found.value().held.size(), 1U);
+  const HeldMount& mount = found.value().held.at(7);
+  EXPECT_EQ(mount.mount_point, "/mnt");
+  EXPECT_EQ(mount.state, "state");
+  EXPECT_TRUE(mount.kept);
+  ASSERT_EQ(mount.fds.size(), 2U);
+  EXPECT_TRUE(is_same_file(mount.fds[0], held_[7].fds[0]));
+  EXPECT_TRUE(is_same_file(mount.fds[1], held_[7].fds[1]));
+  EXPECT_TRUE(is_same_file(mount.arena, held_[7].arena));
+
+  keep(store);
+  EXPECT_FALSE(obey_once()) << "nothing has changed";
+  held_[8].kept = true;
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 7U);
+  held_.erase(7);
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U);
+  held_.clear();
+  said_once_ = false;
+  keep(store);
+  obey();
+  EXPECT_TRUE(kept_.empty());
+}
+
+// The same process as another program: it is told of the names, and keeps nothing twice.
+TEST_F(KeptByManager, AreKnownToTheNextProgram) {
+  DescriptorStore before;
+  held_[7] = some_mount(true);
+  keep(before);
+  obey();
+  DescriptorStore after(before.kept());
+  said_once_ = true;
+  keep(after);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U);
+  held_[9] = some_mount(true);
+  keep(after);
+  obey();
+  EXPECT_EQ(kept_.size(), 7U);
+  ASSERT_TRUE(stored().ok());
+  EXPECT_EQ(stored().value().held.size(), 2U);
+}
+
+TEST_F(KeptByManager, ATextThatNamesWhatIsNotThereIsRefused) {
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  keep(store);
+  obey();
+  std::erase_if(kept_, [](const auto& one) { return one.first.starts_with("netfs-mount-"); });
+  EXPECT_TRUE(stored().is_error(EBADF));
+}
+
+}  // namespace
+}  // namespace netfs::daemon
