@@ -60,6 +60,7 @@ class Fetch : public RefCounted<Fetch> {
   bool confirmed = false;      // the validator seen after the last byte was this version's
   bool racy = false;           // begun within a granule of the file's change
   bool abandoned = false;      // out of the table though not done
+  bool opens_anew = false;     // what failed it, open() says: it is tried again whatever that was
   std::optional<Error> error;
   std::vector<Ref<ReadRequest>> waiters;
   Ref<StoreTicket> ticket;  // set before the state is filled, if it is to be stored

@@ -85,20 +85,24 @@ class OpeningOrigin final : public Origin {
     if (!said_before || !by_reads_.contains(&subrequest.file())) {
       return inner_.issue_read(subrequest);
     }
-    inner_.issue_read(*new Saying(subrequest, *said_before));
+    inner_.issue_read(*new Saying(subrequest, *said_before, said_size));
   }
-  std::optional<Validator> said_before;  // by each read of what is opened by that
+  // By each read of what is opened by that.
+  std::optional<Validator> said_before;
+  std::optional<uint64_t> said_size;
 
  private:
   // A read whose outcome says of which version its answer was.
   class Saying final : public Subrequest {
    public:
-    Saying(Subrequest& of, Validator said)
+    Saying(Subrequest& of, Validator said, std::optional<uint64_t> size)
         : Subrequest(of.file(), of.range(), of.destination(), of.deadline()),
           of_(of),
-          said_(std::move(said)) {}
+          said_(std::move(said)),
+          size_(size) {}
     void terminated(ReadOutcome outcome) override {
       outcome.validator_before = said_;
+      outcome.size_before = size_;
       of_.terminated(std::move(outcome));
       delete this;
     }
@@ -106,6 +110,7 @@ class OpeningOrigin final : public Origin {
    private:
     Subrequest& of_;
     const Validator said_;
+    const std::optional<uint64_t> size_;
   };
 
   SimulatedOrigin& inner_;
@@ -268,6 +273,37 @@ TEST(OpenedByRead, AnAnswerOfAnotherVersionGivesNoByte) {
   EXPECT_EQ(fixture.opening.opened_by_read, 1U);
   EXPECT_TRUE(fixture.opening.wait_for_opens(1));
   EXPECT_FALSE(file->superseded());
+}
+
+// The same where the tag is the same and the file is not.
+TEST(OpenedByRead, AnAnswerOfAnotherLengthGivesNoByte) {
+  ByReadFixture fixture;
+  fixture.opening.said_size = 39 * kKiB;
+  fixture.origin.set_fault([](const SimulatedRead& read) -> std::optional<Fault> {
+    if (read.number == 0) return Fault{.kind = Fault::kGarbage};
+    return std::nullopt;
+  });
+  const Ref<File> file = fixture.open("f3");
+  const Result<std::string> bytes = LibraryFixture::read(*file, {0, 40 * kKiB});
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+  EXPECT_TRUE(bytes.value() == pattern(3, {0, 40 * kKiB}));
+  EXPECT_TRUE(fixture.opening.wait_for_opens(1)) << "open() says which one it is";
+}
+
+// What it failed with is of the origin's handle; the reader's own is good, and nobody opens the
+// file again for him.
+TEST(OpenedByRead, WhatIsGivenUpMeanwhileIsStaleAndNoBadDescriptor) {
+  ByReadFixture fixture;
+  fixture.origin.set_fault(
+      [](const SimulatedRead&) { return Fault{.kind = Fault::kError, .error = EACCES}; });
+  const Ref<File> file = fixture.open("f3");
+  fixture.origin.hold_reads();
+  const PendingRead read = LibraryFixture::begin_read(*file, {0, 40 * kKiB});
+  ASSERT_TRUE(fixture.origin.wait_for_held(1, Deadline::never()));
+  file->supersede();
+  fixture.origin.release_reads();
+  const Result<std::string> bytes = read.take();
+  EXPECT_TRUE(bytes.is_error(ESTALE)) << bytes.code();
 }
 
 TEST(OpenedByRead, WhatFailsIsOpenedByOpenAndNotByReadAgain) {

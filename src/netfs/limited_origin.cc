@@ -75,6 +75,9 @@ class LimitedOrigin::Read {
   }
 
   void ended(uint64_t asked_bytes, ReadOutcome outcome) {
+    // What the first answer said of the file goes for all that came.
+    if (!validator_before_) validator_before_ = outcome.validator_before;
+    if (!size_before_) size_before_ = outcome.size_before;
     Result<uint64_t>& came = outcome.transferred_bytes;
     if (came.ok() && came.value() > asked_bytes) came = Error(EPROTO, "netfs.limited_read");
     const bool whole = came.ok() && came.value() == asked_bytes;
@@ -90,6 +93,8 @@ class LimitedOrigin::Read {
     const std::unique_ptr<Read> self(this);
     // What came before an error is whole; who wants the rest asks again.
     if (came.ok() || done_bytes_ > 0) outcome.transferred_bytes = done_bytes_;
+    outcome.validator_before = std::move(validator_before_);
+    outcome.size_before = size_before_;
     outer_.terminated(std::move(outcome));
   }
 
@@ -97,6 +102,8 @@ class LimitedOrigin::Read {
   Subrequest& outer_;
   const PieceTime time_;
   uint64_t done_bytes_ = 0;
+  std::optional<Validator> validator_before_;
+  std::optional<uint64_t> size_before_;
 };
 
 LimitedOrigin::LimitedOrigin(Origin& inner) : inner_(inner) {

@@ -211,6 +211,52 @@ TEST(LimitedOriginWhole, AnOriginWithoutRangesIsAskedForAllAtOnce) {
   EXPECT_EQ(limited.writer(), nullptr);
 }
 
+// Says of its first read which version its bytes are of, and how long that is; the others fail.
+class SayingOnce final : public Origin {
+ public:
+  explicit SayingOnce(Validator said) : said_(std::move(said)) {}
+
+  [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
+  [[nodiscard]] std::string volume_key() const override { return "once"; }
+  Result<NodeInfo> stat(const std::string&, Deadline) override { return nothing(); }
+  Result<void> list(const std::string&, Deadline, const EntrySink&) override { return nothing(); }
+  Result<std::string> read_link(const std::string&, Deadline) override { return nothing(); }
+  Result<FileSystemStats> stat_file_system(Deadline) override { return nothing(); }
+  Result<std::unique_ptr<OriginFile>> open(const std::string&, Deadline) override {
+    return std::make_unique<OriginFile>();
+  }
+  void issue_read(Subrequest& read) override {
+    if (reads_++ > 0) return read.terminated({.transferred_bytes = nothing()});
+    read.terminated({.transferred_bytes = read.range().length_bytes,
+                     .validator_before = said_,
+                     .size_before = uint64_t{12345}});
+  }
+
+ private:
+  static Error nothing() { return Error(EACCES, "test.once"); }
+
+  const OriginCapabilities capabilities_;
+  const Validator said_;
+  unsigned reads_ = 0;
+};
+
+// The first piece is all that is handed on then.
+TEST(LimitedOriginSaid, WhatThePieceThatCameSaidOfTheFileIsNotLostWithTheNextOne) {
+  const Validator said{.strength = ValidatorStrength::kStrong, .bytes = "v1"};
+  SayingOnce origin(said);
+  LimitedOrigin limited(origin);
+  limited.limit({.down = kMiB});
+  const std::unique_ptr<OriginFile> file = std::move(limited.open("a", Deadline::never())).value();
+  std::string got(512 << 10, '\0');
+  Reading reading(*file, {0, got.size()}, got, Deadline::never());
+  limited.issue_read(reading);
+  const std::optional<ReadOutcome> outcome = reading.end.wait();
+  ASSERT_TRUE(outcome && outcome->transferred_bytes.ok());
+  EXPECT_EQ(outcome->transferred_bytes.value(), 256U << 10);
+  EXPECT_TRUE(outcome->validator_before == said);
+  EXPECT_EQ(outcome->size_before, uint64_t{12345});
+}
+
 TEST(PacedPiece, IsAQuarterOfASecondAndEndsWithAPage) {
   EXPECT_EQ(paced_piece({5, 10 * kMiB}, 0), (ByteRange{5, 10 * kMiB}));
   EXPECT_EQ(paced_piece({5, 10 * kMiB}, 4 * kMiB), (ByteRange{5, kMiB - 5}));

@@ -11,6 +11,15 @@
 
 namespace netfs {
 
+namespace {
+
+bool is_of_other_version(const ReadOutcome& outcome, const FileVersion& version) {
+  return outcome.validator_before.value_or(version.validator) != version.validator ||
+         outcome.size_before.value_or(version.size_bytes) != version.size_bytes;
+}
+
+}  // namespace
+
 // The bytes are there, their outcome is not.  They are given out early only where the outcome will
 // say nothing of their version, and the origin has confirmed the open file before.
 void RemoteFile::piece_progressed(Fetch& fetch, uint64_t end_bytes) {
@@ -36,8 +45,8 @@ void RemoteFile::piece_ended(const FollowUp::Issue& issue, ReadOutcome outcome) 
     // Whoever works for a request that waits works under its context.
     if (!fetch.waiters.empty()) follow.context = fetch.waiters.front()->context;
     // Another version than this file's: whether it is one, open() says.
-    const bool other = outcome.validator_before.value_or(version_.validator) != version_.validator;
-    if (other) outcome.transferred_bytes = Error(EBADF, "netfs.open");
+    const bool other = is_of_other_version(outcome, version_);
+    if (other) outcome.transferred_bytes = Error(ESTALE, "netfs.open");
     const Result<uint64_t>& bytes = outcome.transferred_bytes;
     const bool failed_by_read = !bytes.ok() && issue.by_read;
     const bool outlives = core_->capabilities.handles_outlive_connections;
@@ -53,8 +62,11 @@ void RemoteFile::piece_ended(const FollowUp::Issue& issue, ReadOutcome outcome) 
       handle_confirmed_ = true;
     }
     // What is wrong with it, open() says: for who waits it is opened by that.
-    if (failed_by_read) outcome.transferred_bytes = Error(EBADF, "netfs.open");
-    if (other && !asked_) {
+    fetch.opens_anew = failed_by_read;
+    if (failed_by_read && bytes.is_error(ENOENT)) {
+      outcome.transferred_bytes = Error(ESTALE, "netfs.open");
+    }
+    if (other && (!asked_ || !issue.by_read)) {
       // Who opens it is to ask the origin, whatever was known of it.
       stale_locked(fetch, follow);
     } else {

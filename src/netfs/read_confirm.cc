@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "netfs/read_retry.h"
 #include "netfs/remote_file.h"
 
 namespace netfs {
@@ -47,7 +48,7 @@ void RemoteFile::confirm() {
       } else if (given_out) {
         keep_locked(*fetch, follow);
       } else {
-        fail_fetch_locked(*fetch, info.error(), false, follow);
+        fail_fetch_locked(*fetch, final_error(info.error()), false, follow);
       }
     }
     confirming_ = !unconfirmed_.empty();

@@ -31,10 +31,12 @@ void RemoteFile::trouble_locked(Fetch& fetch, const Error& error, FollowUp& foll
   const MonoTime when = core_->now() + back_off(fetch.failures, chance());
   // Nobody waits for readahead: its reader, if one comes, tries by itself.
   const bool wanted = fetch.request_id != 0 || !fetch.waiters.empty();
+  const bool opens_anew = std::exchange(fetch.opens_anew, false);
   const bool again = wanted && !core_->closing && !superseded_ && when < fetch.deadline &&
-                     may_retry(error.code(), fetch.failures);
+                     (opens_anew || may_retry(error.code(), fetch.failures));
   if (!again) {
-    fail_fetch_locked(fetch, final_error(error), false, follow);
+    fail_fetch_locked(fetch, superseded_ ? Error(ESTALE, "netfs.read") : final_error(error), false,
+                      follow);
     return;
   }
   core_->stats.retries.add();
@@ -119,6 +121,7 @@ void RemoteFile::fail_waiter_locked(const Ref<ReadRequest>& request, Fetch& fetc
     const bool again = !own && !final && part.plans < kPlansMax && !core_->closing &&
                        !superseded_ && core_->now() < until;
     if (!again) {
+      if (error.code() == ETIMEDOUT) core_->stats.timeouts.add();
       finish_locked(*request, error, follow);
       return;
     }

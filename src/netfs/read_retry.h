@@ -6,7 +6,8 @@
 // half of it left to chance so that many readers do not come back at one moment.  Other errors get
 // kAttemptsMax attempts; while the origin cannot be reached (ENOTCONN and its like), or has no time
 // now (EAGAIN), the request's deadline is the only bound, so that a reader lives through a
-// re-connect.  EAGAIN is nothing to tell users: in the end it was ETIMEDOUT.
+// re-connect.  EAGAIN is nothing to tell users: in the end it was ETIMEDOUT.  Nor is EBADF: it is
+// said of the origin's handle, and theirs is good.
 
 #include <algorithm>
 #include <cerrno>
@@ -15,6 +16,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/result.h"
 
 namespace netfs {
 
@@ -62,7 +64,21 @@ constexpr bool may_retry(int error, unsigned failures) {
 
 // What is answered when it is not tried again.
 inline Error final_error(const Error& error) {
-  return error.code() == EAGAIN ? Error(ETIMEDOUT, error.context(), error.detail()) : error;
+  switch (error.code()) {
+    case EAGAIN:
+      return {ETIMEDOUT, error.context(), error.detail()};
+    case EBADF:
+      return {EIO, error.context(), error.detail()};
+    default:
+      return error;
+  }
+}
+
+// The same of a whole answer.
+template <class T>
+Result<T> final_answer(Result<T> answer) {
+  if (answer.ok()) return answer;
+  return final_error(answer.error());
 }
 
 // `chance`: any number, evenly spread.

@@ -121,6 +121,31 @@ TEST(ReadRetry, AnOriginWithoutTimeIsATimeoutInTheEnd) {
       [](const SimulatedRead&) { return Fault{.kind = Fault::kError, .error = EAGAIN}; });
   const Ref<File> file = fixture.open("a");
   EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ETIMEDOUT));
+  EXPECT_GE(fixture.library->stats().timeouts.get(), 1U);
+}
+
+TEST(ReadRetry, AnOriginWithoutTimeToConfirmIsATimeoutToo) {
+  LibraryFixture fixture({.origin = {.validator_after = false}});
+  fixture.origin.add_pattern("a", kBlock, 1);
+  const Ref<File> file = fixture.open("a");
+  fixture.origin.hold_reads();
+  const PendingRead read = LibraryFixture::begin_read(*file, {0, 100});
+  ASSERT_TRUE(fixture.origin.wait_for_held(1, Deadline::never()));
+  fixture.origin.set_metadata_error(EAGAIN);
+  fixture.origin.release_reads();
+  const Result<std::string> bytes = read.take();
+  EXPECT_TRUE(bytes.is_error(ETIMEDOUT)) << bytes.code();
+  EXPECT_GE(fixture.library->stats().timeouts.get(), 1U);
+}
+
+TEST(ReadRetry, AHandleThatStaysBadIsNotTheReadersDescriptor) {
+  LibraryFixture fixture;
+  fixture.origin.add_pattern("a", kBlock, 1);
+  fixture.origin.set_fault(
+      [](const SimulatedRead&) { return Fault{.kind = Fault::kError, .error = EBADF}; });
+  const Ref<File> file = fixture.open("a");
+  EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(EIO));
+  EXPECT_EQ(fixture.origin.counts().opens, kAttemptsMax);
 }
 
 // A range is failed by its own error only: who joined a download that then failed elsewhere gets

@@ -35,6 +35,9 @@ struct ReadOutcome {
   // As the answer had it that the bytes came in, before them: of a file that is opened by read
   // (Origin::open_by_read), whose version nothing else has told.
   std::optional<Validator> validator_before;
+  // How long that answer, or the open before it, had it that the file is: of a file of another
+  // length no byte is taken, whatever its validator.
+  std::optional<uint64_t> size_before;
 };
 
 class Subrequest {

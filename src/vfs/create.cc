@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "vfs/by_path.h"
+#include "vfs/in_time.h"
 #include "vfs/intent.h"
 
 namespace netfs::vfs {
@@ -38,7 +39,7 @@ Result<Created> FileSystem::create_now(const Place& place, const NewNode& what, 
     }
   }
   if (!made.is_error(EEXIST) || (how.flags & O_EXCL) != 0) return std::move(made).error();
-  there = TRY(origin_.stat(place.path, until));
+  there = TRY(in_time(origin_.stat(place.path, until), counters_));
   return take_created(place, std::move(there).value(), how, /*may_open=*/false, until);
 }
 

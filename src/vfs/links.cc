@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "vfs/file_system.h"
+#include "vfs/in_time.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -117,7 +118,7 @@ void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline u
   }
   Result<std::string> read = Error(ETIMEDOUT, "vfs.read_link");
   if (!until.passed(clock_.now())) {
-    read = origin_.read_link(path, until);
+    read = in_time(origin_.read_link(path, until), counters_);
     note_outcome(read.code());
   }
   if (should_wait(read.code())) {

@@ -118,6 +118,7 @@ struct Counters {
   telemetry::Counter refused_links;
   telemetry::Counter served_stale;
   telemetry::Counter origin_errors;
+  telemetry::Counter timeouts;  // looks at the origin that it did not answer in time
 };
 
 }  // namespace netfs::vfs

@@ -117,6 +117,33 @@ TEST_F(SlowOrigin, EveryCallIsBoundedByTheTimeout) {
                  [&] { return call(Opcode::kStatfs, fuse::kRootNode, proto::ForgetIn{}); });
 }
 
+// EAGAIN is no answer to who asked for a name: it would mean that he is to ask again.
+TEST_F(SlowOrigin, OneThatHasNoTimeIsOneThatDidNotAnswerInTime) {
+  write("file", "text");
+  tree_.add_symlink("link", "file");
+  start({.timeout = std::chrono::seconds(9)});
+  const NodeId link(look_up("link").nodeid);
+  clock_.advance(std::chrono::seconds(6));
+  origin_.set_error(EAGAIN);
+  EXPECT_EQ(look_up_error("file"), ETIMEDOUT);
+  EXPECT_EQ(look_up_error("none"), ETIMEDOUT);
+  EXPECT_EQ(get_attributes(fuse::kRootNode).error, ETIMEDOUT);
+  EXPECT_EQ(open_directory(fuse::kRootNode).error, ETIMEDOUT);
+  EXPECT_EQ(call(Opcode::kReadlink, link, proto::ForgetIn{}).error, ETIMEDOUT);
+  EXPECT_EQ(call(Opcode::kStatfs, fuse::kRootNode, proto::ForgetIn{}).error, ETIMEDOUT);
+  EXPECT_GE(fs_->counters().timeouts.get(), 6U);
+}
+
+TEST_F(SlowOrigin, OneThatHasNoTimeIsUnreachableToThePolicies) {
+  write("file", "text");
+  start({.on_error = OnError::kStale});
+  const NodeId node(look_up("file").nodeid);
+  origin_.set_error(EAGAIN);
+  clock_.advance(std::chrono::seconds(6));
+  EXPECT_EQ(look_up("file").nodeid, node.value);
+  EXPECT_EQ(fs_->counters().served_stale.get(), 1U);
+}
+
 TEST_F(SlowOrigin, WhoWaitsBehindOthersIsTimedOutFromHisArrival) {
   for (int i = 0; i < 40; ++i) write("f" + std::to_string(i), "text");
   start({.timeout = std::chrono::seconds(9)});

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "vfs/file_system.h"
+#include "vfs/in_time.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -79,7 +80,7 @@ Result<void> FileSystem::look(const Name& name, Deadline until) {
     asked.began_in = table_.serial();
   }
   const MonoTime began = clock_.now();
-  Result<NodeInfo> info = origin_.stat(name.path, until);
+  Result<NodeInfo> info = in_time(origin_.stat(name.path, until), counters_);
   asked.took = clock_.now() - began;
   note_outcome(info.code());
   if (believed_unreachable() && serve_stale(name)) return {};
@@ -104,7 +105,7 @@ Result<void> FileSystem::look_again(const Name& name, Deadline until) {
     }
     counters_.revalidations.add();
     const MonoTime began = clock_.now();
-    Result<NodeInfo> info = origin_.stat(name.path, until);
+    Result<NodeInfo> info = in_time(origin_.stat(name.path, until), counters_);
     asked.took = clock_.now() - began;
     note_outcome(info.code());
     if (info.ok() && !info_is_allowed(name.path, info.value())) return Error(EIO, "vfs.stat");

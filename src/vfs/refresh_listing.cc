@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vfs/file_system.h"
+#include "vfs/in_time.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -247,7 +248,7 @@ Listed FileSystem::take_listing(fuse::NodeId id, const std::string& path, Asker 
   }
   begin_saving(id, path, intake);
   bool whole = asker != Asker::kNobody;  // however large; who has joined wants all of it as well
-  const Result<void> listed = origin_.list(path, until, [&](OriginEntry entry) -> Result<void> {
+  const auto take = [&](OriginEntry entry) -> Result<void> {
     if (!name_is_allowed(path, entry.name) || !info_is_allowed(entry.name, entry.info)) return {};
     if (writer_ != nullptr && hidden_names_.is_left_over(entry.name)) {
       intake.left_over.push_back(path.empty() ? entry.name : path + "/" + entry.name);
@@ -262,8 +263,8 @@ Listed FileSystem::take_listing(fuse::NodeId id, const std::string& path, Asker 
     TRY(take_batch(id, intake));
     if (asker == Asker::kSomebody) show_part(id, intake.listing);
     return {};
-  });
-  Listed taken = end_intake(id, intake, listed);
+  };
+  Listed taken = end_intake(id, intake, in_time(origin_.list(path, until, take), counters_));
   if (taken.ok()) save_names(id, path, intake);
   return taken;
 }

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "vfs/file_system.h"
+#include "vfs/in_time.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -32,7 +33,7 @@ void FileSystem::stat_file_system(const fuse::Request&, fuse::Reply reply) {
   if (fresh) return reply.value(fuse::statfs_out(to_kernel(known)));
   if (!statfs_flights_.join("", pending_.add(std::move(reply)))) return;
   on_worker([this, until = deadline()] {
-    Result<FileSystemStats> stats = origin_.stat_file_system(until);
+    Result<FileSystemStats> stats = in_time(origin_.stat_file_system(until), counters_);
     note_outcome(stats.is_error(EOPNOTSUPP) ? 0 : stats.code());
     {
       sync::MutexLock lock(statfs_mutex_);

@@ -24,21 +24,38 @@ const std::string& content(uint64_t seed) {
   return seed == kFakeHttpSeed ? first : other;
 }
 
-Answer whole(const FakeRequest& request, uint64_t seed, const std::string& tag) {
+const std::string& short_content() {
+  static const std::string text = pattern(kFakeHttpOtherSeed, 0, kFakeHttpShortBytes);
+  return text;
+}
+
+namespace {
+
+Answer whole_of(const FakeRequest& request, const std::string& text, const std::string& tag) {
   return {.status = 200,
           .fields = {{"ETag", tag},
                      {"Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"},
                      {"Accept-Ranges", "bytes"},
-                     {"Content-Length", std::to_string(kFakeHttpBytes)}},
-          .body = content(seed),
+                     {"Content-Length", std::to_string(text.size())}},
+          .body = text,
           .has_body = request.method != "HEAD"};
 }
 
-Asked range_of(const FakeRequest& request) {
+}  // namespace
+
+Answer whole(const FakeRequest& request, uint64_t seed, const std::string& tag) {
+  return whole_of(request, content(seed), tag);
+}
+
+Asked range_of(const FakeRequest& request, uint64_t size_bytes) {
   unsigned long long first = 0;
-  unsigned long long last = kFakeHttpBytes - 1;
+  unsigned long long last = size_bytes - 1;
   (void)std::sscanf(request.field("range").c_str(), "bytes=%llu-%llu", &first, &last);
-  return {first, std::min<uint64_t>(last, kFakeHttpBytes - 1)};
+  return {first, std::min<uint64_t>(last, size_bytes - 1)};
+}
+
+Asked range_of(const FakeRequest& request) {
+  return range_of(request, kFakeHttpBytes);
 }
 
 std::string content_range(uint64_t first, uint64_t last, uint64_t total) {
@@ -46,22 +63,26 @@ std::string content_range(uint64_t first, uint64_t last, uint64_t total) {
          std::to_string(total);
 }
 
-Answer honest(const FakeRequest& request, uint64_t seed, const std::string& tag) {
-  Answer answer = whole(request, seed, tag);
+Answer honest_of(const FakeRequest& request, const std::string& text, const std::string& tag) {
+  Answer answer = whole_of(request, text, tag);
   const std::string condition = request.field("if-range");
   if (request.field("range").empty() || (!condition.empty() && condition != tag)) return answer;
-  const Asked asked = range_of(request);
-  if (asked.first >= kFakeHttpBytes) {
+  const Asked asked = range_of(request, text.size());
+  if (asked.first >= text.size()) {
     answer.status = 416;
-    answer.fields["Content-Range"] = "bytes */" + std::to_string(kFakeHttpBytes);
+    answer.fields["Content-Range"] = "bytes */" + std::to_string(text.size());
     answer.body = "";
   } else {
     answer.status = 206;
-    answer.fields["Content-Range"] = content_range(asked.first, asked.last, kFakeHttpBytes);
-    answer.body = content(seed).substr(asked.first, asked.last - asked.first + 1);
+    answer.fields["Content-Range"] = content_range(asked.first, asked.last, text.size());
+    answer.body = text.substr(asked.first, asked.last - asked.first + 1);
   }
   answer.fields["Content-Length"] = std::to_string(answer.body.size());
   return answer;
+}
+
+Answer honest(const FakeRequest& request, uint64_t seed, const std::string& tag) {
+  return honest_of(request, content(seed), tag);
 }
 
 FakeReply reply_of(const Answer& answer, Then then) {

@@ -30,6 +30,12 @@ const std::string& content(uint64_t seed);
 Asked range_of(const FakeRequest& request);
 std::string content_range(uint64_t first, uint64_t last, uint64_t total);
 
+// The first bytes of the later version, for a file that is shorter.
+const std::string& short_content();
+Asked range_of(const FakeRequest& request, uint64_t size_bytes);
+// What was asked of a file that holds `text`.
+Answer honest_of(const FakeRequest& request, const std::string& text, const std::string& tag);
+
 // The whole file, whatever was asked.
 Answer whole(const FakeRequest& request, uint64_t seed, const std::string& tag);
 // What was asked, by range and If-Range.

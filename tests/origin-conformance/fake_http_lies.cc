@@ -171,6 +171,21 @@ std::map<std::string, Lie> lies_of_content() {
     const bool later = request.method == "GET" && request.number >= 3;
     return reply_of(later ? honest(plain, kFakeHttpOtherSeed, "\"v2\"") : honest(plain));
   };
+  lies["tag-changes-early"] = [](const FakeRequest& request) {
+    const bool later = request.method == "GET" && request.number >= 1;
+    return reply_of(later ? honest(request, kFakeHttpOtherSeed, "\"v2\"") : honest(request));
+  };
+  lies["second-version"] = [](const FakeRequest& request) {
+    return reply_of(honest(request, kFakeHttpOtherSeed, "\"v2\""));
+  };
+  // Other bytes, and fewer, under the tag of before: to whoever reads it, and to everybody.
+  lies["shorter"] = [](const FakeRequest& request) {
+    const bool reads = request.method == "GET";
+    return reply_of(reads ? honest_of(request, short_content(), "\"v1\"") : honest(request));
+  };
+  lies["shorter-everywhere"] = [](const FakeRequest& request) {
+    return reply_of(honest_of(request, short_content(), "\"v1\""));
+  };
   lies["gone-later"] = [](const FakeRequest& request) {
     return request.method == "GET" && request.number >= 1 ? status(404) : reply_of(honest(request));
   };
@@ -242,6 +257,12 @@ std::map<std::string, Lie> lies_of_status() {
   return lies;
 }
 
+// Of all that is asked.
+FakeReply refused(int code) {
+  if (code == 429) return status(code, {{"Retry-After", "1"}});
+  return status(code);
+}
+
 }  // namespace
 
 FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
@@ -252,6 +273,7 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   if (path.empty() || slash == std::string::npos) return status(404);
   const std::string name = path.substr(1, slash - 1);
   const std::string file = path.substr(slash + 1);
+  if (name.starts_with("all-")) return refused(std::stoi(name.substr(4)));
   if (file.empty()) return list(name, request, elsewhere);
   if (name.starts_with("redirect-")) return led_away(name, request, elsewhere);
   if (name == "list-slow" && file == "slow") return {.bytes = "", .then = Then::kStall};

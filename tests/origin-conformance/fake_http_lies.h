@@ -29,6 +29,8 @@ inline constexpr const char* kLies[] = {
     "gzip-everywhere",
     "tag-changes",
     "tag-changes-unconditionally",
+    "tag-changes-early",
+    "shorter",
     "gone-later",
     "error-page",
     "error-page-of-that-length",

@@ -59,6 +59,11 @@ void FakeHttpServer::set_elsewhere(const std::string& url) {
   elsewhere_ = url;
 }
 
+void FakeHttpServer::act_as(const std::string& lie) {
+  sync::MutexLock lock(mutex_);
+  acted_ = lie;
+}
+
 void FakeHttpServer::accept_loop() {
   for (;;) {
     const int fd = ::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC);
@@ -112,6 +117,10 @@ bool FakeHttpServer::answer(int fd, const std::string& head) {
     request.number = asked_[request.method + " " + request.path]++;
     requests_.push_back(request);
     elsewhere = elsewhere_;
+    const size_t slash = request.path.find('/', 1);
+    if (!acted_.empty() && slash != std::string::npos) {
+      request.path.replace(1, slash - 1, acted_);
+    }
   }
   const FakeReply reply = lie(request, elsewhere);
   const auto send_all = [fd](const std::string& bytes) {

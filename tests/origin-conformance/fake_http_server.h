@@ -21,6 +21,7 @@
 namespace netfs::test {
 
 inline constexpr uint64_t kFakeHttpBytes = 1'000'003;
+inline constexpr uint64_t kFakeHttpShortBytes = 300'000;  // of one that became shorter
 inline constexpr uint64_t kFakeHttpSeed = 43;
 inline constexpr uint64_t kFakeHttpOtherSeed = 44;  // of the version that comes later
 
@@ -60,6 +61,8 @@ class FakeHttpServer {
   [[nodiscard]] std::vector<FakeRequest> requests() const EXCLUDES(mutex_);
   // That were ever made.
   [[nodiscard]] unsigned connections() const EXCLUDES(mutex_);
+  // From now on each directory is served with that lie, whatever its name says.
+  void act_as(const std::string& lie) EXCLUDES(mutex_);
   // Where lies that lead elsewhere lead.
   void set_elsewhere(const std::string& url) EXCLUDES(mutex_);
 
@@ -74,6 +77,7 @@ class FakeHttpServer {
   mutable sync::Mutex mutex_{kFakeHttpLock};
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::string elsewhere_ GUARDED_BY(mutex_);
+  std::string acted_ GUARDED_BY(mutex_);  // empty: as the names of the directories say
   std::vector<FakeRequest> requests_ GUARDED_BY(mutex_);
   std::map<std::string, unsigned> asked_ GUARDED_BY(mutex_);
   std::vector<int> open_ GUARDED_BY(mutex_);

@@ -174,6 +174,7 @@ TEST_F(HostileHttp, WhatDoesNotFitTogetherIsEioAndSaysSo) {
                {"error-page", "something else"},
                {"error-page-of-that-length", "something else"},
                {"wrong-total", "something else"},
+               {"shorter", "something else"},
                {"two-lengths", "contradicts"},
                {"endless-head", "no end"},
                {"status-500", "500"},

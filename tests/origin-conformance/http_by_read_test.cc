@@ -68,7 +68,10 @@ TEST_P(LiesByRead, OfALiarNoWrongByteComesUnderTheVersionItSays) {
     const std::optional<ReadOutcome> outcome = read.wait(kPatience);
     ASSERT_TRUE(outcome.has_value());
     EXPECT_TRUE(read.guards_intact());
-    const bool told = outcome->validator_before && info.ok();
+    // It says its version, and its length.
+    const bool told =
+        outcome->validator_before && info.ok() &&
+        outcome->size_before.value_or(kFakeHttpBytes) == info.value().attributes.size_bytes;
     if (lie == "healthy") {
       EXPECT_TRUE(told && *outcome->validator_before == info.value().validator);
       EXPECT_EQ(read.bytes().size(), read.range().length_bytes);

@@ -2,10 +2,14 @@
 
 #include <curl/curl.h>
 #include <spdlog/fmt/fmt.h>
+#include <string_view>
 
 namespace netfs::origins::http {
 
 namespace {
+
+// The context of errors about who the server is.
+constexpr const char* kCertificate = "http.certificate";
 
 int errno_of_status(int status) {
   switch (status) {
@@ -69,10 +73,47 @@ Error error_of_status(int status, const std::string& url) {
                fmt::format("{}: the server answers {}", url, status));
 }
 
+std::string advice_on_status(int status, bool has_login) {
+  if (is_busy(status)) return "it is busy: mount again later";
+  switch (status) {
+    case 401:
+      if (has_login) return "it does not take the login that was given";
+      return "give a login: -o login=NAME,password_file=FILE, -o bearer_file=FILE or "
+             "-o netrc=FILE";
+    case 403:
+      if (has_login) return "the login that was given has no right to this path";
+      return "nobody may read this path, or not without a login (-o login=, bearer_file=, netrc=)";
+    case 404:
+    case 410:
+      return "check the path of the URL";
+    case 407:
+      return "a proxy stands before it that wants a login";
+    default:
+      return status >= 500 ? "the server's own log says why" : "";
+  }
+}
+
+std::string advice_on_transfer(const Error& error) {
+  const auto says = [&](const char* words) {
+    return error.detail().find(words) != std::string::npos;
+  };
+  if (std::string_view(error.context()) != kCertificate) return "";
+  // libcurl's words, and those of the library that it checks with.
+  if (says("expired") || says("not yet valid")) {
+    return "the server needs a new certificate, unless the clock of this machine is wrong";
+  }
+  if (says("subject name") || says("host name")) {
+    return "use the name that its certificate is for";
+  }
+  return "if its CA is to be believed, give it: -o ca_cert=FILE";
+}
+
 Error error_of_curl(int curl_code, int os_error, const std::string& url,
                     const std::string& detail) {
   const char* text = curl_easy_strerror(static_cast<CURLcode>(curl_code));
-  return Error(errno_of_curl(curl_code, os_error), "http.transfer",
+  const bool distrusted =
+      curl_code == CURLE_PEER_FAILED_VERIFICATION || curl_code == CURLE_SSL_ISSUER_ERROR;
+  return Error(errno_of_curl(curl_code, os_error), distrusted ? kCertificate : "http.transfer",
                fmt::format("{}: {}", url, detail.empty() ? text : detail));
 }
 

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <curl/curl.h>
 
+#include "origins/http/answer_error.h"
 #include "origins/http/exchange.h"
 
 namespace netfs::origins::http {
@@ -91,6 +92,7 @@ void Engine::submit(Ref<Transfer> transfer) {
 
 Engine::Counts Engine::counts() const {
   return {.requests = requests_.load(std::memory_order_relaxed),
+          .busy_answers = busy_answers_.load(std::memory_order_relaxed),
           .open_connections = sockets_.open_count(),
           .http2 = http2_.load(std::memory_order_relaxed)};
 }
@@ -171,6 +173,7 @@ void Engine::prepare_sockets(void* easy) {
 
 void Engine::note_answer(const ResponseHead& head) {
   http2_.store(head.is_http2(), std::memory_order_relaxed);
+  if (is_busy(head.status())) busy_answers_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void Engine::start(Ref<Transfer> transfer) {

@@ -41,6 +41,7 @@ class Engine {
 
   struct Counts {
     uint64_t requests = 0;
+    uint64_t busy_answers = 0;  // 429 and 503
     uint64_t open_connections = 0;
     bool http2 = false;  // of the last answer
   };
@@ -99,6 +100,7 @@ class Engine {
   const Settings& settings_;
   const Clock& clock_;
   std::atomic<uint64_t> requests_{0};
+  std::atomic<uint64_t> busy_answers_{0};
   std::atomic<bool> http2_{false};
 
   // The engine thread's own.

@@ -107,9 +107,7 @@ void Exchange::set_trust(CURL* easy, const Settings& settings) {
 // To the server that the user named, or to its https: side, and to nobody else.
 void Exchange::set_login() {
   const Settings& settings = engine_.settings();
-  const bool any = !settings.user.empty() || !settings.bearer.empty() || settings.netrc ||
-                   !settings.certificate.empty();
-  if (!any) return;
+  if (!settings.has_login()) return;
   const std::optional<UrlParts> here = UrlParts::parse(url_);
   const std::optional<UrlParts> home = UrlParts::parse(settings.server + "/");
   if (!here || !home) return;
@@ -168,7 +166,7 @@ void Exchange::head_came() {
     next_ = Next::kFollow;
     return;
   }
-  if ((head_.status() == 429 || head_.status() == 503) && come_backs_ < kComeBacksMax) {
+  if (is_busy(head_.status()) && come_backs_ < kComeBacksMax) {
     const MonoTime now = engine_.now();
     const MonoTime until = std::min(transfer_->request().deadline.at, now + kComeBackMax);
     const std::optional<std::chrono::seconds> wait =

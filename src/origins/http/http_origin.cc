@@ -42,8 +42,10 @@ std::string directory_url(const UrlParts& asked, const std::string& led_to) {
 }  // namespace
 
 Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_for) {
-  const auto refuse = [&](const Error& error) {
-    const std::string why = error.detail().empty() ? "" : " (" + error.detail() + ")";
+  const auto refuse = [&](const Error& error, const std::string& advice = "") {
+    std::string why = error.detail();
+    if (!advice.empty()) why += "; " + advice;
+    if (!why.empty()) why = " (" + why + ")";
     return Error(error.code(), "http.open",
                  fmt::format("{}: {}{}", asked_for, strerror(error.code()), why));
   };
@@ -56,7 +58,7 @@ Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_f
     question.method = Method::kGet;
     answer = looker_->ask(question, options);
   }
-  if (!answer.ok()) return refuse(answer.error());
+  if (!answer.ok()) return refuse(answer.error(), advice_on_transfer(answer.error()));
   const int status = answer.value().head.status();
   const std::optional<UrlParts> end = UrlParts::parse(answer.value().url);
   if (!end) return refuse(Error(EIO, "http.open"));
@@ -66,7 +68,9 @@ Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_f
   }
   if (!slash && status == 200) return refuse(Error(ENOTDIR, "http.open"));
   // 403: most servers' word for a directory that they do not list; its files may be had.
-  if (!slash || (status != 200 && status != 403)) return refuse(error_of_status(status, base_));
+  if (!slash || (status != 200 && status != 403)) {
+    return refuse(error_of_status(status, base_), advice_on_status(status, settings_.has_login()));
+  }
   if (end->query.empty() && end->path.ends_with('/')) base_ = end->url;
   return {};
 }
@@ -152,12 +156,14 @@ void HttpOrigin::issue_read(Subrequest& subrequest) {
 
 StatusFields HttpOrigin::status() const {
   const Engine::Counts counts = engine_->counts();
+  const bool no_ranges = side_->ranges_ignored || side_->whole_read;
   return {
       {"server", base_},
       {"protocol", counts.http2 ? "HTTP/2" : "HTTP/1"},
       {"connections", fmt::format("{} of {}", counts.open_connections, settings_.connections)},
       {"requests", fmt::format("{}", counts.requests)},
-      {"ranges", side_->ranges_ignored ? "no: files are read from their start" : "yes"},
+      {"ranges", no_ranges ? "no: files are read from their start" : "yes"},
+      {"busy answers", fmt::format("{}", counts.busy_answers)},
       {"names refused", fmt::format("{}", refused_names_.load())},
   };
 }

@@ -22,7 +22,10 @@ TransferRequest request_of(const FileState& file, const Subrequest& subrequest) 
 
 void RangeRead::start(Ref<FileState> file, Subrequest& subrequest) {
   if (subrequest.range().empty()) return subrequest.terminated({});
-  if (file->is_open() && !file->has_ranges()) return file->read_by_stream(subrequest);
+  if (file->is_open() && !file->has_ranges()) {
+    file->side().whole_read = true;
+    return file->read_by_stream(subrequest);
+  }
   Engine& engine = file->side().engine;
   engine.start(make_ref<RangeRead>(std::move(file), subrequest));
 }
@@ -36,6 +39,7 @@ Result<void> RangeRead::head(const ResponseHead& head) {
   if (head.status() == 206) {
     file_->side().ranges_ignored = false;
     file_->side().ranges_seen = true;
+    file_->side().whole_read = false;
   }
   const uint64_t size = file_->source().edition.size_bytes;
   const ByteRange asked = subrequest_.range();
@@ -68,6 +72,7 @@ Result<Transfer::Taken> RangeRead::body(std::span<const std::byte> bytes) {
 void RangeRead::ended(Result<void> result) {
   if (answer_.whole && !answer_.changed) {
     file_->note_ranges_ignored();
+    file_->side().whole_read = true;
     return file_->read_by_stream(subrequest_);
   }
   if (unwanted_bytes_ > kUnwantedBytesMax) result = {};

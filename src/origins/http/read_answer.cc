@@ -105,8 +105,9 @@ Result<ReadAnswer> judge_answer(ReadSide& side, const ReadSource& source, ByteRa
 ReadOutcome outcome_of(const ReadSource& source, const Result<void>& result, uint64_t bytes,
                        const ReadAnswer& answer) {
   ReadOutcome outcome;
-  if (source.by_read && !answer.changed && bytes > 0) {
-    outcome.validator_before = source.edition.validator;
+  if (!answer.changed && bytes > 0) {
+    if (source.by_read) outcome.validator_before = source.edition.validator;
+    outcome.size_before = source.edition.size_bytes;
   }
   outcome.validator_after = answer.validator;
   outcome.transferred_bytes = answer.changed ? 0 : bytes;

@@ -26,6 +26,7 @@ struct ReadSide {
   std::atomic<bool> ranges_known{false};
   std::atomic<bool> ranges_ignored{false};
   std::atomic<bool> ranges_seen{false};    // some file has them
+  std::atomic<bool> whole_read{false};     // the last file that was asked for a part of it has not
   std::atomic<bool> encoding_told{false};  // a line is in the log
   StreamTurns turns;
   const std::unique_ptr<StreamRecords> records;

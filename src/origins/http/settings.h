@@ -28,6 +28,10 @@ struct Settings {
   unsigned connections = 16;
   Duration timeout = std::chrono::seconds(30);
 
+  [[nodiscard]] bool has_login() const {
+    return !user.empty() || !bearer.empty() || netrc || !certificate.empty();
+  }
+
   // Who is asked for, without a secret: part of the volume's key.
   std::string identity;
 
