@@ -33,6 +33,7 @@ struct WebRequest {
   std::string method;
   std::string uri;
   std::string status;
+  std::string if_range;    // quoted
   std::string connection;  // the client's port
   std::string protocol;
 };
@@ -84,19 +85,20 @@ class WebMount : public testing::TestWithParam<Web> {
       std::string port;
       std::string range;
       std::string bytes;
-      fields >> port >> one.method >> one.uri >> one.status >> range >> bytes >> one.connection >>
-          one.protocol;
+      fields >> port >> one.method >> one.uri >> one.status >> range >> one.if_range >> bytes >>
+          one.connection >> one.protocol;
       if (one.uri.starts_with(tree_ + "/")) found.push_back(one);
     }
     return found;
   }
-  // What the origin of the mount has sent so far.
-  [[nodiscard]] long sent() const {
+  // A number that the origin of the mount says of itself.
+  [[nodiscard]] long of_origin(const std::string& name) const {
     for (const auto& word : mount_->status()["mounts"][0]["origin"]) {
-      if (word["name"] == "requests") return std::stol(word["value"].get<std::string>());
+      if (word["name"] == name) return std::stol(word["value"].get<std::string>());
     }
     return -1;
   }
+  [[nodiscard]] long sent() const { return of_origin("requests"); }
 
   TempDir temp_;
   std::string tree_;

@@ -151,6 +151,43 @@ TEST_P(HttpVersions, AChangeWithinTheSecondOfTheLastOneIsReadByWhoOpensTheFileTh
     EXPECT_TRUE(again.value() == after) << "attempt " << attempt << ", within: " << within;
   }
   EXPECT_TRUE(within) << "the machine is too slow for this";
+  EXPECT_GT(mount_->status_number("racy"), 0) << "it was read, and not kept";
+}
+
+// Whether the server is asked once more behind a file's bytes: not where its tag promises them.
+TEST_P(HttpVersions, AStrongTagIsBelievedAndWhatIsOnlyTimeAndSizeIsConfirmed) {
+  write_file(tree_ + "/file", pattern(5, 0, kBytes), std::chrono::hours(2));
+  mount_it({"--metadata-ttl", "1h"});
+  EXPECT_TRUE(same_bytes(at("file"), tree_ + "/file"));
+  const int64_t confirmed = mount_->status()["mounts"][0]["confirmations"]["issued"].get<int64_t>();
+  if (server() == "apache") {
+    EXPECT_EQ(confirmed, 0);
+  } else {
+    EXPECT_GT(confirmed, 0);
+  }
+}
+
+// Each range is asked for under the condition that the file is what it was.
+TEST_P(HttpVersions, RangesAreAskedForByTheTagWhereThereIsOne) {
+  if (server() == "python") GTEST_SKIP() << "SKIPPED: it has neither tags nor ranges";
+  write_file(tree_ + "/file", pattern(6, 0, 8 << 20), std::chrono::hours(2));
+  mount_it({"--metadata-ttl", "1h"});
+  EXPECT_TRUE(same_bytes(at("file"), tree_ + "/file"));
+  unsigned parts = 0;
+  EXPECT_TRUE(wait_until(
+      [&] {
+        parts = 0;
+        for (const WebRequest& one : requests()) parts += one.status == "206" ? 1 : 0;
+        return parts >= 2;
+      },
+      kSoon));
+  unsigned tagged = 0;
+  for (const WebRequest& one : requests()) {
+    // Its quotes are escaped in the log.
+    if (one.status == "206" && one.if_range.size() > 6) ++tagged;
+  }
+  EXPECT_GE(tagged + 1, parts) << "but for the one that opens it";
+  EXPECT_GT(tagged, 0U);
 }
 
 // Written over while it is read: each read is of the version that its handle has, or fails.

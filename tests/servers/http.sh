@@ -24,7 +24,7 @@ view=$state/view
 kinds=(nginx nobody apache python)
 # The ports of nginx, in this order from its first one.
 nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONGNAME PROXY GZIP UPGRADE
-  DOWNGRADE DAV LIMITED)
+  DOWNGRADE DAV LIMITED TROUBLE)
 # For the port DAV, which is there where this is (libnginx-mod-http-dav-ext).
 dav_module=/usr/lib/nginx/modules/ngx_http_dav_ext_module.so
 
@@ -173,7 +173,7 @@ pid $state/$kind.own_pid;
 error_log $state/$kind.log warn;
 events { worker_connections 512; }
 http {
-  log_format all '\$server_port \$request_method \$request_uri \$status "\$http_range" \$body_bytes_sent \$remote_port \$server_protocol';
+  log_format all '\$server_port \$request_method \$request_uri \$status "\$http_range" "\$http_if_range" \$body_bytes_sent \$remote_port \$server_protocol';
   limit_req_zone \$request_uri zone=turns:1m rate=30r/m;
   access_log $state/$kind.access all;
   client_body_temp_path $state/$kind.tmp/b; proxy_temp_path $state/$kind.tmp/p;
@@ -214,6 +214,12 @@ CONFIG
     # Each URL once in two seconds, and who comes sooner is told so.
     nginx_server $((p + 15)) "autoindex on; limit_req zone=turns; limit_req_status 429;" \
       "add_header Retry-After 2 always;"
+    # Names that end in these, and what is not there: a page, and 200.
+    nginx_server $((p + 16)) "autoindex on; error_page 404 =200 @page;" \
+      "location ~ /loop\$ { return 302 \$request_uri; } location ~ /s500\$ { return 500; }" \
+      "location ~ /s502\$ { return 502; } location ~ /s503\$ { return 503; }" \
+      "location ~ /s504\$ { return 504; } location ~ /s403\$ { return 403; }" \
+      "location @page { default_type text/html; return 200 '<html>No such page, sorry.</html>'; }"
   fi
   echo "}"
 }
@@ -247,7 +253,7 @@ Listen $address:$((port + 2))
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
 ErrorLog $state/apache.log
-CustomLog $state/apache.access "%{local}p %m %U%q %>s \"%{Range}i\" %B %{remote}p %H"
+CustomLog $state/apache.access "%{local}p %m %U%q %>s \"%{Range}i\" \"%{If-Range}i\" %B %{remote}p %H"
 TypesConfig /dev/null
 DocumentRoot $view
 KeepAlive On
@@ -260,6 +266,12 @@ LimitRequestLine 65000
   AllowOverride None
   Require all granted
 </Directory>
+<DirectoryMatch "/listed_plain\$">
+  IndexOptions None
+</DirectoryMatch>
+<DirectoryMatch "/listed_as_table\$">
+  IndexOptions +HTMLTable
+</DirectoryMatch>
 CONFIG
 }
 
