@@ -266,12 +266,12 @@ LimitRequestLine 65000
   AllowOverride None
   Require all granted
 </Directory>
-<DirectoryMatch "/listed_plain\$">
+<LocationMatch "/listed_plain/\$">
   IndexOptions None
-</DirectoryMatch>
-<DirectoryMatch "/listed_as_table\$">
+</LocationMatch>
+<LocationMatch "/listed_as_table/\$">
   IndexOptions +HTMLTable
-</DirectoryMatch>
+</LocationMatch>
 CONFIG
 }
 
