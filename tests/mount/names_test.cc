@@ -8,10 +8,12 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <set>
 #include <string>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -57,6 +59,7 @@ std::string describe(const std::string& directory, const std::string& shown = ""
       text += ": " + std::to_string(errno) + "\n";
       continue;
     }
+    if (S_ISLNK(status.st_mode)) text += " -> " + std::filesystem::read_symlink(path).string();
     text += " " + std::to_string(status.st_ino) + " " + std::to_string(status.st_mode) + " " +
             std::to_string(S_ISDIR(status.st_mode) ? 0 : status.st_size) + " " +
             std::to_string(status.st_mtim.tv_sec) + "\n";
@@ -79,6 +82,7 @@ class KeptNames : public testing::Test {
         write_file(directory + "/f" + std::to_string(j), "text", std::chrono::hours(2));
       }
     }
+    std::filesystem::create_symlink("d100/deep/f0", source_ + "/link");
     sshd_ = std::make_unique<TestSshd>(temp_);
     ASSERT_TRUE(sshd_->ready()) << sshd_->log();
   }
@@ -219,22 +223,74 @@ TEST_F(KeptNames, WhatWasWrittenThroughAMountOfOursIsNotHidden) {
   }
 }
 
+// What a watch was told so far: kinds and names.
+std::set<std::pair<uint32_t, std::string>> events_of(const UniqueFd& watch) {
+  std::set<std::pair<uint32_t, std::string>> events;
+  alignas(inotify_event) char buffer[16384];
+  for (ssize_t n = 0; (n = ::read(watch.get(), buffer, sizeof buffer)) > 0;) {
+    for (ssize_t at = 0; at < n;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(buffer + at);
+      events.emplace(event->mask, event->len > 0 ? event->name : "");
+      at += static_cast<ssize_t>(sizeof(inotify_event) + event->len);
+    }
+  }
+  return events;
+}
+
+UniqueFd watch_for(const std::string& path, uint32_t kinds) {
+  UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  EXPECT_GE(::inotify_add_watch(watch.get(), path.c_str(), kinds), 0) << path;
+  return watch;
+}
+
 // inotify is the kernel's own: it knows of what goes through the mount.
 TEST_F(KeptNames, WatchersHearOfWhatIsDoneThroughTheMountAndOfNothingElse) {
   mount_it({"--metadata-ttl", "1s", "--write", "through"});
   const Watchdog watchdog(kBound, [&] { mount_->abort(); });
   const std::string directory = mount_->path() + "/d100";
-  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  ASSERT_GE(::inotify_add_watch(watch.get(), directory.c_str(), IN_CREATE | IN_DELETE), 0);
-  alignas(inotify_event) char events[4096];
+  const std::string theirs = directory + "/deep/f0";
+  ASSERT_EQ(::access(theirs.c_str(), F_OK), 0);
+  const uint32_t changes = IN_CREATE | IN_DELETE | IN_MODIFY | IN_ATTRIB | IN_MOVE |
+                           IN_CLOSE_WRITE | IN_DELETE_SELF | IN_MOVE_SELF;
+  const UniqueFd watch = watch_for(directory, changes);
+  const UniqueFd of_file = watch_for(theirs, changes);
   write_file(source_ + "/d100/foreign", "text", std::chrono::hours(1));
-  EXPECT_TRUE(wait_until([&] { return ::access((directory + "/foreign").c_str(), F_OK) == 0; },
+  write_file(source_ + "/d100/deep/f0", "another text", std::chrono::hours(1));
+  EXPECT_TRUE(wait_until(
+      [&] {
+        struct stat status {};
+        return ::access((directory + "/foreign").c_str(), F_OK) == 0 &&
+               ::stat(theirs.c_str(), &status) == 0 && status.st_size == 12;
+      },
+      std::chrono::seconds(30)));
+  std::filesystem::remove(source_ + "/d100/foreign");
+  EXPECT_TRUE(wait_until([&] { return ::access((directory + "/foreign").c_str(), F_OK) != 0; },
                          std::chrono::seconds(30)));
-  EXPECT_EQ(::read(watch.get(), events, sizeof events), -1) << "it is seen, and no event came";
-  const UniqueFd own(::open((directory + "/own").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
-  ASSERT_TRUE(own);
-  ASSERT_GT(::read(watch.get(), events, sizeof events), 0);
-  EXPECT_STREQ(reinterpret_cast<const inotify_event*>(events)->name, "own");
+  EXPECT_TRUE(events_of(watch).empty()) << "all of it is seen, and no event came";
+  EXPECT_TRUE(events_of(of_file).empty());
+  {
+    const UniqueFd own(::open((directory + "/own").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+    ASSERT_TRUE(own);
+    ASSERT_EQ(::write(own.get(), "text", 4), 4);
+    ASSERT_EQ(::fchmod(own.get(), 0600), 0);
+  }
+  ASSERT_EQ(::rename((directory + "/own").c_str(), (directory + "/moved").c_str()), 0);
+  ASSERT_EQ(::unlink((directory + "/moved").c_str()), 0);
+  ASSERT_EQ(::mkdir((directory + "/made").c_str(), 0755), 0);
+  ASSERT_EQ(::rmdir((directory + "/made").c_str()), 0);
+  const std::set<std::pair<uint32_t, std::string>> expected = {{IN_CREATE, "own"},
+                                                               {IN_MODIFY, "own"},
+                                                               {IN_ATTRIB, "own"},
+                                                               {IN_CLOSE_WRITE, "own"},
+                                                               {IN_MOVED_FROM, "own"},
+                                                               {IN_MOVED_TO, "moved"},
+                                                               {IN_DELETE, "moved"},
+                                                               {IN_CREATE | IN_ISDIR, "made"},
+                                                               {IN_DELETE | IN_ISDIR, "made"}};
+  EXPECT_TRUE(events_of(watch) == expected);
+  ASSERT_EQ(::unlink(theirs.c_str()), 0);
+  const std::set<std::pair<uint32_t, std::string>> of_its_end = events_of(of_file);
+  EXPECT_TRUE(of_its_end.contains({IN_ATTRIB, ""})) << "one name less";
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #   http.sh status            "up" with the kinds that run, or "down" (exit code 1)
 #
 # Kinds: nginx (several ports, see `env`), nobody (nginx whose workers are not root), apache, python
-# (python3 -m http.server); default: all.  They serve $HTTP_ROOT (default $SERVERS_DIR/http/data) at
+# (python3 -m http.server); default: all.  Apache is a proxy as well.  They serve $HTTP_ROOT (default $SERVERS_DIR/http/data) at
 # the URL path that is its path here, on $HTTP_ADDRESS (default 127.0.0.1).  State is in $SERVERS_DIR/http (default
 # /tmp/netfs-servers-UID/http).  Only recorded processes (pid and kernel start time) and their
 # descendants are ever signalled.  No systemd.
@@ -24,7 +24,7 @@ view=$state/view
 kinds=(nginx nobody apache python)
 # The ports of nginx, in this order from its first one.
 nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONGNAME PROXY GZIP UPGRADE
-  DOWNGRADE DAV)
+  DOWNGRADE DAV LIMITED TROUBLE)
 # For the port DAV, which is there where this is (libnginx-mod-http-dav-ext).
 dav_module=/usr/lib/nginx/modules/ngx_http_dav_ext_module.so
 
@@ -173,7 +173,8 @@ pid $state/$kind.own_pid;
 error_log $state/$kind.log warn;
 events { worker_connections 512; }
 http {
-  log_format all '\$server_port \$request_method \$request_uri \$status "\$http_range" \$body_bytes_sent';
+  log_format all '\$server_port \$request_method \$request_uri \$status "\$http_range" "\$http_if_range" \$body_bytes_sent \$remote_port \$server_protocol';
+  limit_req_zone \$request_uri zone=turns:1m rate=30r/m;
   access_log $state/$kind.access all;
   client_body_temp_path $state/$kind.tmp/b; proxy_temp_path $state/$kind.tmp/p;
   fastcgi_temp_path $state/$kind.tmp/f; uwsgi_temp_path $state/$kind.tmp/u;
@@ -210,6 +211,15 @@ CONFIG
     nginx_server "$((p + 13)) ssl" "return 302 http://$address:$p\$uri; $cert"
     # WebDAV as far as reading goes, for the peers that speak it.
     [[ ! -f $dav_module ]] || nginx_server $((p + 14)) "autoindex on; dav_ext_methods PROPFIND OPTIONS;"
+    # Each URL once in two seconds, and who comes sooner is told so.
+    nginx_server $((p + 15)) "autoindex on; limit_req zone=turns; limit_req_status 429;" \
+      "add_header Retry-After 2 always;"
+    # Names that end in these, and what is not there: a page, and 200.
+    nginx_server $((p + 16)) "autoindex on; error_page 404 =200 @page;" \
+      "location ~ /loop\$ { return 302 \$request_uri; } location ~ /s500\$ { return 500; }" \
+      "location ~ /s502\$ { return 502; } location ~ /s503\$ { return 503; }" \
+      "location ~ /s504\$ { return 504; } location ~ /s403\$ { return 403; }" \
+      "location @page { default_type text/html; return 200 '<html>No such page, sorry.</html>'; }"
   fi
   echo "}"
 }
@@ -217,7 +227,8 @@ CONFIG
 apache_config() {
   local modules=/usr/lib/apache2/modules name tls=$state/tls port
   port=$(first_port apache)
-  for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2; do
+  for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2 proxy proxy_http \
+    proxy_connect; do
     # What is built in has no file.
     [[ ! -f $modules/mod_$name.so ]] || echo "LoadModule ${name}_module $modules/mod_$name.so"
   done
@@ -233,9 +244,16 @@ Listen $address:$((port + 1)) https
   SSLCertificateKeyFile $tls/server.key
   Protocols h2 http/1.1
 </VirtualHost>
+Listen $address:$((port + 2))
+<VirtualHost $address:$((port + 2))>
+  ProxyRequests On
+  AllowCONNECT 1-65535
+  CustomLog $state/apache.proxied "%r"
+</VirtualHost>
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
 ErrorLog $state/apache.log
+CustomLog $state/apache.access "%{local}p %m %U%q %>s \"%{Range}i\" \"%{If-Range}i\" %B %{remote}p %H"
 TypesConfig /dev/null
 DocumentRoot $view
 KeepAlive On
@@ -248,6 +266,12 @@ LimitRequestLine 65000
   AllowOverride None
   Require all granted
 </Directory>
+<LocationMatch "/listed_plain/\$">
+  IndexOptions None
+</LocationMatch>
+<LocationMatch "/listed_as_table/\$">
+  IndexOptions +HTMLTable
+</LocationMatch>
 CONFIG
 }
 
@@ -276,7 +300,7 @@ launch_kind() {
       launch "$1" nginx -c "$state/$1.conf" -p "$state" -e "$state/$1.log"
       ;;
     apache)
-      choose_ports apache 2
+      choose_ports apache 3
       apache_config >"$state/apache.conf"
       launch apache apache2 -DFOREGROUND -f "$state/apache.conf"
       ;;
@@ -297,9 +321,12 @@ print_env() {
 HTTP_NOBODY_PORT=$(first_port nobody)
 HTTP_APACHE_PORT=$(first_port apache)
 HTTP_APACHE_HTTPS_PORT=$(($(first_port apache) + 1))
+HTTP_APACHE_PROXY_PORT=$(($(first_port apache) + 2))
 HTTP_PYTHON_PORT=$(first_port python)
 HTTP_ROOT=$root
 HTTP_NGINX_ACCESS=$state/nginx.access
+HTTP_APACHE_ACCESS=$state/apache.access
+HTTP_APACHE_PROXIED=$state/apache.proxied
 HTTP_CA=$state/tls/ca.pem
 HTTP_OTHER_CA=$state/tls/other_ca.pem
 HTTP_CLIENT_CERT=$state/tls/client.pem

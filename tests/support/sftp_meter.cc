@@ -1,8 +1,10 @@
 #include "tests/support/sftp_meter.h"
 
+#include <cstdio>
 #include <gtest/gtest.h>
 #include <sstream>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/support/process.h"
 #include "tests/support/tree.h"
@@ -14,13 +16,26 @@ namespace {
 constexpr const char* kDelayMs = "20";
 }  // namespace
 
-SftpMeter::SftpMeter(const TempDir& temp) : log_(temp / "meter.log"), program_(temp / "meter") {
+SftpMeter::SftpMeter(const TempDir& temp, Server server)
+    : log_(temp / "meter.log"), program_(temp / "meter") {
   write_file(log_, "");
-  // "ssh -G": there is no configuration to tell.
-  write_file(program_, std::string("#!/bin/bash\n[[ $* != *-G* ]] || exit 1\numask 022\nexec ") +
-                           NETFS_TEST_SFTP_METER + " " + log_ + " " + kDelayMs + " " + kServer +
+  const bool by_ssh = server == Server::kBySsh;
+  // "ssh -G" asks for the configuration: of kServer there is none to tell.
+  const std::string asked = by_ssh ? "exec ssh \"$@\"" : "exit 1";
+  const std::string leads_to = by_ssh ? "ssh \"$@\"" : std::string(kServer);
+  write_file(program_, "#!/bin/bash\n[[ $* != *-G* ]] || " + asked + "\numask 022\nexec " +
+                           NETFS_TEST_SFTP_METER + " " + log_ + " " + kDelayMs + " " + leads_to +
                            "\n");
   EXPECT_EQ(::chmod(program_.c_str(), 0755), 0);
+}
+
+void SftpMeter::hold_after(unsigned answers) const {
+  write_file(log_ + ".new", std::to_string(answers) + "\n");
+  EXPECT_EQ(::rename((log_ + ".new").c_str(), (log_ + ".hold").c_str()), 0);
+}
+
+void SftpMeter::let_go() const {
+  EXPECT_EQ(::unlink((log_ + ".hold").c_str()), 0);
 }
 
 size_t SftpMeter::log_bytes() const {

@@ -10,6 +10,8 @@
 //   request.options["ssh"] = meter.program();   // with connections=1
 //   const Metered metered = meter.measure([&] { origin.stat("file", deadline); });
 //   EXPECT_EQ(metered.requests, "LSTAT");
+//
+// Answers can be held, as by a server that stands still.
 
 #include <string>
 #include <utility>
@@ -27,7 +29,9 @@ class SftpMeter {
  public:
   static constexpr const char* kServer = "/usr/lib/openssh/sftp-server";
 
-  explicit SftpMeter(const TempDir& temp);
+  // In front of kServer by itself, or of what ssh leads to.
+  enum class Server { kAlone, kBySsh };
+  explicit SftpMeter(const TempDir& temp, Server server = Server::kAlone);
 
   // To be run in place of ssh.
   [[nodiscard]] std::string program() const { return program_; }
@@ -38,6 +42,9 @@ class SftpMeter {
     work();
     return since(begin);
   }
+  // So many answers still go, by each connection, and no more until they may.
+  void hold_after(unsigned answers) const;
+  void let_go() const;
 
  private:
   [[nodiscard]] size_t log_bytes() const;

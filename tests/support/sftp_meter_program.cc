@@ -5,7 +5,8 @@
 // Run in place of ssh.  Each answer is held back until DELAY_MS after its request came, as a far
 // link does.  LOG gets a line of each request when it comes, "> LSTAT", and of each answer when it
 // goes, "< LSTAT": before the other side can have it.  A client that does not wait sends its next
-// request before the answer goes: so the lines show its round trips (sftp_meter.h).
+// request before the answer goes: so the lines show its round trips (sftp_meter.h).  While there is
+// a file LOG.hold, no more answers go than the number that it begins with.
 
 #include <algorithm>
 #include <cerrno>
@@ -30,6 +31,7 @@ constexpr uint8_t kInit = 1;
 constexpr uint8_t kVersion = 2;
 constexpr uint8_t kExtended = 200;
 constexpr uint32_t kPacketBytesMax = 1 << 20;
+constexpr int kLookAgainMs = 5;
 
 uint32_t get_u32(const std::string& in, size_t at) {
   uint32_t value = 0;
@@ -88,8 +90,12 @@ std::string name_of(const std::string& packet) {
 
 class Meter {
  public:
-  Meter(int log, std::chrono::milliseconds delay, int to_server, int from_server)
-      : log_(log), delay_(delay), to_server_(to_server), from_server_(from_server) {}
+  Meter(const char* log_file, std::chrono::milliseconds delay, int to_server, int from_server)
+      : log_(::open(log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644)),
+        hold_file_(std::string(log_file) + ".hold"),
+        delay_(delay),
+        to_server_(to_server),
+        from_server_(from_server) {}
 
   // Until the server ends, which it does when the client has gone.
   void run() {
@@ -118,8 +124,9 @@ class Meter {
     std::string packet;
   };
 
-  [[nodiscard]] int next_answer_ms() const {
+  [[nodiscard]] int next_answer_ms() {
     if (held_.empty()) return -1;
+    if (stands_still()) return kLookAgainMs;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(
         held_.front().due - std::chrono::steady_clock::now());
     return static_cast<int>(std::max<int64_t>(left.count(), 0));
@@ -142,8 +149,23 @@ class Meter {
     return true;
   }
 
+  bool stands_still() {
+    const int fd = ::open(hold_file_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+      may_go_ = -1;
+      return false;
+    }
+    char text[16] = {};
+    const bool told = ::read(fd, text, sizeof text - 1) > 0;
+    ::close(fd);
+    if (told && may_go_ < 0) may_go_ = std::atoi(text);
+    return may_go_ == 0;
+  }
+
   bool deliver() {
-    while (!held_.empty() && held_.front().due <= std::chrono::steady_clock::now()) {
+    while (!held_.empty() && held_.front().due <= std::chrono::steady_clock::now() &&
+           !stands_still()) {
+      if (may_go_ > 0) --may_go_;
       note("< " + held_.front().name);
       if (!send(1, held_.front().packet)) return false;
       held_.pop_front();
@@ -158,6 +180,8 @@ class Meter {
   void note(const std::string& line) const { (void)send(log_, line + "\n"); }
 
   const int log_;
+  const std::string hold_file_;
+  int may_go_ = -1;  // answers, while there is such a file
   const std::chrono::milliseconds delay_;
   int to_server_;
   const int from_server_;
@@ -166,10 +190,9 @@ class Meter {
 };
 
 int run(char** argv) {
-  const int log = ::open(argv[1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
   int to_server[2];
   int from_server[2];
-  if (log < 0 || ::pipe2(to_server, O_CLOEXEC) != 0 || ::pipe2(from_server, O_CLOEXEC) != 0) {
+  if (::pipe2(to_server, O_CLOEXEC) != 0 || ::pipe2(from_server, O_CLOEXEC) != 0) {
     return 1;
   }
   const pid_t server = ::fork();
@@ -183,7 +206,7 @@ int run(char** argv) {
   ::close(to_server[0]);
   ::close(from_server[1]);
   std::signal(SIGPIPE, SIG_IGN);
-  Meter(log, std::chrono::milliseconds(std::atoi(argv[2])), to_server[1], from_server[0]).run();
+  Meter(argv[1], std::chrono::milliseconds(std::atoi(argv[2])), to_server[1], from_server[0]).run();
   // With our ends of its pipes the server ends too; nobody here waits for it.
   return 0;
 }

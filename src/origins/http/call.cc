@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "origins/http/url_parts.h"
-#include "origins/percent.h"
+#include "origins/http/redirect.h"
 
 namespace netfs::origins::http {
 
@@ -12,16 +11,6 @@ namespace {
 
 // Of a body that nobody wants this much is read: the connection of a longer one is ended.
 constexpr size_t kUnwantedBytesMax = 64 * 1024;
-
-// Whether `to` is the same path with a '/' at its end, whoever serves it: a server behind a proxy
-// may not know its own name.
-bool adds_a_slash(const std::string& from, const std::string& to) {
-  const std::optional<UrlParts> a = UrlParts::parse(from);
-  const std::optional<UrlParts> b = UrlParts::parse(to);
-  if (!a || !b || !b->query.empty()) return false;
-  const std::optional<std::string> path = percent_decode(a->path);
-  return path && percent_decode(b->path) == *path + "/";
-}
 
 }  // namespace
 

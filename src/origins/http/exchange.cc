@@ -5,7 +5,7 @@
 
 #include "origins/http/answer_error.h"
 #include "origins/http/engine.h"
-#include "origins/http/url_parts.h"
+#include "origins/http/redirect.h"
 
 namespace netfs::origins::http {
 
@@ -107,13 +107,7 @@ void Exchange::set_trust(CURL* easy, const Settings& settings) {
 // To the server that the user named, or to its https: side, and to nobody else.
 void Exchange::set_login() {
   const Settings& settings = engine_.settings();
-  if (!settings.has_login()) return;
-  const std::optional<UrlParts> here = UrlParts::parse(url_);
-  const std::optional<UrlParts> home = UrlParts::parse(settings.server + "/");
-  if (!here || !home) return;
-  const bool upgraded = home->scheme == "http" && home->port == "80" && here->scheme == "https" &&
-                        here->port == "443" && here->host == home->host;
-  if (!here->same_server(*home) && !upgraded) return;
+  if (!settings.has_login() || !takes_login(settings.server, url_)) return;
   CURL* const easy = handle_.get();
   if (!settings.user.empty()) {
     curl_easy_setopt(easy, CURLOPT_HTTPAUTH, static_cast<long>(CURLAUTH_BASIC));
@@ -220,16 +214,7 @@ void Exchange::let_go() {
 Result<std::string> Exchange::target() const {
   const char* text = nullptr;
   curl_easy_getinfo(handle_.get(), CURLINFO_REDIRECT_URL, &text);
-  const std::optional<UrlParts> to = UrlParts::parse(text != nullptr ? text : "");
-  const std::string refused = url_ + ": the server leads on to ";
-  if (!to) return Error(EIO, "http.redirect", refused + "what is no URL");
-  if (to->scheme != "http" && to->scheme != "https") {
-    return Error(EIO, "http.redirect", refused + to->scheme + ":, which is not followed");
-  }
-  if (to->scheme == "http" && url_.starts_with("https:")) {
-    return Error(EIO, "http.redirect", refused + "http:, where https: was asked for");
-  }
-  return to->url;
+  return redirect_target(url_, text != nullptr ? text : "");
 }
 
 Exchange::Verdict Exchange::judge(CURLcode code) {
