@@ -33,13 +33,18 @@ Result<UniqueFd> fd_field(const json& object, const char* name) {
 json encode_held(uint64_t id, const HeldMount& held) {
   json fds = json::array();
   for (const UniqueFd& fd : held.fds) fds.push_back(fd.get());
+  json descriptors = json::array();
+  for (const auto& [key, fd] : held.descriptors.all()) {
+    descriptors.push_back({{"key", key}, {"fd", fd.get()}});
+  }
   return {{"id", id},
           {"mount_point", held.mount_point},
           {"state", held.state},
           {"fds", std::move(fds)},
           {"arena", held.arena.get()},
           {"kept", held.kept},
-          {"served_by", held.served_by}};
+          {"served_by", held.served_by},
+          {"descriptors", std::move(descriptors)}};
 }
 
 Result<HeldMount> decode_held(const json& object) {
@@ -53,6 +58,14 @@ Result<HeldMount> decode_held(const json& object) {
   const bool is_list = fds != object.end() && fds->is_array() && fds->size() <= kPacketFdsMax;
   if (!is_list) return Error(EPROTO, "supervisor_state", "fds");
   for (const json& fd : *fds) held.fds.push_back(TRY(descriptor(fd)));
+  const auto kept = object.find("descriptors");
+  const bool are_kept =
+      kept != object.end() && kept->is_array() && kept->size() <= kHeldDescriptorsMax;
+  if (!are_kept) return Error(EPROTO, "supervisor_state", "descriptors");
+  for (const json& one : *kept) {
+    const auto key = static_cast<uint64_t>(TRY(int_field(one, "key", 0, INT64_MAX)));
+    held.descriptors.keep(key, TRY(fd_field(one, "fd")));
+  }
   return held;
 }
 
@@ -116,6 +129,7 @@ std::vector<int> descriptors(const SupervisorState& state) {
   for (const auto& [id, held] : state.held) {
     for (const UniqueFd& fd : held.fds) add(fd);
     add(held.arena);
+    for (const auto& [key, fd] : held.descriptors.all()) add(fd);
   }
   return all;
 }

@@ -85,7 +85,7 @@ class InodeTable {
   static std::optional<NodeInfo> root_left_in(const Ref<ArenaMemory>& memory);
 
   // Tells apart the forms of what lies in arena memory.
-  static constexpr uint32_t kLayout = (2U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
+  static constexpr uint32_t kLayout = (3U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
 
   sync::Mutex mutex{kInodeTableLock};
 
