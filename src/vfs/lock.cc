@@ -39,6 +39,11 @@ fuse::LockRequest lock_of(const std::optional<LockedRange>& found) {
           .pid = found->pid};
 }
 
+// Whether it is the file that its path, or the handle that keeps it alive, leads to now.
+bool is_the_origins(const Node& node) {
+  return node.is_live() || InodeTable::is_current(node) || node.hidden;
+}
+
 }  // namespace
 
 void FileSystem::lock(const fuse::Request& request, fuse::Reply reply) {
@@ -83,6 +88,11 @@ Result<LockTable::Wanted> FileSystem::Locking::wanted_of(const fuse::Request& re
   const Handle* handle = of_.table_.handle(asked.handle);
   // Of a process before this one: with it went what it had locked.
   if (handle == nullptr) return Error(ESTALE, "vfs.lock");
+  if (!finds && *mode != LockMode::kNone) {
+    // Who reads what was there before would lock what he does not read.
+    if (!is_the_origins(*handle->node)) return Error(ESTALE, "vfs.lock");
+    handle->node->seldom_part().locked = true;
+  }
   wanted.node = of_.table_.id(*handle->node);
   wanted.identity = handle->node->identity;
   return wanted;
@@ -111,7 +121,8 @@ void FileSystem::Locking::find(LockTable::Wanted wanted, fuse::Reply reply) {
 
 // What was written under it is at the origin first.
 void FileSystem::Locking::unlock(LockTable::Wanted wanted, fuse::Reply reply) {
-  if (!table_.has(wanted.node, wanted.kind, wanted.range.owner)) return reply.ok();
+  const LockTable::FileName file{wanted.node, wanted.identity};
+  if (!table_.has(file, wanted.kind, wanted.range.owner)) return reply.ok();
   const fuse::NodeId id = wanted.node;
   const Ref<LockTable::Ask> ask = table_.prepare(std::move(wanted));
   const Ref<Pending> pending = of_.pending_.add(std::move(reply), Interrupts::kIgnored);
@@ -126,15 +137,16 @@ void FileSystem::Locking::unlock(LockTable::Wanted wanted, fuse::Reply reply) {
 void FileSystem::Locking::lock(LockTable::Wanted wanted, fuse::Reply reply) {
   const fuse::NodeId id = wanted.node;
   const uint64_t unique = wanted.unique;
-  const bool has_one = table_.has(id, wanted.kind, wanted.range.owner);
+  LockTable::Wanted got = wanted;
+  const bool has_one = table_.has({id, wanted.identity}, wanted.kind, wanted.range.owner);
   const Ref<LockTable::Ask> ask = table_.prepare(std::move(wanted));
   // An INTERRUPT that came before it was listed.
   if (reply.interrupted()) table_.interrupt(unique);
   const Ref<Pending> pending = of_.pending_.add(std::move(reply), Interrupts::kIgnored);
-  const auto set = [this, id, ask, pending] {
-    table_.set(ask, [this, id, pending](const Result<void>& done) {
+  const auto set = [this, got = std::move(got), ask, pending] {
+    table_.set(ask, [this, got, pending](const Result<void>& done) {
       if (!done.ok()) return pending->error(done.code());
-      answer_locked(id, pending);
+      answer_locked(got, pending);
     });
   };
   // Less than he has lets others in, who are to find what was written under it; flock(2) may lose
@@ -143,9 +155,16 @@ void FileSystem::Locking::lock(LockTable::Wanted wanted, fuse::Reply reply) {
   of_.after_landing(id, set);
 }
 
+LockTable::FileName FileSystem::Locking::name_of(fuse::NodeId node) {
+  sync::MutexLock lock(of_.table_.mutex);
+  const Node* known = of_.table_.find(node);
+  return {node, known == nullptr ? std::string() : known->identity};
+}
+
 void FileSystem::Locking::give_back(fuse::NodeId node, uint64_t owner,
                                     UniqueFunction<void(const Result<void>&)> then) {
-  LockTable::Wanted wanted{.node = node};
+  LockTable::FileName file = name_of(node);
+  LockTable::Wanted wanted{.node = file.node, .identity = std::move(file.identity)};
   wanted.range.owner = owner;
   table_.set(table_.prepare(std::move(wanted)),
              [then = std::move(then)](const Result<void>& set) mutable { then(set); });
@@ -179,6 +198,7 @@ std::optional<std::string> FileSystem::Locking::identity_of(const SavedLocks::Ow
   sync::MutexLock lock(of_.table_.mutex);
   const Handle* handle = of_.table_.handle(owner.handle);
   if (handle == nullptr || of_.table_.id(*handle->node) != owner.node) return {};
+  handle->node->seldom_part().locked = true;
   return handle->node->identity;
 }
 
@@ -230,12 +250,15 @@ Result<std::unique_ptr<OriginLock>> FileSystem::Locking::open(const LockTable::W
 }
 
 // Whoever had it before may have changed the file: it is looked at, by a look of its own, for one
-// that is under way may have come before the lock; and what the kernel has of it is dropped.
-void FileSystem::Locking::answer_locked(fuse::NodeId id, const Ref<Pending>& pending) {
-  of_.after_settling(id, [this, id, pending] {
-    of_.on_worker([this, id, pending] {
+// that is under way may have come before the lock; and what the kernel has of it is dropped.  Whose
+// file that look finds replaced has nothing of it.
+void FileSystem::Locking::answer_locked(const LockTable::Wanted& got, const Ref<Pending>& pending) {
+  of_.after_settling(got.node, [this, got, pending] {
+    of_.on_worker([this, got, pending] {
       sync::ContextScope scope(pending->context());
+      const fuse::NodeId id = got.node;
       const bool keeps = look_under_lock(id);
+      if (!reads_it(id)) return refuse_stale(got, pending);
       const auto answer = [pending] { pending->answer([](fuse::Reply& to) { to.ok(); }); };
       fuse::Notifier* const kernel = of_.notifier_;
       const bool told = kernel != nullptr && (keeps ? kernel->inval_attributes(id, answer)
@@ -243,6 +266,19 @@ void FileSystem::Locking::answer_locked(fuse::NodeId id, const Ref<Pending>& pen
       if (!told) answer();
     });
   });
+}
+
+bool FileSystem::Locking::reads_it(fuse::NodeId id) {
+  sync::MutexLock lock(of_.table_.mutex);
+  const Node* node = of_.table_.find(id);
+  return node != nullptr && is_the_origins(*node);
+}
+
+void FileSystem::Locking::refuse_stale(LockTable::Wanted got, const Ref<Pending>& pending) {
+  got.range.mode = LockMode::kNone;
+  got.waits = false;
+  table_.set(table_.prepare(std::move(got)),
+             [pending](const Result<void>&) { pending->error(ESTALE); });
 }
 
 // Whether the kernel may keep its pages: what was last seen of the file, at a time when no change

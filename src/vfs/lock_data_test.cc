@@ -83,6 +83,72 @@ TEST_F(Lock, WhoGetsALockOfAFileThatIsAsItWasKeepsItsPages) {
   EXPECT_LT(out.off, 0) << "its attributes alone";
 }
 
+TEST_F(Lock, WhoOnlyReadsSeesUnderHisLockWhatOthersWrote) {
+  start();
+  const uint64_t h = open_with(f_, O_RDONLY);
+  EXPECT_EQ(read(f_, h), "bytes");
+  for (const char* bytes : {"other", "less", "there is more of it"}) {
+    tree_.write("f", bytes);
+    EXPECT_EQ(lock(f_, h, 1, F_RDLCK), 0);
+    EXPECT_EQ(read(f_, h), bytes);
+    EXPECT_EQ(lock(f_, h, 1, F_UNLCK), 0);
+    EXPECT_EQ(look_up("f").nodeid, f_.value) << "and it is the same file";
+  }
+}
+
+class LockOfVersions : public Lock {
+ protected:
+  // Two nodes of one file: the handle `h` reads what was there first.
+  void start_with_two() {
+    start();
+    h_ = open_with(f_, O_RDONLY);
+    EXPECT_EQ(read(f_, h_), "bytes");
+    tree_.write("f", "other");
+    clock_.advance(std::chrono::hours(1));
+    newer_ = NodeId(look_up("f").nodeid);
+    ASSERT_NE(newer_.value, f_.value);
+    again_ = open_with(newer_);
+  }
+  uint64_t h_ = 0;
+  uint64_t again_ = 0;
+  NodeId newer_;
+};
+
+TEST_F(LockOfVersions, WhoReadsWhatWasThereBeforeLocksNothing) {
+  start_with_two();
+  EXPECT_EQ(lock(f_, h_, 1, F_RDLCK), ESTALE);
+  EXPECT_EQ(lock(newer_, again_, 1, F_RDLCK, {0, 9}), 0);
+  EXPECT_EQ(lock(f_, h_, 1, F_RDLCK, {10, 19}), ESTALE) << "though he has some of the same file";
+  EXPECT_EQ(stranger().set(LockMode::kExclusive, {10, 19}), 0);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive, {0, 9}), EAGAIN);
+}
+
+TEST_F(LockOfVersions, AFileThatIsReplacedWhileItIsLockedIsNotHeld) {
+  start();
+  const uint64_t h = open_with(f_, O_RDONLY);
+  locks_.hold();
+  const uint64_t asks = send_lock(Opcode::kSetlk, f_, h, 1, F_RDLCK);
+  ASSERT_TRUE(locks_.wait_held(1));
+  tree_.remove("f");
+  tree_.add_file("f", "another");
+  locks_.release();
+  EXPECT_EQ(await(asks).error, ESTALE);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0);
+}
+
+TEST_F(LockOfVersions, AnUnlockCountsByWhicheverNodeOfTheFile) {
+  start_with_two();
+  const Stranger other = stranger();
+  EXPECT_EQ(lock(newer_, again_, 1, F_WRLCK), 0);
+  EXPECT_EQ(other.set(LockMode::kShared), EAGAIN);
+  EXPECT_EQ(lock(f_, h_, 1, F_UNLCK), 0);
+  EXPECT_EQ(other.set(LockMode::kShared), 0);
+  EXPECT_EQ(other.set(LockMode::kNone), 0);
+  EXPECT_EQ(lock(newer_, again_, 1, F_WRLCK), 0);
+  EXPECT_EQ(flush(f_, h_, 1), 0) << "a close of the file, as POSIX has it";
+  EXPECT_EQ(other.set(LockMode::kShared), 0);
+}
+
 TEST_F(Lock, ClosesAreToldOfWhereLocksAreAndReadersDoNotWaitForWriters) {
   start(Options::Write::kClose);
   const Answer opened = call(Opcode::kOpen, f_, proto::OpenIn{.flags = O_RDONLY});

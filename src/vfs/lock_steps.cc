@@ -98,6 +98,8 @@ void LockTable::lock_now(LockedFile& file, const Ref<Ask>& ask) {
     return wait_or_refuse(file, ask, Behind::kOurs);
   }
   const Result<OriginLock*> holder = holder_of(file, wanted);
+  // Somebody's lease on it: as his lock would be.
+  if (holder.is_error(EAGAIN)) return wait_or_refuse(file, ask, Behind::kTheirs);
   if (!holder.ok()) return end(file, ask, holder.error());
   const Result<void> set = set_at_origin(file, wanted, *holder.value());
   if (set.is_error(EAGAIN)) {

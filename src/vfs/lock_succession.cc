@@ -74,6 +74,7 @@ void LockTable::save(LockedFile& file, const LockedFile::OwnerKey& key) {
     who.node = holder.node;
     who.handle = holder.handle;
     who.lost = holder.lost.count() > 0;
+    who.lost_now = holder.lost_now;
     ranges = who.lost ? holder.lost.of(owner) : file.of(kind).of(owner);
   }
   parts_.saved.set(number, who, ranges);
@@ -160,7 +161,7 @@ Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& lef
 
 void LockTable::take_over(const SavedLocks::Left& left, const std::string& identity, UniqueFd kept,
                           Deadline until) {
-  const auto [node, handle, kind, owner, was_lost] = left.owner;
+  const auto [node, handle, kind, owner, was_lost, was_lost_now] = left.owner;
   Wanted wanted{.node = node, .identity = identity, .handle = handle, .kind = kind};
   wanted.range.owner = owner;
   const bool was_kept = bool(kept);
@@ -181,6 +182,7 @@ void LockTable::take_over(const SavedLocks::Left& left, const std::string& ident
     holder.node = node;
     holder.handle = handle;
     holder.number = left.number;
+    holder.lost_now = !holds && (!was_lost || was_lost_now);
     LockRanges& ranges = holds ? file->of(kind) : holder.lost;
     ranges.add(left.ranges);
     if (holds) holder.lock = std::move(claimed).value();
@@ -192,6 +194,21 @@ void LockTable::take_over(const SavedLocks::Left& left, const std::string& ident
   if (parts_.keeper == nullptr) return;
   if (descriptor >= 0) parts_.keeper->keep(key_of(kind, left.number), descriptor);
   if (!holds && was_kept) parts_.keeper->drop(key_of(kind, left.number));
+}
+
+// Of what is saved each time: a process that is killed before this leaves it to the next one.
+void LockTable::forget_lost_now() {
+  if (!has_lost()) return;
+  std::vector<std::pair<Ref<LockedFile>, LockedFile::OwnerKey>> settled;
+  {
+    sync::MutexLock lock(mutex_);
+    for (const auto& [pointer, file] : files_) {
+      for (auto& [key, holder] : file->holders) {
+        if (std::exchange(holder.lost_now, false)) settled.emplace_back(file, key);
+      }
+    }
+  }
+  for (const auto& [file, key] : settled) save(*file, key);
 }
 
 // By an unlock, not by its close: the kernel asks again for what was under way, and must not be

@@ -161,6 +161,50 @@ TEST_F(LockSuccession, WhatWasKeptUnderALostLockIsNotWrittenAndThatIsTold) {
   }
 }
 
+// What is lost is settled by the process that finds it: what others write later is theirs.
+TEST_F(LockSuccession, WhatOthersWriteAfterALossIsNotDropped) {
+  start(Options::Write::kClose);
+  const uint64_t h = open_with(f_);
+  const uint64_t again = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+  die();
+  {
+    const Stranger other = stranger();
+    EXPECT_EQ(other.set(LockMode::kExclusive), 0);
+    follow();
+  }
+  EXPECT_EQ(lost(), 1U);
+  EXPECT_EQ(fsync(h), EIO) << "and he does not give it back";
+  EXPECT_EQ(lock(f_, again, 2, F_WRLCK), 0);
+  die();
+  const std::string bytes = "mine!";
+  (void)KeptWrites(left_).put(f_, {0, bytes.size()}, std::as_bytes(std::span(bytes)));
+  follow();
+  EXPECT_EQ(fsync(again), 0);
+  EXPECT_EQ(tree_.content("f"), "mine!");
+}
+
+TEST_F(LockSuccession, ALossThatIsNotSettledYetIsByTheNextProcess) {
+  start(Options::Write::kClose);
+  const uint64_t h = open_with(f_);
+  const uint64_t again = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+  die();
+  {
+    // As a process leaves it that is killed when it has found the loss.
+    SavedLocks saved(left_);
+    for (SavedLocks::Left& left : saved.left()) {
+      left.owner.lost = left.owner.lost_now = true;
+      saved.set(left.number, left.owner, left.ranges);
+    }
+    const std::string bytes = "lost!";
+    (void)KeptWrites(left_).put(f_, {0, bytes.size()}, std::as_bytes(std::span(bytes)));
+  }
+  follow();
+  EXPECT_EQ(fsync(again), EIO);
+  EXPECT_EQ(tree_.content("f"), "bytes");
+}
+
 class Keeper final : public DescriptorKeeper {
  public:
   void keep(uint64_t key, int fd) override {

@@ -52,14 +52,18 @@ LockTable::LockedFile* LockTable::known_locked(fuse::NodeId node) {
   return found == by_node_.end() ? nullptr : found->second;
 }
 
-// By its node, or by its identity: a file with two names may be two nodes.
+// By its node, or by its identity: a file with two names, or two versions, may be two nodes.
+LockTable::LockedFile* LockTable::known_locked(fuse::NodeId node, const std::string& identity) {
+  LockedFile* const file = known_locked(node);
+  if (file != nullptr || identity.empty()) return file;
+  const auto found = by_identity_.find(identity);
+  return found == by_identity_.end() ? nullptr : found->second;
+}
+
 Ref<LockTable::LockedFile> LockTable::file_of_locked(const Wanted& wanted) {
   LockedFile* file = known_locked(wanted.node);
   if (file != nullptr) return Ref<LockedFile>(file);
-  if (!wanted.identity.empty()) {
-    const auto found = by_identity_.find(wanted.identity);
-    if (found != by_identity_.end()) file = found->second;
-  }
+  file = known_locked(wanted.node, wanted.identity);
   if (file == nullptr) {
     Ref<LockedFile> made = make_ref<LockedFile>();
     file = made.get();
@@ -102,8 +106,9 @@ void LockTable::find(const Ref<Ask>& ask, UniqueFunction<void(Found)> done) {
   enqueue(ask);
 }
 
-void LockTable::give_back(fuse::NodeId node, fuse::HandleId handle, UniqueFunction<void()> done) {
-  Ref<Ask> ask = prepare({.node = node, .identity = {}, .handle = handle});
+void LockTable::give_back(const FileName& file, fuse::HandleId handle,
+                          UniqueFunction<void()> done) {
+  Ref<Ask> ask = prepare({.node = file.node, .identity = file.identity, .handle = handle});
   ask->what = Ask::What::kCloseHandle;
   ask->done = [done = std::move(done)](const Found&) mutable { done(); };
   enqueue(ask);
@@ -213,15 +218,15 @@ void LockTable::interrupt(uint64_t unique) {
   enqueue(tidying);
 }
 
-bool LockTable::has(fuse::NodeId node, LockKind kind, uint64_t owner) {
-  if (known_.load() == 0) return false;
+bool LockTable::has(const FileName& name, LockKind kind, uint64_t owner) {
+  if (!has_files()) return false;
   sync::MutexLock lock(mutex_);
-  const LockedFile* file = known_locked(node);
+  const LockedFile* file = known_locked(name.node, name.identity);
   return file != nullptr && (file->running || file->holders.contains({kind, owner}));
 }
 
 bool LockTable::has(fuse::NodeId node, fuse::HandleId handle) {
-  if (known_.load() == 0) return false;
+  if (!has_files()) return false;
   sync::MutexLock lock(mutex_);
   const LockedFile* file = known_locked(node);
   if (file == nullptr) return false;
@@ -231,7 +236,7 @@ bool LockTable::has(fuse::NodeId node, fuse::HandleId handle) {
 }
 
 void LockTable::note_close(fuse::NodeId node, fuse::HandleId handle) {
-  if (known_.load() == 0) return;
+  if (!has_files()) return;
   sync::MutexLock lock(mutex_);
   LockedFile* const file = known_locked(node);
   if (file == nullptr) return;
@@ -249,13 +254,13 @@ bool LockTable::has_lost(fuse::HandleId handle) {
   });
 }
 
-bool LockTable::has_lost(fuse::NodeId node) {
+bool LockTable::has_lost_now(const FileName& name) {
   if (!has_lost()) return false;
   sync::MutexLock lock(mutex_);
-  const LockedFile* file = known_locked(node);
+  const LockedFile* file = known_locked(name.node, name.identity);
   if (file == nullptr) return false;
   return std::any_of(file->holders.begin(), file->holders.end(),
-                     [](const auto& one) { return one.second.lost.count() > 0; });
+                     [](const auto& one) { return one.second.lost_now; });
 }
 
 LockTable::Sizes LockTable::sizes() const {

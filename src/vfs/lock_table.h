@@ -49,6 +49,11 @@ namespace netfs::vfs {
 
 class LockTable {
  public:
+  // A file by one of its nodes: it may have several, which are of one identity.
+  struct FileName {
+    fuse::NodeId node;
+    std::string identity;  // the origin's; may be empty
+  };
   struct Wanted {
     fuse::NodeId node;
     std::string identity;   // the origin's of its file; may be empty
@@ -97,13 +102,16 @@ class LockTable {
   // What is in the way.
   void find(const Ref<Ask>& ask, UniqueFunction<void(Found)> done) EXCLUDES(mutex_);
   // All that was locked through a handle that is closed.
-  void give_back(fuse::NodeId node, fuse::HandleId handle, UniqueFunction<void()> done)
+  void give_back(const FileName& file, fuse::HandleId handle, UniqueFunction<void()> done)
       EXCLUDES(mutex_);
 
-  // Whether what was locked through a handle is lost; whether somebody has lost some of a file.
+  // Whether what was locked through a handle is lost.
   [[nodiscard]] bool has_lost(fuse::HandleId handle) EXCLUDES(mutex_);
-  [[nodiscard]] bool has_lost(fuse::NodeId node) EXCLUDES(mutex_);
   [[nodiscard]] bool has_lost() const { return lost_.load() > 0; }
+  // Whether somebody's of a file was held by the process before this one and is lost: what that had
+  // kept may have been written under it.  Until forget_lost_now(): then all of that is settled.
+  [[nodiscard]] bool has_lost_now(const FileName& file) EXCLUDES(mutex_);
+  void forget_lost_now() EXCLUDES(mutex_);
 
   // A descriptor of the handle was closed; if it was the last one, give_back() follows.
   void note_close(fuse::NodeId node, fuse::HandleId handle) EXCLUDES(mutex_);
@@ -111,7 +119,8 @@ class LockTable {
   // One that waits ends with EINTR.
   void interrupt(uint64_t unique) EXCLUDES(mutex_);
   // Whether an owner holds something of a file, or has asked for it.
-  [[nodiscard]] bool has(fuse::NodeId node, LockKind kind, uint64_t owner) EXCLUDES(mutex_);
+  [[nodiscard]] bool has(const FileName& file, LockKind kind, uint64_t owner) EXCLUDES(mutex_);
+  [[nodiscard]] bool has_files() const { return known_.load() > 0; }
   // The same of what was asked through a handle.
   [[nodiscard]] bool has(fuse::NodeId node, fuse::HandleId handle) EXCLUDES(mutex_);
 
@@ -133,6 +142,7 @@ class LockTable {
     bool closing = false;   // that was closed since, perhaps for good
     uint64_t number = 0;    // by which it is saved and kept; 0: it never held anything
     LockRanges lost;
+    bool lost_now = false;  // SavedLocks::Owner's
   };
   // All of it under the table's lock, but that what the origin does with a holder is done by the
   // one who carries out the file's calls, and he alone takes holders away.
@@ -152,6 +162,7 @@ class LockTable {
   using Gone = std::map<LockedFile::OwnerKey, Holder>::node_type;
 
   Ref<LockedFile> file_of_locked(const Wanted& wanted) REQUIRES(mutex_);
+  LockedFile* known_locked(fuse::NodeId node, const std::string& identity) REQUIRES(mutex_);
   LockedFile* known_locked(fuse::NodeId node) REQUIRES(mutex_);
   void forget_if_unused_locked(LockedFile& file) REQUIRES(mutex_);
   [[nodiscard]] bool closes_circle_locked(const LockedFile& file, const Ask& ask) REQUIRES(mutex_);

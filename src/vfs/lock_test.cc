@@ -280,6 +280,19 @@ TEST_F(Lock, AFileThatWasReplacedAtTheOriginIsNotLocked) {
   EXPECT_EQ(lock(f_, h, 1, F_RDLCK), ESTALE);
 }
 
+// Which is how an origin says that somebody has a lease on it.
+TEST_F(Lock, WhoWaitsForSomebodysLeaseGetsItAfterThat) {
+  start();
+  const uint64_t h = open_with(f_);
+  locks_.set_open_error(EAGAIN);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), EAGAIN);
+  const uint64_t waits = send_lock(Opcode::kSetlkw, f_, h, 1, F_WRLCK);
+  ASSERT_TRUE(wait_for_waiters(1));
+  locks_.set_open_error(0);
+  EXPECT_EQ(await(waits).error, 0);
+  EXPECT_EQ(lock(f_, h, 2, F_RDLCK), EAGAIN);
+}
+
 class NoLocks : public Lock {
  protected:
   NoLocks() { session_options_.locks = false; }

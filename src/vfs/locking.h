@@ -37,11 +37,16 @@ class FileSystem::Locking {
   // Whether it is a use of what was lost: EIO.
   [[nodiscard]] bool refuses(const fuse::Request& request);
   [[nodiscard]] bool has_lost(fuse::HandleId handle) { return table_.has_lost(handle); }
-  [[nodiscard]] bool has_lost(fuse::NodeId node) { return table_.has_lost(node); }
+  // Of a file, under which what the process before this one had kept may have been written; until
+  // that is settled.
+  [[nodiscard]] bool has_lost_now(fuse::NodeId node) {
+    return table_.has_lost() && table_.has_lost_now(name_of(node));
+  }
+  void kept_is_settled() { table_.forget_lost_now(); }
 
   // An owner of ranges closes the file, by whichever of his descriptors: all he has of it goes.
   [[nodiscard]] bool has(fuse::NodeId node, uint64_t owner) {
-    return table_.has(node, LockKind::kRange, owner);
+    return table_.has_files() && table_.has(name_of(node), LockKind::kRange, owner);
   }
   void give_back(fuse::NodeId node, uint64_t owner, UniqueFunction<void(const Result<void>&)> then);
   void note_close(fuse::NodeId node, fuse::HandleId handle) { table_.note_close(node, handle); }
@@ -51,20 +56,23 @@ class FileSystem::Locking {
     return table_.has(node, handle);
   }
   void give_back(fuse::NodeId node, fuse::HandleId handle, UniqueFunction<void()> then) {
-    table_.give_back(node, handle, std::move(then));
+    table_.give_back(name_of(node), handle, std::move(then));
   }
 
   [[nodiscard]] LockTable::Sizes sizes() const { return table_.sizes(); }
   void stop() { table_.stop(); }
 
  private:
+  LockTable::FileName name_of(fuse::NodeId node);
   std::optional<std::string> identity_of(const SavedLocks::Owner& owner);
   Result<LockTable::Wanted> wanted_of(const fuse::Request& request);
   void find(LockTable::Wanted wanted, fuse::Reply reply);
   void unlock(LockTable::Wanted wanted, fuse::Reply reply);
   void lock(LockTable::Wanted wanted, fuse::Reply reply);
   Result<std::unique_ptr<OriginLock>> open(const LockTable::Wanted& wanted);
-  void answer_locked(fuse::NodeId id, const Ref<Pending>& pending);
+  void answer_locked(const LockTable::Wanted& got, const Ref<Pending>& pending);
+  void refuse_stale(LockTable::Wanted got, const Ref<Pending>& pending);
+  [[nodiscard]] bool reads_it(fuse::NodeId id);
   bool look_under_lock(fuse::NodeId id);
 
   FileSystem& of_;

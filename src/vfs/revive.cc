@@ -85,7 +85,7 @@ void FileSystem::revive_kept() {
   const Deadline until = deadline();
   for (const KeptWrites::Left& left : kept_.left()) {
     // Whoever has got the lock under which it may have been written may have written there since.
-    const bool unlocked = locking_ && locking_->has_lost(left.node);
+    const bool unlocked = locking_ && locking_->has_lost_now(left.node);
     const Result<void> again = writer_ == nullptr ? Error(EROFS, "vfs.revive")
                                : unlocked         ? Error(EIO, "vfs.revive", "its lock is lost")
                                                   : write_again(left, until);
@@ -98,6 +98,8 @@ void FileSystem::revive_kept() {
     }
     kept_.remove(left.number);
   }
+  // Of what is written from now on none is under a lock that was lost before.
+  if (locking_) locking_->kept_is_settled();
 }
 
 }  // namespace netfs::vfs

@@ -5,12 +5,14 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "vfs/arena_kinds.h"
 
 namespace netfs::vfs {
 
 namespace {
 
-constexpr uint8_t kRecords = 32;
+constexpr uint8_t kIsLost = 1;
+constexpr uint8_t kIsLostNow = 2;
 
 bool is_before(const LockedRange& a, const LockedRange& b) {
   return a.span.first < b.span.first;
@@ -18,7 +20,7 @@ bool is_before(const LockedRange& a, const LockedRange& b) {
 
 }  // namespace
 
-SavedLocks::SavedLocks(Ref<ArenaMemory> memory) : records_(std::move(memory), kRecords) {
+SavedLocks::SavedLocks(Ref<ArenaMemory> memory) : records_(std::move(memory), arena_kind::kLocks) {
   sync::MutexLock lock(mutex_);
   restore();
 }
@@ -28,7 +30,8 @@ SavedLocks::Owner SavedLocks::owner_of(const Record& record) {
           .handle = fuse::HandleId(record.handle_id),
           .kind = static_cast<LockKind>(record.kind),
           .owner = record.owner,
-          .lost = record.lost != 0};
+          .lost = (record.lost & kIsLost) != 0,
+          .lost_now = (record.lost & kIsLostNow) != 0};
 }
 
 LockedRange SavedLocks::range_of(const Record& record) {
@@ -69,7 +72,8 @@ uint32_t SavedLocks::add(uint64_t number, const Owner& owner, const LockedRange&
   record.pid = range.pid;
   record.kind = static_cast<uint8_t>(owner.kind);
   record.mode = static_cast<uint8_t>(range.mode);
-  record.lost = owner.lost ? 1 : 0;
+  record.lost =
+      static_cast<uint8_t>((owner.lost ? kIsLost : 0) | (owner.lost_now ? kIsLostNow : 0));
   std::atomic_signal_fence(std::memory_order_release);
   record.serial = ++last_serial_;
   std::atomic_signal_fence(std::memory_order_release);

@@ -35,6 +35,8 @@ class SavedLocks {
     LockKind kind = LockKind::kRange;
     uint64_t owner = 0;
     bool lost = false;  // somebody else had it when it was to be held on
+    // That was found just now: what was written under it by close and is kept yet is not written.
+    bool lost_now = false;
 
     friend bool operator==(const Owner&, const Owner&) = default;
   };

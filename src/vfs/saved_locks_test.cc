@@ -8,6 +8,9 @@
 #include <random>
 #include <unistd.h>
 
+#include "vfs/arena_kinds.h"
+#include "vfs/intents.h"
+
 namespace netfs::vfs {
 namespace {
 
@@ -62,6 +65,23 @@ TEST_F(Saved, WhatOwnersHoldIsFoundByTheNextProcess) {
     EXPECT_EQ(left[1].ranges, (std::vector<LockedRange>{{800, LockMode::kShared, {}, 7}}));
     EXPECT_GT(saved->new_number(), two) << "nobody had it before";
     EXPECT_TRUE(saved->left().empty()) << "told once";
+  }
+}
+
+// In one memory, as in a mount.
+TEST_F(Saved, NothingElseThatIsSavedIsTakenForALock) {
+  {
+    Intents intents(memory);
+    for (uint64_t unique = 2; unique < 10; unique += 2) intents.begin(unique, {});
+    const uint64_t number = saved->new_number();
+    saved->set(number, kOne, {{700, LockMode::kExclusive, {0, 9}, 5}});
+  }
+  for (int process = 0; process < 2; ++process) {
+    succeed();
+    EXPECT_EQ(Intents(memory).all_left().size(), 4U);
+    const std::vector<SavedLocks::Left> left = saved->left();
+    ASSERT_EQ(left.size(), 1U);
+    EXPECT_EQ(left[0].owner, kOne);
   }
 }
 
@@ -127,7 +147,7 @@ TEST_F(Saved, WhatIsDamagedIsLeftOut) {
   const uint64_t two = saved->new_number();
   saved->set(two, kOne, {{700, LockMode::kShared, {10, 19}, 5}});
   // Where the second one begins: behind its end.
-  for (void* chunk : memory->chunks(32)) {
+  for (void* chunk : memory->chunks(arena_kind::kLocks)) {
     auto* words = static_cast<uint64_t*>(chunk);
     for (size_t i = 0; i < 64; ++i) {
       if (words[i] == 10 && words[i + 1] == 19) words[i] = 20;

@@ -29,6 +29,7 @@ struct SimulatedLocks::State {
   uint64_t next_owner GUARDED_BY(mutex) = 1;
   size_t held GUARDED_BY(mutex) = 0;
   int error GUARDED_BY(mutex) = 0;
+  int open_error GUARDED_BY(mutex) = 0;
   bool holding GUARDED_BY(mutex) = false;
   bool dying GUARDED_BY(mutex) = false;
 };
@@ -78,6 +79,11 @@ void SimulatedLocks::set_error(int error) {
   state_->error = error;
 }
 
+void SimulatedLocks::set_open_error(int error) {
+  sync::MutexLock lock(state_->mutex);
+  state_->open_error = error;
+}
+
 void SimulatedLocks::hold() {
   sync::MutexLock lock(state_->mutex);
   state_->holding = true;
@@ -100,6 +106,10 @@ bool SimulatedLocks::wait_held(size_t count) {
 
 Result<OriginLocks::Opened> SimulatedLocks::open(const FileAt& file, LockKind kind,
                                                  Deadline deadline) {
+  {
+    sync::MutexLock lock(state_->mutex);
+    if (state_->open_error != 0) return Error(state_->open_error, "simulated.lock");
+  }
   Opened opened;
   opened.info = TRY(tree_.stat(file.path, deadline));
   opened.lock = std::make_unique<Holder>(state_, file.path, kind);

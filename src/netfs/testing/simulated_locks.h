@@ -34,6 +34,7 @@ class SimulatedLocks final : public OriginLocks {
   [[nodiscard]] Counts counts() const;
   // What set() answers from now on, without doing anything; 0: the truth.
   void set_error(int error);
+  void set_open_error(int error);  // the same of open()
   // Calls of set() wait from now on, each until release(), and are then carried out.
   void hold();
   void release();

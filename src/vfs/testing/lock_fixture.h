@@ -13,7 +13,9 @@ namespace netfs::vfs {
 
 class Lock : public MountFixture {
  protected:
-  Lock() : MountFixture({.write = WriteCapabilities{}}) {
+  Lock()
+      : MountFixture({.capabilities = {.identity = true, .files_ahead = true},
+                      .write = WriteCapabilities{}}) {
     origin_.give_locks(locks_);
     real_ = MUST(Library::create(
         {.origin = origin_, .pool = pool_, .write_behind_bytes = uint64_t{1} << 20}));
