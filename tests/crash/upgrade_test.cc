@@ -4,6 +4,7 @@
 // Method: a real mount that is read and written all the time, and `netfs upgrade` to netfs-next,
 // which is this netfs under another version, and back; then to whatever else may lie there.
 
+#include <atomic>
 #include <csignal>
 #include <dirent.h>
 #include <filesystem>
@@ -15,6 +16,7 @@
 
 #include "base/kill_process.h"
 #include "daemon/version.h"
+#include "sync/thread.h"
 #include "tests/crash/user.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/process.h"
@@ -196,6 +198,44 @@ TEST_F(Upgrade, BackAndForthBetweenTwoVersionsNoCallFails) {
   expect_all_fine();
 }
 
+// Somebody beside the mount who asks for both kinds of lock all the time, and keeps what he gets.
+class AsksAllTheTime {
+ public:
+  AsksAllTheTime(const std::string& whole_file, const std::string& ranges)
+      : whole_file_(open_file(whole_file, O_RDWR)),
+        ranges_(open_file(ranges, O_RDWR)),
+        thread_("test-asks", [this] { ask(); }) {}
+  ~AsksAllTheTime() { stop(); }
+  AsksAllTheTime(const AsksAllTheTime&) = delete;
+  AsksAllTheTime& operator=(const AsksAllTheTime&) = delete;
+
+  void stop() {
+    stopped_ = true;
+    thread_.join();
+  }
+  [[nodiscard]] unsigned got() const { return got_; }
+  [[nodiscard]] uint64_t asked() const { return asked_; }
+
+ private:
+  void ask() {
+    struct flock range {};
+    range.l_type = F_WRLCK;
+    range.l_len = 10;
+    while (!stopped_) {
+      if (::flock(whole_file_.get(), LOCK_SH | LOCK_NB) == 0) ++got_;
+      if (::fcntl(ranges_.get(), F_OFD_SETLK, &range) == 0) ++got_;
+      ++asked_;
+    }
+  }
+
+  const UniqueFd whole_file_;
+  const UniqueFd ranges_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<unsigned> got_{0};
+  std::atomic<uint64_t> asked_{0};
+  sync::Thread thread_;
+};
+
 // By descriptors that the supervisor holds, through its own exec, and has for each worker.
 TEST_F(Upgrade, WhatIsLockedStaysLocked) {
   UniqueFd whole_file = open_file(here(name(0)), O_RDWR);
@@ -213,6 +253,7 @@ TEST_F(Upgrade, WhatIsLockedStaysLocked) {
     EXPECT_NE(::fcntl(beside_ranges.get(), F_OFD_SETLK, &theirs), 0) << when;
   };
   expect_locked("before");
+  AsksAllTheTime other(source_ + name(0), source_ + name(1));
   for (const std::string& program : {std::string(NETFS_TEST_NEXT_BINARY), netfs_binary()}) {
     const Finished finished = upgrade_to(program);
     ASSERT_EQ(finished.status, 0) << finished.output << mount_->log();
@@ -224,6 +265,9 @@ TEST_F(Upgrade, WhatIsLockedStaysLocked) {
     let_all_go_on();
     expect_locked("after the next worker's death");
   }
+  other.stop();
+  EXPECT_GT(other.asked(), 0U);
+  EXPECT_EQ(other.got(), 0U) << "of so many: " << other.asked();
   // None of it is anybody's but the two who gave it back.
   EXPECT_EQ(::flock(whole_file.get(), LOCK_UN), 0);
   range.l_type = F_UNLCK;
