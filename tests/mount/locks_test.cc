@@ -279,6 +279,21 @@ TEST_P(Locks, ClosingAndDyingGiveBack) {
 }
 
 // A counter in a file that processes of both mounts and beside them count up under a lock.
+TEST_P(Locks, WhoOnlyReadsSeesUnderHisLockWhatOthersWrote) {
+  ASSERT_EQ(put(there("r"), "0000000"), 0);
+  const UniqueFd reads = open_file(here("r"), O_RDONLY);
+  const UniqueFd writes = open_file(there("r"), O_RDWR);
+  EXPECT_EQ(bytes_at(reads.get(), 0, 7), "0000000");
+  for (int round = 1; round <= 20; ++round) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%07d", round);
+    ASSERT_EQ(::pwrite(writes.get(), text, 7, 0), 7);
+    ASSERT_EQ(code(::flock(reads.get(), LOCK_SH)), 0) << round;
+    EXPECT_EQ(bytes_at(reads.get(), 0, 7), text);
+    ASSERT_EQ(code(::flock(reads.get(), LOCK_UN)), 0);
+  }
+}
+
 TEST_P(Locks, WhoGetsALockSeesWhatTheOneBeforeHasWritten) {
   if (is_back()) GTEST_SKIP() << "what is written under a lock is uploaded later";
   constexpr int kRounds = 60;
