@@ -6,6 +6,7 @@
 namespace netfs::daemon {
 
 inline constinit sync::LockClass kSupervisorLinkLock{"daemon.supervisor_link"};
+inline constinit sync::LockClass kKeptDescriptorsLock{"daemon.kept_descriptors"};
 inline constinit sync::LockClass kMountTableLock{"daemon.mount_table"};
 inline constinit sync::LockClass kMountChangeLock{"daemon.mount_change"};
 inline constinit sync::LockClass kSharedStoreLock{"daemon.shared_store"};

@@ -79,6 +79,11 @@ fuse::SessionOptions MountInstance::session_options() const {
     made.passthrough_off_reason = reason;
   };
   made.writable = file_system_->writable();
+  made.locks = file_system_->has_locks();
+  made.locks_off_reason = made.writable
+                              ? "the origin has none: they are kept by the kernel, for this machine"
+                              : "of a mount that does not write they are kept by the kernel, for "
+                                "this machine";
   // By ACLs the kernel checks permissions, so only where it does.
   made.posix_acls = spec_.options.allow_other && file_system_->has_acls();
   if (made.writable) {

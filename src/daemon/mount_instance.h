@@ -25,6 +25,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/back_writes.h"
+#include "daemon/kept_descriptors.h"
 #include "daemon/mount_state.h"
 #include "daemon/options.h"
 #include "daemon/shared_store.h"
@@ -52,11 +53,13 @@ class MountInstance : public RefCounted<MountInstance> {
     OptionMap words;  // which these came of
   };
 
-  // What the worker before has left of a mount that is taken over.
+  // What outlives a worker, or null: of a mount that is taken over what the worker before has left;
+  // and its descriptors.
   struct Left {
     Ref<vfs::ArenaMemory> memory;
     // Then the origin need not be there: it is waited for by who needs it.
     std::optional<KnownOrigin> origin;
+    Ref<KeptDescriptors> descriptors;
   };
   // `origin` outlives the instance; when it is null, one is opened by the URL.
   static Result<Ref<MountInstance>> prepare(Spec spec, SharedStore& store, Origin* origin = nullptr,
@@ -136,6 +139,7 @@ class MountInstance : public RefCounted<MountInstance> {
   bool changes_names_ = false;              // of which the cache may have some
   std::unique_ptr<Library> library_;
   std::optional<NamesStore> names_;  // where names are kept in the cache
+  Ref<KeptDescriptors> descriptors_;
   std::unique_ptr<vfs::FileSystem> file_system_;
   std::unique_ptr<fuse::KernelChannel> channel_;
   std::unique_ptr<fuse::BackingIds> backing_;

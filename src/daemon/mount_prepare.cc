@@ -116,12 +116,14 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
                                      .pool = store_.pool(),
                                      .boot = this_boot()});
   }
+  descriptors_ = std::move(left.descriptors);
   file_system_ = TRY(vfs::FileSystem::create({.origin = *origin_,
                                               .library = *library_,
                                               .options = std::move(view),
                                               .names = names_ ? &*names_ : nullptr,
                                               .memory = std::move(left.memory),
-                                              .origin_is_away = away}));
+                                              .origin_is_away = away,
+                                              .keeper = descriptors_.get()}));
   if (options.write != WriteMode::kNo && !file_system_->writable()) {
     telemetry::log_warn("mount", "{} is mounted read-only: its origin cannot be written to",
                         spec_.url);

@@ -67,7 +67,8 @@ json encode_origin(const KnownOrigin& origin) {
               {"reads_ahead", can.reads_ahead},
               {"listings_ahead", can.listings_ahead},
               {"files_ahead", can.files_ahead},
-              {"opens_by_read", can.opens_by_read}};
+              {"opens_by_read", can.opens_by_read},
+              {"locks", origin.locks}};
   if (!origin.writes) return object;
   object["writes"] = {{"write_bytes", origin.writes->write_bytes_max},
                       {"outlive_names", origin.writes->files_outlive_names},
@@ -119,6 +120,7 @@ Result<KnownOrigin> decode_origin(const json& object) {
   can.listings_ahead = TRY(word_field(object, "listings_ahead"));
   can.files_ahead = can_flag(object, "files_ahead");
   can.opens_by_read = can_flag(object, "opens_by_read");
+  origin.locks = can_flag(object, "locks");
   const auto writes = object.find("writes");
   if (writes != object.end() && writes->is_object()) origin.writes = TRY(decode_writes(*writes));
   return origin;

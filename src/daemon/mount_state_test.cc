@@ -27,6 +27,7 @@ MountState full_state() {
                                     .validator_can_be_set = false,
                                     .posix_acls = true,
                                     .copies = true};
+  origin.locks = true;
   return {.url = "sftp://host/data",
           .mount_point = "/mnt/a b",
           .options = {{"timeout", "3s"}},
@@ -90,6 +91,7 @@ TEST(MountState, AnAbilityThatWasNotKnownThenIsNone) {
   const Result<MountState> back = decode_mount_state(text);
   ASSERT_TRUE(back.ok() && back.value().origin && back.value().origin->writes);
   EXPECT_FALSE(back.value().origin->writes->copies);
+  EXPECT_TRUE(back.value().origin->locks);
   EXPECT_TRUE(back.value().origin->writes->posix_acls);
 }
 

@@ -135,7 +135,9 @@ Result<void> Mounts::bring_up(uint64_t id, MountInstance::Spec spec) {
     telemetry::log_info(kRoom, "{} is mounted read-only: --write=close makes it writable",
                         spec.url);
   }
-  Ref<MountInstance> instance = TRY(MountInstance::prepare(std::move(spec), store_));
+  Ref<MountInstance> instance = TRY(MountInstance::prepare(
+      std::move(spec), store_, nullptr,
+      {.memory = nullptr, .origin = {}, .descriptors = make_ref<KeptDescriptors>(link_, id)}));
   const MountInstance::Spec& made = instance->spec();
   Result<std::vector<UniqueFd>> fds = link_.mount(
       id, instance->kernel_mount(), encode(instance->state()), within(kOperationTimeout));
@@ -274,8 +276,10 @@ void Mounts::adopt(Adopted adopted) {
     telemetry::log_error(kRoom, "going on without a cache: {}", opened.error().message());
     store_.give_up_cache();
   }
-  const MountInstance::Left left{take_arena(std::move(adopted.arena), state.value()),
-                                 state.value().origin};
+  const MountInstance::Left left{
+      .memory = take_arena(std::move(adopted.arena), state.value()),
+      .origin = state.value().origin,
+      .descriptors = make_ref<KeptDescriptors>(link_, adopted.id, std::move(adopted.kept))};
   Result<Ref<MountInstance>> instance = prepare_again(
       {state.value().url, state.value().mount_point, options.value(), state.value().options}, left);
   if (!instance.ok()) return drop(instance.error());

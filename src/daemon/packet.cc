@@ -86,7 +86,7 @@ Result<void> send_packet(int socket, std::string_view text, const std::vector<in
   }
 }
 
-Result<Packet> receive_packet(int socket, Deadline deadline) {
+Result<Packet> receive_packet(int socket, Deadline deadline, LackOfFds lack) {
   Packet packet;
   packet.text.resize(kPacketBytesMax);
   alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * kPacketFdsMax)];
@@ -113,7 +113,9 @@ Result<Packet> receive_packet(int socket, Deadline deadline) {
     packet.fds = take_fds(header);
     if (length == 0) return Error(ECONNRESET, "packet.receive");
     if ((header.msg_flags & MSG_TRUNC) != 0) return Error(EMSGSIZE, "packet.receive");
-    if ((header.msg_flags & MSG_CTRUNC) != 0) return Error(EPROTO, "packet.receive");
+    packet.lacks_fds = (header.msg_flags & MSG_CTRUNC) != 0;
+    if (packet.lacks_fds && lack == LackOfFds::kIsAnError) return Error(EPROTO, "packet.receive");
+    if (packet.lacks_fds) packet.fds.clear();
     packet.text.resize(static_cast<size_t>(length));
     return packet;
   }

@@ -27,14 +27,18 @@ inline constexpr size_t kPacketFdsMax = 64;
 struct Packet {
   std::string text;
   std::vector<UniqueFd> fds;
+  bool lacks_fds = false;  // this process has no room for them; then there are none
 };
+
+enum class LackOfFds { kIsAnError, kIsTold };
 
 // Two connected ends, close-on-exec.
 Result<std::pair<UniqueFd, UniqueFd>> packet_pair();
 
 Result<void> send_packet(int socket, std::string_view text, const std::vector<int>& fds,
                          Deadline deadline);
-Result<Packet> receive_packet(int socket, Deadline deadline);
+Result<Packet> receive_packet(int socket, Deadline deadline,
+                              LackOfFds lack = LackOfFds::kIsAnError);
 
 // Waits until `fd` has something to read, or its other end is gone.
 Result<void> wait_readable(int fd, Deadline deadline);

@@ -173,6 +173,13 @@ void add_file_system(json& mount, vfs::FileSystem& file_system) {
   for (const auto& [reason, name] : kNotHandedOut) {
     opens["why_not"][name] = counters.not_handed_out[static_cast<size_t>(reason)].get();
   }
+  mount["locks"] = {{"taken", counters.locks.get()},
+                    {"waited", counters.locks_waited.get()},
+                    {"refused", counters.locks_refused.get()},
+                    {"lost", counters.locks_lost.get()},
+                    {"files", sizes.locked_files},
+                    {"owners", sizes.lock_owners},
+                    {"waiting", sizes.lock_waiters}};
   mount["refused_names"] = file_system.refused_names();
 }
 

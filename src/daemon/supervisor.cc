@@ -48,6 +48,7 @@ int Supervisor::run() {
   ::sigprocmask(SIG_BLOCK, &watched, nullptr);
   ::signal(SIGHUP, SIG_IGN);
   ::signal(SIGPIPE, SIG_IGN);
+  descriptors_max_ = make_room_for_descriptors();
   signals_ = UniqueFd(::signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_) {
     shout(fmt::format("cannot watch signals: {}", Error::from_errno("signalfd").message()));
@@ -114,15 +115,19 @@ bool Supervisor::hand_over() {
     std::vector<int> fds;
     for (const UniqueFd& fd : held.fds) fds.push_back(fd.get());
     if (held.arena) fds.push_back(held.arena.get());
-    const SupervisorMessage adopt{
-        .verb = SupervisorVerb::kAdopt, .id = id, .arena = bool(held.arena), .text = held.state};
+    const SupervisorMessage adopt{.verb = SupervisorVerb::kAdopt,
+                                  .id = id,
+                                  .held = held.descriptors.packets(),
+                                  .arena = bool(held.arena),
+                                  .text = held.state};
     if (!send_packet(worker_socket_.get(), encode(adopt), fds, soon()).ok()) return false;
+    if (!held.descriptors.send(worker_socket_.get(), id, soon()).ok()) return false;
   }
   return true;
 }
 
 void Supervisor::serve_worker() {
-  Result<Packet> packet = receive_packet(worker_socket_.get(), soon());
+  Result<Packet> packet = receive_packet(worker_socket_.get(), soon(), LackOfFds::kIsTold);
   if (!packet.ok()) {
     // Its end is told by SIGCHLD; until then nothing more is read.
     worker_socket_.reset();
@@ -131,6 +136,11 @@ void Supervisor::serve_worker() {
   Result<WorkerMessage> message = decode_worker_message(packet.value().text);
   if (!message.ok()) {
     shout(fmt::format("the worker talks nonsense ({})", message.error().message()));
+    return;
+  }
+  // A lock's descriptor may be lacked; nothing else that comes with one.
+  if (packet.value().lacks_fds && message.value().verb != WorkerVerb::kKeepDescriptor) {
+    worker_socket_.reset();
     return;
   }
   carry_out(std::move(message).value(), std::move(packet.value().fds));
@@ -148,6 +158,12 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
       return look_at_upgrade();
     case WorkerVerb::kUpgrade:
       return begin_upgrade(message.state, std::move(fds));
+    case WorkerVerb::kKeepDescriptor:
+      if (held != held_.end()) keep_descriptor(held->second, message.key, std::move(fds));
+      return;
+    case WorkerVerb::kDropDescriptor:
+      if (held != held_.end()) held->second.descriptors.drop(message.key);
+      return;
     case WorkerVerb::kGiveUp:
       if (!may_give_up_mounts()) {
         kill_process(worker_pid_, SIGKILL);
@@ -175,6 +191,15 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
   operations_.push_back(std::move(operation).value());
 }
 
+// One that finds no room goes with its worker: whoever takes over does without it.
+void Supervisor::keep_descriptor(Held& held, uint64_t key, std::vector<UniqueFd> fds) {
+  size_t count = 0;
+  for (const auto& [id, one] : held_) count += one.descriptors.count() + one.fds.size() + 1;
+  if (!fds.empty() && count < descriptors_max_) {
+    held.descriptors.keep(key, std::move(fds.front()));
+  }
+}
+
 void Supervisor::operation_ended(size_t index, Packet packet) {
   const WorkerMessage request = operations_[index].message();
   const bool orphaned = operations_[index].orphaned();
@@ -194,7 +219,11 @@ void Supervisor::operation_ended(size_t index, Packet packet) {
     undo_mount(request.mount.mount_point, fuse::UnmountMode::kLazy);
     return;
   }
-  held_[request.id] = Held{request.mount.mount_point, request.state, std::move(packet.fds), {}};
+  Held held;
+  held.mount_point = request.mount.mount_point;
+  held.state = request.state;
+  held.fds = std::move(packet.fds);
+  held_[request.id] = std::move(held);
 }
 
 void Supervisor::answer(uint64_t id, int code, const std::string& text,
@@ -275,40 +304,6 @@ void Supervisor::give_up(const std::string& why) {
   held_.clear();
   ended_ = true;
   exit_code_ = 1;
-}
-
-// A mount is one only once its worker has said kKeep.  What was being mounted when its worker died
-// is undone: the asker was told of a failure, and the answer to the kernel's INIT, which comes once
-// a connection, may be gone with the worker.
-void Supervisor::drop_unfinished() {
-  for (ChildOperation& operation : operations_) operation.orphan();
-  for (auto it = held_.begin(); it != held_.end();) {
-    if (it->second.kept) {
-      ++it;
-      continue;
-    }
-    const std::string mount_point = it->second.mount_point;
-    it = held_.erase(it);  // the last descriptors: whoever is in it gets errors
-    undo_mount(mount_point, fuse::UnmountMode::kLazy);
-  }
-}
-
-void Supervisor::undo_mount(const std::string& mount_point, fuse::UnmountMode mode) {
-  WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = mode};
-  undo.mount.mount_point = mount_point;
-  Result<ChildOperation> operation = ChildOperation::start(
-      std::move(undo), Deadline::after(Clock::system(), options_.operation_timeout));
-  if (!operation.ok()) {
-    shout(fmt::format("{} stays mounted and dead: {}", mount_point, operation.error().message()));
-    return;
-  }
-  operation.value().orphan();  // whatever worker is there did not ask for it
-  operations_.push_back(std::move(operation).value());
-}
-
-void Supervisor::unmount_held() {
-  for (const auto& [id, held] : held_) undo_mount(held.mount_point, fuse::UnmountMode::kLazy);
-  held_.clear();
 }
 
 void Supervisor::begin_stop() {

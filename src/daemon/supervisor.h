@@ -74,6 +74,7 @@ class Supervisor {
   [[nodiscard]] bool hand_over();
   void serve_worker();
   void carry_out(WorkerMessage message, std::vector<UniqueFd> fds);
+  void keep_descriptor(Held& held, uint64_t key, std::vector<UniqueFd> fds);
   void operation_ended(size_t index, Packet answer);
   void answer(uint64_t id, int code, const std::string& text, const std::vector<int>& fds);
   void read_signals();
@@ -119,6 +120,7 @@ class Supervisor {
   RestartPolicy policy_;
   MonoTime restart_at_ = MonoTime::max();
   MonoTime kill_at_ = MonoTime::max();  // of a worker that does not stop
+  size_t descriptors_max_ = 0;          // to be kept for workers
   bool stopping_ = false;
   bool ended_ = false;
   int exit_code_ = 0;

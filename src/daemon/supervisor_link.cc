@@ -30,14 +30,30 @@ Result<Inheritance> SupervisorLink::receive_inheritance(Deadline deadline) {
     Packet packet = TRY(receive_packet(socket_.get(), deadline));
     SupervisorMessage adopt = TRY(decode_supervisor_message(packet.text));
     if (adopt.verb != SupervisorVerb::kAdopt) return Error(EPROTO, "supervisor.adopt");
-    Adopted one{adopt.id, std::move(adopt.text), std::move(packet.fds), {}};
+    Adopted one{adopt.id, std::move(adopt.text), std::move(packet.fds), {}, {}};
     if (adopt.arena && !one.fds.empty()) {
       one.arena = std::move(one.fds.back());
       one.fds.pop_back();
     }
+    TRY(receive_kept(one, adopt.held, deadline));
     inheritance.mounts.push_back(std::move(one));
   }
   return inheritance;
+}
+
+Result<void> SupervisorLink::receive_kept(Adopted& adopted, uint64_t packets, Deadline deadline) {
+  for (uint64_t i = 0; i < packets; ++i) {
+    Packet packet = TRY(receive_packet(socket_.get(), deadline));
+    const SupervisorMessage kept = TRY(decode_supervisor_message(packet.text));
+    const std::vector<uint64_t> keys = TRY(decode_keys(kept.text));
+    if (kept.verb != SupervisorVerb::kKept || keys.size() != packet.fds.size()) {
+      return Error(EPROTO, "supervisor.kept");
+    }
+    for (size_t k = 0; k < keys.size(); ++k) {
+      adopted.kept.insert_or_assign(keys[k], std::move(packet.fds[k]));
+    }
+  }
+  return {};
 }
 
 SupervisorLink::Event SupervisorLink::receive() {
@@ -114,6 +130,14 @@ Result<void> SupervisorLink::unmount(const std::string& mount_point, fuse::Unmou
 void SupervisorLink::keep(uint64_t id, const std::string& state, int arena) {
   const std::vector<int> fds = arena < 0 ? std::vector<int>() : std::vector<int>{arena};
   tell({.verb = WorkerVerb::kKeep, .id = id, .state = state}, fds);
+}
+
+void SupervisorLink::keep_descriptor(uint64_t id, uint64_t key, int fd) {
+  tell({.verb = WorkerVerb::kKeepDescriptor, .id = id, .key = key}, {fd});
+}
+
+void SupervisorLink::drop_descriptor(uint64_t id, uint64_t key) {
+  tell({.verb = WorkerVerb::kDropDescriptor, .id = id, .key = key});
 }
 
 void SupervisorLink::release(uint64_t id) {

@@ -29,7 +29,8 @@ struct Adopted {
   uint64_t id = 0;
   std::string state;
   std::vector<UniqueFd> fds;
-  UniqueFd arena;  // none: that worker had kept nothing of what the kernel knows
+  UniqueFd arena;                     // none: that worker had kept nothing of what the kernel knows
+  std::map<uint64_t, UniqueFd> kept;  // by keys of the worker's own
 };
 
 struct Inheritance {
@@ -61,6 +62,10 @@ class SupervisorLink {
       EXCLUDES(mutex_);
   // `arena`: -1: as it was.
   void keep(uint64_t id, const std::string& state, int arena = -1);
+  // Of a held mount: the supervisor holds a copy of it, by a key, until it is dropped or the mount
+  // released.
+  void keep_descriptor(uint64_t id, uint64_t key, int fd);
+  void drop_descriptor(uint64_t id, uint64_t key);
   void release(uint64_t id);
   // As release(), of one that cannot be served.
   void give_up(uint64_t id);
@@ -70,6 +75,7 @@ class SupervisorLink {
   void ending();
 
  private:
+  Result<void> receive_kept(Adopted& adopted, uint64_t packets, Deadline deadline);
   Result<Packet> ask(const WorkerMessage& message, Deadline deadline) EXCLUDES(mutex_);
   void tell(const WorkerMessage& message, const std::vector<int>& fds = {});
 

@@ -1,5 +1,7 @@
 #include "daemon/supervisor_message.h"
 
+#include <charconv>
+
 #include "daemon/json_fields.h"
 #include "daemon/packet.h"
 
@@ -17,6 +19,7 @@ std::string encode(const WorkerMessage& message) {
   const fuse::MountOptions& mount = message.mount;
   return dump_message(json{{"verb", static_cast<int>(message.verb)},
                            {"id", message.id},
+                           {"key", message.key},
                            {"mode", static_cast<int>(message.mode)},
                            {"state", message.state},
                            {"source", mount.source},
@@ -47,8 +50,9 @@ Result<WorkerMessage> decode_worker_message(std::string_view text) {
   const json object = TRY(parse_message(text));
   WorkerMessage message;
   message.verb = static_cast<WorkerVerb>(
-      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kUpgrade))));
+      TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kDropDescriptor))));
   message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
+  message.key = static_cast<uint64_t>(TRY(int_field(object, "key", 0, kIdMax)));
   message.mode = static_cast<fuse::UnmountMode>(
       TRY(int_field(object, "mode", 0, static_cast<int>(fuse::UnmountMode::kForce))));
   message.state = TRY(string_field(object, "state", kPacketBytesMax));
@@ -66,6 +70,26 @@ Result<WorkerMessage> decode_worker_message(std::string_view text) {
   mount.noexec = TRY(bool_field(object, "noexec"));
   mount.noatime = TRY(bool_field(object, "noatime"));
   return message;
+}
+
+std::string encode_keys(const std::vector<uint64_t>& keys) {
+  std::string text;
+  for (const uint64_t key : keys) text += std::to_string(key) + " ";
+  return text;
+}
+
+Result<std::vector<uint64_t>> decode_keys(std::string_view text) {
+  std::vector<uint64_t> keys;
+  while (!text.empty()) {
+    uint64_t key = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), key);
+    const auto length = static_cast<size_t>(end - text.data());
+    const bool sound = error == std::errc() && length < text.size() && text[length] == ' ';
+    if (!sound) return Error(EPROTO, "keys");
+    keys.push_back(key);
+    text.remove_prefix(length + 1);
+  }
+  return keys;
 }
 
 Result<SupervisorMessage> decode_supervisor_message(std::string_view text) {

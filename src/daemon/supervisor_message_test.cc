@@ -1,6 +1,7 @@
 #include "daemon/supervisor_message.h"
 
 #include <gtest/gtest.h>
+#include <vector>
 
 #include "daemon/mount_state.h"
 #include "daemon/owner_settings.h"
@@ -36,6 +37,19 @@ TEST(SupervisorMessage, EveryFieldOfAMountTravels) {
   EXPECT_TRUE(got.mount.read_only && got.mount.allow_other && got.mount.noexec &&
               got.mount.noatime);
   EXPECT_FALSE(got.mount.default_permissions || got.mount.nosuid || got.mount.nodev);
+}
+
+TEST(SupervisorMessage, KeysOfDescriptorsTravel) {
+  const WorkerMessage sent{.verb = WorkerVerb::kKeepDescriptor, .id = 7, .key = uint64_t{1} << 56};
+  const WorkerMessage got = decode_worker_message(encode(sent)).value();
+  EXPECT_EQ(got.verb, sent.verb);
+  EXPECT_EQ(got.key, sent.key);
+  for (const std::vector<uint64_t>& keys : {std::vector<uint64_t>{}, {1}, {UINT64_MAX, 0, 5}}) {
+    EXPECT_EQ(decode_keys(encode_keys(keys)).value(), keys);
+  }
+  for (const char* text : {"1", "x ", "1  2 ", "-1 ", "99999999999999999999 ", " "}) {
+    EXPECT_TRUE(decode_keys(text).is_error(EPROTO)) << text;
+  }
 }
 
 TEST(SupervisorMessage, NonsenseIsRefused) {

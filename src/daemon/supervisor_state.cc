@@ -63,6 +63,27 @@ Result<HeldMount> decode_held(const json& object, const TakeBy& take) {
   return held;
 }
 
+// What a mount's worker holds open at its origin; the service manager does not keep those.
+json encode_descriptors(const HeldMount& held) {
+  json list = json::array();
+  for (const auto& [key, fd] : held.descriptors.all()) {
+    list.push_back({{"key", key}, {"fd", fd.get()}});
+  }
+  return list;
+}
+
+Result<void> decode_descriptors(const json& object, HeldMount& held) {
+  const auto kept = object.find("descriptors");
+  const bool are_kept =
+      kept != object.end() && kept->is_array() && kept->size() <= kHeldDescriptorsMax;
+  if (!are_kept) return Error(EPROTO, "supervisor_state", "descriptors");
+  for (const json& one : *kept) {
+    const auto key = static_cast<uint64_t>(TRY(int_field(one, "key", 0, INT64_MAX)));
+    held.descriptors.keep(key, TRY(fd_field(one, "fd")));
+  }
+  return {};
+}
+
 Result<void> check_version(const json& object) {
   const auto version = static_cast<uint64_t>(TRY(int_field(object, "version", 0, INT64_MAX)));
   if (version == kSupervisorStateVersion) return {};
@@ -114,8 +135,10 @@ void HeldMount::take_arena(UniqueFd fd) {
 
 std::string encode(const SupervisorState& state) {
   json held = json::array();
-  for (const auto& [id, one] : state.held)
+  for (const auto& [id, one] : state.held) {
     held.push_back(encode_held(id, one, [](int fd) { return json(fd); }));
+    held.back()["descriptors"] = encode_descriptors(one);
+  }
   return dump_message(json{{"version", kSupervisorStateVersion},
                            {"listener", state.listener.get()},
                            {"settings", state.settings},
@@ -152,7 +175,9 @@ Result<SupervisorState> decode_supervisor_state(std::string_view text) {
   state.exit_code = static_cast<int>(TRY(int_field(object, "exit_code", 0, 255)));
   const json held = TRY(held_list(object));
   for (const json& one : held) {
-    state.held[TRY(id_of(one))] = TRY(decode_held(one, descriptor));
+    HeldMount& mount = state.held[TRY(id_of(one))];
+    mount = TRY(decode_held(one, descriptor));
+    TRY(decode_descriptors(one, mount));
   }
   state.stored = TRY(decode_names(object));
   return state;
@@ -218,6 +243,7 @@ std::vector<int> descriptors(const SupervisorState& state) {
   for (const auto& [id, held] : state.held) {
     for (const UniqueFd& fd : held.fds) add(fd);
     add(held.arena);
+    for (const auto& [key, fd] : held.descriptors.all()) add(fd);
   }
   return all;
 }

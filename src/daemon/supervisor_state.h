@@ -16,10 +16,11 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "daemon/held_descriptors.h"
 
 namespace netfs::daemon {
 
-inline constexpr uint64_t kSupervisorStateVersion = 1;
+inline constexpr uint64_t kSupervisorStateVersion = 2;
 
 // A mounted connection, kept open through the deaths of workers.
 struct HeldMount {
@@ -29,6 +30,7 @@ struct HeldMount {
   UniqueFd arena;          // what the kernel knows of its worker
   bool kept = false;       // its worker has said that it serves
   uint64_t served_by = 0;  // which worker has said so last: the first one is 1
+  HeldDescriptors descriptors;
 
   // One that is the same file stays by its number, by which it is known elsewhere.
   void take_arena(UniqueFd fd);

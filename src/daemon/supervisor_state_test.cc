@@ -13,6 +13,9 @@ UniqueFd some_fd() {
   return UniqueFd(::open("/dev/null", O_RDWR));
 }
 
+// As a worker's locks have them.
+constexpr uint64_t kKeys[] = {(uint64_t{1} << 56) + 7, (uint64_t{1} << 56) + (uint64_t{1} << 48)};
+
 SupervisorState full_state() {
   SupervisorState state;
   state.listener = some_fd();
@@ -32,6 +35,7 @@ SupervisorState full_state() {
   held.arena = some_fd();
   held.kept = true;
   held.served_by = 4;
+  for (const uint64_t key : kKeys) held.descriptors.keep(key, some_fd());
   return state;
 }
 
@@ -43,6 +47,7 @@ void forget(SupervisorState& state) {
   for (auto& [id, held] : state.held) {
     for (UniqueFd& fd : held.fds) (void)fd.release();
     (void)held.arena.release();
+    for (auto& [key, fd] : held.descriptors.take()) (void)fd.release();
   }
 }
 
@@ -50,7 +55,7 @@ TEST(SupervisorState, IsFoundByTheNextProgram) {
   SupervisorState left = full_state();
   const std::string text = encode(left);
   const std::vector<int> numbers = descriptors(left);
-  EXPECT_EQ(numbers.size(), 6U);
+  EXPECT_EQ(numbers.size(), 8U);
   forget(left);
   const Result<SupervisorState> found = decode_supervisor_state(text);
   ASSERT_TRUE(found.ok()) << found.error().message();
@@ -72,6 +77,11 @@ TEST(SupervisorState, IsFoundByTheNextProgram) {
   EXPECT_EQ(held.fds.size(), 2U);
   EXPECT_TRUE(held.kept);
   EXPECT_EQ(held.served_by, 4U);
+  ASSERT_EQ(held.descriptors.count(), 2U);
+  const int first = held.descriptors.all().at(kKeys[0]).get();
+  const int second = held.descriptors.all().at(kKeys[1]).get();
+  EXPECT_EQ(first, numbers[6]);
+  EXPECT_EQ(second, numbers[7]);
 }
 
 TEST(SupervisorState, WhatIsAbsentStaysAbsent) {

@@ -11,7 +11,9 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sstream>
+#include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,6 +21,7 @@
 
 #include "base/kill_process.h"
 #include "daemon/control_socket.h"
+#include "daemon/packet.h"
 #include "daemon/supervisor_link.h"
 #include "daemon/worker_process.h"
 #include "fuse/mount_table.h"
@@ -94,6 +97,39 @@ int hold_a_mount(const Script& script, SupervisorLink& link, const Inheritance& 
   return 0;
 }
 
+// Keeps descriptors by keys, more than go into one packet, and drops some: the next one has the
+// rest, and so has the one after that.
+int keep_descriptors(const Script& script, SupervisorLink& link, const Inheritance& inheritance) {
+  constexpr uint64_t kKeys = kPacketFdsMax + 10;
+  Loop loop(link);
+  const std::string mount_point = script.directory + "/mnt";
+  if (inheritance.workers_before == 0) {
+    const fuse::MountOptions options{.source = "test:held", .mount_point = mount_point};
+    const uint64_t id = link.new_id();
+    if (!link.mount(id, options, "", bound()).ok()) return 1;
+    link.keep(id, "");
+    for (uint64_t key = 1; key <= kKeys; ++key) {
+      const UniqueFd file(::memfd_create("kept", MFD_CLOEXEC));
+      if (::ftruncate(file.get(), static_cast<off_t>(key)) != 0) return 1;
+      link.keep_descriptor(id, key, file.get());
+    }
+    link.drop_descriptor(id, 3);
+    return ::raise(SIGKILL);
+  }
+  const Adopted& adopted = inheritance.mounts.front();
+  size_t sound = 0;
+  for (const auto& [key, fd] : adopted.kept) {
+    struct stat st {};
+    sound += ::fstat(fd.get(), &st) == 0 && st.st_size == static_cast<off_t>(key) ? 1 : 0;
+  }
+  note(script, std::to_string(sound) + " of " + std::to_string(kKeys) + " kept" +
+                   (adopted.kept.contains(3) ? ", also what was dropped" : ""));
+  if (inheritance.workers_before == 1) return ::raise(SIGKILL);
+  if (!link.unmount(mount_point, fuse::UnmountMode::kPlain, bound()).ok()) return 1;
+  link.release(adopted.id);
+  return 0;
+}
+
 int wait_for_stop(const Script& script, SupervisorLink& link) {
   note(script, "serving");
   const Deadline deadline = bound();
@@ -129,8 +165,13 @@ int worker_main_of_test() {
   }
   if (script.behaviour == "hold" || script.behaviour == "begin" || script.behaviour == "give-up")
     return hold_a_mount(script, link, inheritance.value());
+  if (script.behaviour == "keep" || script.behaviour == "keep-few") {
+    return keep_descriptors(script, link, inheritance.value());
+  }
   return wait_for_stop(script, link);
 }
+
+constexpr rlim_t kFewDescriptors = 256 + 12;  // as many as it keeps for itself, and some
 
 class SupervisorTest : public testing::Test {
  protected:
@@ -156,6 +197,8 @@ class SupervisorTest : public testing::Test {
     pid_ = ::fork();
     ASSERT_GE(pid_, 0);
     if (pid_ > 0) return;
+    const rlimit few{.rlim_cur = kFewDescriptors, .rlim_max = kFewDescriptors};
+    if (behaviour == "keep-few" && ::setrlimit(RLIMIT_NOFILE, &few) != 0) ::_exit(1);
     Supervisor supervisor({.listener = listen_control(directory_ + "/socket").value(),
                            .settings = behaviour + " " + directory_,
                            .command = {"/proc/self/exe", "fake-worker"}});
@@ -214,6 +257,22 @@ TEST_F(SupervisorTest, MountOutlivesTwoWorkersWithItsStateAndDescriptors) {
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "mounted 2\nadopted 2 first state\nadopted 2 second state\nunmounted\n");
   EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
+}
+
+TEST_F(SupervisorTest, WhatAWorkerKeepsOfDescriptorsOutlivesIt) {
+  if (!make_mount_point()) GTEST_SKIP();
+  start("keep");
+  EXPECT_EQ(wait(), 0);
+  EXPECT_EQ(notes(), "73 of 74 kept\n73 of 74 kept\n");
+}
+
+TEST_F(SupervisorTest, WhatFindsNoRoomIsNotKeptAndCostsNobodyAnything) {
+  if (!make_mount_point()) GTEST_SKIP();
+  start("keep-few");
+  EXPECT_EQ(wait(), 0) << "it serves on, and unmounts";
+  const size_t kept = std::strtoul(notes().c_str(), nullptr, 10);
+  EXPECT_GT(kept, 0U) << notes();
+  EXPECT_LT(kept, 12U) << notes();
 }
 
 TEST_F(SupervisorTest, MountThatTheNextWorkerCannotServeIsAFailure) {

@@ -1,9 +1,9 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
+#include "daemon/held_descriptors.h"
 #include "daemon/json_fields.h"
 #include "daemon/options.h"
 #include "daemon/owner_settings.h"
@@ -28,15 +28,6 @@ void bound_memory() {
   ::mallopt(M_MMAP_THRESHOLD, 1 << 20);
 }
 
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
-    telemetry::log_debug("worker", "the limit of open files stays as it is");
-  }
-}
-
 }  // namespace
 
 int worker_main() {
@@ -51,7 +42,7 @@ int worker_main() {
       return 1;
     }
   }
-  raise_descriptor_limit();
+  (void)raise_descriptor_limit();
   SupervisorLink link{UniqueFd(kWorkerSocketFd)};
   UniqueFd listener(kWorkerListenFd);
   Result<Inheritance> inheritance =

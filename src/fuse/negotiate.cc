@@ -21,8 +21,9 @@ struct Wish {
 };
 
 // What we ask for whenever the kernel offers it.  Not among them, on purpose: WRITEBACK_CACHE,
-// READDIRPLUS_AUTO, AUTO_INVAL_DATA (excludes EXPLICIT_INVAL_DATA), HANDLE_KILLPRIV, POSIX_LOCKS
-// and FLOCK_LOCKS (locks are kept by the kernel, for this machine), SPLICE_*.
+// READDIRPLUS_AUTO, AUTO_INVAL_DATA (excludes EXPLICIT_INVAL_DATA), HANDLE_KILLPRIV,
+// SPLICE_*; and, unless the origin has locks, POSIX_LOCKS and FLOCK_LOCKS: the kernel keeps them
+// then, for this machine.
 constexpr std::array kWishes = {
     Wish{proto::kBigWrites, "large requests", "requests of 4 KiB"},
     Wish{proto::kMaxPages, "max_pages", "requests of 128 KiB"},
@@ -67,6 +68,10 @@ Result<Negotiated> negotiate(const InitRequest& offered, const SessionOptions& o
     out.flags |= offered.flags & proto::kPassthrough;
   }
   if (options.over_ring) out.flags |= offered.flags & proto::kOverIoUring;
+  // A lock that is waited for would keep one of a ring's few places.
+  constexpr uint64_t kLocks = proto::kPosixLocks | proto::kFlockLocks;
+  const bool ring = (out.flags & proto::kOverIoUring) != 0;
+  if (options.locks && !ring && (offered.flags & kLocks) == kLocks) out.flags |= kLocks;
   // Without INIT_EXT the kernel does not look at the upper half of the flags.
   if ((offered.flags & proto::kInitExt) != 0) {
     out.flags |= proto::kInitExt;
@@ -121,6 +126,14 @@ std::vector<Feature> describe(const Negotiated& negotiated, const SessionOptions
     const bool on = negotiated.has(proto::kPosixAcl);
     features.push_back({"POSIX ACLs", on, on ? "" : "this kernel does not offer them"});
   }
+  const bool locks = negotiated.has(proto::kPosixLocks);
+  features.push_back({"locks at the origin", locks,
+                      locks            ? ""
+                      : !options.locks ? options.locks_off_reason
+                      : negotiated.has(proto::kOverIoUring)
+                          ? "one that is waited for would keep a place of the ring: they are kept "
+                            "by the kernel, for this machine"
+                          : "this kernel does not offer it: it keeps them, for this machine"});
   if (options.over_ring || !options.ring_off_reason.empty()) {
     const bool on = negotiated.has(proto::kOverIoUring);
     features.push_back({kRingFeature, on,

@@ -33,6 +33,10 @@ struct SessionOptions {
   bool writable = false;
   // The origin has POSIX ACLs, and the kernel checks permissions by them.
   bool posix_acls = false;
+  // The origin has locks.
+  bool locks = false;
+  // Shown by describe() when that is false.
+  std::string locks_off_reason = "they are kept by the kernel, for this machine";
   // Threads that read requests; 0: one a queue of the channel.
   unsigned threads = 0;
   // With it each of them keeps to the processor of whoever asks: see placement.h.  Outlives the

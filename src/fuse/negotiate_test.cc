@@ -59,6 +59,27 @@ TEST(Negotiate, SetIdBitsAreClearedHereOnWritableMountsOnly) {
   EXPECT_FALSE(feature(describe(old, options), "set-ID bits cleared here").on);
 }
 
+TEST(Negotiate, LocksAreAskedForWhereTheOriginHasThem) {
+  SessionOptions options;
+  options.locks = true;
+  constexpr uint64_t kLocks = proto::kPosixLocks | proto::kFlockLocks;
+  const Negotiated out = MUST(negotiate(kernel(45, kEverything), options));
+  EXPECT_TRUE(out.has(kLocks));
+  EXPECT_TRUE(feature(describe(out, options), "locks at the origin").on);
+  // One sort without the other: a program that uses both would find them in different places.
+  const Negotiated half = MUST(negotiate(kernel(45, kEverything & ~proto::kFlockLocks), options));
+  EXPECT_FALSE(half.has(proto::kPosixLocks));
+  EXPECT_NE(feature(describe(half, options), "locks at the origin").why_not, "");
+  options.over_ring = true;
+  const Negotiated ring = MUST(negotiate(kernel(45, kEverything), options));
+  EXPECT_FALSE(ring.has(proto::kPosixLocks) || ring.has(proto::kFlockLocks));
+  EXPECT_NE(feature(describe(ring, options), "locks at the origin").why_not.find("ring"),
+            std::string::npos);
+  options = {.locks_off_reason = "none"};
+  const Negotiated none = MUST(negotiate(kernel(45, kEverything), options));
+  EXPECT_EQ(feature(describe(none, options), "locks at the origin").why_not, "none");
+}
+
 TEST(Negotiate, TakesNothingThatIsNotOffered) {
   const Negotiated out = MUST(negotiate(kernel(45, 0), {}));
   EXPECT_EQ(out.flags, 0U);
@@ -139,8 +160,11 @@ TEST(Negotiate, DescribeSaysWhyThereIsNoRing) {
 }
 
 TEST(Negotiate, DescribeListsTheSameFeaturesWhateverTheKernel) {
-  const std::vector<Feature> all = describe(MUST(negotiate(kernel(45, kEverything), {})), {});
-  const std::vector<Feature> none = describe(MUST(negotiate(kernel(12, 0), {})), {});
+  SessionOptions wanted;
+  wanted.locks = true;
+  const std::vector<Feature> all =
+      describe(MUST(negotiate(kernel(45, kEverything), wanted)), wanted);
+  const std::vector<Feature> none = describe(MUST(negotiate(kernel(12, 0), wanted)), wanted);
   ASSERT_EQ(all.size(), none.size());
   for (size_t i = 0; i < all.size(); ++i) {
     EXPECT_EQ(all[i].name, none[i].name);

@@ -61,8 +61,9 @@ bool Notifier::inval_inode(NodeId node, ByteRange range, UniqueFunction<void()> 
                .then = std::move(then)});
 }
 
-bool Notifier::inval_attributes(NodeId node) {
-  return post({.code = proto::Notify::kInvalInode, .node = node, .offset = -1});
+bool Notifier::inval_attributes(NodeId node, UniqueFunction<void()> then) {
+  return post(
+      {.code = proto::Notify::kInvalInode, .node = node, .offset = -1, .then = std::move(then)});
 }
 
 bool Notifier::inval_entry(NodeId parent, std::string_view name) {

@@ -47,7 +47,8 @@ class Notifier {
   [[nodiscard]] bool inval_inode(NodeId node, ByteRange range, UniqueFunction<void()> then)
       EXCLUDES(mutex_);
   // Drops the attributes only.
-  [[nodiscard]] bool inval_attributes(NodeId node) EXCLUDES(mutex_);
+  [[nodiscard]] bool inval_attributes(NodeId node, UniqueFunction<void()> then = {})
+      EXCLUDES(mutex_);
   // Forgets the name, also one remembered as absent; what is mounted on it goes too.
   [[nodiscard]] bool inval_entry(NodeId parent, std::string_view name) EXCLUDES(mutex_);
   // Makes the next use of the name look it up again.  Needs HAS_EXPIRE_ONLY.

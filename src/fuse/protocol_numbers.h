@@ -129,6 +129,7 @@ inline constexpr uint32_t kFopenPassthrough = 1U << 7;
 inline constexpr uint32_t kGetattrFh = 1U << 0;
 inline constexpr uint32_t kReleaseFlush = 1U << 0;
 inline constexpr uint32_t kReleaseFlockUnlock = 1U << 1;
+inline constexpr uint32_t kLkFlock = 1U << 0;
 inline constexpr uint32_t kReadLockOwner = 1U << 1;
 inline constexpr uint32_t kFsyncDatasync = 1U << 0;
 inline constexpr uint32_t kExpireOnly = 1U << 0;

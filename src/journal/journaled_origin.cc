@@ -33,7 +33,9 @@ JournaledOrigin::JournaledOrigin(std::unique_ptr<Journal> journal)
     : journal_(std::move(journal)),
       capabilities_(capabilities_of(journal_->inner())),
       writer_(*journal_),
-      readers_({.name = "netfs-jread", .threads = 4}) {}
+      readers_({.name = "netfs-jread", .threads = 4}) {
+  if (OriginLocks* inner = journal_->inner().locks()) locks_.emplace(*journal_, *inner);
+}
 
 JournaledOrigin::~JournaledOrigin() {
   uploader_.reset();

@@ -13,9 +13,11 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "journal/journal.h"
+#include "journal/journaled_locks.h"
 #include "journal/journaled_writer.h"
 #include "journal/uploader.h"
 #include "netfs/origin.h"
@@ -38,6 +40,7 @@ class JournaledOrigin final : public Origin {
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override { return &writer_; }
+  [[nodiscard]] OriginLocks* locks() override { return locks_ ? &*locks_ : nullptr; }
   [[nodiscard]] StatusFields status() const override;
 
   [[nodiscard]] Journal& journal() { return *journal_; }
@@ -61,8 +64,9 @@ class JournaledOrigin final : public Origin {
   const std::unique_ptr<Journal> journal_;
   const OriginCapabilities capabilities_;
   JournaledWriter writer_;
-  std::atomic<bool> limited_{false};  // the inner origin has held reads back
-  sync::WorkQueue readers_;           // for reads that wait
+  std::optional<JournaledLocks> locks_;  // none where the inner origin has none
+  std::atomic<bool> limited_{false};     // the inner origin has held reads back
+  sync::WorkQueue readers_;              // for reads that wait
   std::unique_ptr<Uploader> uploader_;
 };
 

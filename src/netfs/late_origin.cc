@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "netfs/late_locks.h"
 #include "netfs/late_writer.h"
 #include "telemetry/log.h"
 
@@ -39,7 +40,8 @@ Result<KnownOrigin> describe(Origin& origin, Deadline deadline) {
   KnownOrigin known{.volume_key = origin.volume_key(),
                     .root_identity = {},
                     .capabilities = origin.capabilities(),
-                    .writes = {}};
+                    .writes = {},
+                    .locks = origin.locks() != nullptr};
   if (const OriginWriter* writer = origin.writer()) known.writes = writer->write_capabilities();
   if (known.capabilities.identity) {
     known.root_identity = TRY(origin.stat("", deadline)).identity;
@@ -71,6 +73,7 @@ void LateOrigin::settle(MonoTime until) {
     settled_ = true;
   }
   if (known_.writes) writer_ = std::make_unique<LateWriter>(*this, *known_.writes);
+  if (known_.locks) locks_ = std::make_unique<LateLocks>(*this);
 }
 
 void LateOrigin::stop() {
@@ -119,7 +122,11 @@ void LateOrigin::attempt() {
     std::string other = found.ok() ? other_than_known(found.value()) : std::string();
     is_another_ = !other.empty();
     if (found.ok() && !is_another_) {
-      if (!settled_) known_ = std::move(found).value();
+      if (!settled_) {
+        known_ = std::move(found).value();
+        // Users have them of it: they are told by each call if it has none any more.
+        known_.locks = known_.locks || options_.known.locks;
+      }
       origin_ = std::move(opened).value();
       there_ = origin_.get();
     } else {
@@ -196,6 +203,10 @@ void LateOrigin::issue_read(Subrequest& subrequest) {
 
 OriginWriter* LateOrigin::writer() {
   return writer_.get();
+}
+
+OriginLocks* LateOrigin::locks() {
+  return locks_.get();
 }
 
 StatusFields LateOrigin::status() const {

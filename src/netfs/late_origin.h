@@ -35,11 +35,13 @@ struct KnownOrigin {
   std::string root_identity;  // empty where paths are the identity
   OriginCapabilities capabilities;
   std::optional<WriteCapabilities> writes;  // absent: it cannot be changed
+  bool locks = false;                       // whether it has some of its own
 };
 
 // Of one that is there; asks for its root where that has an identity.
 Result<KnownOrigin> describe(Origin& origin, Deadline deadline);
 
+class LateLocks;
 class LateWriter;
 
 class LateOrigin final : public Origin {
@@ -76,9 +78,11 @@ class LateOrigin final : public Origin {
   std::unique_ptr<OriginFile> open_by_read(const std::string& path) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override;
+  [[nodiscard]] OriginLocks* locks() override;
   [[nodiscard]] StatusFields status() const override EXCLUDES(mutex_);
 
  private:
+  friend class LateLocks;
   friend class LateWriter;
 
   explicit LateOrigin(Options options);
@@ -94,6 +98,7 @@ class LateOrigin final : public Origin {
   const MonoTime since_ = Clock::system().now();
   KnownOrigin known_;  // constant once create() has returned
   std::unique_ptr<LateWriter> writer_;
+  std::unique_ptr<LateLocks> locks_;
   std::atomic<Origin*> there_{nullptr};
   mutable sync::Mutex mutex_{kLateOriginLock};
   sync::CondVar changed_;

@@ -5,8 +5,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include "netfs/lock_descriptor.h"
+#include "netfs/testing/simulated_locks.h"
 #include "netfs/testing/simulated_origin.h"
 
 namespace netfs {
@@ -23,17 +29,19 @@ Deadline within(Duration duration) {
 
 constexpr const char* kOtherRoot = "of another directory";
 
-// The same tree, whose root is another directory.
-class OtherRoot final : public Origin {
+// The same tree, whose root is another directory, or that has locks.
+class Changed final : public Origin {
  public:
-  explicit OtherRoot(std::unique_ptr<Origin> inner) : inner_(std::move(inner)) {}
+  enum class What { kRoot, kLocks };
+  Changed(std::unique_ptr<Origin> inner, What what)
+      : inner_(std::move(inner)), locks_(*inner_), what_(what) {}
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return inner_->capabilities();
   }
   [[nodiscard]] std::string volume_key() const override { return inner_->volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override {
     NodeInfo info = TRY(inner_->stat(path, deadline));
-    if (path.empty()) info.identity = kOtherRoot;
+    if (path.empty() && what_ == What::kRoot) info.identity = kOtherRoot;
     return info;
   }
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override {
@@ -50,9 +58,12 @@ class OtherRoot final : public Origin {
   }
   void issue_read(Subrequest& subrequest) override { inner_->issue_read(subrequest); }
   [[nodiscard]] OriginWriter* writer() override { return inner_->writer(); }
+  [[nodiscard]] OriginLocks* locks() override { return what_ == What::kLocks ? &locks_ : nullptr; }
 
  private:
   const std::unique_ptr<Origin> inner_;
+  SimulatedLocks locks_;
+  const What what_;
 };
 
 // What is opened: an origin in memory, that may be away, or another one.
@@ -70,8 +81,9 @@ class Late : public testing::Test {
     if (const int error = error_) return Error(error, "test", "the cable is out");
     auto origin = std::make_unique<SimulatedOrigin>(shape());
     origin->add_file("file", "text");
-    if (has_other_root_) return std::unique_ptr<Origin>(new OtherRoot(std::move(origin)));
-    return std::unique_ptr<Origin>(std::move(origin));
+    if (!has_other_root_ && !has_locks_) return std::unique_ptr<Origin>(std::move(origin));
+    const auto what = has_locks_ ? Changed::What::kLocks : Changed::What::kRoot;
+    return std::unique_ptr<Origin>(std::make_unique<Changed>(std::move(origin), what));
   }
   [[nodiscard]] KnownOrigin known() {
     const std::unique_ptr<Origin> origin = MUST(open());
@@ -89,6 +101,7 @@ class Late : public testing::Test {
   std::atomic<bool> copies_{false};
   std::atomic<bool> blocked_{false};
   std::atomic<bool> has_other_root_{false};
+  std::atomic<bool> has_locks_{false};
   std::atomic<unsigned> attempts_{0};
 };
 
@@ -190,6 +203,96 @@ TEST_F(Late, ThePatienceBeginsAtOnce) {
   EXPECT_TRUE(late->stat("file", within(kLong)).is_error(ENOTCONN));
   EXPECT_FALSE(late->is_there());
   blocked_ = false;
+}
+
+// Another description of the same file: somebody else's.
+UniqueFd open_anew(const UniqueFd& file) {
+  return UniqueFd(
+      ::open(("/proc/self/fd/" + std::to_string(file.get())).c_str(), O_RDWR | O_CLOEXEC));
+}
+
+bool locks_range(const UniqueFd& fd, LockMode mode, const LockSpan& span) {
+  return set_lock_by_descriptor(fd.get(), LockKind::kRange, mode, span).ok();
+}
+
+// By its descriptor, which a process before this one has left.
+TEST_F(Late, WhatIsLockedIsHeldWhileItIsAway) {
+  KnownOrigin what = known();
+  what.locks = true;
+  error_ = ECONNREFUSED;
+  const std::unique_ptr<LateOrigin> late = make(what, milliseconds(1));
+  OriginLocks* const locks = late->locks();
+  ASSERT_NE(locks, nullptr);
+  const UniqueFd file(::memfd_create("locked", MFD_CLOEXEC));
+  const UniqueFd other = open_anew(file);
+  UniqueFd left = open_anew(file);
+  ASSERT_TRUE(locks_range(left, LockMode::kExclusive, {0, 9}));
+  const UniqueFd copy(::dup(left.get()));
+  std::unique_ptr<OriginLock> lock = MUST(locks->take_over(std::move(left), LockKind::kRange));
+  EXPECT_GE(lock->descriptor(), 0) << "to be kept for the process after this one";
+  EXPECT_FALSE(locks_range(other, LockMode::kShared, {5, 5}));
+  EXPECT_TRUE(locks->set(*lock, LockMode::kShared, {10, 19}, within(kLong)).ok());
+  EXPECT_FALSE(locks_range(other, LockMode::kExclusive, {15, 15}));
+  EXPECT_TRUE(locks->set(*lock, LockMode::kNone, {0, 9}, within(kLong)).ok());
+  EXPECT_TRUE(locks_range(other, LockMode::kExclusive, {0, 9}));
+  const auto found = MUST(locks->find(*lock, LockMode::kShared, {}, within(kLong)));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->span, (LockSpan{0, 9}));
+  EXPECT_TRUE(locks->set(*lock, LockMode::kShared, {0, 0}, within(kLong)).is_error(EAGAIN));
+  lock.reset();
+  EXPECT_TRUE(locks_range(other, LockMode::kExclusive, {})) << "though there is a copy";
+  const FileAt at{.path = "file"};
+  EXPECT_TRUE(locks->open(at, LockKind::kRange, within(kLong)).is_error(ENOTCONN));
+}
+
+TEST_F(Late, WhatIsLockedAsAWholeIsHeldAndGivenBack) {
+  KnownOrigin what = known();
+  what.locks = true;
+  error_ = ECONNREFUSED;
+  const std::unique_ptr<LateOrigin> late = make(what, milliseconds(1));
+  const UniqueFd file(::memfd_create("locked", MFD_CLOEXEC));
+  const UniqueFd other = open_anew(file);
+  UniqueFd left = open_anew(file);
+  ASSERT_EQ(::flock(left.get(), LOCK_EX), 0);
+  const UniqueFd copy(::dup(left.get()));
+  std::unique_ptr<OriginLock> lock =
+      MUST(late->locks()->take_over(std::move(left), LockKind::kWhole));
+  EXPECT_NE(::flock(other.get(), LOCK_SH | LOCK_NB), 0);
+  EXPECT_TRUE(late->locks()->set(*lock, LockMode::kShared, {}, within(kLong)).ok());
+  EXPECT_EQ(::flock(other.get(), LOCK_SH | LOCK_NB), 0);
+  lock.reset();
+  EXPECT_EQ(::flock(other.get(), LOCK_EX | LOCK_NB), 0) << "though there is a copy";
+}
+
+// Of an origin that is there they are its own.
+TEST_F(Late, TheLocksOfOneThatIsThereAreItsOwn) {
+  has_locks_ = true;
+  const std::unique_ptr<LateOrigin> late = make(known());
+  OriginLocks* const locks = late->locks();
+  ASSERT_NE(locks, nullptr);
+  const FileAt at{.path = "file"};
+  const auto one = MUST(locks->open(at, LockKind::kRange, within(kLong))).lock;
+  const auto two = MUST(locks->open(at, LockKind::kRange, within(kLong))).lock;
+  EXPECT_TRUE(locks->set(*one, LockMode::kExclusive, {0, 9}, within(kLong)).ok());
+  EXPECT_TRUE(locks->set(*two, LockMode::kShared, {5, 5}, within(kLong)).is_error(EAGAIN));
+  const auto found = MUST(locks->find(*two, LockMode::kShared, {}, within(kLong)));
+  ASSERT_TRUE(found.has_value());
+  EXPECT_EQ(found->span, (LockSpan{0, 9}));
+}
+
+TEST_F(Late, OneThatHasNoLocksAnyMoreSaysSoToEachWhoAsks) {
+  KnownOrigin what = known();
+  EXPECT_FALSE(what.locks);
+  EXPECT_EQ(make(what)->locks(), nullptr);
+  what.locks = true;
+  const std::unique_ptr<LateOrigin> late = make(what);
+  EXPECT_TRUE(late->is_there());
+  EXPECT_TRUE(late->known().locks) << "the kernel was told that there are some";
+  ASSERT_NE(late->locks(), nullptr);
+  const FileAt at{.path = "file"};
+  EXPECT_TRUE(late->locks()->open(at, LockKind::kRange, within(kLong)).is_error(ENOLCK));
+  UniqueFd left(::memfd_create("locked", MFD_CLOEXEC));
+  EXPECT_TRUE(late->locks()->take_over(std::move(left), LockKind::kRange).is_error(ENOTSUP));
 }
 
 TEST_F(Late, WhoWaitsWhenItIsGivenUpIsToldSo) {

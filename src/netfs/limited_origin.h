@@ -62,6 +62,7 @@ class LimitedOrigin final : public Origin {
   }
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override;
+  [[nodiscard]] OriginLocks* locks() override { return inner_.locks(); }
   [[nodiscard]] StatusFields status() const override { return inner_.status(); }
 
   static constexpr uint64_t kPieceMin = uint64_t{16} << 10;

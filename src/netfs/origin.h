@@ -29,6 +29,7 @@
 
 namespace netfs {
 
+class OriginLocks;
 class OriginWriter;
 
 // What an origin can do; constant for its life.
@@ -98,6 +99,9 @@ class Origin {
   // What changes it, and belongs to it (netfs/origin_writer.h).  Null: nothing can be changed, and
   // that is EROFS.
   [[nodiscard]] virtual OriginWriter* writer() { return nullptr; }
+
+  // Locks that everybody there heeds (netfs/origin_locks.h).  Null: there are none.
+  [[nodiscard]] virtual OriginLocks* locks() { return nullptr; }
 
   [[nodiscard]] virtual StatusFields status() const { return {}; }
 };

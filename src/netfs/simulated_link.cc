@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "netfs/lock_classes.h"
+#include "netfs/simulated_link_locks.h"
 #include "netfs/simulated_link_writer.h"
 
 namespace netfs {
@@ -109,6 +110,9 @@ SimulatedLink::SimulatedLink(Origin& inner, LinkShape shape)
   if (OriginWriter* writer = inner.writer()) {
     writer_ = std::make_unique<SimulatedLinkWriter>(*this, *writer);
   }
+  if (OriginLocks* locks = inner.locks()) {
+    locks_ = std::make_unique<SimulatedLinkLocks>(*this, *locks);
+  }
 }
 
 SimulatedLink::~SimulatedLink() {
@@ -181,6 +185,10 @@ void SimulatedLink::issue_read(Subrequest& subrequest) {
 
 OriginWriter* SimulatedLink::writer() {
   return writer_.get();
+}
+
+OriginLocks* SimulatedLink::locks() {
+  return locks_.get();
 }
 
 bool SimulatedLink::later(Duration after, sync::WorkQueue::Work step) {

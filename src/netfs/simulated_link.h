@@ -29,6 +29,7 @@ struct LinkShape {
 // bandwidths in bit, Kbit, Mbit or Gbit (powers of ten).  EINVAL says which word is wrong.
 Result<LinkShape> parse_link_shape(std::string_view text);
 
+class SimulatedLinkLocks;
 class SimulatedLinkWriter;
 
 class SimulatedLink final : public Origin {
@@ -47,10 +48,12 @@ class SimulatedLink final : public Origin {
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override;
+  [[nodiscard]] OriginLocks* locks() override;
   [[nodiscard]] StatusFields status() const override;
 
  private:
   class Read;
+  friend class SimulatedLinkLocks;
   friend class SimulatedLinkWriter;
 
   // Blocks for a round trip; ETIMEDOUT at the deadline, ECANCELED when the link goes.
@@ -69,6 +72,7 @@ class SimulatedLink final : public Origin {
   bool stopping_ GUARDED_BY(mutex_) = false;
   MonoTime free_at_ GUARDED_BY(mutex_);          // when the link has sent all that is booked
   std::unique_ptr<SimulatedLinkWriter> writer_;  // null where the inner origin has none
+  std::unique_ptr<SimulatedLinkLocks> locks_;    // the same
   sync::WorkQueue travelling_;                   // one thread, so that a read's steps stay in order
 };
 

@@ -2,15 +2,12 @@
 
 #include <utility>
 
+#include "vfs/arena_kinds.h"
+
 namespace netfs::vfs {
 
-namespace {
-
-constexpr uint8_t kBackingRecords = 15;
-
-}  // namespace
-
-BackingLog::BackingLog(Ref<ArenaMemory> memory) : records_(std::move(memory), kBackingRecords) {
+BackingLog::BackingLog(Ref<ArenaMemory> memory)
+    : records_(std::move(memory), arena_kind::kBacking) {
   sync::MutexLock lock(mutex_);
   for (uint32_t i = records_.limit(); i-- > 0;) {
     if (records_[i].id <= 0 || !by_id_.emplace(records_[i].id, i).second) {

@@ -1,9 +1,10 @@
 // Which function answers which opcode: one table, by number.
 
 #include <array>
+#include <cerrno>
 
 #include "fuse/wire.h"
-#include "vfs/file_system.h"
+#include "vfs/locking.h"
 
 namespace netfs::vfs {
 
@@ -46,6 +47,9 @@ struct Dispatch {
     set(Opcode::kSetattr, &FileSystem::set_attributes);
     set(Opcode::kWrite, &FileSystem::write);
     set(Opcode::kFallocate, &FileSystem::allocate);
+    for (const Opcode locking : {Opcode::kGetlk, Opcode::kSetlk, Opcode::kSetlkw}) {
+      set(locking, &FileSystem::lock);
+    }
     set(Opcode::kFlush, &FileSystem::flush);
     for (const Opcode syncing : {Opcode::kFsync, Opcode::kFsyncdir, Opcode::kSyncfs}) {
       set(syncing, &FileSystem::sync);
@@ -71,6 +75,7 @@ void FileSystem::handle(const fuse::Request& request, fuse::Reply reply) {
   const auto opcode = static_cast<size_t>(request.header.opcode);
   const Dispatch::Function function =
       opcode < kDispatch.size() ? kDispatch[opcode] : &FileSystem::refuse_unsupported;
+  if (locking_ && locking_->refuses(request)) return reply.error(EIO);
   (this->*function)(request, std::move(reply));
 }
 

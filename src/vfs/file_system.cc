@@ -8,6 +8,7 @@
 #include "vfs/backing_log.h"
 #include "vfs/intent.h"
 #include "vfs/limits.h"
+#include "vfs/locking.h"
 #include "vfs/possible_info.h"
 
 namespace netfs::vfs {
@@ -71,6 +72,13 @@ FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& roo
       behind_({.name = "netfs-behind", .threads = kBehindThreads}),
       files_({.name = "netfs-files", .threads = kAheadFileThreads}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {
+  OriginLocks* const locks = writer_ == nullptr ? nullptr : origin_.locks();
+  if (locks != nullptr) {
+    locking_ = std::make_unique<Locking>(*this, *locks, parts.keeper);
+  } else if (parts.keeper != nullptr) {
+    // Of a mount that has none any more: nobody would ever give them back.
+    for (const auto& [key, descriptor] : parts.keeper->take()) parts.keeper->drop(key);
+  }
   sync::MutexLock lock(table_.mutex);
   for (std::string& name : table_.hidden_names()) HiddenNames::keep(std::move(name));
 }
@@ -97,7 +105,10 @@ void FileSystem::attach(fuse::BackingIds* backing, fuse::Notifier* notifier) {
     }
     backing->adopt(log, known, log->all());
   }
+  // By their names, which a rename that is finished first may change; and before what was kept is
+  // written, which is not if the lock is lost under which it was.
   Intent::finish(*this);
+  if (locking_) locking_->take_over();
   revive_kept();
 }
 
@@ -105,6 +116,7 @@ void FileSystem::started(const fuse::Negotiated& negotiated) {
   no_open_ = options_.immutable && negotiated.has(fuse::proto::kNoOpenSupport);
   acls_ = negotiated.has(fuse::proto::kPosixAcl);
   no_opendir_ = options_.immutable && negotiated.has(fuse::proto::kNoOpendirSupport);
+  if (locking_) locking_->started(negotiated);
   // The kernel would go on to show what it reads by itself while it is written to through us.
   passthrough_ = negotiated.passthrough && backing_ != nullptr && !no_open_ && writer_ == nullptr;
 }
@@ -122,6 +134,7 @@ void FileSystem::stop() {
   behind_.stop();
   files_.stop();
   metadata_.stop();
+  if (locking_) locking_->stop();  // what was written is at the origin, or given up
   ahead_.stop();  // last: names that the others have listed are left to the cache there
 }
 
@@ -150,6 +163,7 @@ void FileSystem::bury(Graveyard graveyard) {
 Sizes FileSystem::sizes() {
   const size_t waiting = pending_.count();
   const size_t looks_behind = behind_.unfinished();
+  const LockTable::Sizes locks = locking_ ? locking_->sizes() : LockTable::Sizes();
   sync::MutexLock lock(table_.mutex);
   files_ahead_.expire();
   return {.nodes = table_.node_count(),
@@ -157,7 +171,10 @@ Sizes FileSystem::sizes() {
           .idle_files = table_.idle_file_count(),
           .waiting = waiting,
           .looks_behind = looks_behind,
-          .ino_collisions = table_.ino_collisions()};
+          .ino_collisions = table_.ino_collisions(),
+          .locked_files = locks.files,
+          .lock_owners = locks.holders,
+          .lock_waiters = locks.waiting};
 }
 
 }  // namespace netfs::vfs

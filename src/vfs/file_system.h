@@ -35,6 +35,7 @@
 #include "sync/cond_var.h"
 #include "sync/work_queue.h"
 #include "vfs/coming_listings.h"
+#include "vfs/descriptor_keeper.h"
 #include "vfs/files_ahead.h"
 #include "vfs/flights.h"
 #include "vfs/handed_on.h"
@@ -60,6 +61,7 @@ class FileSystem final : public fuse::Handler {
     NamesStore* names = nullptr;  // null: names live as long as this
     Ref<ArenaMemory> memory{};    // what a process before this one left; null: there was none
     bool origin_is_away = false;  // what `memory` has of the root counts until it can be asked
+    DescriptorKeeper* keeper = nullptr;  // keeps what it left of descriptors; or null
   };
 
   // Looks at the root; its error is the mount's: ENOTDIR, ENOENT, EACCES, or that of the way there.
@@ -74,7 +76,7 @@ class FileSystem final : public fuse::Handler {
 
   void started(const fuse::Negotiated& negotiated) override;
   void handle(const fuse::Request& request, fuse::Reply reply) override;
-  void interrupt(uint64_t unique) override { pending_.interrupt(unique); }
+  void interrupt(uint64_t unique) override;
 
   // The hand brake: believes nothing of `path` ("" is the root) and of what is beneath it until the
   // origin was asked again, and tells the kernel so.  What is open goes on as it was.
@@ -87,11 +89,10 @@ class FileSystem final : public fuse::Handler {
   // workers.  Bounded by the origin's timeout.
   void stop();
 
-  // Whether the origin can be changed through this mount; whether what is shown of permissions is
-  // the origin's own, with its POSIX ACLs.
+  // Whether the origin can be changed here; and whether its permissions and ACLs are what is shown.
   [[nodiscard]] bool writable() const { return writer_ != nullptr; }
+  [[nodiscard]] bool has_locks() const { return locking_ != nullptr; }  // the origin's own
   [[nodiscard]] bool has_acls() const;
-
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] Sizes sizes();
   // The last names refused from the origin, escaped for a terminal.
@@ -113,7 +114,7 @@ class FileSystem final : public fuse::Handler {
   Operation release_directory, read_link;  // release.cc, links.cc
   // What changes something: EROFS on a mount that is not writable.
   Operation make, create, remove, rename, link, set_attributes, write, allocate, copy, seek;
-  Operation create_nameless, flush, sync;          // nameless.cc, sync.cc
+  Operation create_nameless, flush, sync, lock;    // nameless.cc, sync.cc, lock.cc
   Operation get_xattr, list_xattrs, change_xattr;  // xattr.cc
   Operation refuse_unsupported, refuse_ioctl;      // unsupported.cc
 
@@ -309,7 +310,8 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] bool shows_xattr(std::string_view name) const;
   void kill_sgid(fuse::NodeId id, Deadline until);
 
-  // open_prepare.cc, release.cc
+  // open_prepare.cc, release.cc, locking.h
+  class Locking;
   void prepare_open(fuse::NodeId id, Ref<Pending> pending);
   void prepare_on_worker(fuse::NodeId id);
   Result<Prepared> prepare(fuse::NodeId id);
@@ -346,7 +348,6 @@ class FileSystem final : public fuse::Handler {
   // links.cc
   void answer_link(std::string_view path, std::string_view target, fuse::Reply& reply);
   void fetch_link(fuse::NodeId id, const std::string& path, Deadline until);
-
   [[nodiscard]] Deadline deadline() const { return Deadline::after(clock_, options_.timeout); }
   // Runs on a metadata worker; when they have ended, not at all.
   void on_worker(sync::WorkQueue::Work work);
@@ -376,11 +377,10 @@ class FileSystem final : public fuse::Handler {
   PendingTable pending_;
   NameChanges name_changes_;
   PathHolds path_holds_;
+  std::unique_ptr<Locking> locking_;  // null: the kernel keeps locks itself
   Flights<Then> stat_flights_;
   Flights<ThenListed> list_flights_;
-  Flights<Ref<Pending>> open_flights_;
-  Flights<Ref<Pending>> link_flights_;
-  Flights<Ref<Pending>> statfs_flights_;
+  Flights<Ref<Pending>> open_flights_, link_flights_, statfs_flights_;
   sync::Mutex statfs_mutex_{kFileSystemStatsLock};
   FileSystemStats statfs_ GUARDED_BY(statfs_mutex_);
   MonoTime statfs_at_ GUARDED_BY(statfs_mutex_) = MonoTime::min();

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "vfs/arena_kinds.h"
 #include "vfs/inode_id.h"
 #include "vfs/inode_table.h"
 #include "vfs/limits.h"
@@ -61,9 +62,9 @@ void InodeTable::save_root() {
 }
 
 std::optional<NodeInfo> InodeTable::root_left_in(const Ref<ArenaMemory>& memory) {
-  Arena<NodeRecord> records(memory, kNodeRecords);
+  Arena<NodeRecord> records(memory, arena_kind::kNodes);
   if (records.limit() == 0) return std::nullopt;
-  const BytesArena bytes(memory, kSavedBytes);
+  const BytesArena bytes(memory, arena_kind::kSavedBytes);
   Result<SavedNode> saved = decode_saved_node(bytes.get(records[0].saved));
   if (!saved.ok() || saved.value().node_id != fuse::kRootNode.value) return std::nullopt;
   return NodeInfo{saved.value().attributes, std::move(saved.value().validator),

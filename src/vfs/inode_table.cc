@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "vfs/arena_kinds.h"
 #include "vfs/inode_id.h"
 #include "vfs/limits.h"
 
@@ -23,9 +24,9 @@ InodeTable::InodeTable(Ref<ArenaMemory> memory, std::string_view volume_key, con
       counters_(counters),
       numbers_(volume_key),
       memory_(std::move(memory)),
-      records_(memory_, kNodeRecords),
-      handle_records_(memory_, kHandleRecords),
-      saved_(memory_, kSavedBytes),
+      records_(memory_, arena_kind::kNodes),
+      handle_records_(memory_, arena_kind::kHandles),
+      saved_(memory_, arena_kind::kSavedBytes),
       writable_(write != Options::Write::kNo) {
   NETFS_ASSERT(epoch != 0);
   sync::MutexLock lock(mutex);
@@ -177,14 +178,16 @@ void InodeTable::take_update(Node& node, NodeInfo info, MonoTime now) {
 
 // Whether a file that differs from what was seen last is the same version nevertheless: it is open
 // for writing, or without a name, or it was changed here and not looked at since; or others have
-// made it longer while it is read here, as a log: on a mount that writes, as on a local disk.
+// made it longer while it is read here, as a log, or anything of it while it is locked here by
+// turns: on a mount that writes, as on a local disk.
 bool InodeTable::is_same_node(const Node& node, const NodeInfo& info) {
-  const bool grown = writable_ && !info.identity.empty() && records_[node.index].opens > 0 &&
-                     node.attributes.type == FileType::kRegular &&
-                     info.attributes.size_bytes > node.attributes.size_bytes;
+  const bool followed =
+      writable_ && !info.identity.empty() && records_[node.index].opens > 0 &&
+      node.attributes.type == FileType::kRegular &&
+      (info.attributes.size_bytes > node.attributes.size_bytes || node.is_locked());
   // A writer whom a process before this one has let in has it live, too.
   const bool written = node.is_live() || (node.open && node.open->writers > 0);
-  return (written || node.unseen || grown) && same_file(node, info);
+  return (written || node.unseen || followed) && same_file(node, info);
 }
 
 // What others do to a file that is live shows, as in any file that is open.  Of what was written

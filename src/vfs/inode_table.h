@@ -85,7 +85,7 @@ class InodeTable {
   static std::optional<NodeInfo> root_left_in(const Ref<ArenaMemory>& memory);
 
   // Tells apart the forms of what lies in arena memory.
-  static constexpr uint32_t kLayout = (2U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
+  static constexpr uint32_t kLayout = (3U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
 
   sync::Mutex mutex{kInodeTableLock};
 
@@ -259,11 +259,6 @@ class InodeTable {
   [[nodiscard]] uint64_t forgotten() REQUIRES(mutex) { return forgotten_; }
 
  private:
-  // The kinds of what lies in arena memory.
-  static constexpr uint8_t kNodeRecords = 1;
-  static constexpr uint8_t kHandleRecords = 2;
-  static constexpr uint8_t kSavedBytes = 3;
-
   Node& create(Node* parent, std::string_view name, NodeInfo info, MonoTime now) REQUIRES(mutex);
   void make_root(const NodeInfo& info, MonoTime now) REQUIRES(mutex);
   void save_root() REQUIRES(mutex);

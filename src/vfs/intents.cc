@@ -5,13 +5,11 @@
 #include <utility>
 
 #include "fuse/protocol.h"
+#include "vfs/arena_kinds.h"
 
 namespace netfs::vfs {
 
 namespace {
-
-constexpr uint8_t kIntentRecords = 32;
-constexpr uint8_t kIntentBytes = 33;
 
 uint64_t key_of(uint64_t unique) {
   return unique & ~fuse::proto::kUniqueResend;
@@ -21,7 +19,7 @@ uint64_t key_of(uint64_t unique) {
 
 // What is damaged is left out: asked again, it counts as not begun.
 Intents::Intents(Ref<ArenaMemory> memory)
-    : records_(memory, kIntentRecords), bytes_(memory, kIntentBytes) {
+    : records_(memory, arena_kind::kIntents), bytes_(memory, arena_kind::kIntentBytes) {
   sync::MutexLock lock(mutex_);
   std::vector<uint32_t> used;
   for (uint32_t i = records_.limit(); i-- > 0;) {

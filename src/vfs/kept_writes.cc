@@ -7,24 +7,16 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "vfs/arena_kinds.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
 
-namespace {
-
-constexpr uint8_t kRecords = 16;
-constexpr uint8_t kSmallPieces = 17;
-constexpr uint8_t kLargePieces = 18;
-constexpr uint8_t kIndices = 19;
-
-}  // namespace
-
 KeptWrites::KeptWrites(Ref<ArenaMemory> memory)
-    : records_(memory, kRecords),
-      small_(memory, kSmallPieces),
-      large_(memory, kLargePieces),
-      indices_(memory, kIndices) {
+    : records_(memory, arena_kind::kWrites),
+      small_(memory, arena_kind::kSmallPieces),
+      large_(memory, arena_kind::kLargePieces),
+      indices_(memory, arena_kind::kPieceIndices) {
   static_assert(kWriteBytesMax / kLargeBytes * sizeof(uint32_t) <= BytesArena::kBytesMax);
   sync::MutexLock lock(mutex_);
   restore();

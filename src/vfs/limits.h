@@ -136,6 +136,22 @@ inline constexpr int kMovedLooksMax = 64;
 // memory.
 inline constexpr size_t kWriteBytesMax = size_t{4} << 20;
 
+// Locks at the origin: workers for calls of it; owners of locks, each of whom may cost a
+// descriptor; ranges of one file, each of which every call for it looks at; ranges of a mount, each
+// of which is saved; and locks that are waited for.  One more is ENOLCK.
+inline constexpr unsigned kLockThreads = 4;
+inline constexpr size_t kLockHoldersMax = 4096;
+inline constexpr size_t kLockedRangesMax = 10'000;
+inline constexpr size_t kLockedRangesOfMountMax = 100'000;
+inline constexpr size_t kLockWaitersMax = 10'000;
+// Who waits for somebody else's lock at the origin asks for it again after so long, and then after
+// twice as long each time: he loses at most what he has waited, and no more than the last of these.
+inline constexpr Duration kLockPauseFirst = std::chrono::milliseconds(1);
+inline constexpr Duration kLockPauseMax = std::chrono::milliseconds(64);
+// Whoever closes a file has his locks back before anybody hears of his last close (RELEASE): so
+// long that is waited for before one is told that they are in the way.
+inline constexpr Duration kLockCloseGrace = std::chrono::milliseconds(100);
+
 // A value of an extended attribute, as Linux has it.
 inline constexpr size_t kXattrBytesMax = 65536;
 

@@ -16,6 +16,8 @@ inline constinit sync::LockClass kPendingLock{"vfs.pending"};
 inline constinit sync::LockClass kFlightsLock{"vfs.flights"};
 inline constinit sync::LockClass kNameChangesLock{"vfs.name_changes"};
 inline constinit sync::LockClass kPathHoldsLock{"vfs.path_holds"};
+inline constinit sync::LockClass kLockTableLock{"vfs.lock_table"};
+inline constinit sync::LockClass kSavedLocksLock{"vfs.saved_locks"};
 inline constinit sync::LockClass kFileSystemStatsLock{"vfs.file_system_stats"};
 inline constinit sync::LockClass kRefusedNamesLock{"vfs.refused_names"};
 

@@ -198,6 +198,7 @@ struct Seldom {
   // it is told of no more bytes than these, or the end of its last page would show as zeroes.
   uint32_t letting_go = 0;
   uint64_t size_shown_bytes = 0;
+  bool locked = false;          // somebody has asked for a lock of it: see InodeTable::is_same_node
   bool linked = false;          // has another name here, which is another node
   bool pages_doubted = false;   // the kernel read some when a change could still have been hidden
   std::string hiding;           // the hidden name that it is being given, until it has it
@@ -210,8 +211,8 @@ struct Seldom {
 
   [[nodiscard]] bool is_empty() const {
     return !target && shown_until == MonoTime() && changed_in == 0 && !written && going == 0 &&
-           opening == 0 && letting_go == 0 && !linked && !pages_doubted && hiding.empty() &&
-           alias_of == nullptr && aliases.empty();
+           opening == 0 && letting_go == 0 && !locked && !linked && !pages_doubted &&
+           hiding.empty() && alias_of == nullptr && aliases.empty();
   }
 };
 
@@ -251,6 +252,7 @@ struct Node {
   }
   [[nodiscard]] bool is_going() const { return seldom && seldom->going > 0; }
   [[nodiscard]] bool is_opening() const { return seldom && seldom->opening > 0; }
+  [[nodiscard]] bool is_locked() const { return seldom && seldom->locked; }
   [[nodiscard]] Node* alias_of() const { return seldom ? seldom->alias_of : nullptr; }
   [[nodiscard]] bool has_aliases() const { return seldom && !seldom->aliases.empty(); }
   [[nodiscard]] const std::string* target() const {

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 
 #include "vfs/intent.h"
+#include "vfs/locking.h"
 
 namespace netfs::vfs {
 
@@ -127,7 +128,7 @@ OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared, u
     }
   }
   OpenAnswer answer;
-  answer.opened.no_flush = true;
+  answer.opened.no_flush = !locking_ || !locking_->on();
   if (backing) {
     record.backing_id = *backing;
     answer.opened.backing_id = *backing;

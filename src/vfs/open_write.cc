@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "vfs/limits.h"
+#include "vfs/locking.h"
 #include "vfs/opening.h"
 
 namespace netfs::vfs {
@@ -149,7 +150,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
     if (node == nullptr) return Error(ESTALE, "vfs.open");
     opened.handle = table_.open_handle(*node, OpenMode::kDaemon, graveyard, how.unique);
     opened.keep_cache = node->keep_pages(hides_changes(*node));
-    opened.no_flush = !writes;
+    opened.no_flush = !writes && (!locking_ || !locking_->on());
     if (writes) {
       OpenState& state = node->open_state();
       // Another open may have come first.  What is held without a name is not open for writing.

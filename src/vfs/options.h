@@ -88,6 +88,9 @@ struct Sizes {
   size_t waiting = 0;
   size_t looks_behind = 0;  // under way
   uint64_t ino_collisions = 0;
+  size_t locked_files = 0;  // of which something is locked at the origin
+  size_t lock_owners = 0;   // of those locks
+  size_t lock_waiters = 0;
 };
 
 struct Counters {
@@ -118,7 +121,11 @@ struct Counters {
   telemetry::Counter refused_links;
   telemetry::Counter served_stale;
   telemetry::Counter origin_errors;
-  telemetry::Counter timeouts;  // looks at the origin that it did not answer in time
+  telemetry::Counter timeouts;       // looks at the origin that it did not answer in time
+  telemetry::Counter locks;          // taken at the origin
+  telemetry::Counter locks_waited;   // that had to wait, also in vain
+  telemetry::Counter locks_refused;  // by what somebody else has locked
+  telemetry::Counter locks_lost;     // with the process before
 };
 
 }  // namespace netfs::vfs

@@ -1,7 +1,7 @@
 // RELEASE and RELEASEDIR: a handle's last close.  Of a file that was handed out it is not the last
 // use: a mapping may live on, and keeps the cache's file by itself.
 
-#include "vfs/file_system.h"
+#include "vfs/locking.h"
 
 namespace netfs::vfs {
 
@@ -23,9 +23,12 @@ void FileSystem::close_handle(fuse::HandleId id) {
 }
 
 // The handle goes before the answer: whoever has seen the answer may count the handles.  It stays
-// until what was written is at the origin: stores into a mapping come after the last FLUSH.
+// until what was written is at the origin: stores into a mapping come after the last FLUSH.  Locks
+// that end with it end behind that.
 void FileSystem::release(const fuse::Request& request, fuse::Reply reply) {
   const fuse::HandleId id = std::get<fuse::ReleaseRequest>(request.body).handle;
+  const fuse::NodeId node = request.header.node;
+  const bool locked = locking_ && locking_->has(node, id);
   fuse::NodeId dirty;
   if (keeps_writes_) {
     sync::MutexLock lock(table_.mutex);
@@ -35,14 +38,18 @@ void FileSystem::release(const fuse::Request& request, fuse::Reply reply) {
       dirty = table_.id(*handle->node);
     }
   }
-  if (dirty.value == 0) {
+  if (dirty.value == 0 && !locked) {
     close_handle(id);
     return reply.ok();
   }
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  after_landing(dirty, [this, id, pending] {
-    close_handle(id);
-    pending->answer([](fuse::Reply& to) { to.ok(); });
+  after_landing(locked ? node : dirty, [this, id, node, locked, pending] {
+    const auto close = [this, id, pending] {
+      close_handle(id);
+      pending->answer([](fuse::Reply& to) { to.ok(); });
+    };
+    if (!locked) return close();
+    locking_->give_back(node, id, close);
   });
 }
 

@@ -7,7 +7,7 @@
 
 #include "sync/cond_var.h"
 #include "telemetry/log.h"
-#include "vfs/file_system.h"
+#include "vfs/locking.h"
 
 namespace netfs::vfs {
 
@@ -84,8 +84,11 @@ Result<void> FileSystem::write_again(const KeptWrites::Left& left, Deadline unti
 void FileSystem::revive_kept() {
   const Deadline until = deadline();
   for (const KeptWrites::Left& left : kept_.left()) {
-    const Result<void> again =
-        writer_ == nullptr ? Error(EROFS, "vfs.revive") : write_again(left, until);
+    // Whoever has got the lock under which it may have been written may have written there since.
+    const bool unlocked = locking_ && locking_->has_lost_now(left.node);
+    const Result<void> again = writer_ == nullptr ? Error(EROFS, "vfs.revive")
+                               : unlocked         ? Error(EIO, "vfs.revive", "its lock is lost")
+                                                  : write_again(left, until);
     if (again.ok()) continue;
     telemetry::log_warn("vfs", "{} bytes that were written before a restart are lost: {}",
                         left.range.length_bytes, again.error().message());
@@ -95,6 +98,8 @@ void FileSystem::revive_kept() {
     }
     kept_.remove(left.number);
   }
+  // Of what is written from now on none is under a lock that was lost before.
+  if (locking_) locking_->kept_is_settled();
 }
 
 }  // namespace netfs::vfs

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/locking.h"
 
 namespace netfs::vfs {
 
@@ -20,26 +20,44 @@ void answer(int error, fuse::Reply& reply) {
 
 }  // namespace
 
+// Who only reads hears of it here for the sake of his locks alone; who has lost one is told.
 void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return refuse_unsupported(request, std::move(reply));
-  if (!keeps_writes_) return reply.ok();
-  const fuse::HandleId id = std::get<fuse::FlushRequest>(request.body).handle;
+  const auto& closing = std::get<fuse::FlushRequest>(request.body);
+  if (locking_) locking_->note_close(request.header.node, closing.handle);
+  const bool locked = locking_ && locking_->has(request.header.node, closing.lock_owner);
+  const fuse::HandleId id = closing.handle;
+  const bool lost = locking_ && locking_->has_lost(id);
+  if (!keeps_writes_ && !locked) return answer(lost ? EIO : 0, reply);
   fuse::NodeId node;
-  bool waits = false;
+  bool wrote = false;
+  bool waits = locked;
   {
     sync::MutexLock lock(table_.mutex);
     const Handle* handle = table_.handle(id);
     if (handle != nullptr) {
       node = table_.id(*handle->node);
-      waits = handle->node->is_dirty() || handle->node->is_written();
+      wrote = keeps_writes_ && handle->writable;
+      waits |= wrote && (handle->node->is_dirty() || handle->node->is_written());
     }
   }
   // Of a process before this one: what that had kept is lost, and nobody else will say so.
   if (node.value == 0) return reply.error(ESTALE);
-  if (!waits) return answer(new_write_error(id), reply);
+  const auto error_of = [this, id, wrote, lost] {
+    const int error = wrote ? new_write_error(id) : 0;
+    return error == 0 && lost ? EIO : error;
+  };
+  if (!waits) return answer(error_of(), reply);
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  after_landing(node, [this, id, pending] {
-    pending->answer([&](fuse::Reply& to) { answer(new_write_error(id), to); });
+  after_landing(node, [this, node, locked, error_of, owner = closing.lock_owner, pending] {
+    const auto say = [error_of, pending](const Result<void>& given_back) {
+      pending->answer([&](fuse::Reply& to) {
+        const int error = error_of();
+        answer(error == 0 ? given_back.code() : error, to);
+      });
+    };
+    if (!locked) return say({});
+    locking_->give_back(node, owner, say);
   });
 }
 

@@ -1,8 +1,8 @@
 // Operations that the kernel does better without us: it remembers ENOSYS and asks no more.
 //
 // So FLUSH and FSYNC succeed at once on a tree that has nothing to flush, holes are found by the
-// size, locks are kept for this machine, and there are no extended attributes (EOPNOTSUPP to the
-// user).
+// size, locks are kept for this machine where the origin has none, and there are no extended
+// attributes (EOPNOTSUPP to the user).
 
 #include <cerrno>
 

@@ -188,7 +188,7 @@ class Survival : public testing::TestWithParam<Mode> {
     });
   }
 
-  // Locks are the kernel's own: who holds one holds it on.
+  // Whether they are the origin's or the kernel's own: who holds one holds it on.
   void lock_and_unlock() {
     auto fd = std::make_shared<UniqueFd>(open_file(here("/written/lock"), O_RDWR | O_CREAT));
     auto other = std::make_shared<UniqueFd>(open_file(here("/written/lock"), O_RDWR));

@@ -4,16 +4,19 @@
 // Method: a real mount that is read and written all the time, and `netfs upgrade` to netfs-next,
 // which is this netfs under another version, and back; then to whatever else may lie there.
 
+#include <atomic>
 #include <csignal>
 #include <dirent.h>
 #include <filesystem>
 #include <functional>
 #include <gtest/gtest.h>
 #include <string>
+#include <sys/file.h>
 #include <vector>
 
 #include "base/kill_process.h"
 #include "daemon/version.h"
+#include "sync/thread.h"
 #include "tests/crash/user.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/process.h"
@@ -192,6 +195,88 @@ TEST_F(Upgrade, BackAndForthBetweenTwoVersionsNoCallFails) {
   kill_process(worker, SIGKILL);
   EXPECT_TRUE(wait_until([&] { return mount_->worker() != worker; }, kPatience));
   let_all_go_on();
+  expect_all_fine();
+}
+
+// Somebody beside the mount who asks for both kinds of lock all the time, and keeps what he gets.
+class AsksAllTheTime {
+ public:
+  AsksAllTheTime(const std::string& whole_file, const std::string& ranges)
+      : whole_file_(open_file(whole_file, O_RDWR)),
+        ranges_(open_file(ranges, O_RDWR)),
+        thread_("test-asks", [this] { ask(); }) {}
+  ~AsksAllTheTime() { stop(); }
+  AsksAllTheTime(const AsksAllTheTime&) = delete;
+  AsksAllTheTime& operator=(const AsksAllTheTime&) = delete;
+
+  void stop() {
+    stopped_ = true;
+    thread_.join();
+  }
+  [[nodiscard]] unsigned got() const { return got_; }
+  [[nodiscard]] uint64_t asked() const { return asked_; }
+
+ private:
+  void ask() {
+    struct flock range {};
+    range.l_type = F_WRLCK;
+    range.l_len = 10;
+    while (!stopped_) {
+      if (::flock(whole_file_.get(), LOCK_SH | LOCK_NB) == 0) ++got_;
+      if (::fcntl(ranges_.get(), F_OFD_SETLK, &range) == 0) ++got_;
+      ++asked_;
+    }
+  }
+
+  const UniqueFd whole_file_;
+  const UniqueFd ranges_;
+  std::atomic<bool> stopped_{false};
+  std::atomic<unsigned> got_{0};
+  std::atomic<uint64_t> asked_{0};
+  sync::Thread thread_;
+};
+
+// By descriptors that the supervisor holds, through its own exec, and has for each worker.
+TEST_F(Upgrade, WhatIsLockedStaysLocked) {
+  UniqueFd whole_file = open_file(here(name(0)), O_RDWR);
+  UniqueFd ranges = open_file(here(name(1)), O_RDWR);
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  range.l_len = 10;
+  ASSERT_EQ(::flock(whole_file.get(), LOCK_EX), 0);
+  ASSERT_EQ(::fcntl(ranges.get(), F_OFD_SETLK, &range), 0);
+  const UniqueFd beside_whole = open_file(source_ + name(0), O_RDWR);
+  const UniqueFd beside_ranges = open_file(source_ + name(1), O_RDWR);
+  const auto expect_locked = [&](const char* when) {
+    EXPECT_NE(::flock(beside_whole.get(), LOCK_SH | LOCK_NB), 0) << when;
+    struct flock theirs = range;
+    EXPECT_NE(::fcntl(beside_ranges.get(), F_OFD_SETLK, &theirs), 0) << when;
+  };
+  expect_locked("before");
+  AsksAllTheTime other(source_ + name(0), source_ + name(1));
+  for (const std::string& program : {std::string(NETFS_TEST_NEXT_BINARY), netfs_binary()}) {
+    const Finished finished = upgrade_to(program);
+    ASSERT_EQ(finished.status, 0) << finished.output << mount_->log();
+    EXPECT_TRUE(wait_until([&] { return program_of_supervisor() == program; }, kPatience));
+    expect_locked("after an upgrade");
+    const pid_t worker = mount_->worker();
+    kill_process(worker, SIGKILL);
+    EXPECT_TRUE(wait_until([&] { return mount_->worker() != worker; }, kPatience));
+    let_all_go_on();
+    expect_locked("after the next worker's death");
+  }
+  other.stop();
+  EXPECT_GT(other.asked(), 0U);
+  EXPECT_EQ(other.got(), 0U) << "of so many: " << other.asked();
+  // None of it is anybody's but the two who gave it back.
+  EXPECT_EQ(::flock(whole_file.get(), LOCK_UN), 0);
+  range.l_type = F_UNLCK;
+  EXPECT_EQ(::fcntl(ranges.get(), F_OFD_SETLK, &range), 0);
+  range.l_type = F_WRLCK;
+  EXPECT_EQ(::flock(beside_whole.get(), LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(::fcntl(beside_ranges.get(), F_OFD_SETLK, &range), 0);
+  whole_file.reset();
+  ranges.reset();
   expect_all_fine();
 }
 

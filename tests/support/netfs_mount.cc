@@ -6,6 +6,7 @@
 #include <sstream>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <utility>
 
 #include "base/kill_process.h"
 #include "tests/support/ring_switch.h"
@@ -39,7 +40,8 @@ std::string fault_reader() {
 NetfsMount::NetfsMount(Options options, const TempDir& temp)
     : path_(temp / options.name), log_file_(temp / (options.name + ".log")) {
   ::mkdir(path_.c_str(), 0755);
-  std::vector<std::string> argv = {netfs_binary(), "mount", "--foreground", options.url, path_};
+  std::vector<std::string> argv = std::move(options.in_front);
+  argv.insert(argv.end(), {netfs_binary(), "mount", "--foreground", options.url, path_});
   if (!options.cache_dir.empty()) {
     argv.insert(argv.end(), {"--cache-dir", options.cache_dir});
   }

@@ -24,8 +24,9 @@ class NetfsMount {
   struct Options {
     std::string url;
     std::string cache_dir;
-    std::vector<std::string> more;  // further arguments of `netfs mount`
-    std::string name = "mnt";       // of the mount point below the temporary folder
+    std::vector<std::string> more;        // further arguments of `netfs mount`
+    std::string name = "mnt";             // of the mount point below the temporary folder
+    std::vector<std::string> in_front{};  // the words of a program that becomes it, such as prlimit
   };
 
   NetfsMount(Options options, const TempDir& temp);

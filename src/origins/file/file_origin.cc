@@ -51,7 +51,8 @@ FileOrigin::FileOrigin(UniqueFd root, std::string root_path, std::string volume_
       volume_key_(std::move(volume_key)),
       capabilities_{.validator_granularity = std::chrono::milliseconds(10), .identity = true},
       workers_({.name = "netfs-file", .threads = kReaders}),
-      writer_(root_.get(), workers_) {}
+      writer_(root_.get(), workers_),
+      locks_(root_.get()) {}
 
 Result<std::unique_ptr<Origin>> FileOrigin::open(const OriginRequest& request) {
   const std::string& path = request.url.path;

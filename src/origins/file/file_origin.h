@@ -14,6 +14,7 @@
 
 #include "base/unique_fd.h"
 #include "netfs/origin.h"
+#include "origins/file/file_locks.h"
 #include "origins/file/file_writer.h"
 #include "origins/module.h"
 #include "sync/work_queue.h"
@@ -34,6 +35,7 @@ class FileOrigin final : public Origin {
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override { return &writer_; }
+  [[nodiscard]] OriginLocks* locks() override { return &locks_; }
   [[nodiscard]] StatusFields status() const override;
 
  private:
@@ -45,6 +47,7 @@ class FileOrigin final : public Origin {
   const OriginCapabilities capabilities_;
   sync::WorkQueue workers_;  // for reads and writes
   FileWriter writer_;
+  FileLocks locks_;
 };
 
 }  // namespace netfs::origins

@@ -7,7 +7,7 @@ constexpr netfs::origins::OriginTraits kTraits = {
     .versions = "weak: times, size, inode",
     .identity = "device and inode",
     .changes = "all",
-    .locks = "here only",
+    .locks = "of all who lock there",
 };
 
 const char* const kOptions[] = {nullptr};

@@ -50,7 +50,8 @@ class MountFixture : public testing::Test {
   // What the file system sees of the origin, and its time.
   virtual Origin& origin() { return origin_; }
   virtual const Clock& clock() { return clock_; }
-  // Where names are kept for a process after this one.
+  // Where descriptors are kept for a process after this one, and names.
+  virtual DescriptorKeeper* keeper() { return nullptr; }
   virtual NamesStore* names() { return nullptr; }
 
   // A file of the origin, whose versions the library can read.
@@ -74,7 +75,8 @@ class MountFixture : public testing::Test {
                             .clock = clock(),
                             .names = names(),
                             .memory = left_,
-                            .origin_is_away = origin_is_away_});
+                            .origin_is_away = origin_is_away_,
+                            .keeper = keeper()});
     ASSERT_TRUE(made.ok()) << made.error().message();
     fs_ = std::move(made).value();
     kernel_ = fuse::FakeKernel::create(1);
@@ -89,11 +91,17 @@ class MountFixture : public testing::Test {
 
   // A process after the one that was started: that has died, and left what it leaves.
   void succeed() {
+    die();
+    follow();
+  }
+  void die() {
     UniqueFd left(::dup(fs_->memory().fd()));
     end();
     left_ = MUST(ArenaMemory::adopt(std::move(left), InodeTable::kLayout));
+  }
+  void follow() {
     ++options_.epoch;
-    start(options_);
+    MountFixture::start(options_);
   }
 
   void end() {

@@ -38,6 +38,8 @@ class TestOrigin final : public Origin {
   // Listings stop behind so many entries until release(), and then fail with `error` if that is not
   // 0.
   void hold_listings_at(size_t entries, int error = 0);
+  // Before a file system is made of it; outlives that.
+  void give_locks(OriginLocks& locks) { locks_ = &locks; }
   // What stat and list say passes through it.
   void set_change(std::function<void(const std::string& path, NodeInfo&)> change);
 
@@ -64,6 +66,7 @@ class TestOrigin final : public Origin {
   }
   void issue_read(Subrequest& subrequest) override { tree_.issue_read(subrequest); }
   [[nodiscard]] OriginWriter* writer() override { return tree_.writer(); }
+  [[nodiscard]] OriginLocks* locks() override { return locks_; }
 
  private:
   Result<void> enter(uint64_t Counts::*counter, Deadline deadline) EXCLUDES(mutex_);
@@ -71,6 +74,7 @@ class TestOrigin final : public Origin {
   Result<void> wait_in_listing(size_t entries) EXCLUDES(mutex_);
 
   SimulatedOrigin& tree_;
+  OriginLocks* locks_ = nullptr;
   mutable sync::Mutex mutex_{kTestOriginLock};
   sync::CondVar changed_;
   Counts counts_ GUARDED_BY(mutex_);

@@ -1,0 +1,42 @@
+#pragma once
+// HeldDescriptors: what the supervisor keeps for the worker of a mount besides the mount's own
+// descriptors (vfs/descriptor_keeper.h): key -> descriptor, given to the next worker by and by.
+//
+// One thread.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace netfs::daemon {
+
+class HeldDescriptors {
+ public:
+  // In the place of one that had the key.
+  void keep(uint64_t key, UniqueFd fd) { fds_.insert_or_assign(key, std::move(fd)); }
+  void drop(uint64_t key) { fds_.erase(key); }
+  [[nodiscard]] size_t count() const { return fds_.size(); }
+  [[nodiscard]] const std::map<uint64_t, UniqueFd>& all() const { return fds_; }
+  std::map<uint64_t, UniqueFd> take() { return std::exchange(fds_, {}); }
+
+  // kKept messages, so many of them.
+  [[nodiscard]] size_t packets() const;
+  Result<void> send(int socket, uint64_t id, Deadline deadline) const;
+
+ private:
+  std::map<uint64_t, UniqueFd> fds_;
+};
+
+// How many this process may hold for all its mounts: as many as it may open, but for what it needs
+// itself, and no more than kHeldDescriptorsMax.  Raises the limit of open files as far as it goes.
+inline constexpr size_t kHeldDescriptorsMax = 16'384;
+size_t make_room_for_descriptors();
+// The limit of open files, as high as it may be.
+size_t raise_descriptor_limit();
+
+}  // namespace netfs::daemon

@@ -1,0 +1,45 @@
+// Supervisor: mounts that end by its own hand.
+
+#include <string>
+#include <utility>
+
+#include "daemon/supervisor.h"
+#include "telemetry/log.h"
+
+namespace netfs::daemon {
+
+// A mount is one only once its worker has said kKeep.  What was being mounted when its worker died
+// is undone: the asker was told of a failure, and the answer to the kernel's INIT, which comes once
+// a connection, may be gone with the worker.
+void Supervisor::drop_unfinished() {
+  for (ChildOperation& operation : operations_) operation.orphan();
+  for (auto it = held_.begin(); it != held_.end();) {
+    if (it->second.kept) {
+      ++it;
+      continue;
+    }
+    const std::string mount_point = it->second.mount_point;
+    it = held_.erase(it);  // the last descriptors: whoever is in it gets errors
+    undo_mount(mount_point, fuse::UnmountMode::kLazy);
+  }
+}
+
+void Supervisor::undo_mount(const std::string& mount_point, fuse::UnmountMode mode) {
+  WorkerMessage undo{.verb = WorkerVerb::kUnmount, .mode = mode};
+  undo.mount.mount_point = mount_point;
+  Result<ChildOperation> operation = ChildOperation::start(
+      std::move(undo), Deadline::after(Clock::system(), options_.operation_timeout));
+  if (!operation.ok()) {
+    shout(fmt::format("{} stays mounted and dead: {}", mount_point, operation.error().message()));
+    return;
+  }
+  operation.value().orphan();  // whatever worker is there did not ask for it
+  operations_.push_back(std::move(operation).value());
+}
+
+void Supervisor::unmount_held() {
+  for (const auto& [id, held] : held_) undo_mount(held.mount_point, fuse::UnmountMode::kLazy);
+  held_.clear();
+}
+
+}  // namespace netfs::daemon

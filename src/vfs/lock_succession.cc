@@ -1,0 +1,222 @@
+// What of locks outlives this process, and how a process after this one holds them on.
+//
+// What is saved of an owner is never more than he holds at the origin: it is taken back before the
+// origin is asked for less, and added once that has given more, which is before the kernel is told.
+// So what is claimed again was his; what was under way, the kernel asks for again.
+
+#include <algorithm>
+#include <utility>
+
+#include "telemetry/log.h"
+#include "vfs/lock_ask.h"
+#include "vfs/lock_table.h"
+
+namespace netfs::vfs {
+
+namespace {
+
+// Of what somebody has, as much as stays his if he asks for that.
+void add_what_is_left(const LockedRange& has, LockKind kind, const LockedRange& asked,
+                      std::vector<LockedRange>& left) {
+  const bool of_range = kind == LockKind::kRange;
+  const bool stays = !has.span.overlaps(asked.span) || has.mode == asked.mode ||
+                     (of_range && asked.mode == LockMode::kExclusive);
+  if (stays) return left.push_back(has);
+  LockedRange part = has;
+  if (has.span.first < asked.span.first) {
+    part.span.last = asked.span.first - 1;
+    left.push_back(part);
+  }
+  if (of_range && asked.mode == LockMode::kShared) {
+    part.mode = LockMode::kShared;
+    part.span = {std::max(has.span.first, asked.span.first),
+                 std::min(has.span.last, asked.span.last)};
+    left.push_back(part);
+  }
+  if (has.span.last > asked.span.last) {
+    part = has;
+    part.span.first = asked.span.last + 1;
+    left.push_back(part);
+  }
+}
+
+}  // namespace
+
+// Its holder gets a number, and its descriptor is kept, before it holds anything.
+void LockTable::keep(LockedFile& file, const LockedFile::OwnerKey& key) {
+  {
+    sync::MutexLock lock(mutex_);
+    if (file.holders[key].number != 0) return;
+  }
+  const uint64_t number = parts_.saved.new_number();
+  int descriptor = -1;
+  {
+    sync::MutexLock lock(mutex_);
+    Holder& holder = file.holders[key];
+    holder.number = number;
+    descriptor = holder.lock->descriptor();
+  }
+  if (descriptor >= 0 && parts_.keeper != nullptr) {
+    parts_.keeper->keep(key_of(key.first, number), descriptor);
+  }
+}
+
+// As it is.
+void LockTable::save(LockedFile& file, const LockedFile::OwnerKey& key) {
+  const auto [kind, owner] = key;
+  uint64_t number = 0;
+  SavedLocks::Owner who{.kind = kind, .owner = owner};
+  std::vector<LockedRange> ranges;
+  {
+    sync::MutexLock lock(mutex_);
+    const Holder& holder = file.holders[key];
+    number = holder.number;
+    who.node = holder.node;
+    who.handle = holder.handle;
+    who.lost = holder.lost.count() > 0;
+    who.lost_now = holder.lost_now;
+    ranges = who.lost ? holder.lost.of(owner) : file.of(kind).of(owner);
+  }
+  parts_.saved.set(number, who, ranges);
+}
+
+// As much of what an owner has as is his whichever way the origin is asked next, and whatever it
+// says.  flock(2) may lose all that is to be changed.
+void LockTable::save_what_is_left(LockedFile& file, const Wanted& wanted) {
+  const LockedRange& asked = wanted.range;
+  uint64_t number = 0;
+  SavedLocks::Owner who{.kind = wanted.kind, .owner = asked.owner};
+  std::vector<LockedRange> left;
+  {
+    sync::MutexLock lock(mutex_);
+    const Holder& holder = file.holders[{wanted.kind, asked.owner}];
+    number = holder.number;
+    who.node = holder.node;
+    who.handle = holder.handle;
+    for (const LockedRange& range : file.of(wanted.kind).of(asked.owner)) {
+      add_what_is_left(range, wanted.kind, asked, left);
+    }
+  }
+  if (number != 0) parts_.saved.set(number, who, left);
+}
+
+LockTable::Gone LockTable::extract_locked(LockedFile& file, const LockedFile::OwnerKey& key) {
+  Gone gone = file.holders.extract(key);
+  if (!gone) return gone;
+  --holders_;
+  if (gone.mapped().lost.count() > 0) --lost_;
+  return gone;
+}
+
+// Without a lock.  It is forgotten first: nobody claims what is given back.
+void LockTable::let_go(Gone gone) {
+  if (!gone) return;
+  Holder& holder = gone.mapped();
+  if (holder.number != 0) parts_.saved.forget(holder.number);
+  holder.lock.reset();
+  if (holder.number != 0 && parts_.keeper != nullptr) {
+    parts_.keeper->drop(key_of(gone.key().first, holder.number));
+  }
+}
+
+// What the process before had asked for and not yet noted nobody was told of.
+Result<void> LockTable::give_back_gaps(OriginLock& lock, const SavedLocks::Left& left,
+                                       Deadline until) {
+  if (left.owner.kind == LockKind::kWhole) return {};
+  std::vector<LockSpan> held;
+  for (const LockedRange& range : left.ranges) held.push_back(range.span);
+  std::sort(held.begin(), held.end(),
+            [](const LockSpan& a, const LockSpan& b) { return a.first < b.first; });
+  uint64_t next = 0;
+  for (const LockSpan& span : held) {
+    if (span.first > next) {
+      TRY(parts_.origin.set(lock, LockMode::kNone, {next, span.first - 1}, until));
+    }
+    if (span.last >= kLockEnd) return {};
+    next = span.last + 1;
+  }
+  return parts_.origin.set(lock, LockMode::kNone, {next, kLockEnd}, until);
+}
+
+Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& left,
+                                                     const Wanted& wanted, UniqueFd kept,
+                                                     Deadline until) {
+  std::unique_ptr<OriginLock> lock;
+  // What was kept is held, however late it is.
+  if (kept) until = Deadline::after(parts_.clock, parts_.timeout);
+  if (kept) {
+    Result<std::unique_ptr<OriginLock>> taken =
+        parts_.origin.take_over(std::move(kept), left.owner.kind);
+    if (taken.ok()) lock = std::move(taken).value();
+  }
+  if (left.owner.lost) return Error(EIO, "vfs.lock");  // what was kept of it is given back by that
+  if (!lock && until.passed(parts_.clock.now())) return Error(ETIMEDOUT, "vfs.lock");
+  if (lock) TRY(give_back_gaps(*lock, left, until));
+  if (!lock) lock = TRY(parts_.open(wanted));
+  for (const LockedRange& range : left.ranges) {
+    TRY(parts_.origin.set(*lock, range.mode, range.span, until));
+  }
+  return lock;
+}
+
+void LockTable::take_over(const SavedLocks::Left& left, const std::string& identity, UniqueFd kept,
+                          Deadline until) {
+  const auto [node, handle, kind, owner, was_lost, was_lost_now] = left.owner;
+  Wanted wanted{.node = node, .identity = identity, .handle = handle, .kind = kind};
+  wanted.range.owner = owner;
+  const bool was_kept = bool(kept);
+  Result<std::unique_ptr<OriginLock>> claimed = claim(left, wanted, std::move(kept), until);
+  const bool holds = claimed.ok();
+  if (!holds && !was_lost) {
+    parts_.counters.locks_lost.add();
+    telemetry::log_warn("vfs", "a lock of process {} is lost: {}", left.ranges.front().pid,
+                        claimed.error().message());
+  }
+  const LockedFile::OwnerKey key{kind, owner};
+  Ref<LockedFile> file;
+  int descriptor = -1;
+  {
+    sync::MutexLock lock(mutex_);
+    file = file_of_locked(wanted);
+    Holder& holder = file->holders[key];
+    holder.node = node;
+    holder.handle = handle;
+    holder.number = left.number;
+    holder.lost_now = !holds && (!was_lost || was_lost_now);
+    LockRanges& ranges = holds ? file->of(kind) : holder.lost;
+    ranges.add(left.ranges);
+    if (holds) holder.lock = std::move(claimed).value();
+    if (holds && !was_kept) descriptor = holder.lock->descriptor();
+    ++holders_;
+    if (!holds) ++lost_;
+  }
+  save(*file, key);
+  if (parts_.keeper == nullptr) return;
+  if (descriptor >= 0) parts_.keeper->keep(key_of(kind, left.number), descriptor);
+  if (!holds && was_kept) parts_.keeper->drop(key_of(kind, left.number));
+}
+
+// Of what is saved each time: a process that is killed before this leaves it to the next one.
+void LockTable::forget_lost_now() {
+  if (!has_lost()) return;
+  std::vector<std::pair<Ref<LockedFile>, LockedFile::OwnerKey>> settled;
+  {
+    sync::MutexLock lock(mutex_);
+    for (const auto& [pointer, file] : files_) {
+      for (auto& [key, holder] : file->holders) {
+        if (std::exchange(holder.lost_now, false)) settled.emplace_back(file, key);
+      }
+    }
+  }
+  for (const auto& [file, key] : settled) save(*file, key);
+}
+
+// By an unlock, not by its close: the kernel asks again for what was under way, and must not be
+// refused because of a copy that is still to be dropped.
+void LockTable::give_back_left(uint64_t key, UniqueFd kept) {
+  const auto kind = static_cast<LockKind>((key >> kLockKindShift) & 1);
+  (void)parts_.origin.take_over(std::move(kept), kind);
+  if (parts_.keeper != nullptr) parts_.keeper->drop(key);
+}
+
+}  // namespace netfs::vfs
