@@ -16,6 +16,7 @@
 #include "daemon/launch.h"
 #include "daemon/mount_checks.h"
 #include "daemon/mount_words.h"
+#include "daemon/owner_settings.h"
 #include "daemon/packet.h"
 #include "daemon/sd_notify.h"
 #include "fuse/mount_table.h"
@@ -239,8 +240,12 @@ ExitCode mount_through(const daemon::OwnerPaths& paths, daemon::Reached reached,
 }
 
 // What was kept is of another cache directory where the options have changed.
-void check_stored(std::optional<daemon::Stored>& stored, const daemon::OwnerPaths& paths) {
-  if (!stored || stored->mounts.owner == paths.lock) return;
+void check_stored(std::optional<daemon::Stored>& stored, const daemon::MountOptions& options) {
+  if (!stored) return;
+  const Result<daemon::OwnerSettings> kept = daemon::decode_owner_settings(stored->mounts.settings);
+  const bool is_ours = kept.ok() && kept.value().options.no_cache == options.no_cache &&
+                       kept.value().options.cache_dir == options.cache_dir;
+  if (is_ours) return;
   telemetry::log_warn("mount", "what the service manager has kept is of another cache: it ends");
   daemon::drop_stored(std::move(*stored));
   stored.reset();
@@ -261,7 +266,7 @@ ExitCode mount_and_stay(const MountArguments& arguments, daemon::TakenStored& ta
   if (!log.ok()) return complain(kCommand, log.error());
   give_up_on_signals();
   const daemon::OwnerPaths paths = daemon::owner_paths(directory.value(), name.value());
-  check_stored(taken.stored, paths);
+  check_stored(taken.stored, parsed.value());
   const std::string mount_point = mount_point_path(arguments.mount_point);
   if (taken.dropped && is_mounted(mount_point, arguments.url)) daemon::take_away(mount_point);
   daemon::LaunchPlan plan{

@@ -160,7 +160,7 @@ TakenStored take_stored() {
   telemetry::log_error(
       "supervisor", "what the service manager has kept is not of this netfs ({}): its mounts end",
       mounts.error().message());
-  store.keep({"", "", 0, {}});
+  store.keep({"", 0, {}});
   return {.stored = {}, .dropped = true};
 }
 
@@ -175,7 +175,7 @@ void drop_stored(Stored stored) {
   std::vector<std::string> mount_points = std::move(stored.mounts.lost);
   for (const auto& [id, held] : stored.mounts.held) mount_points.push_back(held.mount_point);
   stored.mounts.held.clear();
-  stored.store.keep({"", "", 0, {}});
+  stored.store.keep({"", 0, {}});
   for (const std::string& mount_point : mount_points) take_away(mount_point);
 }
 

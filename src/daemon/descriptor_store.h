@@ -7,7 +7,7 @@
 // again.  Nothing is done where there is no store (has_descriptor_store()).  For one thread.
 //
 //   DescriptorStore store;
-//   store.keep({owner, settings, workers_started, held});     // after each change
+//   store.keep({settings, workers_started, held});     // after each change
 //
 //   TakenStored taken = take_stored();                        // in the next process, once
 //   if (taken.stored) ...                                     // serve them on, or drop_stored()

@@ -194,7 +194,6 @@ std::string encode_stored(const MountsToStore& mounts,
     list.push_back(encode_held(id, one, word_of));
   }
   return dump_message(json{{"version", kSupervisorStateVersion},
-                           {"owner", mounts.owner},
                            {"settings", mounts.settings},
                            {"workers_started", mounts.workers_started},
                            {"held", std::move(list)}});
@@ -206,7 +205,6 @@ Result<StoredMounts> decode_stored(
   const json object = TRY(parse_message(text));
   TRY(check_version(object));
   StoredMounts stored;
-  stored.owner = TRY(string_field(object, "owner", PATH_MAX));
   stored.settings = TRY(string_field(object, "settings", kJsonBytesMax));
   stored.workers_started =
       static_cast<uint64_t>(TRY(int_field(object, "workers_started", 0, INT64_MAX)));

@@ -71,14 +71,12 @@ Result<SupervisorState> decode_supervisor_state(std::string_view text);
 // What the service manager keeps of a supervisor (descriptor_store.h): its mounts, as far as they
 // are served, their descriptors by name.
 struct StoredMounts {
-  std::string owner;  // by the path of its lock
   std::string settings;
   uint64_t workers_started = 0;
   std::map<uint64_t, HeldMount> held;
   std::vector<std::string> lost;  // mount points of which a descriptor was not there
 };
 struct MountsToStore {
-  const std::string& owner;
   const std::string& settings;
   uint64_t workers_started;
   const std::map<uint64_t, HeldMount>& held;

@@ -267,7 +267,7 @@ void Supervisor::take_on(SupervisorState state) {
 }
 
 void Supervisor::keep_stored() {
-  options_.store.keep({options_.belongings.lock_path, options_.settings, workers_started_, held_});
+  options_.store.keep({options_.settings, workers_started_, held_});
 }
 
 int supervisor_main(int state_fd) {

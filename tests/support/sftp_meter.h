@@ -37,7 +37,7 @@ class SftpMeter {
   [[nodiscard]] std::string program() const { return program_; }
   // What is asked while `work` runs.
   template <class Work>
-  Metered measure(Work work) {
+  Metered measure(Work work) const {
     const size_t begin = log_bytes();
     work();
     return since(begin);
