@@ -125,7 +125,6 @@ INSTANTIATE_TEST_SUITE_P(Lies, BadHttpReads,
                                                   "/reads/failed"},
                                          ReadCase{"short-body", 0, "/errors/short_reads"},
                                          ReadCase{"no-body", EIO, "/errors/retries"},
-                                         ReadCase{"long-body", 0, "/bytes/downloaded_bytes"},
                                          ReadCase{"wrong-start", EIO, "/reads/failed"},
                                          ReadCase{"other-length", EIO, "/reads/failed"},
                                          ReadCase{"gzip", EIO, "/reads/failed"},
@@ -191,7 +190,7 @@ TEST_F(BadHttp, AFileThatIsReplacedInMidReadIsStaleToItsReader) {
     const bool shorter = std::string(later) == "shorter-everywhere";
     server_.act_as("healthy");
     mount_it(server_.url(later));
-    const UniqueFd fd(::open(file().c_str(), O_RDONLY | O_CLOEXEC));
+    UniqueFd fd(::open(file().c_str(), O_RDONLY | O_CLOEXEC));
     ASSERT_TRUE(fd);
     server_.act_as(later);
     const Got got = read_on(fd.get());
@@ -203,6 +202,7 @@ TEST_F(BadHttp, AFileThatIsReplacedInMidReadIsStaleToItsReader) {
     EXPECT_TRUE(now.bytes ==
                 pattern(kFakeHttpOtherSeed, 0, shorter ? kFakeHttpShortBytes : kFakeHttpBytes))
         << later << " " << now.bytes.size();
+    fd.reset();
     EXPECT_TRUE(mount_->unmount()) << mount_->log();
   }
 }
@@ -308,8 +308,9 @@ TEST_F(BadHttpMount, ThatIsRefusedByTheServerSaysWhatToDo) {
   refused("all-429", {"429", "mount again later"});
   refused("all-503", {"503", "mount again later"});
   refused("all-500", {"500", "the server's own log"});
-  server_.act_as("all-403");
+  server_.act_as("healthy");
   expect_refused(server_.url("healthy") + "file", {}, {"Not a directory"});
+  server_.act_as("all-403");
   // Nobody listens on a port that was free a moment ago.
   const unsigned gone = FakeHttpServer().port();
   expect_refused("http://127.0.0.1:" + std::to_string(gone) + "/", {}, {"127.0.0.1", "connect"});
