@@ -93,7 +93,8 @@ class WebMount : public testing::TestWithParam<Web> {
   }
   // A number that the origin of the mount says of itself.
   [[nodiscard]] long of_origin(const std::string& name) const {
-    for (const auto& word : mount_->status()["mounts"][0]["origin"]) {
+    const nlohmann::json status = mount_->status();
+    for (const auto& word : status["mounts"][0]["origin"]) {
       if (word["name"] == name) return std::stol(word["value"].get<std::string>());
     }
     return -1;

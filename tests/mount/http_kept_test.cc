@@ -71,6 +71,7 @@ TEST_P(HttpKept, ATreeThatIsBelievedAsksNothingAfterARemountAndElseOneListingADi
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
   mount_it({"--metadata-ttl", "1h", "--revalidate=first"});
   const long sent_before = sent();
+  ASSERT_GT(sent_before, 0);
   EXPECT_EQ(found(), before);
   EXPECT_EQ(sent(), sent_before) << "within its time nothing is asked";
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
