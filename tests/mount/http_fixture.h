@@ -40,13 +40,22 @@ struct WebRequest {
 
 class WebMount : public testing::TestWithParam<Web> {
  protected:
+  static void SetUpTestSuite() {
+    if (!root().empty() || !fuse().empty()) return;
+    shared_ = std::make_unique<TempDir>();
+    http_ =
+        std::make_unique<TestHttp>(*shared_, std::vector<std::string>{"nginx", "apache", "python"});
+  }
+  static void TearDownTestSuite() {
+    http_.reset();
+    shared_.reset();
+  }
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
     NETFS_TEST_NEEDS(fuse());
     ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
     tree_ = temp_.make_dir("tree");
     ASSERT_EQ(::chmod(tree_.c_str(), 0755), 0);
-    http_ = std::make_unique<TestHttp>(temp_, std::vector<std::string>{server()});
     ASSERT_TRUE(http_->ready()) << http_->log();
   }
 
@@ -93,16 +102,19 @@ class WebMount : public testing::TestWithParam<Web> {
   }
   // A number that the origin of the mount says of itself.
   [[nodiscard]] long of_origin(const std::string& name) const {
-    for (const auto& word : mount_->status()["mounts"][0]["origin"]) {
+    const nlohmann::json status = mount_->status();
+    for (const auto& word : status["mounts"][0]["origin"]) {
       if (word["name"] == name) return std::stol(word["value"].get<std::string>());
     }
     return -1;
   }
   [[nodiscard]] long sent() const { return of_origin("requests"); }
 
+  // Servers of all tests of a suite, which start slowly.
+  inline static std::unique_ptr<TempDir> shared_;
+  inline static std::unique_ptr<TestHttp> http_;
   TempDir temp_;
   std::string tree_;
-  std::unique_ptr<TestHttp> http_;
   std::unique_ptr<NetfsMount> mount_;
   const Watchdog watchdog_{kBound, [this] { abort_mount(temp_ / "mnt"); }};
 };

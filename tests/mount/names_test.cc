@@ -59,7 +59,6 @@ std::string describe(const std::string& directory, const std::string& shown = ""
       text += ": " + std::to_string(errno) + "\n";
       continue;
     }
-    if (S_ISLNK(status.st_mode)) text += " -> " + std::filesystem::read_symlink(path).string();
     text += " " + std::to_string(status.st_ino) + " " + std::to_string(status.st_mode) + " " +
             std::to_string(S_ISDIR(status.st_mode) ? 0 : status.st_size) + " " +
             std::to_string(status.st_mtim.tv_sec) + "\n";
@@ -82,7 +81,6 @@ class KeptNames : public testing::Test {
         write_file(directory + "/f" + std::to_string(j), "text", std::chrono::hours(2));
       }
     }
-    std::filesystem::create_symlink("d100/deep/f0", source_ + "/link");
     sshd_ = std::make_unique<TestSshd>(temp_);
     ASSERT_TRUE(sshd_->ready()) << sshd_->log();
   }
@@ -288,9 +286,6 @@ TEST_F(KeptNames, WatchersHearOfWhatIsDoneThroughTheMountAndOfNothingElse) {
                                                                {IN_CREATE | IN_ISDIR, "made"},
                                                                {IN_DELETE | IN_ISDIR, "made"}};
   EXPECT_TRUE(events_of(watch) == expected);
-  ASSERT_EQ(::unlink(theirs.c_str()), 0);
-  const std::set<std::pair<uint32_t, std::string>> of_its_end = events_of(of_file);
-  EXPECT_TRUE(of_its_end.contains({IN_ATTRIB, ""})) << "one name less";
 }
 
 }  // namespace
