@@ -76,9 +76,7 @@ Result<Place> example_place(Lab& lab, const std::string& program, const FileSpec
   auto mount = std::make_shared<Mount>(TRY(Mount::start(command, directory)));
   FileSpec file = source;
   file.path = mount->path(source.path.substr(source.path.rfind('/') + 1));
-  const std::string version = line_of({program, "--version"}, "FUSE library");
-  return Place{"libfuse's example", version + ": passthrough_hp --nopassthrough --clone-fd", file,
-               mount};
+  return Place{"libfuse's example", "passthrough_hp --nopassthrough --clone-fd", file, mount};
 }
 
 Side side_of(Lab& lab, const Place& place, unsigned jobs) {
