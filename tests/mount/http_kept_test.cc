@@ -185,8 +185,8 @@ INSTANTIATE_TEST_SUITE_P(Servers, HttpTags,
                                          Web{"apache", "HTTP_APACHE_PORT"}),
                          [](const auto& each) { return each.param.name; });
 
-// nginx shows nothing of it: neither the time, in whole seconds, nor the size, nor its tag.
-TEST_P(HttpTags, AChangeWithinTheSecondOfTheLastOneIsReadByWhoOpensTheFileThen) {
+// nginx and Python show nothing of it: neither the time, in whole seconds, nor the size, nor a tag.
+TEST_P(HttpVersions, AChangeWithinTheSecondOfTheLastOneIsReadByWhoOpensTheFileThen) {
   mount_it({"--metadata-ttl", "0s"});
   const std::string there = tree_ + "/file";
   bool within = false;

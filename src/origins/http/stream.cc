@@ -18,6 +18,7 @@ constexpr Duration kIdleMax = std::chrono::seconds(55);
 // The end of a file that has come whole is kept this long.
 constexpr Duration kKeepEnd = std::chrono::seconds(5);
 constexpr size_t kKeptEndBytes = size_t{1} << 20;
+constexpr Duration kGranule = std::chrono::seconds(1);  // of Last-Modified
 // Who reads behind somebody who was served within this gets a download of his own.
 constexpr Duration kJustRead = std::chrono::seconds(5);
 constexpr Duration kWatchEvery = std::chrono::seconds(1);
@@ -207,7 +208,10 @@ void Stream::download_ended(const Result<void>& result) {
                     source_.url + ": the body is shorter than the server said");
   }
   download_ = nullptr;
-  if (outcome.ok()) {
+  // Where the version could hide a change, who comes later may be of another open: he is sent it
+  // anew.
+  const bool hides = is_racy(source_.edition.validator, kGranule, {side_.engine.wall_seconds(), 0});
+  if (outcome.ok() && !hides) {
     complete_ = true;
     paused_ = false;
     idle_since_ = side_.engine.now();
