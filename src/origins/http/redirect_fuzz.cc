@@ -57,7 +57,7 @@ void check_login(const std::string& from, const std::string& to) {
   if (a.port != 0) server += ":" + std::to_string(a.port);
   if (!http::takes_login(server, to)) return;
   NETFS_ASSERT(!is_secure(from) || is_secure(to));
-  // Of one host libcurl makes one word: http://1/ is http://0.0.0.1/.
+  // As libcurl writes it: http://1/ is http://0.0.0.1/, and what stands behind a '#' is no port.
   const netfs::Result<std::string> whole = http::redirect_target(from, from);
   if (!here.ok() || !whole.ok()) return;
   const netfs::Result<Url> asked = Url::parse(whole.value());
@@ -72,7 +72,7 @@ void check_login(const std::string& from, const std::string& to) {
                       [](char c, char d) { return std::tolower(c) == std::tolower(d); });
   };
   NETFS_ASSERT(same_letters(asked.value().host, b.host));
-  NETFS_ASSERT(a.scheme != b.scheme || port(a) == port(b));
+  NETFS_ASSERT(asked.value().scheme != b.scheme || port(asked.value()) == port(b));
 }
 
 void check(const std::string& from, const std::string& to) {
