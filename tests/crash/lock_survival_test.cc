@@ -201,6 +201,12 @@ class LockSurvival : public testing::TestWithParam<const char*> {
     ASSERT_TRUE(
         wait_until([&] { return mount_->worker() > 0 && mount_->worker() != worker; }, kPauseMax));
   }
+  // The supervisor sleeps: what the worker had sent before has been received.
+  [[nodiscard]] bool supervisor_idle() const {
+    const std::string stat = read_text("/proc/" + std::to_string(mount_->supervisor()) + "/stat");
+    const size_t name_end = stat.rfind(") ");
+    return name_end != std::string::npos && stat.compare(name_end, 3, ") S") == 0;
+  }
   // Kills it, and no other is started before the end of what is done then.
   template <class Work>
   void without_worker(const Work& work) {
@@ -208,6 +214,8 @@ class LockSurvival : public testing::TestWithParam<const char*> {
     ASSERT_GT(worker, 0);
     const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, worker, 0)));
     ASSERT_TRUE(process);
+    // A descriptor that is on its way to it when it stops would hold its lock, kept or not.
+    ASSERT_TRUE(wait_until([&] { return supervisor_idle(); }, kPauseMax));
     ASSERT_EQ(kill_process(mount_->supervisor(), SIGSTOP), 0);
     ASSERT_EQ(kill_process(worker, SIGKILL), 0);
     // Dead with all its threads, and so are its descriptors; nobody reaps it.
