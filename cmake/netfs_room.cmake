@@ -77,7 +77,7 @@ function(netfs_use_precompiled target kind)
                 <variant> <vector>)
     if(kind STREQUAL "test")
       target_link_libraries(${owner} PRIVATE GTest::gtest GTest::gmock)
-      target_compile_options(${owner} PRIVATE -O0)
+      target_compile_options(${owner} PRIVATE ${NETFS_TEST_FLAGS})
       list(APPEND headers <gtest/gtest.h> <gmock/gmock.h>)
     else()
       set_target_properties(${owner} PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -92,10 +92,12 @@ endfunction()
 
 # netfs_test_program(TARGET): a program or library that is nothing but test code.
 #
-# Not optimised: it is compiled far more often than its own code has work to do, and compiles in half
-# the time.  What it tests is optimised as in the rest of the build.
+# Not optimised, and without lines for a debugger where the build is none for one: it is compiled far
+# more often than its own code has work to do, and compiles in half the time.  What it tests is
+# optimised, and has its lines, as in the rest of the build.
+set(NETFS_TEST_FLAGS -O0 $<$<NOT:$<CONFIG:Debug>>:-g0>)
 function(netfs_test_program target)
-  target_compile_options(${target} PRIVATE -O0)
+  target_compile_options(${target} PRIVATE ${NETFS_TEST_FLAGS})
   netfs_use_precompiled(${target} test)
 endfunction()
 
@@ -110,6 +112,32 @@ function(netfs_unit_test target timeout)
     add_custom_target(unit_programs)
   endif()
   add_dependencies(unit_programs ${target})
+endfunction()
+
+# netfs_fast_cases(TEST PLAIN SANITIZED [HAS_LONG]): which cases of an entry of ctest are fast tests.
+#
+# Both are filters of GoogleTest's, PLAIN for the validated build and SANITIZED for those of the
+# sanitizers; NONE makes the program one of the long ones there.  All cases are in TEST_long, with the
+# label `long`, unless the program HAS_LONG, an entry that has them all.  So each behaviour is looked
+# at once over each kind of origin whenever something is changed, and by all combinations of origin,
+# server, way of writing and disk with `scripts/test --all`.
+function(netfs_fast_cases test plain sanitized)
+  set(filter ${plain})
+  if(NETFS_SANITIZE)
+    set(filter ${sanitized})
+  endif()
+  if(filter STREQUAL NONE)
+    set_tests_properties(${test} PROPERTIES LABELS long)
+    return()
+  endif()
+  if(filter STREQUAL "*")
+    return()
+  endif()
+  set_tests_properties(${test} PROPERTIES ENVIRONMENT "GTEST_FILTER=${filter}")
+  if(NOT "${ARGN}" STREQUAL HAS_LONG)
+    add_test(NAME ${test}_long COMMAND ${test})
+    set_tests_properties(${test}_long PROPERTIES TIMEOUT 7200 LABELS long)
+  endif()
 endfunction()
 
 # netfs_room(NAME SOURCES a.cc ... [USES rooms...] [LIBS libraries...] [TESTS a_test.cc ...]
