@@ -12,11 +12,11 @@
 #include <random>
 #include <set>
 #include <string>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <vector>
 
 #include "base/kill_process.h"
+#include "tests/crash/lock_way.h"
 #include "tests/crash/user.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/process.h"
@@ -27,7 +27,6 @@ namespace {
 
 constexpr unsigned kFiles = 24;
 constexpr uint64_t kFileBytes = 200'000;
-constexpr unsigned kKillsMin = 4;  // however slow the machine
 constexpr std::chrono::seconds kPauseMax{60};
 
 struct Mode {
@@ -193,11 +192,20 @@ class Survival : public testing::TestWithParam<Mode> {
     auto fd = std::make_shared<UniqueFd>(open_file(here("/written/lock"), O_RDWR | O_CREAT));
     auto other = std::make_shared<UniqueFd>(open_file(here("/written/lock"), O_RDWR));
     use("locker", [fd, other](std::mt19937_64&) -> std::string {
-      if (::flock(fd->get(), LOCK_EX) != 0) return failed("flock", errno);
-      if (::flock(other->get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) {
-        return failed("a lock that somebody has", errno);
+      for (const LockWay way : kLockWays) {
+        // A lock of the process is in the way of one of a description of the same process.
+        const LockWay others = way == LockWay::kProcess ? LockWay::kDescription : way;
+        const std::string which = " of way " + std::to_string(static_cast<int>(way));
+        if (const int error = set_lock(fd->get(), way, /*waits=*/true, LOCK_EX)) {
+          return failed("lock" + which, error);
+        }
+        const int refused = set_lock(other->get(), others, /*waits=*/false, LOCK_EX);
+        if (refused != EAGAIN) return failed("a lock that somebody has" + which, refused);
+        if (const int error = set_lock(fd->get(), way, /*waits=*/false, LOCK_UN)) {
+          return failed("unlock" + which, error);
+        }
       }
-      return ::flock(fd->get(), LOCK_UN) == 0 ? "" : failed("unlock", errno);
+      return "";
     });
   }
 
@@ -209,7 +217,7 @@ class Survival : public testing::TestWithParam<Mode> {
   // As many as come to pass in the time that is given, each at a random moment.
   void kill_for(std::chrono::seconds time) {
     const MonoTime end = Clock::system().now() + time;
-    while ((Clock::system().now() < end || kills_ < kKillsMin) && !any_ended()) {
+    while ((Clock::system().now() < end || kills_ < kills_wanted()) && !any_ended()) {
       // Once each has done something since the last one: else a far origin is never reached.
       std::vector<uint64_t> rounds;
       for (const auto& user : users_) rounds.push_back(user->rounds());
@@ -231,7 +239,7 @@ class Survival : public testing::TestWithParam<Mode> {
   void expect_all_fine() {
     std::printf("%u kills\n", kills_);
     for (const auto& user : users_) user->expect_fine();
-    EXPECT_GE(kills_, kKillsMin) << "it proves little";
+    EXPECT_GE(kills_, kills_wanted()) << "it proves little";
     EXPECT_TRUE(mount_->mounted());
     if (HasFailure() || std::getenv("NETFS_TEST_LOG")) std::printf("%s\n", mount_->log().c_str());
     users_.clear();
@@ -250,7 +258,7 @@ class Survival : public testing::TestWithParam<Mode> {
 };
 
 TEST_P(Survival, KillsOfTheWorkerAreAPauseToWhoReads) {
-  const Watchdog watchdog(run_time() + kBound, [&] { abort_mount(temp_ / "mnt"); });
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
   read_what_is_open();
   open_and_read();
   fault();
@@ -263,7 +271,7 @@ TEST_P(Survival, KillsOfTheWorkerAreAPauseToWhoReads) {
 class SurvivalOfWrites : public Survival {};
 
 TEST_P(SurvivalOfWrites, KillsOfTheWorkerAreAPauseToWhoWrites) {
-  const Watchdog watchdog(run_time() + kBound, [&] { abort_mount(temp_ / "mnt"); });
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
   read_what_is_open();
   append_and_sync();
   storm_of_names();
