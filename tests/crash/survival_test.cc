@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <random>
 #include <set>
 #include <string>
@@ -27,6 +28,7 @@ namespace {
 
 constexpr unsigned kFiles = 24;
 constexpr uint64_t kFileBytes = 200'000;
+constexpr unsigned kNames = 5'000;  // more than are asked for while one is known not to be there
 constexpr std::chrono::seconds kPauseMax{60};
 
 struct Mode {
@@ -148,6 +150,30 @@ class Survival : public testing::TestWithParam<Mode> {
     });
   }
 
+  // One small call after the other that the worker has to answer.  What a kill costs: the time from
+  // it to the answer of the first call that began after it.
+  void look_for_names_that_are_not_there() {
+    use("prober", [this, next = 0U, seen = MonoTime()](std::mt19937_64&) mutable -> std::string {
+      const MonoTime killed_at = killed_at_;
+      const std::string path = here("/written/none" + std::to_string(next++ % kNames));
+      if (::access(path.c_str(), F_OK) == 0 || errno != ENOENT) return failed("access", errno);
+      if (killed_at != seen) pauses_.push_back(Clock::system().now() - killed_at);
+      seen = killed_at;
+      ::poll(nullptr, 0, 1);  // so that the names last
+      return "";
+    });
+  }
+
+  void print_pauses() {
+    ASSERT_FALSE(pauses_.empty());
+    std::sort(pauses_.begin(), pauses_.end());
+    const auto ms = [](Duration pause) {
+      return std::chrono::duration<double, std::milli>(pause).count();
+    };
+    std::printf("pause after a kill: median %.1f ms, worst %.1f ms of %zu\n",
+                ms(pauses_[pauses_.size() / 2]), ms(pauses_.back()), pauses_.size());
+  }
+
   // A log that is appended to, each line synced, through one descriptor.
   void append_and_sync() {
     auto fd =
@@ -231,6 +257,7 @@ class Survival : public testing::TestWithParam<Mode> {
       const MonoTime until = Clock::system().now() + std::chrono::milliseconds(random_() % 50);
       (void)wait_until([&] { return Clock::system().now() >= until; }, std::chrono::seconds(1));
       const pid_t worker = mount_->worker();
+      killed_at_ = Clock::system().now();
       if (worker > 0 && kill_process(worker, SIGKILL) == 0) ++kills_;
       ASSERT_TRUE(wait_until([&] { return mount_->worker() != worker; }, kPauseMax));
     }
@@ -254,6 +281,8 @@ class Survival : public testing::TestWithParam<Mode> {
   std::atomic<unsigned> lines_{0};
   std::string log_;
   unsigned kills_ = 0;
+  std::atomic<MonoTime> killed_at_{};
+  std::vector<Duration> pauses_;  // the prober's, while there is one
   std::vector<std::unique_ptr<User>> users_;
 };
 
@@ -263,8 +292,10 @@ TEST_P(Survival, KillsOfTheWorkerAreAPauseToWhoReads) {
   open_and_read();
   fault();
   list_and_stat();
+  look_for_names_that_are_not_there();
   kill_for(run_time());
   expect_all_fine();
+  print_pauses();
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
