@@ -197,7 +197,7 @@ class Model : public testing::TestWithParam<Parameters> {
   }
 
   void have_an_accident() {
-    switch (random_() % 6) {
+    switch (random_() % 7) {
       case 0:
         note("unmount and mount");
         held_.clear();
@@ -229,6 +229,11 @@ class Model : public testing::TestWithParam<Parameters> {
       }
       case 4:
         fill_the_disk();
+        break;
+      case 5:  // what is held stays held
+        note("kill the worker and go on");
+        kill_process(mount_->worker(), SIGKILL);
+        for (unsigned i = 0; i < 3; ++i) read_a_held_file();
         break;
       default:
         GetParam().sftp ? interrupt_the_origin() : damage_the_cache();
