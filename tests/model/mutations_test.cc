@@ -20,7 +20,7 @@ TEST_P(Mutations, AWritableMountAnswersAsAPlainTreeDoes) {
 
 class MutationsKilled : public Mutations {};
 
-TEST_P(MutationsKilled, WhoeverServesAnswersAsAPlainTreeDoes) {
+TEST_P(MutationsKilled, AnswersAsAPlainTreeDoesAlsoIfTheWorkerIsKilledUnderIt) {
   kills_wanted_ = true;
   compare_both();
   std::printf("%u kills in %u steps\n", kills_, steps_);
