@@ -15,6 +15,7 @@
 #include "daemon/sd_notify.h"
 #include "daemon/status.h"
 #include "daemon/version.h"
+#include "sync/lock_reports.h"
 #include "telemetry/log.h"
 #include "vfs/taking_over.h"
 
@@ -323,6 +324,7 @@ void Worker::drain() {
   do_later([this] {
     mounts_.leave(within(kDrainTimeout));
     telemetry::stop_log();
+    sync::write_lock_graph();
     ::_exit(0);
   });
 }
@@ -337,6 +339,7 @@ int Worker::end() {
   const bool closed = store_.close(within(kStoreCloseTimeout));
   if (!closed || !store_.callers().idle_by(Clock::system().now() + kLookTimeout)) {
     telemetry::stop_log();
+    sync::write_lock_graph();
     ::_exit(0);  // a thread stands in the kernel and does not come back: nothing may be destroyed
   }
   return 0;

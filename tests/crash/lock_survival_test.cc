@@ -11,36 +11,21 @@
 #include <memory>
 #include <new>
 #include <poll.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <utility>
 
 #include "base/kill_process.h"
+#include "tests/crash/lock_way.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
 
-constexpr unsigned kKillsMin = 4;  // however slow the machine
 constexpr std::chrono::seconds kPauseMax{60};
 
-enum class Way { kFlock, kDescription, kProcess };
-constexpr std::array kWays = {Way::kFlock, Way::kDescription, Way::kProcess};
-
-int set_lock(int fd, Way way, bool waits, int mode) {
-  if (way == Way::kFlock) return code(::flock(fd, mode | (waits ? 0 : LOCK_NB)));
-  struct flock range {};
-  range.l_type = F_UNLCK;
-  if (mode == LOCK_SH) range.l_type = F_RDLCK;
-  if (mode == LOCK_EX) range.l_type = F_WRLCK;
-  range.l_len = 8;
-  const bool description = way == Way::kDescription;
-  const int command =
-      waits ? (description ? F_OFD_SETLKW : F_SETLKW) : (description ? F_OFD_SETLK : F_SETLK);
-  return code(::fcntl(fd, command, &range));
-}
+using Way = LockWay;
 
 std::string file_of(Way way) {
   return "locked" + std::to_string(static_cast<int>(way));
@@ -179,7 +164,7 @@ class LockSurvival : public testing::TestWithParam<const char*> {
     NETFS_TEST_NEEDS(root());
     NETFS_TEST_NEEDS(fuse());
     source_ = temp_.make_dir("source");
-    for (const Way way : kWays) write_file(there(way), std::string(8, '\0'));
+    for (const Way way : kLockWays) write_file(there(way), std::string(8, '\0'));
   }
   void mount_it(std::vector<std::string> in_front = {}) {
     mount_ = std::make_unique<NetfsMount>(
@@ -237,16 +222,16 @@ class LockSurvival : public testing::TestWithParam<const char*> {
 
 TEST_P(LockSurvival, KillsNeverMakeTwoHoldersAndCostNobodyHisLock) {
   mount_it();
-  const Watchdog watchdog(run_time() + kBound, [&] { abort_mount(temp_ / "mnt"); });
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
   Users users;
-  for (const Way way : kWays) {
+  for (const Way way : kLockWays) {
     for (int i = 0; i < 2; ++i) users.start(here(way), way, !uploads_later());
     users.start(there(way), way, !uploads_later());
   }
   users.go();
   const MonoTime end = Clock::system().now() + run_time();
   unsigned kills = 0;
-  while ((Clock::system().now() < end || kills < kKillsMin) && !users.any_wrong()) {
+  while ((Clock::system().now() < end || kills < kills_wanted()) && !users.any_wrong()) {
     const std::vector<uint64_t> before = users.rounds();
     ASSERT_TRUE(
         wait_until([&] { return users.moved_since(before) || users.any_wrong(); }, kPauseMax))
@@ -256,9 +241,10 @@ TEST_P(LockSurvival, KillsNeverMakeTwoHoldersAndCostNobodyHisLock) {
   }
   const std::array<uint64_t, 3> counted = users.stop_and_expect_fine();
   std::printf("%u kills\n", kills);
+  EXPECT_GE(kills, kills_wanted()) << "it proves little";
   EXPECT_EQ(lost(), 0);
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
-  for (const Way way : kWays) {
+  for (const Way way : kLockWays) {
     uint64_t number = 0;
     const UniqueFd file = open_file(there(way), O_RDONLY);
     EXPECT_EQ(::pread(file.get(), &number, sizeof number, 0), static_cast<ssize_t>(sizeof number));
@@ -294,7 +280,7 @@ TEST_P(LockSurvival, WhoDiesWhileNoWorkerLivesHasGivenBackHisLocks) {
   const pid_t holder = ::fork();
   if (holder == 0) {
     int error = 0;
-    for (const Way way : kWays) {
+    for (const Way way : kLockWays) {
       const int fd = ::open(here(way).c_str(), O_RDWR | O_CLOEXEC);
       if (fd < 0 || set_lock(fd, way, false, LOCK_EX) != 0) error = EIO;
     }
@@ -305,19 +291,19 @@ TEST_P(LockSurvival, WhoDiesWhileNoWorkerLivesHasGivenBackHisLocks) {
   ASSERT_EQ(::read(ready[0], &error, sizeof error), static_cast<ssize_t>(sizeof error));
   EXPECT_EQ(error, 0);
   std::vector<UniqueFd> beside;
-  for (const Way way : kWays) {
+  for (const Way way : kLockWays) {
     beside.push_back(open_file(there(way), O_RDWR));
     EXPECT_EQ(set_lock(beside.back().get(), way, false, LOCK_SH), EAGAIN);
   }
   without_worker([&] {
     EXPECT_EQ(kill_process(holder, SIGKILL), 0);
-    for (const Way way : kWays) {
+    for (const Way way : kLockWays) {
       EXPECT_EQ(set_lock(beside[static_cast<size_t>(way)].get(), way, false, LOCK_SH), EAGAIN);
     }
   });
   ::waitpid(holder, nullptr, 0);
   for (const int end : ready) ::close(end);
-  for (const Way way : kWays) {
+  for (const Way way : kLockWays) {
     EXPECT_TRUE(wait_until(
         [&] { return set_lock(beside[static_cast<size_t>(way)].get(), way, false, LOCK_EX) == 0; },
         kPauseMax))

@@ -9,14 +9,15 @@
 #include <filesystem>
 #include <functional>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <random>
 #include <set>
 #include <string>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <vector>
 
 #include "base/kill_process.h"
+#include "tests/crash/lock_way.h"
 #include "tests/crash/user.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/process.h"
@@ -27,7 +28,7 @@ namespace {
 
 constexpr unsigned kFiles = 24;
 constexpr uint64_t kFileBytes = 200'000;
-constexpr unsigned kKillsMin = 4;  // however slow the machine
+constexpr unsigned kNames = 5'000;  // more than are asked for while one is known not to be there
 constexpr std::chrono::seconds kPauseMax{60};
 
 struct Mode {
@@ -149,6 +150,30 @@ class Survival : public testing::TestWithParam<Mode> {
     });
   }
 
+  // One small call after the other that the worker has to answer.  What a kill costs: the time from
+  // it to the answer of the first call that began after it.
+  void look_for_names_that_are_not_there() {
+    use("prober", [this, next = 0U, seen = MonoTime()](std::mt19937_64&) mutable -> std::string {
+      const MonoTime killed_at = killed_at_;
+      const std::string path = here("/written/none" + std::to_string(next++ % kNames));
+      if (::access(path.c_str(), F_OK) == 0 || errno != ENOENT) return failed("access", errno);
+      if (killed_at != seen) pauses_.push_back(Clock::system().now() - killed_at);
+      seen = killed_at;
+      ::poll(nullptr, 0, 1);  // so that the names last
+      return "";
+    });
+  }
+
+  void print_pauses() {
+    ASSERT_FALSE(pauses_.empty());
+    std::sort(pauses_.begin(), pauses_.end());
+    const auto ms = [](Duration pause) {
+      return std::chrono::duration<double, std::milli>(pause).count();
+    };
+    std::printf("pause after a kill: median %.1f ms, worst %.1f ms of %zu\n",
+                ms(pauses_[pauses_.size() / 2]), ms(pauses_.back()), pauses_.size());
+  }
+
   // A log that is appended to, each line synced, through one descriptor.
   void append_and_sync() {
     auto fd =
@@ -193,11 +218,20 @@ class Survival : public testing::TestWithParam<Mode> {
     auto fd = std::make_shared<UniqueFd>(open_file(here("/written/lock"), O_RDWR | O_CREAT));
     auto other = std::make_shared<UniqueFd>(open_file(here("/written/lock"), O_RDWR));
     use("locker", [fd, other](std::mt19937_64&) -> std::string {
-      if (::flock(fd->get(), LOCK_EX) != 0) return failed("flock", errno);
-      if (::flock(other->get(), LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) {
-        return failed("a lock that somebody has", errno);
+      for (const LockWay way : kLockWays) {
+        // A lock of the process is in the way of one of a description of the same process.
+        const LockWay others = way == LockWay::kProcess ? LockWay::kDescription : way;
+        const std::string which = " of way " + std::to_string(static_cast<int>(way));
+        if (const int error = set_lock(fd->get(), way, /*waits=*/true, LOCK_EX)) {
+          return failed("lock" + which, error);
+        }
+        const int refused = set_lock(other->get(), others, /*waits=*/false, LOCK_EX);
+        if (refused != EAGAIN) return failed("a lock that somebody has" + which, refused);
+        if (const int error = set_lock(fd->get(), way, /*waits=*/false, LOCK_UN)) {
+          return failed("unlock" + which, error);
+        }
       }
-      return ::flock(fd->get(), LOCK_UN) == 0 ? "" : failed("unlock", errno);
+      return "";
     });
   }
 
@@ -209,7 +243,7 @@ class Survival : public testing::TestWithParam<Mode> {
   // As many as come to pass in the time that is given, each at a random moment.
   void kill_for(std::chrono::seconds time) {
     const MonoTime end = Clock::system().now() + time;
-    while ((Clock::system().now() < end || kills_ < kKillsMin) && !any_ended()) {
+    while ((Clock::system().now() < end || kills_ < kills_wanted()) && !any_ended()) {
       // Once each has done something since the last one: else a far origin is never reached.
       std::vector<uint64_t> rounds;
       for (const auto& user : users_) rounds.push_back(user->rounds());
@@ -223,6 +257,7 @@ class Survival : public testing::TestWithParam<Mode> {
       const MonoTime until = Clock::system().now() + std::chrono::milliseconds(random_() % 50);
       (void)wait_until([&] { return Clock::system().now() >= until; }, std::chrono::seconds(1));
       const pid_t worker = mount_->worker();
+      killed_at_ = Clock::system().now();
       if (worker > 0 && kill_process(worker, SIGKILL) == 0) ++kills_;
       ASSERT_TRUE(wait_until([&] { return mount_->worker() != worker; }, kPauseMax));
     }
@@ -231,7 +266,7 @@ class Survival : public testing::TestWithParam<Mode> {
   void expect_all_fine() {
     std::printf("%u kills\n", kills_);
     for (const auto& user : users_) user->expect_fine();
-    EXPECT_GE(kills_, kKillsMin) << "it proves little";
+    EXPECT_GE(kills_, kills_wanted()) << "it proves little";
     EXPECT_TRUE(mount_->mounted());
     if (HasFailure() || std::getenv("NETFS_TEST_LOG")) std::printf("%s\n", mount_->log().c_str());
     users_.clear();
@@ -246,24 +281,28 @@ class Survival : public testing::TestWithParam<Mode> {
   std::atomic<unsigned> lines_{0};
   std::string log_;
   unsigned kills_ = 0;
+  std::atomic<MonoTime> killed_at_{};
+  std::vector<Duration> pauses_;  // the prober's, while there is one
   std::vector<std::unique_ptr<User>> users_;
 };
 
 TEST_P(Survival, KillsOfTheWorkerAreAPauseToWhoReads) {
-  const Watchdog watchdog(run_time() + kBound, [&] { abort_mount(temp_ / "mnt"); });
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
   read_what_is_open();
   open_and_read();
   fault();
   list_and_stat();
+  look_for_names_that_are_not_there();
   kill_for(run_time());
   expect_all_fine();
+  print_pauses();
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
 class SurvivalOfWrites : public Survival {};
 
 TEST_P(SurvivalOfWrites, KillsOfTheWorkerAreAPauseToWhoWrites) {
-  const Watchdog watchdog(run_time() + kBound, [&] { abort_mount(temp_ / "mnt"); });
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
   read_what_is_open();
   append_and_sync();
   storm_of_names();

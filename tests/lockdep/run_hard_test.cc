@@ -19,7 +19,7 @@ namespace {
 TEST(LockdepHang, IsReportedWhileItLastsAndDumpTellsWhoWaitsForWhom) {
   const std::string file = fresh_file("hang");
   const Ran ran = shell(std::string(LOCKDEP) + " run -o " + file + " -- " + scenario("hang") +
-                        " & pid=$!; i=0; while [ $i -lt 100 ]; do"
+                        " & pid=$!; i=0; while [ $i -lt 400 ]; do"
                         " " +
                         LOCKDEP + " dump $pid >" + file +
                         ".dump 2>/dev/null;"
@@ -196,8 +196,13 @@ TEST(LockdepBadInput, APipeThatIsReadGetsAllAndOneThatIsNotIsNotWaitedFor) {
     const Ran alone = run(words, "timeout 20 " + scenario("abba"));
     EXPECT_EQ(alone.status, 0);
     EXPECT_TRUE(has(alone.out, "No such device or address")) << option << alone.out;
-    const Ran read = shell("timeout 20 cat " + pipe + " & " LOCKDEP " run " + words +
-                           " -- timeout 20 " + scenario("abba") + " 2>/dev/null; wait");
+    // Once cat stands in its open: before that nobody reads the pipe.
+    const Ran read = shell("timeout 60 cat " + pipe +
+                           " & i=0; until grep -qs '(cat) S' /dev/null"
+                           " $(sed 's:[0-9][0-9]*:/proc/&/stat:g' /proc/$!/task/$!/children) || [ "
+                           "$i -ge 400 ]; do i=$((i+1));"
+                           " sleep 0.05; done; " LOCKDEP " run " +
+                           words + " -- timeout 60 " + scenario("abba") + " 2>/dev/null; wait");
     EXPECT_TRUE(has(read.out, "lock_a")) << option << read.out;
     EXPECT_EQ(shell("stat -c %F " + pipe).out, "fifo\n") << option;
     (void)std::remove(pipe.c_str());

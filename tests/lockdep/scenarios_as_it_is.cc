@@ -9,6 +9,7 @@
 #include <memory>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,7 +51,10 @@ void signal_interrupts() {
   ::siginterrupt(SIGALRM, 1);
 #pragma GCC diagnostic pop
   ::signal(SIGALRM, on_signal);
-  ::alarm(1);
+  // Again and again: the first may come before the read has begun.
+  const itimerval often{.it_interval = {.tv_sec = 1, .tv_usec = 0},
+                        .it_value = {.tv_sec = 0, .tv_usec = 200'000}};
+  require(::setitimer(ITIMER_REAL, &often, nullptr), 0);
   char byte = 0;
   require(static_cast<int>(::read(ends[0], &byte, 1)), -1);
   require(errno, EINTR);
@@ -180,11 +184,13 @@ pthread_mutex_t lock_b = PTHREAD_MUTEX_INITIALIZER;
 // Cancelled at once, wherever it is: perhaps in a report.
 void cancelled_at_once() {
   static std::atomic<bool> begun{false};
+  static Turns turns;
   const pthread_t first = start([] {
     with(lock_a, lock_b);
-    ::usleep(300'000);
+    turns.next();
+    turns.wait_for(2);
   });
-  ::usleep(20'000);
+  turns.wait_for(1);
   const pthread_t second = start([] {
     ::pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, nullptr);
     begun = true;
@@ -196,6 +202,7 @@ void cancelled_at_once() {
   ::usleep(static_cast<useconds_t>(5'000 + ::getpid() % 5 * 3'000));
   ::pthread_cancel(second);
   join(second);
+  turns.next();
   join(first);
 }
 

@@ -12,9 +12,9 @@ pthread_mutex_t lock_a = PTHREAD_MUTEX_INITIALIZER;
 
 Turns join_turns;
 
-// This one hangs in earnest, and is ended by a signal, well after the watchdog has looked.
+// This one hangs in earnest, and is ended by who runs it, once the watchdog has looked.
 void join_needs_lock() {
-  alarm(3);
+  alarm(60);
   pthread_t thread;
   pthread_create(
       &thread, nullptr,

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <vector>
 
+#include "base/kill_process.h"
 #include "tests/lockdep/scenarios.h"
 
 namespace scenarios {
@@ -43,6 +44,27 @@ void fork_then_abba() {
   require_child(child);
 }
 
+// Whether a process sleeps: it does not run, nor wait for the processor or for a disk.
+bool sleeps(pid_t pid) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  FILE* file = std::fopen(path, "re");
+  if (file == nullptr) ::_exit(95);
+  char state = 0;
+  const int fields = std::fscanf(file, "%*d (%*[^)]) %c", &state);
+  std::fclose(file);
+  return fields == 1 && state == 'S';
+}
+
+// By then it has said what there is to say, and waits for its lock: making a report is work.
+void wait_until_it_sleeps(pid_t pid) {
+  int in_a_row = 0;
+  for (int round = 0; round < 6000 && in_a_row < 10; ++round) {
+    ::usleep(10'000);
+    in_a_row = sleeps(pid) ? in_a_row + 1 : 0;
+  }
+}
+
 // The child waits for a lock of a thread that it has not.
 void fork_orphan() {
   static Turns turns;
@@ -55,10 +77,12 @@ void fork_orphan() {
   turns.wait_for(1);
   const pid_t child = ::fork();
   if (child == 0) {
-    ::alarm(1);
+    ::alarm(120);  // should nobody end it
     ::pthread_mutex_lock(&lock_a);
     ::_exit(0);
   }
+  wait_until_it_sleeps(child);
+  require(netfs::kill_process(child, SIGALRM), 0);
   int status = 0;
   ::waitpid(child, &status, 0);
   require(WIFSIGNALED(status) ? WTERMSIG(status) : 0, SIGALRM);

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <random>
+#include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -197,7 +198,7 @@ class Model : public testing::TestWithParam<Parameters> {
   }
 
   void have_an_accident() {
-    switch (random_() % 6) {
+    switch (random_() % 7) {
       case 0:
         note("unmount and mount");
         held_.clear();
@@ -230,9 +231,21 @@ class Model : public testing::TestWithParam<Parameters> {
       case 4:
         fill_the_disk();
         break;
+      case 5:
+        kill_and_go_on();
+        break;
       default:
         GetParam().sftp ? interrupt_the_origin() : damage_the_cache();
     }
+  }
+
+  // What is held stays held.  Not over a ring, where the mount ends with its worker.
+  void kill_and_go_on() {
+    const char* transport = std::getenv("NETFS_TEST_TRANSPORT");
+    if (transport != nullptr && std::string_view(transport) == "ring") return;
+    note("kill the worker and go on");
+    kill_process(mount_->worker(), SIGKILL);
+    for (unsigned i = 0; i < 3; ++i) read_a_held_file();
   }
 
   void fill_the_disk() {

@@ -4,7 +4,7 @@
 //
 // NETFS_TEST_FILES sets how many files the archive has (400; 50,000 with --all).
 
-#include "tests/mount/write_fixture.h"
+#include "tests/mount/real_work.h"
 
 namespace netfs::test {
 namespace {
@@ -14,54 +14,6 @@ int files_wanted() {
   return given != nullptr ? static_cast<int>(std::strtol(given, nullptr, 10)) : 400;
 }
 
-class RealWork : public Write {
- protected:
-  void SetUp() override {
-    Write::SetUp();
-    if (IsSkipped() || HasFailure()) return;
-    mount_it({"--symlinks=as-is"});
-  }
-
-  // A shell's script; $M is the mount, $S the origin's folder, $L a local one.  `settle` is for
-  // whoever looks at the origin after it.
-  void sh(const std::string& script) {
-    const std::string settle =
-        is_back() ? std::string(NETFS_TEST_BINARY) + " sync $M --timeout 100s" : "true";
-    const std::string names = "set -eu; M='" + mount_->path() + "' S='" + source_ + "' L='" +
-                              local_ + "'; settle() { " + settle + "; }; ";
-    const Finished done = run({"bash", "-c", names + script}, kBound + run_time());
-    ASSERT_EQ(done.status, 0) << script << "\n" << done.output << "\n" << mount_->log();
-    output_ = done.output;
-  }
-  void mount_again() {
-    sh("settle");
-    ASSERT_TRUE(mount_->unmount()) << mount_->log();
-    mount_.reset();
-    mount_it({"--symlinks=as-is"});
-  }
-  // A tree with what trees have: folders, links, modes, old times, names of all kinds.
-  void make_tree(int files) {
-    sh("cd $L && mkdir tree && cd tree && for d in $(seq 0 " + std::to_string((files - 1) / 100) +
-       "); do mkdir -p \"dir $d/below\"; for f in $(seq 1 100); do "
-       "  n=$((d * 100 + f)); [ $n -le " +
-       std::to_string(files) +
-       " ] || break; "
-       "  head -c $((n * 37 % 9000)) $L/bytes >\"dir $d/file-$n\"; done; done; "
-       "ln -s 'dir 0/file-1' link; ln -s /nowhere/at/all dangling; ln 'dir 0/file-2' second; "
-       "chmod 600 'dir 0/file-3'; chmod 4755 'dir 0/file-4'; chown 12:34 'dir 0/file-5'; "
-       "touch -d '2001-02-03 04:05:06' 'dir 0/file-6' 'dir 0/below'; : >empty; "
-       "touch $'new\\nline' -- -dash 'ä ö'; truncate -s 3M holes; "
-       "printf tail >>holes; find . -type d -exec touch -d '2011-11-11 11:11:11' {} +");
-  }
-
-  const std::string local_ = [this] {
-    std::string folder = temp_.make_dir("local");
-    write_file(folder + "/bytes", pattern(7, 0, 9000));
-    return folder;
-  }();
-  std::string output_;
-};
-
 INSTANTIATE_TEST_SUITE_P(Origins, RealWork,
                          testing::Values("file_close", "sftp_close", "file_back", "sftp_back",
                                          "file", "sftp"),
@@ -69,23 +21,19 @@ INSTANTIATE_TEST_SUITE_P(Origins, RealWork,
 
 TEST_P(RealWork, GitClonesCommitsAndFindsNoFault) {
   NETFS_TEST_NEEDS(program("git"));
-  const std::string git =
-      "export HOME=$L GIT_CONFIG_NOSYSTEM=1; git config --global user.email a@b.invalid; "
-      "git config --global user.name a; git config --global init.defaultBranch main; "
-      "git config --global safe.directory '*'; ";
   make_tree(200);
-  sh(git +
+  sh(git() +
      "cd $L/tree && git init -q && git add . && git commit -qm first && "
      "git clone -q --no-hardlinks $L/tree $M/clone && cd $M/clone && git status --porcelain");
   EXPECT_EQ(output_, "");
-  sh(git +
+  sh(git() +
      "cd $M/clone && for n in $(seq 8); do echo $n >>\"dir 0/file-$n\"; git mv \"dir 1/file-10$n\" "
      "moved-$n; git add -A; git commit -qm \"change $n\"; done; git checkout -qb other HEAD~4; "
      "git checkout -q main; git merge -q other; git stash list; git gc -q; git fsck --strict; "
      "git log --oneline | wc -l; git status --porcelain");
   EXPECT_EQ(output_, "9\n");
   mount_again();
-  sh(git +
+  sh(git() +
      "cd $M/clone && git fsck --strict && git status --porcelain && "
      "git -C $S/clone fsck --strict && git -C $S/clone status --porcelain");
   EXPECT_EQ(output_, "");

@@ -35,6 +35,16 @@ inline std::chrono::seconds run_time() {
   return std::chrono::seconds(given != nullptr ? std::strtol(given, nullptr, 10) : 3);
 }
 
+// How many kills the tests of kills come to, however slow the machine.
+inline unsigned kills_wanted() {
+  const char* given = std::getenv("NETFS_TEST_KILLS");
+  return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : 4;
+}
+// What those may take.
+inline std::chrono::seconds kills_bound() {
+  return kBound + run_time() + kills_wanted() * std::chrono::seconds(4);
+}
+
 // The errno of a call that answers -1, else 0.
 inline int code(int64_t result) {
   return result < 0 ? errno : 0;
@@ -151,7 +161,7 @@ class Write : public testing::TestWithParam<const char*> {
   std::string source_;
   std::unique_ptr<TestSshd> sshd_;
   std::unique_ptr<NetfsMount> mount_;
-  const Watchdog watchdog_{kBound + run_time(), [this] {
+  const Watchdog watchdog_{kills_bound(), [this] {
                              abort_mount(temp_ / "mnt");
                              abort_mount(temp_ / "other");
                            }};
