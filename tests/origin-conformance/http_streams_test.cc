@@ -3,13 +3,18 @@
 // Method: FakeHttpServer with large files; how often a file was sent whole is counted.
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <gtest/gtest.h>
 
+#include "netfs/buffer.h"
+#include "netfs/library.h"
+#include "netfs/testing/reading.h"
 #include "origins/module_loader.h"
 #include "tests/origin-conformance/fake_http_server.h"
 #include "tests/origin-conformance/reads.h"
 #include "tests/support/tree.h"
+#include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
@@ -36,6 +41,17 @@ std::string expected(uint64_t offset, uint64_t bytes) {
     text += block().substr(at, bytes - text.size());
   }
   return text;
+}
+
+// Of a file that is written over in place, once its first MiB was sent.
+std::atomic<bool> written_over = false;
+constexpr const char* kBefore = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+constexpr const char* kAfter = "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\r\n";
+
+std::string part_of_written_over(unsigned number) {
+  if (number == 0) return block();
+  (void)wait_until([] { return written_over.load(); }, kTimeout);
+  return std::string(kMiB, 'y');
 }
 
 FakeReply head_and(int status, uint64_t length, const std::string& fields = "") {
@@ -177,6 +193,45 @@ TEST_F(HttpStreams, TheTextOfARangeBeyondTheEndIsNotWaitedFor) {
   EXPECT_TRUE(outcome->hit_end_of_file);
 }
 
+// The server goes on with the bytes of another version, under the head of the first.
+TEST_F(HttpStreams, WhatIsWrittenOverWhileItIsSentIsGivenToNobodyAsWhatItWas) {
+  written_over = false;
+  const std::unique_ptr<Origin> origin = open_origin("written-over");
+  BufferPool pool(size_t{32} << 20, size_t{8} << 20);
+  const std::unique_ptr<Library> library =
+      MUST(Library::create({.origin = *origin, .volume = {}, .pool = pool, .readahead = false}));
+  const NodeInfo info = MUST(origin->stat("big", soon()));
+  const Ref<File> file = MUST(library->open({.path = "big",
+                                             .identity = info.identity,
+                                             .validator = info.validator,
+                                             .size_bytes = info.attributes.size_bytes}));
+  const Result<std::string> first = LibraryFixture::read(*file, {0, kMiB});
+  ASSERT_TRUE(first.ok()) << first.error().message();
+  EXPECT_TRUE(first.value() == block());
+  written_over = true;
+  const Result<std::string> second = LibraryFixture::read(*file, {kMiB, 4096});
+  EXPECT_TRUE(second.is_error(ESTALE)) << (second.ok() ? "bytes of another version" : "");
+}
+
+// A strong tag is that of the head, and a server knows no other until it is asked again.
+TEST_F(HttpStreams, AStrongTagSpeaksForWhatComesBehindItUntilTheDownloadHasStoodStill) {
+  const std::unique_ptr<Origin> origin = open_origin("no-ranges");
+  const std::unique_ptr<OriginFile> file = open_file(*origin, "big");
+  uint64_t next = 0;
+  // It stands still between one read and the next.
+  const auto is_to_be_confirmed = [&] {
+    TestRead one(*file, {std::min(next++, kBigMiB - 1) * kMiB, kMiB}, soon());
+    origin->issue_read(one);
+    const std::optional<ReadOutcome> outcome = one.wait(2 * kTimeout);
+    EXPECT_TRUE(outcome && outcome->transferred_bytes.ok());
+    if (!outcome) return false;
+    EXPECT_NE(outcome->confirm_first, outcome->validator_after.has_value());
+    return outcome->confirm_first;
+  };
+  EXPECT_TRUE(wait_until(is_to_be_confirmed, kTimeout));
+  EXPECT_LT(next, kBigMiB);
+}
+
 }  // namespace
 
 // /KIND/NAME; in the place of fake_http_lies.cc.
@@ -188,6 +243,11 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   const bool beyond = request.path.starts_with("/long-beyond/");
   const std::string words = beyond ? "Accept-Ranges: bytes\r\n" : "";
   FakeReply whole = head_and(200, size, words);
+  if (request.path.starts_with("/written-over/")) {
+    whole.bytes = "HTTP/1.1 200 So\r\n" + std::string(written_over ? kAfter : kBefore) +
+                  "Content-Length: " + std::to_string(size) + "\r\n\r\n";
+    whole.part = part_of_written_over;
+  }
   if (request.method == "HEAD") return whole;
   unsigned long long first = 0;
   unsigned long long last = size - 1;
