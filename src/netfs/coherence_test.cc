@@ -277,6 +277,23 @@ TEST(Coherence, FirstReadOfAnOpenFileWaitsUntilItsVersionIsConfirmed) {
   EXPECT_TRUE(LibraryFixture::read(*file, {0, 100}).is_error(ESTALE));
 }
 
+// The open file was confirmed before they came, which says nothing of them.
+TEST(Coherence, WhatIsToBeConfirmedFirstIsGivenToNobodyBeforeThat) {
+  LibraryFixture fixture({.origin = {.validator_after = false, .confirm_first = true}});
+  fixture.origin.add_file("a", std::string(kMiB, 'x'));
+  const Ref<File> file = fixture.open("a");
+  const Result<std::string> first = LibraryFixture::read(*file, {0, 100});
+  ASSERT_TRUE(first.ok()) << first.error().message();
+  EXPECT_TRUE(first.value() == std::string(100, 'x'));
+  const uint64_t asked = fixture.origin.counts().stats;
+  ASSERT_TRUE(LibraryFixture::read(*file, {kMiB / 4, 100}).ok());
+  EXPECT_EQ(fixture.origin.counts().stats, asked + 1);
+  fixture.origin.write("a", std::string(kMiB, 'y'));
+  EXPECT_TRUE(LibraryFixture::read(*file, {kMiB / 2, 100}).is_error(ESTALE));
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_EQ(fixture.cache.stored_blocks("a"), 0U);
+}
+
 TEST(Coherence, BlocksWithoutValidatorAreStoredOnceTheOriginConfirmedThem) {
   LibraryFixture fixture({.origin = {.validator_after = false}});
   fixture.origin.add_pattern("a", 4 * kMiB, 1);

@@ -58,6 +58,7 @@ class Fetch : public RefCounted<Fetch> {
   unsigned failures = 0;       // since the last progress
   bool no_progress = false;    // the last answer had no bytes
   bool confirmed = false;      // the validator seen after the last byte was this version's
+  bool confirm_first = false;  // until it is, nobody has them (ReadOutcome::confirm_first)
   bool racy = false;           // begun within a granule of the file's change
   bool abandoned = false;      // out of the table though not done
   bool opens_anew = false;     // what failed it, open() says: it is tried again whatever that was

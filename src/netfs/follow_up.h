@@ -61,6 +61,7 @@ struct FollowUp {
   bool confirm = false;
   bool confirm_awaited = false;  // by somebody
   bool supersede = false;
+  std::shared_ptr<OriginFile> closed;  // by whoever drops this
 
   void run() &&;
 };

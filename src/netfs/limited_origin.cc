@@ -57,6 +57,7 @@ class LimitedOrigin::Read {
           read_(read) {}
 
     void progress(uint64_t bytes) override {
+      if (read_.confirm_first_) return;
       read_.outer_.progress(read_.done_bytes_ + std::min(bytes, range().length_bytes));
     }
     void terminated(ReadOutcome outcome) override {
@@ -78,6 +79,7 @@ class LimitedOrigin::Read {
     // What the first answer said of the file goes for all that came.
     if (!validator_before_) validator_before_ = outcome.validator_before;
     if (!size_before_) size_before_ = outcome.size_before;
+    confirm_first_ = confirm_first_ || outcome.confirm_first;
     Result<uint64_t>& came = outcome.transferred_bytes;
     if (came.ok() && came.value() > asked_bytes) came = Error(EPROTO, "netfs.limited_read");
     const bool whole = came.ok() && came.value() == asked_bytes;
@@ -86,7 +88,7 @@ class LimitedOrigin::Read {
       if (!whole) origin_.down_.give_back(asked_bytes - came.value());
     }
     if (whole && !outcome.hit_end_of_file && done_bytes_ < outer_.range().length_bytes) {
-      outer_.progress(done_bytes_);
+      if (!confirm_first_) outer_.progress(done_bytes_);
       go_on();
       return;
     }
@@ -95,6 +97,7 @@ class LimitedOrigin::Read {
     if (came.ok() || done_bytes_ > 0) outcome.transferred_bytes = done_bytes_;
     outcome.validator_before = std::move(validator_before_);
     outcome.size_before = size_before_;
+    outcome.confirm_first = confirm_first_;
     outer_.terminated(std::move(outcome));
   }
 
@@ -104,6 +107,7 @@ class LimitedOrigin::Read {
   uint64_t done_bytes_ = 0;
   std::optional<Validator> validator_before_;
   std::optional<uint64_t> size_before_;
+  bool confirm_first_ = false;
 };
 
 LimitedOrigin::LimitedOrigin(Origin& inner) : inner_(inner) {

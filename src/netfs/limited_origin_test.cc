@@ -229,7 +229,8 @@ class SayingOnce final : public Origin {
     if (reads_++ > 0) return read.terminated({.transferred_bytes = nothing()});
     read.terminated({.transferred_bytes = read.range().length_bytes,
                      .validator_before = said_,
-                     .size_before = uint64_t{12345}});
+                     .size_before = uint64_t{12345},
+                     .confirm_first = true});
   }
 
  private:
@@ -255,6 +256,8 @@ TEST(LimitedOriginSaid, WhatThePieceThatCameSaidOfTheFileIsNotLostWithTheNextOne
   EXPECT_EQ(outcome->transferred_bytes.value(), 256U << 10);
   EXPECT_TRUE(outcome->validator_before == said);
   EXPECT_EQ(outcome->size_before, uint64_t{12345});
+  EXPECT_TRUE(outcome->confirm_first);
+  EXPECT_EQ(reading.progressed_, 0U) << "nobody has it before it is confirmed";
 }
 
 TEST(PacedPiece, IsAQuarterOfASecondAndEndsWithAPage) {

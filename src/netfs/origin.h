@@ -59,6 +59,9 @@ struct OriginCapabilities {
 class OriginFile {
  public:
   virtual ~OriginFile() = default;
+
+  // Whether bytes may lie in it, or on their way to it, that were sent before they are asked for.
+  [[nodiscard]] virtual bool holds_bytes() const { return false; }
 };
 
 // For `netfs status`: ordered pairs such as {"connections", "8 of 8"}.

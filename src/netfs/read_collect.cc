@@ -27,7 +27,8 @@ void RemoteFile::piece_progressed(Fetch& fetch, uint64_t end_bytes) {
   {
     sync::MutexLock lock(mutex_);
     if (!outcomes_lack_validator_ || !handle_confirmed_ || fetch.waiters.empty()) return;
-    if (fetch.state != FetchState::kInFlight || end_bytes <= fetch.visible_end()) return;
+    if (fetch.state != FetchState::kInFlight || fetch.confirm_first) return;
+    if (end_bytes <= fetch.visible_end()) return;
     fetch.visible_bytes = end_bytes - fetch.range.offset_bytes;
     follow.context = fetch.waiters.front()->context;
     wake_waiters_locked(fetch, follow);
@@ -109,7 +110,8 @@ void RemoteFile::collect_piece_locked(Fetch& fetch, ByteRange piece, const ReadO
   fetch.filled_bytes = std::max(piece_begin + bytes, fetch.visible_bytes);
   fetch.no_progress = bytes == 0;
   if (bytes > 0) fetch.failures = 0;
-  if (fetch.confirmed || handle_confirmed_ || !has_validator()) {
+  const bool known = fetch.confirmed || (handle_confirmed_ && !fetch.confirm_first);
+  if (known || !has_validator()) {
     fetch.visible_bytes = fetch.filled_bytes;
   }
   if (verdict == ReadVerdict::kNoData) {
@@ -138,6 +140,7 @@ bool RemoteFile::check_validator_locked(Fetch& fetch, const ReadOutcome& outcome
   if (!has_validator()) return true;
   outcomes_lack_validator_ = !outcome.validator_after.has_value();
   fetch.confirmed = outcome.validator_after == version_.validator;
+  fetch.confirm_first = !fetch.confirmed && (fetch.confirm_first || outcome.confirm_first);
   if (fetch.confirmed) handle_confirmed_ = true;
   if (fetch.confirmed || outcomes_lack_validator_) return true;
   stale_locked(fetch, follow);
@@ -145,7 +148,8 @@ bool RemoteFile::check_validator_locked(Fetch& fetch, const ReadOutcome& outcome
 }
 
 // All bytes are here.  They may be read at once if they, or the open file before them, were
-// confirmed to be of this version; they are stored only once they themselves were.
+// confirmed to be of this version, unless their outcome has them confirmed first; they are stored
+// only once they themselves were.
 void RemoteFile::filled_locked(Fetch& fetch, FollowUp& follow) {
   if (fetch.confirmed || !has_validator()) {
     keep_locked(fetch, follow);

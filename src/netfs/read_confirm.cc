@@ -47,8 +47,10 @@ void RemoteFile::confirm() {
         confirmed_locked(*fetch, follow);
       } else if (given_out) {
         keep_locked(*fetch, follow);
-      } else {
+      } else if (fetch->error) {
         fail_fetch_locked(*fetch, final_error(info.error()), false, follow);
+      } else {
+        trouble_locked(*fetch, info.error(), follow);  // its bytes stay, and are asked about again
       }
     }
     confirming_ = !unconfirmed_.empty();

@@ -140,6 +140,11 @@ Ref<Fetch> RemoteFile::new_fetch_locked(ByteRange range, Ref<Buffer> buffer, uin
 // Sends off what is queued, once the origin's file is open.
 void RemoteFile::pump_locked(FollowUp& follow) {
   if (queued_.empty()) return;
+  if (handle_ && handle_old_) {
+    follow.closed = std::move(handle_);
+    handle_ = nullptr;
+    handle_confirmed_ = false;
+  }
   if (!handle_) {
     if (!opening_) (asked_ ? follow.open_origin : follow.open_unasked) = true;
     if (asked_ && std::exchange(opening_later_, false)) follow.open_origin = true;
@@ -161,6 +166,7 @@ void RemoteFile::pump_locked(FollowUp& follow) {
       continue;
     }
     if (fetch->request_id != 0) handle_unasked_ = false;
+    if (fetch->racy && handle_->holds_bytes()) handle_racy_ = true;
     fetch->state = FetchState::kInFlight;
     ++in_flight_;
     follow.issues.push_back({.fetch = std::move(fetch),
@@ -236,6 +242,7 @@ void RemoteFile::take_opened(Result<std::unique_ptr<OriginFile>> outcome, Opened
       handle_by_read_ = by == OpenedBy::kRead;
       handle_proven_ = false;
       handle_unasked_ = !asked_;
+      handle_racy_ = handle_old_ = false;
       pump_locked(follow);
     } else {
       std::deque<Ref<Fetch>> waiting;

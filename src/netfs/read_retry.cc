@@ -24,7 +24,7 @@ uint64_t chance() {
 
 }  // namespace
 
-// A subrequest, or the open before it, failed with `error`.
+// A subrequest, or the open before it, or the question behind it, failed with `error`.
 void RemoteFile::trouble_locked(Fetch& fetch, const Error& error, FollowUp& follow) {
   ++fetch.failures;
   fetch.no_progress = false;
@@ -53,7 +53,11 @@ void RemoteFile::retry_now(Fetch& fetch) {
     sync::MutexLock lock(mutex_);
     if (fetch.state != FetchState::kBackingOff) return;
     if (!fetch.waiters.empty()) follow.context = fetch.waiters.front()->context;
-    requeue_locked(fetch);
+    if (fetch.filled_bytes < fetch.range.length_bytes) {
+      requeue_locked(fetch);
+    } else {
+      filled_locked(fetch, follow);
+    }
     pump_locked(follow);
   }
   std::move(follow).run();

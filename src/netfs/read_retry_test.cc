@@ -125,7 +125,7 @@ TEST(ReadRetry, AnOriginWithoutTimeIsATimeoutInTheEnd) {
 }
 
 TEST(ReadRetry, AnOriginWithoutTimeToConfirmIsATimeoutToo) {
-  LibraryFixture fixture({.origin = {.validator_after = false}});
+  LibraryFixture fixture({.origin = {.validator_after = false}, .timeout = milliseconds(500)});
   fixture.origin.add_pattern("a", kBlock, 1);
   const Ref<File> file = fixture.open("a");
   fixture.origin.hold_reads();
@@ -136,6 +136,28 @@ TEST(ReadRetry, AnOriginWithoutTimeToConfirmIsATimeoutToo) {
   const Result<std::string> bytes = read.take();
   EXPECT_TRUE(bytes.is_error(ETIMEDOUT)) << bytes.code();
   EXPECT_GE(fixture.library->stats().timeouts.get(), 1U);
+}
+
+// The bytes are here, and are of no use before it is answered.
+TEST(ReadRetry, TheQuestionBehindTheBytesIsPutAgainWhenItIsNotAnswered) {
+  LibraryFixture fixture({.origin = {.validator_after = false}});
+  fixture.origin.add_pattern("a", kBlock, 1);
+  const Ref<File> file = fixture.open("a");
+  fixture.origin.hold_reads();
+  const PendingRead read = LibraryFixture::begin_read(*file, {0, 100});
+  ASSERT_TRUE(fixture.origin.wait_for_held(1, Deadline::never()));
+  fixture.origin.set_metadata_error(ENOTCONN);
+  fixture.origin.release_reads();
+  const MonoTime until = Clock::system().now() + std::chrono::seconds(30);
+  while (fixture.library->stats().confirmations.failed.get() < 2 && !read.done() &&
+         Clock::system().now() < until) {
+    std::this_thread::yield();
+  }
+  fixture.origin.set_metadata_error(0);
+  const Result<std::string> bytes = read.take();
+  ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+  EXPECT_TRUE(bytes.value() == pattern(1, {0, 100}));
+  EXPECT_EQ(fixture.origin.counts().reads, 1U);
 }
 
 TEST(ReadRetry, AHandleThatStaysBadIsNotTheReadersDescriptor) {

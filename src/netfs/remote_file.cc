@@ -187,6 +187,7 @@ void RemoteFile::drop(Fetch& fetch) {
 void RemoteFile::forget_racy() {
   std::vector<Ref<Fetch>> racy;
   sync::MutexLock lock(mutex_);
+  handle_old_ = handle_old_ || handle_racy_;
   for (const auto& [begin, fetch] : table_.all()) {
     if (fetch->racy) racy.push_back(fetch);
   }

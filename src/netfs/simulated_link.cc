@@ -82,7 +82,8 @@ class SimulatedLink::Read final : public Subrequest {
                                : 0;
     const Duration half = link_.shape_.round_trip / 2;
     const MonoTime begin = link_.book(bytes);
-    for (uint64_t step = kStepBytes; step < bytes; step += kStepBytes) {
+    const uint64_t told = outcome_.confirm_first ? 0 : bytes;
+    for (uint64_t step = kStepBytes; step < told; step += kStepBytes) {
       (void)link_.travelling_.post_at(begin + link_.transfer_time(step) + half,
                                       [this, step] { outer_.progress(step); });
     }

@@ -38,6 +38,9 @@ struct ReadOutcome {
   // How long that answer, or the open before it, had it that the file is: of a file of another
   // length no byte is taken, whatever its validator.
   std::optional<uint64_t> size_before;
+  // What named the version came so long before the bytes that it says nothing of them: nobody has
+  // them until the origin, asked when they were here, has said that it is still the same.
+  bool confirm_first = false;
 };
 
 class Subrequest {
@@ -54,7 +57,8 @@ class Subrequest {
   [[nodiscard]] std::span<std::byte> destination() const { return destination_; }
   [[nodiscard]] Deadline deadline() const { return deadline_; }
 
-  // The first `bytes` of destination() are in place.  Optional; bytes never shrink.
+  // The first `bytes` of destination() are in place.  Optional; bytes never shrink.  Not of what
+  // its outcome will have confirmed first.
   virtual void progress(uint64_t bytes) { (void)bytes; }
   // Where something before the origin holds it back (limited_origin.h): until when it has time from
   // now on, never() while it is held.  Not under a lock.

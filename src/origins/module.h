@@ -24,8 +24,8 @@
 namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
-// 11: Origin::locks(), ReadOutcome::size_before.
-inline constexpr uint32_t kOriginAbi = 11 | (sync::kValidated ? 1u << 16 : 0);
+// 12: ReadOutcome::confirm_first, OriginFile::holds_bytes().
+inline constexpr uint32_t kOriginAbi = 12 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
 using OriginOptions = std::map<std::string, std::string>;

@@ -144,14 +144,11 @@ TEST_P(HttpVersions, AStrongTagIsBelievedAndWhatIsOnlyTimeAndSizeIsConfirmed) {
 
 // Written over while it is read: each read is of the version that its handle has, or fails.
 TEST_P(HttpVersions, OfAFileThatIsWrittenOverWhileItIsReadNoTwoVersionsAreMixed) {
-  if (server() == "python") {
-    std::printf("SKIPPED: Python's answer goes on with what is written meanwhile: a known fault\n");
-    GTEST_SKIP();
-  }
-  constexpr uint64_t kLong = 8 << 20;
+  // Of a server without ranges it is more than what lies between it and the reader.
+  const uint64_t length = uint64_t{server() == "python" ? 40U : 8U} << 20;
   constexpr uint64_t kPiece = 100'000;
-  const std::string before = pattern(1, 0, kLong);
-  const std::string after = pattern(2, 0, kLong);
+  const std::string before = pattern(1, 0, length);
+  const std::string after = pattern(2, 0, length);
   mount_it({"--metadata-ttl", "0s"});
   // Of an hour ago, and of now: a weak tag of Apache's.  The others show nothing of a second change
   // within a second.
@@ -164,7 +161,12 @@ TEST_P(HttpVersions, OfAFileThatIsWrittenOverWhileItIsReadNoTwoVersionsAreMixed)
     ASSERT_EQ(::pread(fd.get(), piece.data(), kPiece, 0), static_cast<ssize_t>(kPiece));
     EXPECT_TRUE(piece == before.substr(0, kPiece));
     write_file(tree_ + "/file", after, std::chrono::seconds(age.count() / 2));
-    for (uint64_t offset = 0; offset + kPiece < kLong; offset += 1 << 20) {
+    // The last piece first: of all that is the least likely to have been on its way before.
+    std::vector<uint64_t> offsets = {length - kPiece};
+    for (uint64_t offset = 0; offset + kPiece < length; offset += 1 << 20) {
+      offsets.push_back(offset);
+    }
+    for (const uint64_t offset : offsets) {
       const ssize_t n = ::pread(fd.get(), piece.data(), kPiece, static_cast<off_t>(offset));
       if (n < 0) {
         EXPECT_EQ(errno, ESTALE);

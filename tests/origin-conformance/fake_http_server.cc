@@ -133,7 +133,7 @@ bool FakeHttpServer::answer(int fd, const std::string& head) {
   };
   if (!send_all(reply.bytes)) return false;
   for (unsigned i = 0; i < reply.repeats; ++i) {
-    if (!send_all(reply.again)) return false;
+    if (!send_all(reply.part != nullptr ? reply.part(i) : reply.again)) return false;
   }
   if (reply.then == Then::kClose) ::shutdown(fd, SHUT_RDWR);
   if (reply.then == Then::kStall) {

@@ -47,6 +47,8 @@ struct FakeReply {
   Then then = Then::kGoOn;
   unsigned repeats = 0;  // of `again`, behind `bytes`
   std::string again;
+  // Where it is set, what each of them is when its turn comes; it may wait.
+  std::string (*part)(unsigned number) = nullptr;
 };
 
 class FakeHttpServer {

@@ -3,13 +3,18 @@
 // Method: FakeHttpServer with large files; how often a file was sent whole is counted.
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <gtest/gtest.h>
 
+#include "netfs/buffer.h"
+#include "netfs/library.h"
+#include "netfs/testing/reading.h"
 #include "origins/module_loader.h"
 #include "tests/origin-conformance/fake_http_server.h"
 #include "tests/origin-conformance/reads.h"
 #include "tests/support/tree.h"
+#include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
@@ -36,6 +41,25 @@ std::string expected(uint64_t offset, uint64_t bytes) {
     text += block().substr(at, bytes - text.size());
   }
   return text;
+}
+
+// Of a file that is written over in place, once its first MiB was sent.
+std::atomic<bool> written_over = false;
+constexpr const char* kBefore = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+constexpr const char* kAfter = "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\r\n";
+// A time that is not over.
+constexpr const char* kRacy = "Last-Modified: Fri, 06 Nov 2099 08:49:37 GMT\r\n";
+
+std::string part_of_x(unsigned /*number*/) {
+  return std::string(kMiB, 'x');
+}
+std::string part_of_y(unsigned /*number*/) {
+  return std::string(kMiB, 'y');
+}
+std::string part_of_written_over(unsigned number) {
+  if (number == 0) return block();
+  (void)wait_until([] { return written_over.load(); }, kTimeout);
+  return part_of_y(number);
 }
 
 FakeReply head_and(int status, uint64_t length, const std::string& fields = "") {
@@ -73,6 +97,18 @@ class HttpStreams : public testing::Test {
     return got.value().bytes == expected(offset, bytes) ? 0 : EBADMSG;
   }
 
+  std::unique_ptr<Library> open_library(Origin& origin) {
+    return MUST(
+        Library::create({.origin = origin, .volume = {}, .pool = pool_, .readahead = false}));
+  }
+  static Ref<File> open_by(Library& library, Origin& origin) {
+    const NodeInfo info = MUST(origin.stat("big", soon()));
+    return MUST(library.open({.path = "big",
+                              .identity = info.identity,
+                              .validator = info.validator,
+                              .size_bytes = info.attributes.size_bytes}));
+  }
+
   unsigned whole_gets() const {
     const std::vector<FakeRequest> requests = server_.requests();
     return static_cast<unsigned>(std::count_if(requests.begin(), requests.end(), [](const auto& r) {
@@ -81,6 +117,7 @@ class HttpStreams : public testing::Test {
   }
 
   FakeHttpServer server_;
+  BufferPool pool_{size_t{32} << 20, size_t{8} << 20};
 };
 
 TEST_F(HttpStreams, AFileThatStandsStillLeavesTheOnlyConnectionToWhoeverNeedsIt) {
@@ -177,6 +214,51 @@ TEST_F(HttpStreams, TheTextOfARangeBeyondTheEndIsNotWaitedFor) {
   EXPECT_TRUE(outcome->hit_end_of_file);
 }
 
+// The server goes on with the bytes of another version, under the head of the first.
+TEST_F(HttpStreams, WhatIsWrittenOverWhileItIsSentIsGivenToNobodyAsWhatItWas) {
+  written_over = false;
+  const std::unique_ptr<Origin> origin = open_origin("written-over");
+  const std::unique_ptr<Library> library = open_library(*origin);
+  const Ref<File> file = open_by(*library, *origin);
+  const Result<std::string> first = LibraryFixture::read(*file, {0, kMiB});
+  ASSERT_TRUE(first.ok()) << first.error().message();
+  EXPECT_TRUE(first.value() == block());
+  written_over = true;
+  const Result<std::string> second = LibraryFixture::read(*file, {kMiB, 4096});
+  EXPECT_TRUE(second.is_error(ESTALE)) << (second.ok() ? "bytes of another version" : "");
+}
+
+// What its handle holds is of the open before, too.
+TEST_F(HttpStreams, AChangeThatNoTimeTellsIsReadByWhoOpensTheFileThenAlsoInTheMidstOfIt) {
+  written_over = false;
+  const std::unique_ptr<Origin> origin = open_origin("racy");
+  const std::unique_ptr<Library> library = open_library(*origin);
+  const Ref<File> file = open_by(*library, *origin);
+  EXPECT_TRUE(MUST(LibraryFixture::read(*file, {0, 4096})) == std::string(4096, 'x'));
+  written_over = true;
+  file->forget_racy();  // as an open does
+  EXPECT_TRUE(MUST(LibraryFixture::read(*file, {0, 4096})) == std::string(4096, 'y'));
+}
+
+// A strong tag is that of the head, and a server knows no other until it is asked again.
+TEST_F(HttpStreams, AStrongTagSpeaksForWhatComesBehindItUntilTheDownloadHasStoodStill) {
+  const std::unique_ptr<Origin> origin = open_origin("no-ranges");
+  const std::unique_ptr<OriginFile> file = open_file(*origin, "big");
+  uint64_t next = 0;
+  // It stands still between one read and the next.
+  const auto is_to_be_confirmed = [&] {
+    TestRead one(*file, {std::min(next++, kBigMiB - 1) * kMiB, kMiB}, soon());
+    origin->issue_read(one);
+    const std::optional<ReadOutcome> outcome = one.wait(2 * kTimeout);
+    EXPECT_TRUE(outcome && outcome->transferred_bytes.ok());
+    if (!outcome) return false;
+    EXPECT_NE(outcome->confirm_first, outcome->validator_after.has_value());
+    return outcome->confirm_first;
+  };
+  EXPECT_TRUE(wait_until(is_to_be_confirmed, kTimeout));
+  EXPECT_LT(next, kBigMiB);
+}
+
 }  // namespace
 
 // /KIND/NAME; in the place of fake_http_lies.cc.
@@ -188,6 +270,14 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   const bool beyond = request.path.starts_with("/long-beyond/");
   const std::string words = beyond ? "Accept-Ranges: bytes\r\n" : "";
   FakeReply whole = head_and(200, size, words);
+  const bool is_racy = request.path.starts_with("/racy/");
+  if (is_racy || request.path.starts_with("/written-over/")) {
+    whole.bytes = "HTTP/1.1 200 So\r\n" +
+                  std::string(is_racy ? kRacy : (written_over ? kAfter : kBefore)) +
+                  "Content-Length: " + std::to_string(size) + "\r\n\r\n";
+    whole.part = part_of_written_over;
+  }
+  if (is_racy) whole.part = written_over ? part_of_y : part_of_x;
   if (request.method == "HEAD") return whole;
   unsigned long long first = 0;
   unsigned long long last = size - 1;

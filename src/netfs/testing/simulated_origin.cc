@@ -306,6 +306,7 @@ SimulatedOrigin::Answer SimulatedOrigin::prepare_locked(Subrequest& subrequest) 
   answer.progress_bytes = count;
   answer.outcome.transferred_bytes = count;
   answer.outcome.hit_end_of_file = !limited && range.offset_bytes + count == size;
+  answer.outcome.confirm_first = options_.confirm_first;
   if (options_.validator_after) {
     answer.outcome.validator_after =
         make_validator(options_.capabilities, node.identity, node.version, node.attributes);

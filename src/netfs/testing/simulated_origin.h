@@ -71,6 +71,7 @@ class SimulatedOrigin final : public Origin {
     unsigned threads = 2;
     Duration latency{};                      // of reads, opens and stats
     bool validator_after = true;             // outcomes carry it
+    bool confirm_first = false;              // outcomes say so
     bool inline_answers = false;             // terminated() is called from within issue_read()
     uint64_t progress_bytes = 0;             // progress() after each so many bytes; 0: never
     std::optional<WriteCapabilities> write;  // it can be changed

@@ -63,6 +63,7 @@ class HttpFile final : public OriginFile {
   ~HttpFile() override {
     state_->side().engine.post([state = state_] { state->close_streams(); });
   }
+  [[nodiscard]] bool holds_bytes() const override { return true; }
   [[nodiscard]] const Ref<FileState>& state() const { return state_; }
 
  private:

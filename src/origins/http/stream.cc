@@ -21,6 +21,8 @@ constexpr size_t kKeptEndBytes = size_t{1} << 20;
 constexpr Duration kGranule = std::chrono::seconds(1);  // of Last-Modified
 // Who reads behind somebody who was served within this gets a download of his own.
 constexpr Duration kJustRead = std::chrono::seconds(5);
+// So long the version that a strong head names goes for what comes behind it, as behind a range's.
+constexpr Duration kHeadSpeaks = std::chrono::seconds(1);
 constexpr Duration kWatchEvery = std::chrono::seconds(1);
 
 }  // namespace
@@ -119,6 +121,7 @@ void Stream::turn_came() {
   for (Subrequest* subrequest : later_) readers_.push_back({.subrequest = subrequest});
   later_.clear();
   answer_ = {};
+  stood_still_ = false;
   download_ = make_ref<Download>(*this);
   side_.engine.start(download_);
 }
@@ -140,12 +143,23 @@ Result<void> Stream::head_came(const ResponseHead& head) {
   answer_ = TRY(judge_answer(side_, source_, {}, head));
   if (!answer_.whole) return Error(EIO, "http.read", source_.url + ": a part, unasked");
   if (answer_.changed) return Error(ECANCELED, "http.read");
+  head_came_at_ = side_.engine.now();
   return {};
+}
+
+// Whether what comes now is of the version that the head has named, as far as it is of what comes
+// behind the head of a range.  A server goes on with whatever is in the file by then: what was
+// written over in place while the stream stood still comes under the old head.
+bool Stream::head_speaks() const {
+  if (stood_still_) return false;
+  // Nothing can be asked while it comes; once it stands still, who asks ends it.
+  if (side_.engine.settings().connections == 1) return true;
+  return answer_.validator && side_.engine.now() - head_came_at_ < kHeadSpeaks;
 }
 
 Result<bool> Stream::bytes_came(std::span<const std::byte> bytes) {
   if (readers_.empty()) {
-    paused_ = true;
+    paused_ = stood_still_ = true;
     idle_since_ = side_.engine.now();
     // Not from here: we are inside libcurl.
     side_.engine.post([self = Ref<Stream>(this)] { self->side_.turns.make_room(); });
@@ -189,7 +203,7 @@ bool Stream::serve(Reader& reader, uint64_t begin, std::span<const std::byte> by
     record_->delivered_bytes += to - from;
     record_->furthest_byte = std::max(record_->furthest_byte, to);
     served_at_ = side_.engine.now();
-    reader.subrequest->progress(reader.got_bytes);
+    if (head_speaks()) reader.subrequest->progress(reader.got_bytes);
   }
   return reader.next_byte() == wanted_end;
 }
@@ -197,6 +211,10 @@ bool Stream::serve(Reader& reader, uint64_t begin, std::span<const std::byte> by
 void Stream::end_reader(const Reader& reader, const Result<void>& result) const {
   ReadOutcome outcome = outcome_of(source_, result, reader.got_bytes, answer_);
   outcome.hit_end_of_file = result.ok() && reader.next_byte() == size_bytes();
+  if (!answer_.changed && !head_speaks()) {
+    outcome.validator_after = std::nullopt;
+    outcome.confirm_first = true;
+  }
   reader.subrequest->terminated(std::move(outcome));
 }
 

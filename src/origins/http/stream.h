@@ -10,6 +10,9 @@
 // version is refused (EOPNOTSUPP, with a sentence): to skip that much for one read helps nobody; so
 // is what would have the file sent from its start over and over for a few bytes each time.
 //
+// The head of the download names the version, and the bytes come long after it: those that it does
+// not speak for any more are told to be confirmed first.
+//
 // The engine's thread only.
 
 #include <cstddef>
@@ -70,6 +73,7 @@ class Stream : public RefCounted<Stream> {
   // Gives the reader what of [begin, begin + bytes) is its; whether it has all.
   bool serve(Reader& reader, uint64_t begin, std::span<const std::byte> bytes);
   void end_reader(const Reader& reader, const Result<void>& result) const;
+  [[nodiscard]] bool head_speaks() const;
   [[nodiscard]] bool refused(Subrequest& subrequest, bool new_pass) const;
   void check_deadlines();
   void watch();
@@ -85,6 +89,8 @@ class Stream : public RefCounted<Stream> {
   uint64_t position_ = 0;           // of the next byte that comes
   std::vector<std::byte> window_;   // the bytes before it: reads may come a little out of order
   bool paused_ = false;
+  bool stood_still_ = false;  // once or more, in this pass
+  MonoTime head_came_at_;
   bool complete_ = false;  // the file has come whole; its end is in the window, for a while
   bool watched_ = false;
   MonoTime idle_since_;
