@@ -17,6 +17,7 @@ constexpr const char* kRoom = "mount";
 constexpr Duration kInitTimeout = std::chrono::seconds(20);
 constexpr Duration kNoticeTimeout = std::chrono::seconds(2);
 constexpr Duration kCloseTimeout = std::chrono::seconds(20);
+constexpr Duration kStandstill = std::chrono::seconds(5);
 constexpr Duration kAdoptPause = std::chrono::milliseconds(500);
 
 Deadline within(Duration duration) {
@@ -209,10 +210,15 @@ void Mounts::remove(uint64_t id) {
 
 Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec,
                                                  const MountInstance::Left& left) {
-  const Deadline deadline = within(spec.options.timeout);
+  Deadline deadline = within(spec.options.timeout);
   while (true) {
+    const MonoTime begun = Clock::system().now();
     Result<Ref<MountInstance>> instance = MountInstance::prepare(spec, store_, nullptr, left);
     if (instance.ok()) return instance;
+    // It stood at a disk that was frozen, where the worker before stands too, and ends now.
+    if (instance.is_error(EBUSY) && Clock::system().now() - begun > kStandstill) {
+      deadline = within(spec.options.timeout);
+    }
     telemetry::log_warn(kRoom, "{} cannot be taken over yet: {}", spec.mount_point,
                         instance.error().message());
     // Unmounted meanwhile, and nobody needs it any more.
@@ -271,11 +277,7 @@ void Mounts::adopt(Adopted adopted) {
     entries_[adopted.id] =
         Entry{.url = state.value().url, .mount_point = state.value().mount_point, .adopted = true};
   }
-  const Result<void> opened = store_.open();
-  if (!opened.ok()) {
-    telemetry::log_error(kRoom, "going on without a cache: {}", opened.error().message());
-    store_.give_up_cache();
-  }
+  store_.open_or_go_on();
   const MountInstance::Left left{
       .memory = take_arena(std::move(adopted.arena), state.value()),
       .origin = state.value().origin,

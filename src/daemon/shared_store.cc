@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
 #include <sys/statvfs.h>
+#include <unistd.h>
+#include <utility>
 
 #include "telemetry/log.h"
 
@@ -12,6 +15,40 @@ namespace {
 
 constexpr size_t kIdleBytesMax = 16 << 20;
 constexpr uint64_t kCacheBytesMin = 16 << 20;
+// A disk at which somebody stands so long in one and the same wait is frozen, or as good as that.
+constexpr Duration kStandstill = std::chrono::seconds(5);
+constexpr Duration kLook = std::chrono::milliseconds(100);
+
+// How long a thread of ours has stood, unkillably, in one and the same wait.
+class StandingThread {
+ public:
+  // 0: there is none yet.
+  bool stands_for(pid_t thread, Duration time) {
+    const MonoTime now = Clock::system().now();
+    std::string wait = thread == 0 ? "" : wait_of(thread);
+    if (wait.empty() || wait != wait_) {
+      wait_ = std::move(wait);
+      since_ = now;
+    }
+    return now - since_ >= time;
+  }
+
+ private:
+  // What differs from one wait to the next; empty: it is in none.
+  static std::string wait_of(pid_t thread) {
+    std::ifstream in(fmt::format("/proc/self/task/{}/status", thread));
+    bool stands = false;
+    std::string switches;
+    for (std::string line; std::getline(in, line);) {
+      stands = stands || line.starts_with("State:\tD");
+      if (line.find("ctxt_switches:") != std::string::npos) switches += line;
+    }
+    return stands ? switches : "";
+  }
+
+  std::string wait_;
+  MonoTime since_ = Clock::system().now();
+};
 
 }  // namespace
 
@@ -36,52 +73,97 @@ SharedStore::SharedStore(Options options)
 
 SharedStore::~SharedStore() = default;
 
+// Whether it is for the caller to do; else it is open.
+bool SharedStore::begin_opening() {
+  sync::MutexLock lock(mutex_);
+  while (state_ == State::kOpening) changed_.wait(mutex_);
+  if (state_ == State::kNew) {
+    state_ = options_.cache_dir.empty() ? State::kOpen : State::kOpening;
+  }
+  return state_ == State::kOpening;
+}
+
+// False when it is not awaited any more.
+bool SharedStore::end_opening(State state) {
+  const sync::MutexLock lock(mutex_);
+  if (state_ != State::kOpening) return false;
+  state_ = state;
+  changed_.notify_all();
+  return true;
+}
+
 Result<void> SharedStore::open() {
-  {
-    sync::MutexLock lock(mutex_);
-    while (state_ == State::kOpening) changed_.wait(mutex_);
-    if (state_ == State::kOpen) return {};
-    if (options_.cache_dir.empty()) {
-      state_ = State::kOpen;
-      return {};
-    }
-    state_ = State::kOpening;
-  }
-  // No lock is held while the disk works; whoever comes meanwhile waits for the state to change.
-  const Result<uint64_t> limit = limit_bytes(options_.cache_size, options_.cache_dir);
-  if (!limit.ok()) {
-    set_state(State::kNew);
-    return limit.error();
-  }
-  Result<std::unique_ptr<cachefiles::CacheFiles>> cache = cachefiles::CacheFiles::create(
-      {.directory = options_.cache_dir, .size_limit_bytes = limit.value()});
-  if (!cache.ok()) {
-    set_state(State::kNew);
-    return cache.error();
-  }
+  if (!begin_opening()) return {};
+  Result<void> opened = open_now();
+  if (!opened.ok()) end_opening(State::kNew);
+  return opened;
+}
+
+// No lock is held while the disk works; whoever comes meanwhile waits for the state to change.
+Result<void> SharedStore::open_now() {
+  const uint64_t limit = TRY(limit_bytes(options_.cache_size, options_.cache_dir));
+  std::unique_ptr<cachefiles::CacheFiles> cache = TRY(
+      cachefiles::CacheFiles::create({.directory = options_.cache_dir, .size_limit_bytes = limit}));
   Offload::Options offload_options;
   offload_options.queue_bytes_max = offload_queue_bytes(options_.memory_bytes);
-  auto offload = std::make_unique<Offload>(cache.value()->open_writer(), offload_options);
+  auto offload = std::make_unique<Offload>(cache->open_writer(), offload_options);
   {
     const sync::MutexLock lock(mutex_);
-    cache_ = std::move(cache).value();
-    offload_ = std::move(offload);
+    if (state_ == State::kOpening) {
+      cache_ = std::move(cache);
+      offload_ = std::move(offload);
+      state_ = State::kOpen;
+      changed_.notify_all();
+      return {};
+    }
   }
-  set_state(State::kOpen);
-  return {};
+  offload.reset();  // holds the cache's writer: it goes first
+  return Error(ECANCELED, "cache", "nobody waits for it any more");
 }
 
-void SharedStore::give_up_cache() {
-  set_state(State::kOpen);
+// Not by the caller itself: who stands in a disk that is frozen stays there until the thaw.
+void SharedStore::open_or_go_on() {
+  if (!begin_opening()) return;
+  {
+    const sync::MutexLock lock(mutex_);
+    opener_runs_ = true;
+    opener_ = sync::Thread("netfs-cache", [this] { open_behind(); });
+  }
+  StandingThread opener;
+  while (!opener.stands_for(opener_thread_, kStandstill)) {
+    const sync::MutexLock lock(mutex_);
+    if (state_ != State::kOpening) return;
+    changed_.wait_until(mutex_, Clock::system().now() + kLook);
+  }
+  if (end_opening(State::kOpen)) {
+    telemetry::log_error("cache", "going on without a cache: the disk of {} stands still",
+                         options_.cache_dir);
+  }
 }
 
-void SharedStore::set_state(State state) {
+void SharedStore::open_behind() {
+  opener_thread_ = ::gettid();
+  const Result<void> opened = open_now();
+  if (!opened.ok() && end_opening(State::kOpen)) {
+    telemetry::log_error("cache", "going on without a cache: {}", opened.error().message());
+  }
   const sync::MutexLock lock(mutex_);
-  state_ = state;
+  opener_runs_ = false;
   changed_.notify_all();
 }
 
 bool SharedStore::close(Deadline deadline) {
+  sync::Thread opener;
+  {
+    const sync::MutexLock lock(mutex_);
+    while (opener_runs_) {
+      if (changed_.wait_until(mutex_, deadline.at)) continue;
+      telemetry::log_warn("cache", "{} does not answer", options_.cache_dir);
+      return false;
+    }
+    opener = std::move(opener_);
+  }
+  opener.join();
   Offload* offload_now = offload();
   cachefiles::CacheFiles* cache_now = cache();
   if (cache_now == nullptr) return true;

@@ -9,8 +9,10 @@
 //   SharedStore store({.cache_dir = "/var/cache/netfs", .cache_size = {.percent = 10}});
 //   TRY(store.open());
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <sys/types.h>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -23,6 +25,7 @@
 #include "netfs/offload.h"
 #include "sync/cond_var.h"
 #include "sync/mutex.h"
+#include "sync/thread.h"
 
 namespace netfs::daemon {
 
@@ -40,8 +43,9 @@ class SharedStore {
   // Opens the cache if it is not open; waits for the disk.  Errors: CacheFiles::create(); it may be
   // tried again then.
   Result<void> open() EXCLUDES(mutex_);
-  // Goes on without a cache for good: after open() failed and mounts must live on.
-  void give_up_cache() EXCLUDES(mutex_);
+  // The same for mounts that must live on: where the cache cannot be opened, or its disk stands
+  // still meanwhile, they go on without one for good, and the log says so.
+  void open_or_go_on() EXCLUDES(mutex_);
   bool close(Deadline deadline) EXCLUDES(mutex_);
 
   [[nodiscard]] const Options& options() const { return options_; }
@@ -54,7 +58,10 @@ class SharedStore {
  private:
   enum class State { kNew, kOpening, kOpen };
 
-  void set_state(State state) EXCLUDES(mutex_);
+  [[nodiscard]] bool begin_opening() EXCLUDES(mutex_);
+  Result<void> open_now() EXCLUDES(mutex_);
+  bool end_opening(State state) EXCLUDES(mutex_);
+  void open_behind() EXCLUDES(mutex_);
 
   const Options options_;
   BufferPool pool_;
@@ -64,6 +71,10 @@ class SharedStore {
   State state_ GUARDED_BY(mutex_) = State::kNew;
   std::unique_ptr<cachefiles::CacheFiles> cache_ GUARDED_BY(mutex_);
   std::unique_ptr<Offload> offload_ GUARDED_BY(mutex_);
+  // At the cache's disk for open_or_go_on(), perhaps longer than that; last: it uses all of these.
+  std::atomic<pid_t> opener_thread_{0};
+  bool opener_runs_ GUARDED_BY(mutex_) = false;
+  sync::Thread opener_ GUARDED_BY(mutex_);
 };
 
 // The limit in bytes: a share is of the whole disk that `directory` is on.

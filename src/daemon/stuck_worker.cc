@@ -1,12 +1,15 @@
 #include "daemon/stuck_worker.h"
 
+#include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <fstream>
 #include <memory>
 #include <poll.h>
 #include <string>
+#include <string_view>
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -22,6 +25,11 @@ namespace {
 constexpr unsigned kSecondsMax = 30;
 constexpr size_t kBufferBytes = 4 << 20;  // more than a WRITE of any size that we negotiate
 constexpr const char* kNotifier = "netfs-notify";
+// Threads that write to the cache's disk or the log's and change nothing at an origin: what they
+// are in the middle of may come to pass whenever it does.  Those of requests are not among them.
+constexpr std::string_view kAtTheCache[] = {"netfs-store",   "netfs-commit", "netfs-cache",
+                                            "netfs-control", "netfs-worker", "netfs-journal",
+                                            "netfs-jwrite"};
 
 // The name and state of a thread, as in /proc/PID/task/TID/stat: "TID (NAME) STATE ...".
 struct ThreadState {
@@ -37,6 +45,38 @@ ThreadState state_of(const std::string& stat_file) {
   const size_t end = text.rfind(')');
   if (begin == std::string::npos || end == std::string::npos || end + 2 >= text.size()) return {};
   return {text.substr(begin + 1, end - begin - 1), text[end + 2]};
+}
+
+std::string folder_of(pid_t pid) {
+  return "/proc/" + std::to_string(pid);
+}
+
+// The folders in /proc of a process's threads.
+std::vector<std::string> threads_of(pid_t pid) {
+  std::vector<std::string> folders;
+  const std::string tasks = folder_of(pid) + "/task";
+  const std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(tasks.c_str()), ::closedir);
+  if (!open) return folders;
+  while (const dirent* entry = ::readdir(open.get())) {
+    if (entry->d_name[0] != '.') folders.push_back(tasks + "/" + entry->d_name);
+  }
+  return folders;
+}
+
+bool has_ended(const ThreadState& thread) {
+  return thread.state == 'Z' || thread.state == 'X' || thread.state == '?';
+}
+
+// Whether the thread is to die, and has not come to it.
+bool is_killed(const std::string& folder) {
+  constexpr std::string_view kPending = "SigPnd:";
+  std::ifstream in(folder + "/status");
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with(kPending)) continue;
+    const uint64_t signals = std::strtoull(line.c_str() + kPending.size(), nullptr, 16);
+    return (signals >> (SIGKILL - 1) & 1) != 0;
+  }
+  return false;
 }
 
 void send_header(int fd, int32_t error, uint64_t unique) {
@@ -78,20 +118,29 @@ bool refuse_one(int fd, std::vector<std::byte>& buffer) {
 }  // namespace
 
 bool is_stuck_in_a_notification(pid_t worker) {
-  const std::string process = "/proc/" + std::to_string(worker);
-  if (state_of(process + "/stat").state != 'Z') return false;
-  const std::unique_ptr<DIR, int (*)(DIR*)> tasks(::opendir((process + "/task").c_str()),
-                                                  ::closedir);
-  if (!tasks) return false;
+  if (state_of(folder_of(worker) + "/stat").state != 'Z') return false;
   bool notifies = false;
-  while (const dirent* entry = ::readdir(tasks.get())) {
-    if (entry->d_name[0] == '.') continue;
-    const ThreadState thread = state_of(process + "/task/" + entry->d_name + "/stat");
-    if (thread.state == 'Z' || thread.state == 'X' || thread.state == '?') continue;
+  for (const std::string& folder : threads_of(worker)) {
+    const ThreadState thread = state_of(folder + "/stat");
+    if (has_ended(thread)) continue;
     if (thread.name != kNotifier || thread.state != 'D') return false;
     notifies = true;
   }
   return notifies;
+}
+
+bool is_kept_by_its_cache(pid_t worker) {
+  bool kept = false;
+  for (const std::string& folder : threads_of(worker)) {
+    const ThreadState thread = state_of(folder + "/stat");
+    if (has_ended(thread)) continue;
+    const bool waits_for_cache = std::find(std::begin(kAtTheCache), std::end(kAtTheCache),
+                                           thread.name) != std::end(kAtTheCache);
+    if (thread.state != 'D' || !is_killed(folder)) return false;
+    if (!waits_for_cache && thread.name != kNotifier) return false;
+    kept = kept || waits_for_cache;
+  }
+  return kept;
 }
 
 Result<pid_t> start_refusing(const std::vector<int>& fds) {

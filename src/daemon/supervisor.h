@@ -88,6 +88,7 @@ class Supervisor {
   void unmount_held();
   void begin_stop();
   void check_worker();
+  void abandon_worker();
   void check_deadlines();
   [[nodiscard]] bool settled() const;
   [[nodiscard]] int next_wait_ms() const;
@@ -127,6 +128,7 @@ class Supervisor {
   std::map<uint64_t, Held> held_;
   std::vector<ChildOperation> operations_;
   MonoTime look_at_ = MonoTime::max();  // for a worker that was killed and does not end
+  unsigned kept_looks_ = 0;             // that found it killed, and kept by its cache
   pid_t refusing_ = -1;                 // the child that helps it, see stuck_worker.h
   std::vector<pid_t> abandoned_;        // killed, and in a wait that even that does not end
   std::optional<Upgrade> upgrade_;

@@ -1,5 +1,8 @@
 // What a supervisor does for a worker that was killed and does not end (stuck_worker.h).
 
+#include <csignal>
+#include <poll.h>
+
 #include "daemon/mount_state.h"
 #include "daemon/stuck_worker.h"
 #include "daemon/supervisor.h"
@@ -11,6 +14,8 @@ namespace netfs::daemon {
 namespace {
 
 constexpr Duration kLook = std::chrono::seconds(1);
+constexpr unsigned kKeptLooks = 3;   // a disk that is only slow is waited for
+constexpr size_t kAbandonedMax = 8;  // each keeps its memory
 
 }  // namespace
 
@@ -33,8 +38,26 @@ void Supervisor::end_rings() {
   }
 }
 
+// What it stood in ends when the disk goes on, and so does it; nobody has to wait for that.
+void Supervisor::abandon_worker() {
+  shout(
+      "the worker was killed while it wrote to its cache, whose disk stands still: it is left "
+      "behind");
+  // It says nothing more, and its end of the socket stays open.
+  pollfd said{.fd = worker_socket_.get(), .events = POLLIN, .revents = 0};
+  while (worker_socket_ && ::poll(&said, 1, 0) > 0) serve_worker();
+  worker_socket_.reset();
+  end_rings();
+  abandoned_.push_back(worker_pid_);
+  worker_died(SIGKILL);
+}
+
 void Supervisor::check_worker() {
   look_at_ = Clock::system().now() + kLook;
+  const bool kept =
+      !held_.empty() && abandoned_.size() < kAbandonedMax && is_kept_by_its_cache(worker_pid_);
+  kept_looks_ = kept ? kept_looks_ + 1 : 0;
+  if (kept_looks_ == kKeptLooks) return abandon_worker();
   if (refusing_ > 0 || !is_stuck_in_a_notification(worker_pid_)) return;
   end_rings();
   std::vector<int> fds;

@@ -42,7 +42,8 @@ Deadline within(Duration duration) {
 }
 
 Response no_cache() {
-  return failure(Error(ENOENT, "cache", "this daemon has no cache (--no-cache)"));
+  return failure(
+      Error(ENOENT, "cache", "this daemon has no cache: --no-cache, or what its log says"));
 }
 
 Response with_body(const Result<json>& body) {

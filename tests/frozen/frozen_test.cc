@@ -6,15 +6,22 @@
 // reads run in threads and programs that a watchdog can free by ending the mount.
 
 #include <atomic>
+#include <csignal>
+#include <fcntl.h>
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <vector>
 
+#include "base/kill_process.h"
+#include "base/unique_fd.h"
 #include "sync/thread.h"
 #include "tests/support/loop_image.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
+#include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_sshd.h"
 #include "tests/support/tree.h"
@@ -56,6 +63,7 @@ class FrozenCache : public testing::TestWithParam<Parameters> {
       options.more = sshd_->mount_options();
     }
     options.more.insert(options.more.end(), {"--simulate", "rtt=2ms"});
+    options_ = options;
     mount_ = std::make_unique<NetfsMount>(options, temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
     // The cache works before it is frozen, or the test would prove nothing.
@@ -131,6 +139,7 @@ class FrozenCache : public testing::TestWithParam<Parameters> {
   std::string source_;
   std::unique_ptr<LoopImage> disk_;
   std::unique_ptr<TestSshd> sshd_;
+  NetfsMount::Options options_;
   std::unique_ptr<NetfsMount> mount_;
 };
 
@@ -196,6 +205,98 @@ TEST_P(FrozenCache, UnmountEndsWithinABoundWhileStoresAreStuck) {
   EXPECT_TRUE(frozen.thaw());
   EXPECT_TRUE(mount_->unmount(kWait)) << "it did not end after the thaw";
 }
+
+// Whoever is killed while it stands in a write to the disk cannot end before the thaw; its users do
+// not wait for that.
+class FrozenWorker : public FrozenCache {
+ protected:
+  static bool stands_in_the_cache(pid_t worker) {
+    std::error_code gone;
+    const std::string tasks = "/proc/" + std::to_string(worker) + "/task";
+    for (const auto& task : std::filesystem::directory_iterator(tasks, gone)) {
+      const std::string stat = read_text(task.path() / "stat");
+      if (stat.find("(netfs-store) D ") != std::string::npos) return true;
+      if (stat.find("(netfs-cache) D ") != std::string::npos) return true;
+    }
+    return false;
+  }
+  void kill_and_expect_served(pid_t worker, const std::string& name) {
+    EXPECT_EQ(kill_process(worker, SIGKILL), 0);
+    EXPECT_TRUE(same_bytes(mount_->path() + name, source_ + name));
+    EXPECT_NE(mount_->worker(), worker);
+  }
+  [[nodiscard]] bool log_has(const std::string& words) const {
+    return mount_->log().find(words) != std::string::npos;
+  }
+  // Whoever was left behind is gone, and nothing is in the way of the next mount.
+  void expect_clean(const std::vector<pid_t>& dead) {
+    for (const pid_t pid : dead) {
+      EXPECT_TRUE(wait_until([&] { return kill_process(pid, 0) != 0; }, kWait)) << pid;
+    }
+    EXPECT_EQ(children_of(mount_->supervisor()).size(), 1U);
+    EXPECT_TRUE(same_bytes(mount_->path() + "/read3", source_ + "/read3"));
+    EXPECT_TRUE(mount_->unmount(kWait)) << mount_->log();
+    mount_.reset();
+    mount_ = std::make_unique<NetfsMount>(options_, temp_);
+    ASSERT_TRUE(mount_->ready()) << mount_->log();
+    const int64_t before = stored_blocks();
+    EXPECT_TRUE(same_bytes(mount_->path() + "/read4", source_ + "/read4"));
+    EXPECT_TRUE(wait_until([&] { return stored_blocks() > before; }, kWait)) << mount_->status();
+  }
+};
+
+TEST_P(FrozenWorker, OneThatIsKilledInAWriteIsLeftBehindAndFollowed) {
+  UniqueFd open(::open((mount_->path() + "/read2").c_str(), O_RDONLY | O_CLOEXEC));
+  const pid_t worker = mount_->worker();
+  Frozen frozen(disk_->path(), kFreezeBound);
+  ASSERT_TRUE(frozen.frozen());
+  {
+    const Watchdog watchdog(kWait, [&] {
+      frozen.thaw();
+      mount_->abort();
+    });
+    EXPECT_TRUE(same_bytes(mount_->path() + "/read0", source_ + "/read0"));
+    EXPECT_TRUE(wait_until([&] { return stands_in_the_cache(worker); }, kWait));
+    kill_and_expect_served(worker, "/read1");
+    std::string bytes(kReadBytes, '\0');
+    EXPECT_EQ(::pread(open.get(), bytes.data(), kReadBytes, 0), static_cast<ssize_t>(kReadBytes));
+    EXPECT_TRUE(bytes == pattern(12, 0, kReadBytes));
+    EXPECT_EQ(kill_process(worker, 0), 0) << "it has ended: the test proves nothing";
+    EXPECT_TRUE(log_has("it is left behind")) << mount_->log();
+    EXPECT_TRUE(log_has("going on without a cache")) << mount_->log();
+  }
+  EXPECT_TRUE(frozen.thaw());
+  open.reset();
+  expect_clean({worker});
+}
+
+// The first dies as ever; it is the next one that stands in the disk, to open the cache.
+TEST_P(FrozenWorker, OneThatCannotOpenTheCacheServesWithoutIt) {
+  const pid_t worker = mount_->worker();
+  Frozen frozen(disk_->path(), kFreezeBound);
+  ASSERT_TRUE(frozen.frozen());
+  pid_t second = -1;
+  {
+    const Watchdog watchdog(kWait, [&] {
+      frozen.thaw();
+      mount_->abort();
+    });
+    kill_and_expect_served(worker, "/read1");
+    EXPECT_TRUE(log_has("stands still")) << mount_->log();
+    second = mount_->worker();
+    // Or the first was at the disk after all, and has it yet.
+    EXPECT_TRUE(stands_in_the_cache(second) || log_has("it is left behind")) << mount_->log();
+    kill_and_expect_served(second, "/read2");
+  }
+  EXPECT_TRUE(frozen.thaw());
+  expect_clean({worker, second});
+}
+
+INSTANTIATE_TEST_SUITE_P(Disks, FrozenWorker,
+                         testing::Values(Parameters{"ext4", "file"}, Parameters{"xfs", "sftp"}),
+                         [](const auto& instance) {
+                           return std::string(instance.param.disk) + "_" + instance.param.origin;
+                         });
 
 INSTANTIATE_TEST_SUITE_P(Disks, FrozenCache,
                          testing::Values(Parameters{"ext4", "file"}, Parameters{"xfs", "file"},
