@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/unique_fd.h"
+#include "cli/dead_mount.h"
 #include "daemon/config_file.h"
 #include "daemon/control_socket.h"
 #include "daemon/launch.h"
@@ -269,6 +270,11 @@ ExitCode mount_and_stay(const MountArguments& arguments, daemon::TakenStored& ta
   check_stored(taken.stored, parsed.value());
   const std::string mount_point = mount_point_path(arguments.mount_point);
   if (taken.dropped && is_mounted(mount_point, arguments.url)) daemon::take_away(mount_point);
+  // Where mounts are served on it may be one of those.
+  if (!taken.stored) {
+    const Result<void> free = take_dead_mount_away(mount_point);
+    if (!free.ok()) return complain(kCommand, free.error());
+  }
   daemon::LaunchPlan plan{
       .paths = paths, .options = options, .foreground = parsed.value().foreground};
   if (plan.foreground) plan.stored = &taken.stored;

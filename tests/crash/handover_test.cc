@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <random>
@@ -18,6 +19,7 @@
 #include "daemon/control_socket.h"
 #include "daemon/runtime_dir.h"
 #include "sync/thread.h"
+#include "tests/crash/without_worker.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/process.h"
@@ -155,6 +157,16 @@ class Handover : public testing::Test {
     }
   }
 
+  static void kill_all(const NetfsMount& mount) {
+    const pid_t worker = mount.worker();
+    // It must not find out that it is alone: it would unmount.
+    ASSERT_EQ(kill_process(worker, SIGSTOP), 0);
+    ASSERT_EQ(kill_process(mount.supervisor(), SIGKILL), 0);
+    ASSERT_EQ(kill_process(worker, SIGKILL), 0);
+    EXPECT_TRUE(wait_until([&] { return read_whole(mount.path() + name(0)).is_error(ENOTCONN); },
+                           kSoonTime));
+  }
+
   // Somebody who connects to the daemon, and then says nothing.
   [[nodiscard]] Result<UniqueFd> connect_idly() const {
     const std::string directory = TRY(daemon::runtime_dir());
@@ -269,13 +281,7 @@ TEST_F(Handover, WhenTheSupervisorIsKilledTheMountEndsWithIt) {
 TEST_F(Handover, WhenAllAreKilledStatusSaysSoInALineAndUmountCleansUp) {
   NetfsMount mount(options(), temp_);
   ASSERT_TRUE(mount.ready()) << mount.log();
-  const pid_t worker = mount.worker();
-  // It must not find out that it is alone: it would unmount.
-  ASSERT_EQ(kill_process(worker, SIGSTOP), 0);
-  ASSERT_EQ(kill_process(mount.supervisor(), SIGKILL), 0);
-  ASSERT_EQ(kill_process(worker, SIGKILL), 0);
-  EXPECT_TRUE(
-      wait_until([&] { return read_whole(mount.path() + name(0)).is_error(ENOTCONN); }, kSoonTime));
+  ASSERT_NO_FATAL_FAILURE(kill_all(mount));
   const Finished status = run({netfs_binary(), "status", mount.path()}, kSoonTime);
   EXPECT_NE(status.status, 0);
   EXPECT_EQ(std::count(status.output.begin(), status.output.end(), '\n'), 1) << status.output;
@@ -283,6 +289,69 @@ TEST_F(Handover, WhenAllAreKilledStatusSaysSoInALineAndUmountCleansUp) {
   const Finished umount = run({netfs_binary(), "umount", mount.path()}, kSoonTime);
   EXPECT_EQ(umount.status, 0) << umount.output;
   EXPECT_FALSE(mount.mounted());
+}
+
+TEST_F(Handover, WhenAllAreKilledTheNextMountCleansUpAndSaysSo) {
+  NetfsMount dead(options(), temp_);
+  ASSERT_TRUE(dead.ready()) << dead.log();
+  const UniqueFd open(::open((dead.path() + name(0)).c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_NO_FATAL_FAILURE(kill_all(dead));
+  NetfsMount mount(options(), temp_);
+  ASSERT_TRUE(mount.ready()) << mount.log();
+  const std::string log = mount.log();
+  const std::string said = "a netfs that died had file://" + source_ + " mounted on ";
+  EXPECT_NE(log.find(said + mount.path()), std::string::npos) << log;
+  EXPECT_TRUE(same_bytes(mount.path() + name(0), source_ + name(0)));
+  EXPECT_TRUE(mount.unmount(kEndTime)) << mount.log();
+  EXPECT_FALSE(mount.mounted()) << "the dead one was below it";
+}
+
+// It may only be busy, and is somebody's.
+TEST_F(Handover, AMountWhoseDaemonHangsIsNotTakenForADeadOne) {
+  NetfsMount mount(options(), temp_);
+  ASSERT_TRUE(mount.ready()) << mount.log();
+  {
+    const Stopped supervisor(mount.supervisor());
+    const Stopped worker(mount.worker());
+    const Finished second = run({netfs_binary(), "mount", "file://" + source_, mount.path(),
+                                 "--cache-dir", temp_ / "another"},
+                                kEndTime);
+    EXPECT_EQ(second.status, 32) << second.output;
+    EXPECT_NE(second.output.find("already"), std::string::npos) << second.output;
+    EXPECT_TRUE(mount.mounted());
+  }
+  EXPECT_TRUE(same_bytes(mount.path() + name(0), source_ + name(0)));
+  EXPECT_TRUE(mount.unmount(kEndTime)) << mount.log();
+}
+
+// What was synced into the journal waits there for whoever mounts it next.
+TEST_F(Handover, WhatWasWrittenBackComesToTheOriginAfterAllWereKilled) {
+  constexpr unsigned kNew = 2;
+  NetfsMount::Options slow = options();
+  slow.more = {"--write=back", "--simulate", "rtt=500ms"};
+  NetfsMount dead(slow, temp_);
+  ASSERT_TRUE(dead.ready()) << dead.log();
+  for (unsigned i = 0; i < kNew; ++i) {
+    const UniqueFd fd(
+        ::open((dead.path() + "/new" + std::to_string(i)).c_str(), O_RDWR | O_CREAT, 0644));
+    const std::string bytes = pattern(70 + i, 0, kFileBytes);
+    ASSERT_EQ(::pwrite(fd.get(), bytes.data(), kFileBytes, 0), static_cast<ssize_t>(kFileBytes));
+    ASSERT_EQ(::fsync(fd.get()), 0);
+  }
+  ASSERT_NO_FATAL_FAILURE(kill_all(dead));
+  const std::string last = source_ + "/new" + std::to_string(kNew - 1);
+  EXPECT_NE(::access(last.c_str(), F_OK), 0) << "it was brought before: the test proves nothing";
+  slow.more = {"--write=back"};
+  NetfsMount mount(slow, temp_);
+  ASSERT_TRUE(mount.ready()) << mount.log();
+  const Finished sync = run({netfs_binary(), "sync", mount.path()}, kEndTime);
+  EXPECT_EQ(sync.status, 0) << sync.output;
+  for (unsigned i = 0; i < kNew; ++i) {
+    const std::string path = source_ + "/new" + std::to_string(i);
+    const Result<std::string> bytes = read_whole(path);
+    EXPECT_TRUE(bytes.ok() && bytes.value() == pattern(70 + i, 0, kFileBytes)) << path;
+  }
+  EXPECT_TRUE(mount.unmount(kEndTime)) << mount.log();
 }
 
 }  // namespace
