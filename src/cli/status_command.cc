@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "cli/given_up.h"
 #include "cli/owners.h"
 #include "cli/status_text.h"
 #include "daemon/json_fields.h"
@@ -82,10 +83,12 @@ ExitCode run_status(const std::string& target, StatusFormat format) {
     if (exit != ExitCode::kOk) return exit;
     const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(wanted);
     if (there.ok() && there.value() && there.value()->type == "fuse.netfs") {
+      std::string why = why_given_up(wanted);
+      if (!why.empty()) why = fmt::format(" (it was given up: {})", why);
       return complain(kCommand, Error(ENOTCONN, kCommand,
-                                      fmt::format("{} is mounted, but no daemon answers for it; "
+                                      fmt::format("{} is mounted, but no daemon answers for it{}; "
                                                   "netfs umount takes it away",
-                                                  target)));
+                                                  target, why)));
     }
     return complain(kCommand, Error(ENOENT, kCommand,
                                     fmt::format("{} is no netfs mount of this user", target)));
