@@ -70,10 +70,10 @@ TEST_F(Passthrough, ReadsAndFaultsGoOnWhileNoDaemonLives) {
   ASSERT_TRUE(same_bytes(here("/sealed"), source_ + "/sealed"));
   ASSERT_TRUE(wait_until([&] { return mount.status_number("sealed_count") >= 1; }, kCacheTime));
   drop_pages(here("/sealed"));
-  const UniqueFd first = open_file(here("/sealed"), O_RDONLY);
-  const UniqueFd second = open_file(here("/sealed"), O_RDONLY);
+  UniqueFd first = open_file(here("/sealed"), O_RDONLY);
+  UniqueFd second = open_file(here("/sealed"), O_RDONLY);
   ASSERT_GE(mount.status()["mounts"][0]["opens"]["passthrough"], 2) << mount.status();
-  const Map map = map_whole(second);
+  Map map = map_whole(second);
   ASSERT_TRUE(map);
   const std::string expected = pattern(1, 0, kBytes);
 
@@ -92,6 +92,9 @@ TEST_F(Passthrough, ReadsAndFaultsGoOnWhileNoDaemonLives) {
   EXPECT_TRUE(same_bytes(here("/cold"), source_ + "/cold"));
   EXPECT_TRUE(bytes_at(first.get(), 0, kBytes) == expected);
   EXPECT_TRUE(std::string(map.get(), kBytes) == expected);
+  map.reset();
+  first.reset();
+  second.reset();
   EXPECT_TRUE(mount.unmount()) << mount.log();
 }
 

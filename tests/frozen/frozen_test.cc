@@ -246,7 +246,7 @@ class FrozenWorker : public FrozenCache {
 };
 
 TEST_P(FrozenWorker, OneThatIsKilledInAWriteIsLeftBehindAndFollowed) {
-  const UniqueFd open(::open((mount_->path() + "/read2").c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd open(::open((mount_->path() + "/read2").c_str(), O_RDONLY | O_CLOEXEC));
   const pid_t worker = mount_->worker();
   Frozen frozen(disk_->path(), kFreezeBound);
   ASSERT_TRUE(frozen.frozen());
@@ -266,6 +266,7 @@ TEST_P(FrozenWorker, OneThatIsKilledInAWriteIsLeftBehindAndFollowed) {
     EXPECT_TRUE(log_has("going on without a cache")) << mount_->log();
   }
   EXPECT_TRUE(frozen.thaw());
+  open.reset();
   expect_clean({worker});
 }
 
