@@ -18,7 +18,7 @@ TEST(LockdepAsItIs, AProgramThatDoesNotLookAtItsLocksDoesWhatItDidBefore) {
 TEST(LockdepAsItIs, ARobustMutexThatNobodyCanRecoverSaysSoEveryTime) {
   ASSERT_EQ(shell(scenario("robust_not_recoverable")).status, 0);
   for (const char* options : {"-o /dev/null", "-o /dev/null --histograms"}) {
-    EXPECT_EQ(run(options, "timeout 20 " + scenario("robust_not_recoverable")).status, 0);
+    EXPECT_EQ(run(options, "timeout 60 " + scenario("robust_not_recoverable")).status, 0);
   }
 }
 

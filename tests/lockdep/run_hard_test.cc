@@ -141,7 +141,7 @@ TEST(LockdepProcess, AReportWhereAHandlerHasInterruptedMallocDoesNoHarm) {
   // Without these each small request would be met by what a thread keeps at hand, and a malloc in
   // the midst of another would seldom show.
   const std::string no_cache =
-      "env GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 timeout -k 1 60 ";
+      "env GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0 timeout -k 1 200 ";
   const Ran ran = run("-o " + file, no_cache + scenario("handler_in_malloc"));
   EXPECT_EQ(ran.status, 0) << ran.out;
   // A handler that interrupts the validator itself is not watched.
@@ -150,7 +150,7 @@ TEST(LockdepProcess, AReportWhereAHandlerHasInterruptedMallocDoesNoHarm) {
 }
 
 TEST(LockdepProcess, ACancelledThreadGoesOnFromItsReport) {
-  const Ran ran = run("", "timeout 20 " + scenario("cancelled_before_report"));
+  const Ran ran = run("", "timeout 60 " + scenario("cancelled_before_report"));
   EXPECT_EQ(ran.status, 0);
   EXPECT_EQ(count(ran.out, "\nlockdep: "), 0U) << "nothing is held at its end: " << ran.out;
 }
@@ -193,7 +193,7 @@ TEST(LockdepBadInput, APipeThatIsReadGetsAllAndOneThatIsNotIsNotWaitedFor) {
     const std::string pipe = fresh_file("pipe");
     ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
     const std::string words = std::string(option) + " " + pipe;
-    const Ran alone = run(words, "timeout 20 " + scenario("abba"));
+    const Ran alone = run(words, "timeout 60 " + scenario("abba"));
     EXPECT_EQ(alone.status, 0);
     EXPECT_TRUE(has(alone.out, "No such device or address")) << option << alone.out;
     // Once cat stands in its open: before that nobody reads the pipe.

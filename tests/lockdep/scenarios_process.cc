@@ -96,7 +96,7 @@ pthread_mutex_t many[2 * kPairs];  // zero is an unlocked one; each of them is a
 // A thread reports one inversion after the other, another forks meanwhile; the children find
 // something to report as well.
 void fork_while_reporting() {
-  ::alarm(60);
+  ::alarm(200);
   run_concurrently(
       [] {
         for (int i = 0; i < kPairs; ++i) with(many[2 * i], many[2 * i + 1]);
@@ -108,7 +108,7 @@ void fork_while_reporting() {
         for (int round = 0; round < 5; ++round) {
           const pid_t child = ::fork();
           if (child == 0) {
-            ::alarm(20);
+            ::alarm(100);
             with(many[1], many[0]);
             join(start([] { with(lock_a, lock_b); }));
             ::_exit(0);

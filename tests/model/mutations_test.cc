@@ -35,10 +35,10 @@ INSTANTIATE_TEST_SUITE_P(Mounts, Mutations,
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 INSTANTIATE_TEST_SUITE_P(Mounts, MutationsKilled,
-                         testing::Values(MutationParameters{"File", false, 400, "through"},
-                                         MutationParameters{"Sftp", true, 150, "through"},
-                                         MutationParameters{"FileClose", false, 400, "close"},
-                                         MutationParameters{"SftpClose", true, 150, "close"}),
+                         testing::Values(MutationParameters{"File", false, 80, "through"},
+                                         MutationParameters{"Sftp", true, 60, "through"},
+                                         MutationParameters{"FileClose", false, 80, "close"},
+                                         MutationParameters{"SftpClose", true, 60, "close"}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace

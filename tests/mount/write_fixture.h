@@ -42,7 +42,7 @@ inline unsigned kills_wanted() {
 }
 // What those may take.
 inline std::chrono::seconds kills_bound() {
-  return kBound + run_time() + kills_wanted() * std::chrono::seconds(4);
+  return kBound + run_time() + kills_wanted() * std::chrono::seconds(8);
 }
 
 // The errno of a call that answers -1, else 0.
