@@ -28,6 +28,7 @@ struct FollowUp {
     bool is_ahead = false;  // counted among the reads ahead
     bool by_read = false;   // a read opens the handle
     bool unproven = false;  // and none has yet, so its bytes may be of any version
+    bool racy = false;      // the handle was read while the version could hide a change
   };
   struct Finish {
     Ref<ReadRequest> request;

@@ -60,7 +60,7 @@ class OriginFile {
  public:
   virtual ~OriginFile() = default;
 
-  // Whether bytes may lie in it, or on their way to it, that were sent before they are asked for.
+  // Whether bytes may lie in it, or come to it, that are not asked for yet.  Takes no lock.
   [[nodiscard]] virtual bool holds_bytes() const { return false; }
 };
 

@@ -62,6 +62,12 @@ void RemoteFile::piece_ended(const FollowUp::Issue& issue, ReadOutcome outcome) 
       handle_proven_ = true;
       handle_confirmed_ = true;
     }
+    if (handle_ == issue.handle && !other && bytes.ok() && has_validator() &&
+        outcome.validator_after == version_.validator) {
+      handle_confirmed_ = true;
+    }
+    // A stream's bytes are as old as its download.
+    if (issue.racy && issue.handle->holds_bytes()) fetch.racy = true;
     // What is wrong with it, open() says: for who waits it is opened by that.
     fetch.opens_anew = failed_by_read;
     if (failed_by_read && bytes.is_error(ENOENT)) {
@@ -141,7 +147,6 @@ bool RemoteFile::check_validator_locked(Fetch& fetch, const ReadOutcome& outcome
   outcomes_lack_validator_ = !outcome.validator_after.has_value();
   fetch.confirmed = outcome.validator_after == version_.validator;
   fetch.confirm_first = !fetch.confirmed && (fetch.confirm_first || outcome.confirm_first);
-  if (fetch.confirmed) handle_confirmed_ = true;
   if (fetch.confirmed || outcomes_lack_validator_) return true;
   stale_locked(fetch, follow);
   return false;

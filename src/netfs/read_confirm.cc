@@ -12,7 +12,8 @@ void RemoteFile::confirm_later_locked(Fetch& fetch, FollowUp& follow) {
   unconfirmed_.emplace_back(&fetch);
   if (!confirming_) {
     follow.confirm = true;
-    follow.confirm_awaited = !fetch.waiters.empty();
+    // Whoever comes to wait for what is to be confirmed first is not to stand behind strangers.
+    follow.confirm_awaited = !fetch.waiters.empty() || (fetch.confirm_first && asked_);
   }
   confirming_ = true;
 }
@@ -21,9 +22,11 @@ void RemoteFile::confirm_later_locked(Fetch& fetch, FollowUp& follow) {
 // in the batch was read, so one answer speaks for all of them.
 void RemoteFile::confirm() {
   std::vector<Ref<Fetch>> batch;
+  uint64_t serial = 0;
   {
     sync::MutexLock lock(mutex_);
     batch.swap(unconfirmed_);
+    serial = handle_serial_;
   }
   Result<NodeInfo> info = Error(ECANCELED, "netfs.close");
   if (!core_->closing) {
@@ -37,7 +40,7 @@ void RemoteFile::confirm() {
   FollowUp follow{Ref<RemoteFile>(this)};
   {
     sync::MutexLock lock(mutex_);
-    if (same) handle_confirmed_ = true;
+    if (same && serial == handle_serial_) handle_confirmed_ = true;
     for (const Ref<Fetch>& fetch : batch) {
       if (!fetch->waiters.empty()) follow.context = fetch->waiters.front()->context;
       const bool given_out = fetch->visible_bytes == fetch->range.length_bytes;

@@ -166,7 +166,8 @@ void RemoteFile::pump_locked(FollowUp& follow) {
       continue;
     }
     if (fetch->request_id != 0) handle_unasked_ = false;
-    if (fetch->racy && handle_->holds_bytes()) handle_racy_ = true;
+    handle_racy_ = handle_racy_ || fetch->racy;
+    if (handle_racy_ && handle_->holds_bytes()) fetch->racy = true;
     fetch->state = FetchState::kInFlight;
     ++in_flight_;
     follow.issues.push_back({.fetch = std::move(fetch),
@@ -174,7 +175,8 @@ void RemoteFile::pump_locked(FollowUp& follow) {
                              .range = piece,
                              .is_ahead = is_ahead,
                              .by_read = handle_by_read_,
-                             .unproven = handle_by_read_ && !handle_proven_});
+                             .unproven = handle_by_read_ && !handle_proven_,
+                             .racy = handle_racy_});
   }
   queued_.insert(queued_.begin(), held.begin(), held.end());
 }
@@ -243,6 +245,7 @@ void RemoteFile::take_opened(Result<std::unique_ptr<OriginFile>> outcome, Opened
       handle_proven_ = false;
       handle_unasked_ = !asked_;
       handle_racy_ = handle_old_ = false;
+      ++handle_serial_;
       pump_locked(follow);
     } else {
       std::deque<Ref<Fetch>> waiting;

@@ -187,7 +187,7 @@ void RemoteFile::drop(Fetch& fetch) {
 void RemoteFile::forget_racy() {
   std::vector<Ref<Fetch>> racy;
   sync::MutexLock lock(mutex_);
-  handle_old_ = handle_old_ || handle_racy_;
+  handle_old_ = handle_old_ || (handle_racy_ && handle_ && handle_->holds_bytes());
   for (const auto& [begin, fetch] : table_.all()) {
     if (fetch->racy) racy.push_back(fetch);
   }

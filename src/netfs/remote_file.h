@@ -178,10 +178,10 @@ class RemoteFile final : public File {
   bool handle_proven_ GUARDED_BY(mutex_) = false;   // a read has opened it: it is this version
   bool failed_by_read_ GUARDED_BY(mutex_) = false;  // who waits has it opened by open() from now on
   bool handle_unasked_ GUARDED_BY(mutex_) = false;  // and nobody has asked for what it reads
-  // It was read while the version could hide a change, and holds bytes: who opened the file since
-  // is to have others.
+  // It was read while the version could hide a change: what it holds is of that time.
   bool handle_racy_ GUARDED_BY(mutex_) = false;
-  bool handle_old_ GUARDED_BY(mutex_) = false;
+  bool handle_old_ GUARDED_BY(mutex_) = false;     // who opened the file since is to have another
+  uint64_t handle_serial_ GUARDED_BY(mutex_) = 0;  // how many were opened
   // Since the handle was opened, the origin said that it is this version.
   bool handle_confirmed_ GUARDED_BY(mutex_) = false;
   // Outcomes come without a validator: bytes may be given out before their outcome.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <ctime>
 #include <gtest/gtest.h>
 
 #include "netfs/buffer.h"
@@ -47,8 +48,17 @@ std::string expected(uint64_t offset, uint64_t bytes) {
 std::atomic<bool> written_over = false;
 constexpr const char* kBefore = "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
 constexpr const char* kAfter = "Last-Modified: Mon, 07 Nov 1994 08:49:37 GMT\r\n";
-// A time that is not over.
-constexpr const char* kRacy = "Last-Modified: Fri, 06 Nov 2099 08:49:37 GMT\r\n";
+// Of a file whose time does not tell its changes before that is over.
+std::atomic<time_t> racy_time = 0;
+
+std::string racy_field() {
+  const time_t time = racy_time;
+  struct tm parts {};
+  ::gmtime_r(&time, &parts);
+  char text[64];
+  (void)std::strftime(text, sizeof(text), "Last-Modified: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+  return text;
+}
 
 std::string part_of_x(unsigned /*number*/) {
   return std::string(kMiB, 'x');
@@ -231,6 +241,7 @@ TEST_F(HttpStreams, WhatIsWrittenOverWhileItIsSentIsGivenToNobodyAsWhatItWas) {
 // What its handle holds is of the open before, too.
 TEST_F(HttpStreams, AChangeThatNoTimeTellsIsReadByWhoOpensTheFileThenAlsoInTheMidstOfIt) {
   written_over = false;
+  racy_time = Clock::system().wall().seconds + 3600;
   const std::unique_ptr<Origin> origin = open_origin("racy");
   const std::unique_ptr<Library> library = open_library(*origin);
   const Ref<File> file = open_by(*library, *origin);
@@ -238,6 +249,22 @@ TEST_F(HttpStreams, AChangeThatNoTimeTellsIsReadByWhoOpensTheFileThenAlsoInTheMi
   written_over = true;
   file->forget_racy();  // as an open does
   EXPECT_TRUE(MUST(LibraryFixture::read(*file, {0, 4096})) == std::string(4096, 'y'));
+}
+
+// ... nor is it kept when it is read after that second.
+TEST_F(HttpStreams, WhatAStreamBroughtFromTheSecondOfAChangeIsNotKeptThatIsReadAfterIt) {
+  written_over = false;
+  racy_time = Clock::system().wall().seconds + 1;
+  const std::unique_ptr<Origin> origin = open_origin("racy");
+  const std::unique_ptr<Library> library = open_library(*origin);
+  const Ref<File> file = open_by(*library, *origin);
+  EXPECT_TRUE(MUST(LibraryFixture::read(*file, {0, 4096})) == std::string(4096, 'x'));
+  written_over = true;
+  const auto is_over = [] { return Clock::system().wall().seconds > racy_time + 1; };
+  ASSERT_TRUE(wait_until(is_over, kTimeout));
+  EXPECT_TRUE(MUST(LibraryFixture::read(*file, {kMiB, 4096})) == std::string(4096, 'x'));
+  file->forget_racy();
+  EXPECT_TRUE(MUST(LibraryFixture::read(*file, {kMiB, 4096})) == std::string(4096, 'y'));
 }
 
 // A strong tag is that of the head, and a server knows no other until it is asked again.
@@ -273,7 +300,7 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   const bool is_racy = request.path.starts_with("/racy/");
   if (is_racy || request.path.starts_with("/written-over/")) {
     whole.bytes = "HTTP/1.1 200 So\r\n" +
-                  std::string(is_racy ? kRacy : (written_over ? kAfter : kBefore)) +
+                  (is_racy ? racy_field() : std::string(written_over ? kAfter : kBefore)) +
                   "Content-Length: " + std::to_string(size) + "\r\n\r\n";
     whole.part = part_of_written_over;
   }

@@ -28,6 +28,7 @@ Result<void> FileState::open_by(const ResponseHead& head) {
 
 void FileState::read_by_stream(Subrequest& subrequest) {
   NETFS_ASSERT(is_open_);
+  is_streamed_ = true;
   const uint64_t offset = subrequest.range().offset_bytes;
   Ref<Stream> best;
   for (const Ref<Stream>& stream : streams_) {

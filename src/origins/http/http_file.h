@@ -6,6 +6,7 @@
 // What reads need lives in FileState, which they keep while they run.
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ class FileState : public RefCounted<FileState> {
   Result<void> open_by(const ResponseHead& head);
   [[nodiscard]] bool is_open() const { return is_open_; }
   void read_by_stream(Subrequest& subrequest);
+  // Whether some of it came as a stream; any thread.
+  [[nodiscard]] bool is_streamed() const { return is_streamed_.load(); }
   void close_streams();
   // Whether ranges are worth asking for, once it is open.
   [[nodiscard]] bool has_ranges() const {
@@ -55,6 +58,7 @@ class FileState : public RefCounted<FileState> {
   // sent from its start again and again.
   std::array<Ref<Stream>, 2> streams_;
   bool ranges_ignored_ = false;
+  std::atomic<bool> is_streamed_{false};
 };
 
 class HttpFile final : public OriginFile {
@@ -63,7 +67,7 @@ class HttpFile final : public OriginFile {
   ~HttpFile() override {
     state_->side().engine.post([state = state_] { state->close_streams(); });
   }
-  [[nodiscard]] bool holds_bytes() const override { return true; }
+  [[nodiscard]] bool holds_bytes() const override { return state_->is_streamed(); }
   [[nodiscard]] const Ref<FileState>& state() const { return state_; }
 
  private:

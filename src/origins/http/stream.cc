@@ -151,9 +151,9 @@ Result<void> Stream::head_came(const ResponseHead& head) {
 // behind the head of a range.  A server goes on with whatever is in the file by then: what was
 // written over in place while the stream stood still comes under the old head.
 bool Stream::head_speaks() const {
-  if (stood_still_) return false;
   // Nothing can be asked while it comes; once it stands still, who asks ends it.
-  if (side_.engine.settings().connections == 1) return true;
+  if (side_.engine.settings().connections == 1) return answer_.validator || !stood_still_;
+  if (stood_still_) return false;
   return answer_.validator && side_.engine.now() - head_came_at_ < kHeadSpeaks;
 }
 
