@@ -7,6 +7,7 @@
 #include "telemetry/log.h"
 #include "vfs/backing_log.h"
 #include "vfs/intent.h"
+#include "vfs/late_targets.h"
 #include "vfs/limits.h"
 #include "vfs/locking.h"
 #include "vfs/possible_info.h"
@@ -65,6 +66,7 @@ FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& roo
       files_ahead_(parts.origin.capabilities().files_ahead, options_, counters_, parts.clock),
       memory_(std::move(memory)),
       kept_(memory_),
+      late_targets_(names_ == nullptr ? nullptr : std::make_unique<LateTargets>(*this)),
       intents_(memory_),
       table_(memory_, parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
@@ -135,6 +137,7 @@ void FileSystem::stop() {
   files_.stop();
   metadata_.stop();
   if (locking_) locking_->stop();  // what was written is at the origin, or given up
+  if (late_targets_) late_targets_->stop();
   ahead_.stop();  // last: names that the others have listed are left to the cache there
 }
 

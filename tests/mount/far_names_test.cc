@@ -130,6 +130,29 @@ TEST_F(FarNames, ATreeThatIsBelievedAsksNothingAfterARemountAndElseOneListingADi
   EXPECT_EQ(at_last.requests, "");
 }
 
+// Who walks lists a directory before he reads its links.
+TEST_F(FarNames, ALinkThatAFirstWalkHasReadIsNotReadAgainAfterARemount) {
+  constexpr unsigned kLinks = 8;
+  for (unsigned d = 0; d < kLinks; ++d) {
+    std::filesystem::create_symlink("../" + directory(d + 1) + "/f0",
+                                    source_ + "/" + directory(d) + "/link");
+  }
+  const auto walk = [&] {
+    const Finished find = run({"find", mount_->path(), "-type", "l", "-printf", "%P %l\n"}, kBound);
+    EXPECT_EQ(find.status, 0) << find.output;
+    return find.output;
+  };
+  std::string before;
+  mount_it({"--metadata-ttl", "1h"});
+  const Metered first = meter_.measure([&] { before = walk(); });
+  EXPECT_EQ(std::count(before.begin(), before.end(), '\n'), kLinks);
+  EXPECT_EQ(count(first.requests, "READLINK"), kLinks) << first.requests;
+  ASSERT_TRUE(mount_->unmount());
+  mount_it({"--metadata-ttl", "1h"});
+  const Metered again = meter_.measure([&] { EXPECT_EQ(walk(), before); });
+  EXPECT_EQ(again.requests, "");
+}
+
 TEST_F(FarNames, BehindTheOldListingIsShownWhileTheServerStandsStillAndTheNewOneSoonAfter) {
   const std::vector<std::string> behind = {"--metadata-ttl", "1s", "--revalidate=behind"};
   mount_it(behind);
