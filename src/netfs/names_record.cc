@@ -150,8 +150,7 @@ uint32_t chain_crc(uint32_t before, const EntryBytes& entry) {
   if (entry.target_at == entry.all.size()) return crc_of(entry.all, before);
   const char flags = static_cast<char>(entry.all[entry.flags_at] & ~kHasTarget);
   const uint32_t until = crc_of({&flags, 1}, crc_of(entry.all.substr(0, entry.flags_at), before));
-  return crc_of(
-      entry.all.substr(entry.flags_at + 1, entry.target_at - entry.flags_at - 1), until);
+  return crc_of(entry.all.substr(entry.flags_at + 1, entry.target_at - entry.flags_at - 1), until);
 }
 
 // Gives `to` what stands there; only reads over it where that is null.
