@@ -1,5 +1,6 @@
 #include "vfs/late_targets.h"
 
+#include <cerrno>
 #include <utility>
 
 #include "vfs/limits.h"
@@ -64,20 +65,25 @@ bool FileSystem::LateTargets::store_one(fuse::NodeId id) {
   Claimed claimed;
   const Next next = claim(id, claimed);
   if (next != Next::kStore) return next == Next::kNothing;
-  store(id, claimed);
+  const bool done = store(id, claimed);
   sync::MutexLock lock(of_.table_.mutex);
   Node* node = of_.table_.find(id);
   if (node == nullptr) return true;
   --node->directory->kept.saving;
-  return node->directory->kept.record == nullptr;
+  if (!done) node->directory->kept.learnt = true;
+  return done;
 }
 
 FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, Claimed& claimed) {
   const MonoTime now = of_.clock_.now();
   sync::MutexLock lock(of_.table_.mutex);
   const Node* node = of_.table_.find(id);
-  if (node == nullptr || !node->directory || !InodeTable::is_current(*node)) return Next::kNothing;
+  if (node == nullptr || !node->directory) return Next::kNothing;
   KeptNames& kept = node->directory->kept;
+  if (!InodeTable::is_current(*node)) {
+    kept.record = nullptr;
+    return Next::kNothing;
+  }
   claimed.record = kept.record;
   if (kept.record && now - kept.record->since >= kHeldRecordsFor) kept.record = nullptr;
   // Where nothing is stored what was learnt waits for the next listing.
@@ -86,7 +92,9 @@ FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, Cl
   }
   const bool was_just_now =
       kept.amended_at != MonoTime() && now - kept.amended_at < kNamesResave && !of_.stopping_;
-  if (kept.saving > 0 || was_just_now) return Next::kLater;
+  // The cache may not have it yet, and later is early enough.
+  const bool may_be_early = kept.record && !of_.stopping_;
+  if (kept.saving > 0 || was_just_now || may_be_early) return Next::kLater;
   kept.learnt = false;
   kept.amended_at = now;
   ++kept.saving;
@@ -96,20 +104,25 @@ FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, Cl
   return Next::kStore;
 }
 
-void FileSystem::LateTargets::store(fuse::NodeId id, const Claimed& claimed) {
+// False: it is to be tried again.
+bool FileSystem::LateTargets::store(fuse::NodeId id, const Claimed& claimed) {
   const std::string& path = claimed.path;
-  Result<std::string> loaded = std::string();
-  if (!claimed.record) loaded = of_.names_->load(path);
-  if (!loaded.ok()) return;
+  const bool ends = of_.stopping_;
+  // Another mount of the tree may have stored later names, or seen these to have ended: the cache
+  // knows.  Only of what was left to it a moment before the end it may not know yet.
+  Result<std::string> bytes = of_.names_->load(path);
+  if (bytes.is_error(ENOENT) && claimed.record && ends) bytes = claimed.record->bytes;
+  if (!bytes.ok()) return false;
+  if (bytes.value().size() > kHeldRecordsBytesMax && !ends) return false;
   const std::string amended =
-      add_targets(claimed.record ? claimed.record->bytes : loaded.value(), path,
-                  [&](const OriginEntry& link) { return target_of(id, link); });
+      add_targets(bytes.value(), path, [&](const OriginEntry& link) { return target_of(id, link); });
   const std::optional<NamesDecoder> decoder = NamesDecoder::open(amended, path);
-  // That of another process may be there by now.
-  if (!decoder || decoder->entries_crc() != claimed.crc || !is_wanted(id, claimed)) return;
+  if (!decoder || decoder->entries_crc() != claimed.crc || !is_wanted(id, claimed)) return true;
   Ref<Cookie> saved = of_.names_->save(path, amended);
-  // Without room for it what is stored stays as it is.  A drop may have been too early for this.
-  if (saved && !is_wanted(id, claimed)) of_.names_->discard(std::move(saved));
+  if (!saved) return false;
+  // A drop may have been too early for this.
+  if (!is_wanted(id, claimed)) of_.names_->discard(std::move(saved));
+  return true;
 }
 
 std::optional<std::string> FileSystem::LateTargets::target_of(fuse::NodeId directory,

@@ -3,7 +3,7 @@
 // are: who goes through a tree lists first.  Such a directory is stored once more, with them.
 //
 // What is stored is the same record, and says the same of when its names were seen and of which
-// directory; a target joins the very version of a link that was listed, or none.  Stored a moment
+// directory; a target joins the version that was listed, as far as was seen, or none.  Stored a moment
 // after the first of them was read, then at most every kNamesResave, and where the mount ends; who
 // answers a READLINK only notes it.  A record is taken from the cache, or from memory as long as it
 // may be on its way there.
@@ -50,7 +50,7 @@ class FileSystem::LateTargets {
   void store_all() EXCLUDES(mutex_);
   bool store_one(fuse::NodeId id);
   Next claim(fuse::NodeId id, Claimed& claimed);
-  void store(fuse::NodeId id, const Claimed& claimed);
+  bool store(fuse::NodeId id, const Claimed& claimed);
   std::optional<std::string> target_of(fuse::NodeId directory, const OriginEntry& link);
   bool is_wanted(fuse::NodeId id, const Claimed& claimed);
 

@@ -89,6 +89,7 @@ TEST_F(LateTargets, TheyAreStoredWhileTheProcessLives) {
   start({.metadata_ttl = minutes(10)});
   (void)list();
   EXPECT_EQ(target_of("one"), "a");
+  time_.time.advance(kHeldRecordsFor);
   EXPECT_TRUE(wait_for([&] { return stored_target("", "one") == "a"; }));
   // The next one waits longer, or each would cost a record of the whole directory.
   EXPECT_EQ(target_of("two"), "b");
@@ -191,12 +192,35 @@ TEST_F(LateTargets, WhatIsDroppedMeanwhileDoesNotComeBack) {
     volume_->asked = false;
     volume_->at_room = [this, path] { fs_->drop(path); };
     EXPECT_EQ(target_of("link"), "a");
+    time_.time.advance(kHeldRecordsFor);
     EXPECT_TRUE(wait_for([this] { return volume_->asked.load(); }));
     end();
     ASSERT_TRUE(offload_.drain(patience()));
     EXPECT_EQ(stored_target("", "link"), "") << path;
     time_.time.advance(hours(1));
   }
+}
+
+// As another mount of the same tree does whose reader meets their end.
+TEST_F(LateTargets, WhatAnotherMountHasForgottenDoesNotComeBack) {
+  tree_.add_symlink("link", "a");
+  start({.metadata_ttl = minutes(10)});
+  (void)list();
+  ASSERT_TRUE(wait_for([&] { return !stored_version("").empty(); }));
+  EXPECT_EQ(target_of("link"), "a");
+  names_->forget("");
+  time_.time.advance(kHeldRecordsFor);
+  ASSERT_TRUE(wait_for([&] { return stored_version("").empty(); }));
+  // More than one look at what waits.
+  const uint64_t looked_for = volume_->looked_for;
+  EXPECT_TRUE(wait_for([&] {
+    time_.time.advance(seconds(1));
+    return volume_->looked_for > looked_for;
+  }));
+  EXPECT_EQ(stored_version(""), "");
+  end();
+  ASSERT_TRUE(offload_.drain(patience()));
+  EXPECT_EQ(stored_version(""), "");
 }
 
 TEST_F(LateTargets, AStoreThatStandsStillDelaysNoReaderAndNoEnd) {
