@@ -7,6 +7,20 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+// Whether there is none, or one of an earlier listing.
+bool is_before(const Result<std::string>& stored, std::string_view held, std::string_view path) {
+  if (!stored.ok()) return stored.is_error(ENOENT);
+  const std::optional<NamesDecoder> one = NamesDecoder::open(stored.value(), path);
+  const std::optional<NamesDecoder> other = NamesDecoder::open(held, path);
+  if (!one || !other) return false;
+  const Timestamp &at = one->head().listed_at, &then = other->head().listed_at;
+  return std::pair(at.seconds, at.nanoseconds) < std::pair(then.seconds, then.nanoseconds);
+}
+
+}  // namespace
+
 void FileSystem::LateTargets::hold(fuse::NodeId directory, const Intake& intake,
                                    const std::string& bytes) {
   Ref<HeldRecord> record = intake.lacks_targets ? copy_of(bytes) : nullptr;
@@ -111,11 +125,13 @@ bool FileSystem::LateTargets::store(fuse::NodeId id, const Claimed& claimed) {
   // Another mount of the tree may have stored later names, or seen these to have ended: the cache
   // knows.  Only of what was left to it a moment before the end it may not know yet.
   Result<std::string> bytes = of_.names_->load(path);
-  if (bytes.is_error(ENOENT) && claimed.record && ends) bytes = claimed.record->bytes;
+  if (claimed.record && ends && is_before(bytes, claimed.record->bytes, path)) {
+    bytes = claimed.record->bytes;
+  }
   if (!bytes.ok()) return false;
   if (bytes.value().size() > kHeldRecordsBytesMax && !ends) return false;
-  const std::string amended =
-      add_targets(bytes.value(), path, [&](const OriginEntry& link) { return target_of(id, link); });
+  const std::string amended = add_targets(
+      bytes.value(), path, [&](const OriginEntry& link) { return target_of(id, link); });
   const std::optional<NamesDecoder> decoder = NamesDecoder::open(amended, path);
   if (!decoder || decoder->entries_crc() != claimed.crc || !is_wanted(id, claimed)) return true;
   Ref<Cookie> saved = of_.names_->save(path, amended);

@@ -3,10 +3,10 @@
 // are: who goes through a tree lists first.  Such a directory is stored once more, with them.
 //
 // What is stored is the same record, and says the same of when its names were seen and of which
-// directory; a target joins the version that was listed, as far as was seen, or none.  Stored a moment
-// after the first of them was read, then at most every kNamesResave, and where the mount ends; who
-// answers a READLINK only notes it.  A record is taken from the cache, or from memory as long as it
-// may be on its way there.
+// directory; a target joins the version that was listed, as far as was seen, or none.  Stored a
+// moment after the first of them was read, then at most every kNamesResave, and where the mount
+// ends; who answers a READLINK only notes it.  The record is the cache's; at the end of the mount
+// one that may be on its way there is taken from memory.
 //
 // Thread-safe.  Its directories are the table's.
 //
