@@ -12,6 +12,9 @@ constexpr std::string_view kMagic = "nfnames\1";
 
 constexpr uint8_t kForEver = 1;  // of the head
 
+constexpr size_t kCrcBytes = 4;
+constexpr size_t kEndBytes = 12 + kCrcBytes;  // how long it took, the count, the CRC
+
 constexpr uint8_t kAtimeIsMtime = 1;
 constexpr uint8_t kCtimeIsMtime = 2;
 constexpr uint8_t kChangedAtMtime = 4;
@@ -31,8 +34,8 @@ bool is_sane(const NamesHead& head) {
          head.took < kTookEnd;
 }
 
-uint32_t crc_of(std::string_view bytes) {
-  return crc32c(std::as_bytes(std::span(bytes.data(), bytes.size())));
+uint32_t crc_of(std::string_view bytes, uint32_t before = 0) {
+  return crc32c(std::as_bytes(std::span(bytes.data(), bytes.size())), before);
 }
 
 void put_fixed(std::string& to, uint64_t value, size_t bytes) {
@@ -134,8 +137,26 @@ Validator read_validator(Reader& reader) {
   return validator;
 }
 
+// An entry's bytes: its flags, if it has any, and its target, which is last and all that may come
+// later.
+struct EntryBytes {
+  std::string_view all;
+  size_t flags_at = 0;  // 0: it has none
+  size_t target_at = 0;
+};
+
+// The CRC of the entries up to this one, by that of those before it: as if it had no target.
+uint32_t chain_crc(uint32_t before, const EntryBytes& entry) {
+  if (entry.target_at == entry.all.size()) return crc_of(entry.all, before);
+  const char flags = static_cast<char>(entry.all[entry.flags_at] & ~kHasTarget);
+  const uint32_t until = crc_of({&flags, 1}, crc_of(entry.all.substr(0, entry.flags_at), before));
+  return crc_of(entry.all.substr(entry.flags_at + 1, entry.target_at - entry.flags_at - 1), until);
+}
+
 // Gives `to` what stands there; only reads over it where that is null.
-void read_entry(Reader& reader, StoredName* to) {
+EntryBytes read_entry(Reader& reader, StoredName* to) {
+  EntryBytes entry{.all = reader.rest()};
+  const auto at = [&] { return entry.all.size() - reader.rest().size(); };
   const std::string_view name = reader.text(kNameBytesMax);
   const uint8_t type = reader.byte();
   if (name.empty() || type > static_cast<uint8_t>(FileType::kBlockDevice)) reader.fail();
@@ -145,6 +166,7 @@ void read_entry(Reader& reader, StoredName* to) {
   uint8_t flags = 0;
   a.type = static_cast<FileType>(type);
   if (a.type != FileType::kUnknown) {
+    entry.flags_at = at();
     flags = reader.byte();
     a.permissions = reader.varint32();
     a.uid = reader.varint32();
@@ -161,12 +183,15 @@ void read_entry(Reader& reader, StoredName* to) {
       info.validator.changed_at = (flags & kChangedAtMtime) != 0 ? a.mtime : reader.time();
     }
     identity = reader.text(kNameIdentityBytesMax);
-    if ((flags & kHasTarget) != 0) target = reader.text(kNameTargetBytesMax);
   }
-  if (to == nullptr || !reader.ok()) return;
+  entry.target_at = at();
+  if ((flags & kHasTarget) != 0) target = reader.text(kNameTargetBytesMax);
+  entry.all = entry.all.substr(0, at());
+  if (to == nullptr || !reader.ok()) return entry;
   info.identity = identity;
   to->entry = {.name = std::string(name), .info = std::move(info)};
   if ((flags & kHasTarget) != 0) to->target = target;
+  return entry;
 }
 
 }  // namespace
@@ -183,7 +208,6 @@ NamesEncoder::NamesEncoder(std::string_view path, const NamesHead& head) {
   put_validator(bytes_, head.validator);
   put_time(bytes_, head.mtime);
   put_time(bytes_, head.ctime);
-  entries_begin_ = bytes_.size();
   fits_ = path.size() <= kNamesPathBytesMax && head.boot.size() <= kNamesBootBytesMax &&
           head.identity.size() <= kNameIdentityBytesMax &&
           head.validator.bytes.size() <= kNameValidatorBytesMax && is_sane(head);
@@ -199,9 +223,14 @@ void NamesEncoder::add(const OriginEntry& entry, const std::string* target) {
   if (too_long || bytes_.size() > kNamesBytesMax - (size_t{16} << 10)) fits_ = false;
   if (!fits_) return give_up();
   ++count_;
+  const size_t begin = bytes_.size();
   put_text(bytes_, entry.name);
   put_fixed(bytes_, static_cast<uint8_t>(a.type), 1);
-  if (a.type == FileType::kUnknown) return;
+  if (a.type == FileType::kUnknown) {
+    crc_ = crc_of(std::string_view(bytes_).substr(begin), crc_);
+    return;
+  }
+  const size_t flags_at = bytes_.size() - begin;
   uint8_t flags = 0;
   if (a.atime == a.mtime) flags |= kAtimeIsMtime;
   if (a.ctime == a.mtime) flags |= kCtimeIsMtime;
@@ -224,16 +253,16 @@ void NamesEncoder::add(const OriginEntry& entry, const std::string* target) {
   const bool timed = validator.strength != ValidatorStrength::kNone;
   if (timed && (flags & kChangedAtMtime) == 0) put_time(bytes_, validator.changed_at);
   put_text(bytes_, entry.info.identity);
+  const size_t target_at = bytes_.size() - begin;
   if (target != nullptr) put_text(bytes_, *target);
+  crc_ = chain_crc(crc_, {.all = std::string_view(bytes_).substr(begin),
+                          .flags_at = flags_at,
+                          .target_at = target_at});
 }
 
 void NamesEncoder::give_up() {
   fits_ = false;
   std::string().swap(bytes_);
-}
-
-uint32_t NamesEncoder::entries_crc() const {
-  return fits_ ? crc_of(std::string_view(bytes_).substr(entries_begin_)) : 0;
 }
 
 std::string NamesEncoder::finish(Duration took) {
@@ -244,10 +273,9 @@ std::string NamesEncoder::finish(Duration took) {
 }
 
 std::optional<NamesDecoder> NamesDecoder::open(std::string_view bytes, std::string_view path) {
-  constexpr size_t kEndBytes = 16;  // took, count, CRC
   if (bytes.size() < kMagic.size() + kEndBytes || bytes.size() > kNamesBytesMax) return {};
-  const std::string_view body = bytes.substr(0, bytes.size() - 4);
-  if (Reader(bytes.substr(body.size())).fixed(4) != crc_of(body)) return {};
+  const std::string_view body = bytes.substr(0, bytes.size() - kCrcBytes);
+  if (Reader(bytes.substr(body.size())).fixed(kCrcBytes) != crc_of(body)) return {};
   Reader reader(bytes.substr(0, bytes.size() - kEndBytes));
   Reader end(bytes.substr(bytes.size() - kEndBytes));
   if (reader.raw(kMagic.size()) != kMagic || reader.text(kNamesPathBytesMax) != path) return {};
@@ -266,10 +294,11 @@ std::optional<NamesDecoder> NamesDecoder::open(std::string_view bytes, std::stri
   head.ctime = reader.time();
   if ((flags & ~kForEver) != 0 || !is_sane(head) || !reader.ok()) return {};
   decoder.rest_ = reader.rest();
-  decoder.entries_crc_ = crc_of(decoder.rest_);
   const uint64_t count = end.fixed(4);
   uint64_t found = 0;
-  for (; reader.ok() && !reader.rest().empty(); ++found) read_entry(reader, nullptr);
+  for (; reader.ok() && !reader.rest().empty(); ++found) {
+    decoder.entries_crc_ = chain_crc(decoder.entries_crc_, read_entry(reader, nullptr));
+  }
   if (!reader.ok() || found != count) return {};
   decoder.count_ = static_cast<uint32_t>(count);
   return decoder;
@@ -306,6 +335,30 @@ NamesDecoder NamesDecoder::at(std::string_view place) {
 
 std::string_view NamesDecoder::next_name() const {
   return Reader(rest_).text(kNameBytesMax);
+}
+
+std::string add_targets(std::string_view bytes, std::string_view path, const TargetOf& target_of) {
+  std::optional<NamesDecoder> decoder = NamesDecoder::open(bytes, path);
+  if (!decoder) return {};
+  std::string amended;
+  size_t done = 0;  // so many of the bytes are there
+  for (Reader reader(decoder->entries()); !reader.rest().empty();) {
+    const auto begin = static_cast<size_t>(reader.rest().data() - bytes.data());
+    StoredName one;
+    const EntryBytes entry = read_entry(reader, &one);
+    if (one.entry.info.attributes.type != FileType::kSymlink || one.target) continue;
+    const std::optional<std::string> target = target_of(one.entry);
+    if (!target || target->size() > kNameTargetBytesMax) continue;
+    amended += bytes.substr(done, begin + entry.flags_at - done);
+    amended.push_back(static_cast<char>(entry.all[entry.flags_at] | kHasTarget));
+    amended += entry.all.substr(entry.flags_at + 1);
+    put_text(amended, *target);
+    done = begin + entry.all.size();
+  }
+  if (done == 0) return {};
+  amended += bytes.substr(done, bytes.size() - kCrcBytes - done);
+  put_fixed(amended, crc_of(amended), kCrcBytes);
+  return amended.size() <= kNamesBytesMax ? amended : std::string();
 }
 
 }  // namespace netfs

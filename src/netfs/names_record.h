@@ -13,6 +13,7 @@
 //   while (std::optional<StoredName> one = decoder->next()) ...
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -59,13 +60,13 @@ class NamesEncoder {
   void give_up();
   // Whether all of it can be kept.
   [[nodiscard]] bool fits() const { return fits_; }
-  // Of the entries alone: equal where a directory is what it was.
-  [[nodiscard]] uint32_t entries_crc() const;
+  // Of the entries alone, without targets: equal where a directory is what it was.
+  [[nodiscard]] uint32_t entries_crc() const { return fits_ ? crc_ : 0; }
   [[nodiscard]] std::string finish(Duration took);
 
  private:
   std::string bytes_;
-  size_t entries_begin_ = 0;
+  uint32_t crc_ = 0;
   uint32_t count_ = 0;
   bool fits_ = true;
 };
@@ -78,6 +79,8 @@ class NamesDecoder {
   [[nodiscard]] uint32_t entries_crc() const { return entries_crc_; }
   // Of the entries.
   [[nodiscard]] uint32_t count() const { return count_; }
+  // Their bytes, less those that next() has given.
+  [[nodiscard]] std::string_view entries() const { return rest_; }
   // Nothing after the last.
   std::optional<StoredName> next();
   // As next(), and only what stands there.
@@ -100,5 +103,13 @@ class NamesDecoder {
   uint32_t entries_crc_ = 0;
   uint32_t count_ = 0;
 };
+
+// The target of a link, where it is known now.
+using TargetOf = std::function<std::optional<std::string>(const OriginEntry& link)>;
+
+// The same record with targets of links that it has not; all else stays, also when it was listed.
+// Empty: there is none to add, or no room, or it is no sound record of that directory.
+[[nodiscard]] std::string add_targets(std::string_view bytes, std::string_view path,
+                                      const TargetOf& target_of);
 
 }  // namespace netfs

@@ -123,6 +123,60 @@ TEST(NamesRecord, TheSameEntriesHaveTheSameSumWhenTheyWereListed) {
   EXPECT_EQ(NamesDecoder::open(bytes, "d")->entries_crc(), other.entries_crc());
 }
 
+OriginEntry link(const std::string& name) {
+  OriginEntry entry = file(name);
+  entry.info.attributes.type = FileType::kSymlink;
+  return entry;
+}
+
+std::string links(const std::string* first, const std::string* second) {
+  NamesEncoder encoder("d", head());
+  encoder.add(file("f"), nullptr);
+  encoder.add(link("first"), first);
+  encoder.add({.name = "unknown", .info = {}}, nullptr);
+  encoder.add(link("second"), second);
+  encoder.add(file("g"), nullptr);
+  const uint32_t crc = encoder.entries_crc();
+  std::string bytes = encoder.finish(Duration(9));
+  EXPECT_EQ(NamesDecoder::open(bytes, "d").value().entries_crc(), crc);
+  return bytes;
+}
+
+// As if it had been known when the directory was listed.
+TEST(NamesRecord, ATargetThatIsLearntLaterChangesNothingElse) {
+  const std::string first = "there", second(4095, 'x');
+  const std::string none = links(nullptr, nullptr);
+  std::vector<std::string> asked;
+  const auto add = [&](const std::string& bytes, const std::string* one, const std::string* other) {
+    asked.clear();
+    return add_targets(bytes, "d", [&](const OriginEntry& link) {
+      asked.push_back(link.name);
+      const std::string* target = link.name == "first" ? one : other;
+      return target != nullptr ? std::optional<std::string>(*target) : std::nullopt;
+    });
+  };
+  EXPECT_EQ(add(none, &first, &second), links(&first, &second));
+  EXPECT_EQ(add(none, &first, nullptr), links(&first, nullptr));
+  EXPECT_EQ(asked, (std::vector<std::string>{"first", "second"}));
+  EXPECT_EQ(add(links(&first, nullptr), &second, &second), links(&first, &second));
+  EXPECT_EQ(asked, std::vector<std::string>{"second"}) << "what it has it keeps";
+  EXPECT_EQ(NamesDecoder::open(links(&first, &second), "d").value().entries_crc(),
+            NamesDecoder::open(none, "d").value().entries_crc());
+}
+
+TEST(NamesRecord, WhereThereIsNoTargetToAddThereIsNoOtherRecord) {
+  const std::string target = "there", too_long(4096, 'x');
+  const auto give = [](const std::string& what) {
+    return [&what](const OriginEntry&) { return what; };
+  };
+  const std::string bytes = links(nullptr, nullptr);
+  EXPECT_NE(add_targets(bytes, "d", give(target)), "");
+  EXPECT_EQ(add_targets(bytes, "d", give(too_long)), "");
+  EXPECT_EQ(add_targets(bytes, "another", give(target)), "");
+  EXPECT_EQ(add_targets(bytes.substr(1), "d", give(target)), "");
+  EXPECT_EQ(add_targets(links(&target, &target), "d", give(target)), "");
+}
+
 // A directory of a million names is listed again and again.
 TEST(NamesRecord, WhatIsTooLargeToBeKeptIsLetGoOf) {
 #if NETFS_ADDRESS_SANITIZER || NETFS_THREAD_SANITIZER

@@ -43,6 +43,9 @@ CookieKey key_of(const std::string& path, std::string_view bytes) {
 
 Ref<Cookie> NamesStore::save(const std::string& path, std::string_view bytes) {
   if (!parts_.volume->has_room()) return nullptr;
+  // Before it takes the place of another.
+  Ref<Buffer> first = parts_.pool.try_allocate(std::min(bytes.size(), kPieceBytes));
+  if (!first) return nullptr;
   const Result<Ref<Cookie>> found = parts_.volume->lookup(key_of(path, bytes));
   if (!found.ok()) return nullptr;
   const Ref<Cookie>& cookie = found.value();
@@ -50,7 +53,9 @@ Ref<Cookie> NamesStore::save(const std::string& path, std::string_view bytes) {
   const size_t piece_bytes = std::max<size_t>(kPieceBytes / block_bytes, 1) * block_bytes;
   for (size_t at = 0; at < bytes.size(); at += piece_bytes) {
     const std::string_view piece = bytes.substr(at, piece_bytes);
-    Ref<Buffer> buffer = parts_.pool.try_allocate(piece.size());
+    Ref<Buffer> buffer = at == 0 && piece.size() <= kPieceBytes
+                             ? std::move(first)
+                             : parts_.pool.try_allocate(piece.size());
     bool queued = false;
     if (buffer) {
       std::memcpy(buffer->writable().data(), piece.data(), piece.size());

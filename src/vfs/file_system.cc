@@ -7,6 +7,7 @@
 #include "telemetry/log.h"
 #include "vfs/backing_log.h"
 #include "vfs/intent.h"
+#include "vfs/late_targets.h"
 #include "vfs/limits.h"
 #include "vfs/locking.h"
 #include "vfs/possible_info.h"
@@ -66,6 +67,7 @@ FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& roo
       memory_(std::move(memory)),
       kept_(memory_),
       intents_(memory_),
+      late_targets_(names_ == nullptr ? nullptr : std::make_unique<LateTargets>(*this)),
       table_(memory_, parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),
       ahead_({.name = "netfs-ahead", .threads = kAheadUnderWayMax}),
@@ -135,6 +137,7 @@ void FileSystem::stop() {
   files_.stop();
   metadata_.stop();
   if (locking_) locking_->stop();  // what was written is at the origin, or given up
+  if (late_targets_) late_targets_->stop();
   ahead_.stop();  // last: names that the others have listed are left to the cache there
 }
 

@@ -144,7 +144,6 @@ class FileSystem final : public fuse::Handler {
       REQUIRES(table_.mutex);
   bool is_dirty(Node& parent, std::string_view name) REQUIRES(table_.mutex);
   [[nodiscard]] bool serve_stale(const Name& name);
-
   // refresh_cheaply.cc: the same, by a listing where many names of one directory are asked for.
   void refresh_cheaply(Name name, Then then);
   [[nodiscard]] bool listing_is_cheaper(const Name& name);
@@ -197,7 +196,6 @@ class FileSystem final : public fuse::Handler {
   void list_ahead_now(const AheadListing& what, Deadline until);
   void plan_listing(Node& next, std::vector<AheadListing>& planned) REQUIRES(table_.mutex);
   void begin_listings(std::vector<AheadListing> planned);
-
   // fetch_ahead.cc: files that somebody who reads them in turn will open next.
   void note_opened(fuse::NodeId file);
   void fetch_now(const FilesAhead::Wanted& what);
@@ -312,6 +310,7 @@ class FileSystem final : public fuse::Handler {
 
   // open_prepare.cc, release.cc, locking.h
   class Locking;
+  class LateTargets;  // late_targets.h
   void prepare_open(fuse::NodeId id, Ref<Pending> pending);
   void prepare_on_worker(fuse::NodeId id);
   Result<Prepared> prepare(fuse::NodeId id);
@@ -371,6 +370,7 @@ class FileSystem final : public fuse::Handler {
   const Ref<ArenaMemory> memory_;
   KeptWrites kept_;
   Intents intents_;
+  const std::unique_ptr<LateTargets> late_targets_;  // null as names_; its records end before it
   InodeTable table_;
   sync::CondVar names_taken_;  // under the table's lock
   ComingListings coming_ GUARDED_BY(table_.mutex);

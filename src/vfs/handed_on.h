@@ -58,6 +58,7 @@ struct Intake {
   std::vector<StoredName> batch;
   std::vector<std::string> left_over;    // hidden names of a process before this one
   std::optional<NamesEncoder> encoder;   // what is to be stored of it
+  bool lacks_targets = false;            // of links, that is
   uint64_t changes_before = 0;           // of names here, when it began
   std::optional<uint64_t> swept_before;  // of its names
   Graveyard graveyard{};

@@ -122,6 +122,7 @@ void InodeTable::doubt(Node& node, Graveyard& graveyard) {
   node.directory->whole_since.reset();
   node.directory->kept.of_another = true;
   node.directory->kept.saved_at = {};
+  node.directory->kept.record = nullptr;
   if (node.directory->listing) graveyard.listings.push_back(std::move(node.directory->listing));
   for (Node* child : node.directory->children) doubt(*child, graveyard);
 }

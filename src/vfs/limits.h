@@ -60,6 +60,11 @@ inline constexpr Duration kNamesTtlMin = std::chrono::seconds(30);
 // The names of a directory that are what they were are stored again no sooner: what is stored says
 // when they were seen.
 inline constexpr Duration kNamesResave = std::chrono::seconds(30);
+// A target of a link that was read is stored with its directory's names so long after.
+inline constexpr Duration kLateTargetsAfter = std::chrono::seconds(2);
+// A record is held for it until it is in the cache for sure, which commits twice a second.
+inline constexpr Duration kHeldRecordsFor = std::chrono::seconds(2);
+inline constexpr size_t kHeldRecordsBytesMax = size_t{8} << 20;
 // Of names that wait to be stored; one that is larger alone may wait.
 inline constexpr size_t kNamesWaitingBytesMax = size_t{32} << 20;
 // A record from the cache that is taken for nobody: kAheadOneMax names are some 100 bytes each.

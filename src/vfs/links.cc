@@ -7,6 +7,7 @@
 
 #include "vfs/file_system.h"
 #include "vfs/in_time.h"
+#include "vfs/late_targets.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -133,9 +134,14 @@ void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline u
       read = Error(EIO, "vfs.read_link");
     }
   }
+  std::optional<fuse::NodeId> learnt_in;
   if (read.ok() && !may_change_unseen) {
     sync::MutexLock lock(table_.mutex);
-    if (Node* node = table_.find(id)) node->seldom_part().target = read.value();
+    if (Node* node = table_.find(id)) {
+      node->seldom_part().target = read.value();
+      node->parent->directory->kept.learnt = true;
+      learnt_in = table_.id(*node->parent);
+    }
   }
   for (const Ref<Pending>& pending : link_flights_.land(std::to_string(id.value))) {
     if (!read.ok()) {
@@ -144,6 +150,7 @@ void FileSystem::fetch_link(fuse::NodeId id, const std::string& path, Deadline u
     }
     pending->answer([&](fuse::Reply& to) { answer_link(path, read.value(), to); });
   }
+  if (learnt_in && late_targets_) late_targets_->add(*learnt_in);
 }
 
 }  // namespace netfs::vfs

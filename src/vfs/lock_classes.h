@@ -15,6 +15,7 @@ inline constinit sync::LockClass kBackingLogLock{"vfs.backing_log"};
 inline constinit sync::LockClass kPendingLock{"vfs.pending"};
 inline constinit sync::LockClass kFlightsLock{"vfs.flights"};
 inline constinit sync::LockClass kNameChangesLock{"vfs.name_changes"};
+inline constinit sync::LockClass kLateTargetsLock{"vfs.late_targets"};
 inline constinit sync::LockClass kPathHoldsLock{"vfs.path_holds"};
 inline constinit sync::LockClass kLockTableLock{"vfs.lock_table"};
 inline constinit sync::LockClass kSavedLocksLock{"vfs.saved_locks"};

@@ -10,6 +10,7 @@
 // open or has children.  All of this is guarded by the inode table's lock.
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -129,6 +130,18 @@ struct WalkSeen {
   bool too_large = false;  // it has more names than are listed for nobody
 };
 
+// A record of a directory's names that may not be in the cache yet: late_targets.h.
+struct HeldRecord : RefCounted<HeldRecord> {
+  HeldRecord(size_t size, std::atomic<size_t>& all) : size_bytes(size), all_bytes(all) {
+    all_bytes += size_bytes;
+  }
+  ~HeldRecord() { all_bytes -= size_bytes; }
+  const size_t size_bytes;
+  std::atomic<size_t>& all_bytes;  // outlives it
+  std::string bytes;
+  MonoTime since{};
+};
+
 // What is known of the names of a directory that the cache has: stored_names.cc.
 struct KeptNames {
   bool ask = true;           // they may be of use: nobody found otherwise since the listing went
@@ -141,10 +154,14 @@ struct KeptNames {
   bool seen_gone = false;    // names were seen to be gone since
   bool outdated = false;     // the names that are stored have ended, and are on their way out
   bool listed = false;       // by this process, or for it
+  bool learnt = false;       // the target of a link in it, since it was stored: late_targets.h
   uint32_t crc = 0;          // of that listing
   uint32_t saving = 0;       // records on their way to the store: it is not swept meanwhile
+  uint32_t saves = 0;        // so far, by this process
   MonoTime listed_until{};   // and its end
   MonoTime saved_at{};       // when the listing began that is stored; none: none is
+  MonoTime amended_at{};     // when targets were added to it
+  Ref<HeldRecord> record;    // of links without targets, or null
 
   [[nodiscard]] bool is_suspect() const {
     return of_another || others_went || swept_newer || seen_gone || outdated;

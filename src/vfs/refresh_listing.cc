@@ -143,6 +143,7 @@ void encode_batch(InodeTable& table, fuse::NodeId id, Intake& intake) EXCLUDES(t
       const Node* node = table.child(*directory, entry.name);
       const bool same = node != nullptr && InodeTable::same_version(*node, entry.info);
       if (same && node->target() != nullptr) target = *node->target();
+      intake.lacks_targets |= !target;
     }
   }
   for (const StoredName& one : intake.batch) {

@@ -17,6 +17,7 @@
 #include <cerrno>
 
 #include "vfs/file_system.h"
+#include "vfs/late_targets.h"
 #include "vfs/limits.h"
 #include "vfs/stored_beliefs.h"
 
@@ -60,10 +61,12 @@ void FileSystem::save_names(fuse::NodeId id, const std::string& path, Intake& in
     if (saved && intake.began - kept.saved_at < kNamesResave) return;
     kept.saved_at = intake.began;
     ++kept.saving;
+    ++kept.saves;
     took = node->directory->listing_took;
   }
   std::string bytes;
   if (fits) bytes = intake.encoder->finish(took);
+  late_targets_->hold(id, intake, bytes);
   const size_t size = bytes.size();
   if (names_->waiting_bytes.fetch_add(size) > kNamesWaitingBytesMax) bytes = {};
   intake.encoder.reset();
@@ -196,17 +199,22 @@ Listed FileSystem::take_stored(fuse::NodeId id, const std::string& path, Old old
   if (!listing.ok()) return Ref<Listing>();
   counters_.stored_listings.add();
   const bool believed = is_fresh(*intake.counts_as, options_.metadata_ttl);
-  sync::MutexLock lock(table_.mutex);
-  Node* node = table_.find(id);
-  if (node != nullptr && node->directory->listing == intake.listing) {
-    KeptNames& kept = node->directory->kept;
-    kept.listed = true;
-    kept.crc = decoder->entries_crc();
-    kept.saved_at = seen.at;
-    if (listing.value()->has_gaps) kept.ask = kept.ask_old = true;
-    node->directory->listing_took = decoder->head().took;
-    if (old == Old::kTaken) show_a_moment_more(*node->directory, options_, clock_.now());
+  bool learnt = false;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node != nullptr && node->directory->listing == intake.listing) {
+      KeptNames& kept = node->directory->kept;
+      kept.listed = true;
+      kept.crc = decoder->entries_crc();
+      kept.saved_at = seen.at;
+      learnt = kept.learnt;
+      if (listing.value()->has_gaps) kept.ask = kept.ask_old = true;
+      node->directory->listing_took = decoder->head().took;
+      if (old == Old::kTaken) show_a_moment_more(*node->directory, options_, clock_.now());
+    }
   }
+  if (learnt) late_targets_->add(id);
   return believed ? listing : Listed(Ref<Listing>());
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
 #include <filesystem>
@@ -128,6 +129,33 @@ TEST_F(FarNames, ATreeThatIsBelievedAsksNothingAfterARemountAndElseOneListingADi
   mount_it({"--immutable"});
   const Metered at_last = meter_.measure([&] { EXPECT_EQ(found(), before); });
   EXPECT_EQ(at_last.requests, "");
+}
+
+// Who walks lists a directory before he reads its links.
+TEST_F(FarNames, ALinkThatAFirstWalkHasReadIsNotReadAgainAfterARemount) {
+  constexpr unsigned kLinks = 8;
+  // One that was just made could be another of the same moment.
+  const timespec old = {.tv_sec = ::time(nullptr) - 7200, .tv_nsec = 0};
+  const timespec times[2] = {old, old};
+  for (unsigned d = 0; d < kLinks; ++d) {
+    const std::string link = source_ + "/" + directory(d) + "/link";
+    std::filesystem::create_symlink("../" + directory(d + 1) + "/f0", link);
+    ASSERT_EQ(::utimensat(AT_FDCWD, link.c_str(), times, AT_SYMLINK_NOFOLLOW), 0);
+  }
+  const auto walk = [&] {
+    const Finished find = run({"find", mount_->path(), "-type", "l", "-printf", "%P %l\n"}, kBound);
+    EXPECT_EQ(find.status, 0) << find.output;
+    return find.output;
+  };
+  std::string before;
+  mount_it({"--metadata-ttl", "1h"});
+  const Metered first = meter_.measure([&] { before = walk(); });
+  EXPECT_EQ(std::count(before.begin(), before.end(), '\n'), kLinks);
+  EXPECT_EQ(count(first.requests, "READLINK"), kLinks) << first.requests;
+  ASSERT_TRUE(mount_->unmount());
+  mount_it({"--metadata-ttl", "1h"});
+  const Metered again = meter_.measure([&] { EXPECT_EQ(walk(), before); });
+  EXPECT_EQ(again.requests, "");
 }
 
 TEST_F(FarNames, BehindTheOldListingIsShownWhileTheServerStandsStillAndTheNewOneSoonAfter) {
