@@ -1,7 +1,6 @@
 #pragma once
 // RealWork: shell scripts of programs that people use, at work on a writable mount.
 
-#include <memory>
 #include <string>
 
 #include "tests/mount/write_fixture.h"
@@ -10,12 +9,6 @@ namespace netfs::test {
 
 class RealWork : public Write {
  protected:
-  // Somebody who is at work while a script runs.
-  struct Companion {
-    virtual ~Companion() = default;
-  };
-  virtual std::unique_ptr<Companion> companion() { return nullptr; }
-
   void SetUp() override {
     Write::SetUp();
     if (IsSkipped() || HasFailure()) return;
@@ -29,7 +22,6 @@ class RealWork : public Write {
         is_back() ? std::string(NETFS_TEST_BINARY) + " sync $M --timeout 100s" : "true";
     const std::string names = "set -eu; M='" + mount_->path() + "' S='" + source_ + "' L='" +
                               local_ + "'; settle() { " + settle + "; }; ";
-    const std::unique_ptr<Companion> beside = companion();
     const Finished done = run({"bash", "-c", names + script}, kBound + run_time());
     ASSERT_EQ(done.status, 0) << script << "\n" << done.output << "\n" << mount_->log();
     output_ = done.output;

@@ -20,7 +20,7 @@ class RealWorkKilled : public RealWork {
  protected:
   // Kills the worker 0.3 to 1.5 s after it has begun to serve: one that follows a journal needs
   // more than that to begin, and who kills it before sees no work done.
-  class Killer : public Companion {
+  class Killer {
    public:
     explicit Killer(RealWorkKilled& of)
         : thread_("killer", [this, &of] {
@@ -34,34 +34,29 @@ class RealWorkKilled : public RealWork {
               if (worker > 0 && kill_process(worker, SIGKILL) == 0) ++of.kills_;
             }
           }) {}
-    ~Killer() override { over_ = true; }
+    ~Killer() { over_ = true; }
 
    private:
     std::atomic<bool> over_{false};
     sync::Thread thread_;  // joined before the rest goes
   };
 
-  std::unique_ptr<Companion> companion() override {
-    return killing_ ? std::make_unique<Killer>(*this) : nullptr;
-  }
-
   // Rounds of `work`, each given its number, for as long as was asked for.
   template <class Work>
   void for_a_while(const Work& work) {
     const MonoTime end = Clock::system().now() + run_time();
     unsigned round = 0;
+    auto killer = std::make_unique<Killer>(*this);  // over all rounds, however short one is
     for (; !HasFailure() && (Clock::system().now() < end || kills_ < kills_wanted()); ++round) {
-      killing_ = true;
       work(std::to_string(round));
-      killing_ = false;
     }
+    killer.reset();
     std::printf("%u kills in %u rounds\n", kills_.load(), round);
     EXPECT_GE(kills_, kills_wanted()) << "it proves little";
   }
 
   std::mt19937_64 random_{test_seed()};
   std::atomic<unsigned> kills_{0};
-  bool killing_ = false;
 };
 
 TEST_P(RealWorkKilled, GitClonesCommitsAndFindsNoFault) {
