@@ -18,6 +18,10 @@ set(NETFS_FLOOR_vfs 7)
 set(NETFS_FLOOR_daemon 8)
 set(NETFS_FLOOR_cli 9)
 
+# Rooms whose tests ThreadSanitizer looks at; those below them are in all of these, and what is above
+# them is the same threads at work.
+set(NETFS_ROOMS_WITH_THREADS sync netfs cachefiles fuse journal vfs)
+
 function(netfs_compiler_settings)
   add_compile_options(-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
                       -Wno-missing-field-initializers -fno-omit-frame-pointer)
@@ -103,15 +107,11 @@ endfunction()
 
 # netfs_unit_test(TARGET TIMEOUT): the program is one entry of ctest with the label `unit`.
 #
-# The target `unit_programs` builds all of them.  The limit is against a hang, not for a time:
-# sanitizers make some programs ten times as slow.
+# The limit is against a hang, not for a time: sanitizers make some programs ten times as slow.
 function(netfs_unit_test target timeout)
   add_test(NAME ${target} COMMAND ${target} ${ARGN})
   set_tests_properties(${target} PROPERTIES TIMEOUT ${timeout} LABELS unit)
-  if(NOT TARGET unit_programs)
-    add_custom_target(unit_programs)
-  endif()
-  add_dependencies(unit_programs ${target})
+  set_property(GLOBAL APPEND PROPERTY NETFS_SANITIZED ${target})
 endfunction()
 
 # netfs_fast_cases(TEST PLAIN SANITIZED [HAS_LONG]): which cases of an entry of ctest are fast tests.
@@ -126,6 +126,9 @@ function(netfs_fast_cases test plain sanitized)
   if(NETFS_SANITIZE)
     set(filter ${sanitized})
   endif()
+  if(sanitized STREQUAL NONE)
+    set_property(GLOBAL APPEND PROPERTY NETFS_UNSANITIZED ${test})
+  endif()
   if(filter STREQUAL NONE)
     set_tests_properties(${test} PROPERTIES LABELS long)
     return()
@@ -138,6 +141,19 @@ function(netfs_fast_cases test plain sanitized)
     add_test(NAME ${test}_long COMMAND ${test})
     set_tests_properties(${test}_long PROPERTIES TIMEOUT 7200 LABELS long)
   endif()
+endfunction()
+
+# Targets for builds that are made for their tests alone: sanitized_programs, what is not left out of
+# them (netfs_fast_cases), and thread_programs, the tests of rooms that have threads of their own.
+function(netfs_test_targets)
+  get_property(programs GLOBAL PROPERTY NETFS_SANITIZED)
+  get_property(left_out GLOBAL PROPERTY NETFS_UNSANITIZED)
+  if(left_out)
+    list(REMOVE_ITEM programs ${left_out})
+  endif()
+  add_custom_target(sanitized_programs DEPENDS ${programs})
+  get_property(programs GLOBAL PROPERTY NETFS_THREADED)
+  add_custom_target(thread_programs DEPENDS ${programs})
 endfunction()
 
 # netfs_room(NAME SOURCES a.cc ... [USES rooms...] [LIBS libraries...] [TESTS a_test.cc ...]
@@ -181,6 +197,10 @@ function(netfs_test room file)
   target_link_libraries(${target} PRIVATE netfs_${room} GTest::gtest GTest::gmock GTest::gtest_main)
   netfs_test_program(${target})
   netfs_unit_test(${target} 600)
+  if(room IN_LIST NETFS_ROOMS_WITH_THREADS)
+    set_property(TEST ${target} APPEND PROPERTY LABELS threads)
+    set_property(GLOBAL APPEND PROPERTY NETFS_THREADED ${target})
+  endif()
 endfunction()
 
 function(netfs_fuzzer room file)
@@ -199,6 +219,7 @@ function(netfs_fuzzer room file)
              COMMAND ${target} -max_total_time=5 -rss_limit_mb=2048 -print_final_stats=0
                      ${CMAKE_BINARY_DIR}/corpus/${stem} ${corpus})
     set_tests_properties(${target} PROPERTIES TIMEOUT 120 LABELS fuzz)
+    set_property(GLOBAL APPEND PROPERTY NETFS_SANITIZED ${target})
   elseif(NETFS_TESTS)
     add_executable(${target} ${file} ${CMAKE_SOURCE_DIR}/tests/corpus/replay_main.cc)
     target_link_libraries(${target} PRIVATE netfs_${room})
