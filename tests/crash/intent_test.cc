@@ -70,6 +70,33 @@ std::vector<Change> all_changes() {
   };
 }
 
+// An origin makes a thing so that nobody else may look in, and gives it away after that.
+TEST_P(AskedAgain, WhatWasMadeAndNotFinishedGetsThePermissionsThatWereAskedFor) {
+  for (const Change& change : all_changes()) {
+    const bool is_file = std::string_view(change.name) == "create";
+    if (!is_file && std::string_view(change.name) != "mkdir") continue;
+    SCOPED_TRACE(change.name);
+    begin_tree();
+    begin_process();
+    const std::string made = tree_path_ + "/new";
+    const Request request = change.request({});
+    const Answer answer = outlive(request, Death::kMade, change.call, [&] {
+      EXPECT_EQ(::chmod(made.c_str(), is_file ? 0600 : 0700), 0);
+    });
+    ASSERT_EQ(answer.error, 0);
+    struct stat st {};
+    EXPECT_EQ(::stat(made.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 07777, is_file ? 0644U : 0755U);
+    const auto entry = answer.as<proto::EntryOut>();
+    EXPECT_EQ(entry.attr.mode & 07777, is_file ? 0644U : 0755U);
+    if (is_file) {
+      const auto opened = answer.as<proto::CreateOut>();
+      close(NodeId(opened.entry.nodeid), opened.open.fh);
+    }
+    end_process();
+  }
+}
+
 TEST_P(AskedAgain, EveryChangeIsMadeOnceWhereverWhoMadeItDied) {
   std::vector<Change> changes = all_changes();
   if (GetParam().identities) {
