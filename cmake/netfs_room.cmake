@@ -146,14 +146,14 @@ endfunction()
 # Targets for builds that are made for their tests alone: sanitized_programs, what is not left out of
 # them (netfs_fast_cases), and thread_programs, the tests of rooms that have threads of their own.
 function(netfs_test_targets)
-  get_property(programs GLOBAL PROPERTY NETFS_SANITIZED)
   get_property(left_out GLOBAL PROPERTY NETFS_UNSANITIZED)
-  if(left_out)
+  foreach(kind SANITIZED THREADED)
+    get_property(programs GLOBAL PROPERTY NETFS_${kind})
     list(REMOVE_ITEM programs ${left_out})
-  endif()
-  add_custom_target(sanitized_programs DEPENDS ${programs})
-  get_property(programs GLOBAL PROPERTY NETFS_THREADED)
-  add_custom_target(thread_programs DEPENDS ${programs})
+    set(${kind} ${programs})
+  endforeach()
+  add_custom_target(sanitized_programs DEPENDS ${SANITIZED})
+  add_custom_target(thread_programs DEPENDS ${THREADED})
 endfunction()
 
 # netfs_room(NAME SOURCES a.cc ... [USES rooms...] [LIBS libraries...] [TESTS a_test.cc ...]
