@@ -174,31 +174,29 @@ Result<NodeInfo> FileSystem::Intent::made_before(const std::string& path, const 
   return finish_made(path, what, std::move(there), until);
 }
 
-// Nobody but its owner may look into what is not finished: that tells it.
-Result<NodeInfo> FileSystem::Intent::finish_made(const std::string& path, const NewNode& what,
-                                                 NodeInfo there, Deadline until) const {
-  const Attributes& is = there.attributes;
-  if (is.type == FileType::kSymlink || (is.permissions & 0777) != (what.permissions & 0700)) {
-    return there;
-  }
+// Nobody but its owner may look into what is not finished: that tells it.  What is not the caller's
+// own is left as it is, for it may be somebody else's.
+NodeInfo FileSystem::Intent::finish_made(const std::string& path, const NewNode& what,
+                                         NodeInfo there, Deadline until) const {
+  Attributes& is = there.attributes;
+  const bool own = what.owner && is.uid == what.owner->uid && is.gid == what.owner->gid;
+  const bool closed = (is.permissions & 0777) == (what.permissions & 0700);
+  if (is.type == FileType::kSymlink || !own || !closed) return there;
   const bool is_directory = is.type == FileType::kDirectory;
   const uint32_t wanted = what.permissions | (is_directory ? is.permissions & S_ISGID : 0);
-  const bool given = !what.owner || (is.uid == what.owner->uid && is.gid == what.owner->gid);
-  if (given && is.permissions == wanted) return there;
+  if (is.permissions == wanted) return there;
   // Or that directory says who may look into what is new in it.
   const size_t slash = path.rfind('/');
   const FileRef above{.path = slash == std::string::npos ? "" : path.substr(0, slash)};
   if (of_.writer_->get_xattr(above, "system.posix_acl_default", until).ok()) return there;
-  if (!given) {
-    const Result<Witnessed> done = of_.writer_->set_attributes(
-        path, {.uid = what.owner->uid, .gid = what.owner->gid}, there.validator, until);
-    // An origin that may not give it away keeps it, as when it was made.
-    if (!done.ok() && !done.is_error(EPERM) && !done.is_error(EINVAL)) return done.error();
+  // It was made: where that fails it stays as it is.
+  if (!of_.writer_->set_attributes(path, {.permissions = wanted}, there.validator, until).ok()) {
+    return there;
   }
-  if (is.permissions != wanted || !given) {
-    TRY(of_.writer_->set_attributes(path, {.permissions = wanted}, there.validator, until));
-  }
-  return of_.origin_.stat(path, until);
+  Result<NodeInfo> finished = of_.origin_.stat(path, until);
+  if (finished.ok()) return std::move(finished).value();
+  is.permissions = wanted;
+  return there;
 }
 
 Result<NodeInfo> FileSystem::Intent::linked_before(const std::string& path, Deadline until) const {

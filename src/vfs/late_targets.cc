@@ -98,8 +98,8 @@ FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, Cl
     kept.record = nullptr;
     return Next::kNothing;
   }
-  claimed.record = kept.record;
   if (kept.record && now - kept.record->since >= kHeldRecordsFor) kept.record = nullptr;
+  claimed.record = kept.record;
   // Where nothing is stored what was learnt waits for the next listing.
   if (!kept.learnt || kept.saved_at == MonoTime()) {
     return kept.record ? Next::kLater : Next::kNothing;
@@ -124,12 +124,12 @@ bool FileSystem::LateTargets::store(fuse::NodeId id, const Claimed& claimed) {
   const bool ends = of_.stopping_;
   // Another mount of the tree may have stored later names, or seen these to have ended: the cache
   // knows.  Only of what was left to it a moment before the end it may not know yet.
-  Result<std::string> bytes = of_.names_->load(path);
+  Result<std::string> bytes = of_.names_->load(path, ends ? kNamesBytesMax : kHeldRecordsBytesMax);
   if (claimed.record && ends && is_before(bytes, claimed.record->bytes, path)) {
     bytes = claimed.record->bytes;
   }
+  // Not there yet, or too large to be read again and again before the end.
   if (!bytes.ok()) return false;
-  if (bytes.value().size() > kHeldRecordsBytesMax && !ends) return false;
   const std::string amended = add_targets(
       bytes.value(), path, [&](const OriginEntry& link) { return target_of(id, link); });
   const std::optional<NamesDecoder> decoder = NamesDecoder::open(amended, path);
