@@ -163,13 +163,21 @@ TEST_F(ListAhead, ALargeDirectoryIsListedWholeForWhoAsks) {
 TEST_F(ListAhead, WhatIsKnownToBeLargeIsListedOnceAWalk) {
   for (int i = 0; i < 10; ++i) make(numbered("d", i));
   make("d104", static_cast<int>(kAheadOneMax) + 600);
-  start({.metadata_ttl = std::chrono::seconds(1)});
+  constexpr Duration kTtl = std::chrono::seconds(3);
+  start({.metadata_ttl = kTtl});
   walk();
-  const MonoTime over = clock().now() + std::chrono::milliseconds(1100);
-  ASSERT_TRUE(wait_for([&] { return clock().now() > over; }));
-  const uint64_t before = origin_.counts().lists;
-  walk();
-  EXPECT_LE(origin_.counts().lists - before, 11U + 1U);
+  for (int round = 0; round < 3; ++round) {
+    const MonoTime over = clock().now() + kTtl;
+    ASSERT_TRUE(wait_for([&] { return clock().now() > over; }));
+    const uint64_t before = origin_.counts().lists;
+    const MonoTime began = clock().now();
+    walk();
+    // Else names have ended while it went on, and were listed once more.
+    if (clock().now() - began >= kTtl) continue;
+    EXPECT_LE(origin_.counts().lists - before, 11U + 1U);
+    return;
+  }
+  GTEST_SKIP() << "SKIPPED: a walk takes longer here than its names are believed";
 }
 
 // find -name .snapshot -prune: what walks leave out is not listed for them.
