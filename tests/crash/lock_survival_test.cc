@@ -12,11 +12,11 @@
 #include <new>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <utility>
 
 #include "base/kill_process.h"
 #include "tests/crash/lock_way.h"
+#include "tests/crash/without_worker.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/wait.h"
 
@@ -186,31 +186,6 @@ class LockSurvival : public testing::TestWithParam<const char*> {
     ASSERT_TRUE(
         wait_until([&] { return mount_->worker() > 0 && mount_->worker() != worker; }, kPauseMax));
   }
-  // The supervisor sleeps: what the worker had sent before has been received.
-  [[nodiscard]] bool supervisor_idle() const {
-    const std::string stat = read_text("/proc/" + std::to_string(mount_->supervisor()) + "/stat");
-    const size_t name_end = stat.rfind(") ");
-    return name_end != std::string::npos && stat.compare(name_end, 3, ") S") == 0;
-  }
-  // Kills it, and no other is started before the end of what is done then.
-  template <class Work>
-  void without_worker(const Work& work) {
-    const pid_t worker = mount_->worker();
-    ASSERT_GT(worker, 0);
-    const UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, worker, 0)));
-    ASSERT_TRUE(process);
-    // A descriptor that is on its way to it when it stops would hold its lock, kept or not.
-    ASSERT_TRUE(wait_until([&] { return supervisor_idle(); }, kPauseMax));
-    ASSERT_EQ(kill_process(mount_->supervisor(), SIGSTOP), 0);
-    ASSERT_EQ(kill_process(worker, SIGKILL), 0);
-    // Dead with all its threads, and so are its descriptors; nobody reaps it.
-    pollfd dead{.fd = process.get(), .events = POLLIN, .revents = 0};
-    EXPECT_EQ(::poll(&dead, 1, 60'000), 1);
-    work();
-    ASSERT_EQ(kill_process(mount_->supervisor(), SIGCONT), 0);
-    ASSERT_TRUE(
-        wait_until([&] { return mount_->worker() > 0 && mount_->worker() != worker; }, kPauseMax));
-  }
   [[nodiscard]] int64_t lost() const {
     return mount_->status()["mounts"][0]["locks"]["lost"].get<int64_t>();
   }
@@ -260,7 +235,8 @@ TEST_P(LockSurvival, WhatIsHeldIsNobodyElsesWhileNoWorkerLives) {
     const UniqueFd beside = open_file(there(way), O_RDWR);
     ASSERT_EQ(set_lock(holds.get(), way, false, LOCK_EX), 0);
     for (int i = 0; i < 3; ++i) {
-      without_worker([&] { EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_SH), EAGAIN); });
+      without_worker(*mount_,
+                     [&] { EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_SH), EAGAIN); });
       EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_SH), EAGAIN);
       EXPECT_EQ(::pwrite(holds.get(), "x", 1, 0), 1);
     }
@@ -295,7 +271,7 @@ TEST_P(LockSurvival, WhoDiesWhileNoWorkerLivesHasGivenBackHisLocks) {
     beside.push_back(open_file(there(way), O_RDWR));
     EXPECT_EQ(set_lock(beside.back().get(), way, false, LOCK_SH), EAGAIN);
   }
-  without_worker([&] {
+  without_worker(*mount_, [&] {
     EXPECT_EQ(kill_process(holder, SIGKILL), 0);
     for (const Way way : kLockWays) {
       EXPECT_EQ(set_lock(beside[static_cast<size_t>(way)].get(), way, false, LOCK_SH), EAGAIN);
@@ -324,7 +300,7 @@ TEST_P(LockSurvival, WhoLosesHisLockIsToldByEveryUseOfIt) {
     EXPECT_EQ(::pwrite(holds.get(), "x", 1, 0), 1);  // by the next one, who has taken it again
     const UniqueFd beside = open_file(there(way), O_RDWR);
     EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_EX), EAGAIN) << "nobody came in between";
-    without_worker([&] { EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_EX), 0); });
+    without_worker(*mount_, [&] { EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_EX), 0); });
     char byte = 0;
     EXPECT_EQ(code(::pread(holds.get(), &byte, 1, 0)), EIO);
     EXPECT_EQ(code(::pwrite(holds.get(), "x", 1, 0)), EIO);

@@ -33,7 +33,8 @@ inline char state_of(pid_t pid) {
 class Stopped {
  public:
   explicit Stopped(pid_t pid) : pid_(pid) {
-    // Asleep: what it was told before is done.
+    // Asleep: what it was told before is done.  A descriptor that is on its way to it when it stops
+    // would hold its lock, kept or not.
     is_ = wait_until([&] { return state_of(pid_) == 'S'; }, std::chrono::seconds(60)) &&
           kill_process(pid_, SIGSTOP) == 0 &&
           wait_until([&] { return state_of(pid_) == 'T'; }, std::chrono::seconds(60));
