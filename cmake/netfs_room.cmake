@@ -105,6 +105,17 @@ function(netfs_test_program target)
   netfs_use_precompiled(${target} test)
 endfunction()
 
+# netfs_batches(TARGET): with NETFS_BATCHES the compiler is given a dozen files of the target at a time.
+#
+# Most of its time goes into headers that they share: a room is compiled in a third of it.  Test
+# builds do so, and the product's does not: a file that leans on what the one before it includes, or
+# is no longer good when alone, is found there.  So a name without linkage is unique in its room.
+function(netfs_batches target)
+  if(NETFS_BATCHES)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
+  endif()
+endfunction()
+
 # netfs_unit_test(TARGET TIMEOUT): the program is one entry of ctest with the label `unit`.
 #
 # The limit is against a hang, not for a time: sanitizers make some programs ten times as slow.
@@ -168,6 +179,11 @@ function(netfs_room name)
   target_link_libraries(netfs_${name} PUBLIC Threads::Threads ${ROOM_LIBS})
   set_target_properties(netfs_${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   netfs_use_precompiled(netfs_${name} room)
+  # The validator is compiled as it is shipped: what it tests is not only its source.  Commands have
+  # names alike.
+  if(NOT name MATCHES "^(lockdep|lockdep_preload|lockdep_tool|cli)$")
+    netfs_batches(netfs_${name})
+  endif()
   foreach(used ${ROOM_USES})
     if(NOT NETFS_FLOOR_${used} LESS NETFS_FLOOR_${name})
       message(FATAL_ERROR "room ${name} (floor ${NETFS_FLOOR_${name}}) may not use ${used} "
@@ -244,6 +260,7 @@ function(netfs_origin_module scheme)
   add_library(netfs-origin-${scheme} MODULE ${MODULE_SOURCES})
   target_include_directories(netfs-origin-${scheme} PRIVATE ${CMAKE_SOURCE_DIR}/src)
   target_link_libraries(netfs-origin-${scheme} PRIVATE ${MODULE_LIBS})
+  netfs_batches(netfs-origin-${scheme})
   target_compile_definitions(netfs-origin-${scheme} PRIVATE
     $<TARGET_PROPERTY:spdlog::spdlog,INTERFACE_COMPILE_DEFINITIONS>)
   set_target_properties(netfs-origin-${scheme} PROPERTIES

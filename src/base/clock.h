@@ -34,6 +34,7 @@ struct Deadline {
   MonoTime at = MonoTime::max();
 
   static Deadline after(const Clock& clock, Duration timeout) { return {clock.now() + timeout}; }
+  static Deadline within(Duration timeout) { return after(Clock::system(), timeout); }
   static Deadline never() { return {}; }
   [[nodiscard]] bool passed(MonoTime now) const { return now >= at; }
 };

@@ -27,10 +27,6 @@ constexpr const char* kCommand = "cache";
 constexpr Duration kTimeout = std::chrono::seconds(120);
 constexpr Duration kHelloTimeout = std::chrono::seconds(15);
 
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
-
 // A path below a netfs mount is meant as such; any other as the cache's list shows it.
 std::string meant_path(const std::string& path) {
   if (path.empty() || path.front() == '/') return path.empty() ? path : absolute_path(path);
@@ -77,10 +73,10 @@ Result<json> work(const CacheArguments& arguments, const std::string& directory)
   const std::string runtime = TRY(daemon::runtime_dir());
   const std::string name = TRY(daemon::owner_name(directory));
   const daemon::OwnerPaths paths = daemon::owner_paths(runtime, name);
-  const Deadline deadline = within(kTimeout);
+  const Deadline deadline = Deadline::within(kTimeout);
   while (!deadline.passed(Clock::system().now())) {
     const Result<daemon::Connection> connection =
-        daemon::connect_owner(paths, within(kHelloTimeout));
+        daemon::connect_owner(paths, Deadline::within(kHelloTimeout));
     if (connection.ok()) {
       Result<daemon::Response> asked = daemon::ask(
           connection.value(),

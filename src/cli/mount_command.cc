@@ -35,10 +35,6 @@ constexpr Duration kSuccessorTimeout = std::chrono::seconds(20);
 constexpr int kRetryMs = 20;
 constexpr Duration kMountExtra = std::chrono::seconds(150);  // past the mount's own --timeout
 
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
-
 struct Gathered {
   OptionMap options;
   bool remount = false;
@@ -180,7 +176,7 @@ ExitCode stay(const daemon::Connection& connection) {
     ::shutdown(connection.socket.get(), SHUT_WR);
   }
   const Result<std::string> text =
-      daemon::receive_message(connection.socket.get(), within(kMountExtra));
+      daemon::receive_message(connection.socket.get(), Deadline::within(kMountExtra));
   if (text.ok()) return ExitCode::kOk;
   return complain(kCommand,
                   Error(EIO, "mount", "the daemon ended without unmounting; see its log"));
@@ -195,12 +191,13 @@ bool is_mounted(const std::string& mount_point, const std::string& url) {
 // asked for again; what it had finished is served on by its successor.
 Result<daemon::Response> ask_successor(const daemon::OwnerPaths& paths, daemon::Reached& reached,
                                        const daemon::Request& request, Duration timeout) {
-  const Deadline deadline = within(kSuccessorTimeout);
+  const Deadline deadline = Deadline::within(kSuccessorTimeout);
   while (!deadline.passed(Clock::system().now())) {
     daemon::Connection next = TRY(daemon::connect_owner(paths, deadline));
     if (!is_mounted(request.target, request.url)) {
       reached.connection = std::move(next);
-      Result<daemon::Response> response = daemon::ask(reached.connection, request, within(timeout));
+      Result<daemon::Response> response =
+          daemon::ask(reached.connection, request, Deadline::within(timeout));
       if (response.ok()) return response;
       continue;
     }
@@ -226,7 +223,7 @@ ExitCode mount_through(const daemon::OwnerPaths& paths, daemon::Reached reached,
   const Duration timeout = parsed.timeout + kMountExtra;
   const bool is_there = reached.goes_on && is_mounted(request.target, request.url);
   Result<daemon::Response> response = Error(ECONNRESET, "mount");
-  if (!is_there) response = daemon::ask(reached.connection, request, within(timeout));
+  if (!is_there) response = daemon::ask(reached.connection, request, Deadline::within(timeout));
   if (response.is_error(ECONNRESET)) response = ask_successor(paths, reached, request, timeout);
   if (!response.ok()) {
     return complain(kCommand, Error(EIO, "mount",
@@ -278,7 +275,7 @@ ExitCode mount_and_stay(const MountArguments& arguments, daemon::TakenStored& ta
   daemon::LaunchPlan plan{
       .paths = paths, .options = options, .foreground = parsed.value().foreground};
   if (plan.foreground) plan.stored = &taken.stored;
-  Result<daemon::Reached> reached = daemon::reach_owner(plan, within(kReachTimeout));
+  Result<daemon::Reached> reached = daemon::reach_owner(plan, Deadline::within(kReachTimeout));
   if (!reached.ok()) return complain(kCommand, reached.error());
   return mount_through(paths, std::move(reached).value(), arguments, options, parsed.value());
 }

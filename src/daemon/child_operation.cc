@@ -13,7 +13,7 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr Duration kSendTimeout = std::chrono::seconds(10);
+constexpr Duration kChildTimeout = std::chrono::seconds(10);
 
 Packet failed(uint64_t id, int code, const std::string& why) {
   return Packet{encode(SupervisorMessage{
@@ -40,8 +40,7 @@ Packet carry_out(const WorkerMessage& message) {
   const Packet answer = carry_out(message);
   std::vector<int> fds;
   for (const UniqueFd& fd : answer.fds) fds.push_back(fd.get());
-  const Result<void> sent =
-      send_packet(socket, answer.text, fds, Deadline::after(Clock::system(), kSendTimeout));
+  const Result<void> sent = send_packet(socket, answer.text, fds, Deadline::within(kChildTimeout));
   ::_exit(sent.ok() ? 0 : 1);
 }
 
@@ -59,8 +58,7 @@ Result<ChildOperation> ChildOperation::start(WorkerMessage message, Deadline dea
 }
 
 Packet ChildOperation::finish() {
-  Result<Packet> answer =
-      receive_packet(socket_.get(), Deadline::after(Clock::system(), kSendTimeout));
+  Result<Packet> answer = receive_packet(socket_.get(), Deadline::within(kChildTimeout));
   int status = 0;
   if (!answer.ok()) kill_process(pid_, SIGKILL);
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {

@@ -137,4 +137,13 @@ Response failure(const Error& error) {
   return response;
 }
 
+Response failure_without_cache() {
+  return failure(
+      Error(ENOENT, "cache", "this daemon has no cache: --no-cache, or what its log says"));
+}
+
+Response with_body(const Result<json>& body) {
+  return body.ok() ? Response{.body = dump(body.value())} : failure(body.error());
+}
+
 }  // namespace netfs::daemon

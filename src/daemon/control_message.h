@@ -13,6 +13,7 @@
 // control_socket.h.
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -74,5 +75,7 @@ Result<Response> decode_response(std::string_view text);
 // A failure as its user sees it.  EINVAL of the options and EPERM end as kUsage, lack of memory or
 // descriptors as kSystem, all else as kFailure.
 Response failure(const Error& error);
+Response failure_without_cache();
+Response with_body(const Result<nlohmann::json>& body);
 
 }  // namespace netfs::daemon

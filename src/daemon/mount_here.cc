@@ -10,10 +10,6 @@ namespace {
 constexpr Duration kStartTimeout = std::chrono::seconds(20);
 constexpr Duration kEndTimeout = std::chrono::seconds(20);
 
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
-
 }  // namespace
 
 HereMount::HereMount(const MountOptions& options)
@@ -24,15 +20,15 @@ HereMount::HereMount(const MountOptions& options)
 HereMount::~HereMount() {
   if (instance_) {
     const std::string mount_point = instance_->spec().mount_point;
-    if (!instance_->wait_ended(within(Duration(0)))) {
+    if (!instance_->wait_ended(Deadline::within(Duration(0)))) {
       const Result<void> gone = fuse::unmount(mount_point, fuse::UnmountMode::kLazy);
       if (!gone.ok()) telemetry::log_error("mount", "{}", gone.error().message());
     }
-    instance_->close(within(kEndTimeout));
+    instance_->close(Deadline::within(kEndTimeout));
     instance_ = nullptr;
   }
   // A thread that stands in a write to a dead disk is waited for by the store's own end.
-  store_.close(within(kEndTimeout));
+  store_.close(Deadline::within(kEndTimeout));
 }
 
 bool HereMount::wait(Deadline deadline) {
@@ -48,7 +44,7 @@ Result<std::unique_ptr<HereMount>> mount_here(Origin& origin, HereOptions option
       mount->store_, &origin));
   std::vector<UniqueFd> fds = TRY(fuse::mount(instance->kernel_mount()));
   mount->instance_ = instance;
-  TRY(instance->serve(std::move(fds), std::nullopt, within(kStartTimeout)));
+  TRY(instance->serve(std::move(fds), std::nullopt, Deadline::within(kStartTimeout)));
   return mount;
 }
 

@@ -23,7 +23,7 @@ constexpr unsigned kQueuesMax = 4;
 constexpr unsigned kReadaheadKib = 1024;
 constexpr uint32_t kReadBytesMax = 1 << 20;
 constexpr Duration kReplyGrace = std::chrono::seconds(2);
-constexpr timespec kBetweenLooks{.tv_sec = 0, .tv_nsec = 1'000'000};
+constexpr timespec kBetweenCounts{.tv_sec = 0, .tv_nsec = 1'000'000};
 constexpr int64_t kOverlayfsMagic = 0x794c7630;
 
 bool is_stacked(const std::string& directory) {
@@ -183,7 +183,7 @@ void MountInstance::read_no_more() {
 void MountInstance::wait_answered(Deadline deadline) const {
   if (!serving_ || !session_->wait(deadline)) return;
   while (session_->live_count() > 0 && !deadline.passed(Clock::system().now())) {
-    (void)::nanosleep(&kBetweenLooks, nullptr);
+    (void)::nanosleep(&kBetweenCounts, nullptr);
   }
 }
 

@@ -13,16 +13,11 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr const char* kRoom = "mount";
 constexpr Duration kInitTimeout = std::chrono::seconds(20);
 constexpr Duration kNoticeTimeout = std::chrono::seconds(2);
 constexpr Duration kCloseTimeout = std::chrono::seconds(20);
-constexpr Duration kStandstill = std::chrono::seconds(5);
+constexpr Duration kSlowStart = std::chrono::seconds(5);
 constexpr Duration kAdoptPause = std::chrono::milliseconds(500);
-
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
 
 bool is_mounted(const std::string& mount_point, const std::string& url) {
   const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(mount_point);
@@ -114,7 +109,7 @@ void Mounts::wait_for_predecessors(const std::string& url, const std::string& mo
       source = it->second.url;
     }
     if (is_mounted(where, source)) continue;
-    const Deadline deadline = within(kNoticeTimeout);
+    const Deadline deadline = Deadline::within(kNoticeTimeout);
     const sync::MutexLock lock(mutex_);
     while (true) {
       const auto it = entries_.find(id);
@@ -122,7 +117,7 @@ void Mounts::wait_for_predecessors(const std::string& url, const std::string& mo
       if (!moved_.wait_until(mutex_, deadline.at)) break;
     }
   }
-  const Deadline deadline = within(kPredecessorTimeout);
+  const Deadline deadline = Deadline::within(kPredecessorTimeout);
   const sync::MutexLock lock(mutex_);
   while (predecessor_ends_locked(url, mount_point)) {
     if (!moved_.wait_until(mutex_, deadline.at)) return;
@@ -141,18 +136,18 @@ Result<void> Mounts::bring_up(uint64_t id, MountInstance::Spec spec) {
       {.memory = nullptr, .origin = {}, .descriptors = make_ref<KeptDescriptors>(link_, id)}));
   const MountInstance::Spec& made = instance->spec();
   Result<std::vector<UniqueFd>> fds = link_.mount(
-      id, instance->kernel_mount(), encode(instance->state()), within(kOperationTimeout));
+      id, instance->kernel_mount(), encode(instance->state()), Deadline::within(kOperationTimeout));
   if (!fds.ok()) {
-    instance->close(within(kCloseTimeout));
+    instance->close(Deadline::within(kCloseTimeout));
     return fds.error();
   }
   const Result<void> served =
-      instance->serve(std::move(fds).value(), std::nullopt, within(kInitTimeout));
+      instance->serve(std::move(fds).value(), std::nullopt, Deadline::within(kInitTimeout));
   if (!served.ok()) {
-    const Result<void> gone =
-        link_.unmount(made.mount_point, fuse::UnmountMode::kForce, within(kOperationTimeout));
+    const Result<void> gone = link_.unmount(made.mount_point, fuse::UnmountMode::kForce,
+                                            Deadline::within(kOperationTimeout));
     if (!gone.ok()) telemetry::log_error(kRoom, "{}", gone.error().message());
-    instance->close(within(kCloseTimeout));
+    instance->close(Deadline::within(kCloseTimeout));
     link_.release(id);
     return served.error();
   }
@@ -186,7 +181,7 @@ void Mounts::keep(uint64_t id, const Ref<MountInstance>& instance) {
     entries_[id].state = State::kEnding;
     moved_.notify_all();
   }
-  instance->close(within(kCloseTimeout));
+  instance->close(Deadline::within(kCloseTimeout));
   link_.release(id);
   telemetry::log_info(kRoom, "{} is unmounted from {}", instance->spec().url,
                       instance->spec().mount_point);
@@ -210,14 +205,14 @@ void Mounts::remove(uint64_t id) {
 
 Result<Ref<MountInstance>> Mounts::prepare_again(const MountInstance::Spec& spec,
                                                  const MountInstance::Left& left) {
-  Deadline deadline = within(spec.options.timeout);
+  Deadline deadline = Deadline::within(spec.options.timeout);
   while (true) {
     const MonoTime begun = Clock::system().now();
     Result<Ref<MountInstance>> instance = MountInstance::prepare(spec, store_, nullptr, left);
     if (instance.ok()) return instance;
     // It stood at a disk that was frozen, where the worker before stands too, and ends now.
-    if (instance.is_error(EBUSY) && Clock::system().now() - begun > kStandstill) {
-      deadline = within(spec.options.timeout);
+    if (instance.is_error(EBUSY) && Clock::system().now() - begun > kSlowStart) {
+      deadline = Deadline::within(spec.options.timeout);
     }
     telemetry::log_warn(kRoom, "{} cannot be taken over yet: {}", spec.mount_point,
                         instance.error().message());
@@ -239,7 +234,7 @@ Ref<vfs::ArenaMemory> take_arena(UniqueFd fd, const MountState& state) {
   Result<Ref<vfs::ArenaMemory>> memory =
       vfs::ArenaMemory::adopt(std::move(fd), vfs::InodeTable::kLayout);
   if (memory.ok()) return std::move(memory).value();
-  telemetry::log_error(kRoom, "{}: what is open in it is lost: {}", state.mount_point,
+  telemetry::log_error(Mounts::kRoom, "{}: what is open in it is lost: {}", state.mount_point,
                        memory.error().message());
   return nullptr;
 }
@@ -287,9 +282,9 @@ void Mounts::adopt(Adopted adopted) {
   if (!instance.ok()) return drop(instance.error());
   // A connection that was not initialized is asked to by the kernel; the wait is for that.
   const Result<void> served =
-      instance.value()->serve(std::move(adopted.fds), negotiated, within(kInitTimeout));
+      instance.value()->serve(std::move(adopted.fds), negotiated, Deadline::within(kInitTimeout));
   if (!served.ok()) {
-    instance.value()->close(within(kCloseTimeout));
+    instance.value()->close(Deadline::within(kCloseTimeout));
     return drop(served.error());
   }
   link_.keep(adopted.id, encode(instance.value()->state()), instance.value()->arena());

@@ -30,6 +30,8 @@ namespace netfs::daemon {
 
 class Mounts {
  public:
+  static constexpr const char* kRoom = "mount";  // in the log
+
   // Called after each change, from any thread and under no lock.
   using Changed = std::function<void()>;
 

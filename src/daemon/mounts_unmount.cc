@@ -9,15 +9,9 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr const char* kRoom = "mount";
-
 // Who only looks at a mount, as df does, is gone in a moment.
 constexpr Duration kBusyPatience = std::chrono::seconds(2);
 constexpr timespec kBetweenTries{.tv_sec = 0, .tv_nsec = 50'000'000};
-
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
 
 }  // namespace
 
@@ -40,13 +34,13 @@ Result<void> Mounts::unmount(const std::string& target, bool lazy) {
 }
 
 Result<void> Mounts::unmount_path(const std::string& mount_point, fuse::UnmountMode mode) {
-  const Result<void> done = link_.unmount(mount_point, mode, within(kOperationTimeout));
+  const Result<void> done = link_.unmount(mount_point, mode, Deadline::within(kOperationTimeout));
   return done.is_error(ECONNRESET) ? fuse::unmount(mount_point, mode) : done;
 }
 
 Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, bool lazy) {
   const auto mode = lazy ? fuse::UnmountMode::kLazy : fuse::UnmountMode::kPlain;
-  const Deadline patience = within(kBusyPatience);
+  const Deadline patience = Deadline::within(kBusyPatience);
   Result<void> done = unmount_path(mount_point, mode);
   while (done.is_error(EBUSY) && !patience.passed(Clock::system().now())) {
     (void)::nanosleep(&kBetweenTries, nullptr);
@@ -64,7 +58,7 @@ Result<void> Mounts::unmount_entry(uint64_t id, const std::string& mount_point, 
     if (it != entries_.end()) it->second.detached = true;
     return {};
   }
-  if (!wait_removed(id, within(kPredecessorTimeout))) {
+  if (!wait_removed(id, Deadline::within(kPredecessorTimeout))) {
     return Error(
         ETIMEDOUT, "umount",
         fmt::format(

@@ -16,7 +16,6 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr int kCannotExec = 127;
 constexpr int kLowest = 16;  // above what a worker finds at fixed numbers
 constexpr size_t kSaidBytesMax = 64 << 10;
 

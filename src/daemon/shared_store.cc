@@ -17,7 +17,7 @@ constexpr size_t kIdleBytesMax = 16 << 20;
 constexpr uint64_t kCacheBytesMin = 16 << 20;
 // A disk at which somebody stands so long in one and the same wait is frozen, or as good as that.
 constexpr Duration kStandstill = std::chrono::seconds(5);
-constexpr Duration kLook = std::chrono::milliseconds(100);
+constexpr Duration kBetweenLooksAtOpener = std::chrono::milliseconds(100);
 
 // How long a thread of ours has stood, unkillably, in one and the same wait.
 class StandingThread {
@@ -133,7 +133,7 @@ void SharedStore::open_or_go_on() {
   while (!opener.stands_for(opener_thread_, kStandstill)) {
     const sync::MutexLock lock(mutex_);
     if (state_ != State::kOpening) return;
-    changed_.wait_until(mutex_, Clock::system().now() + kLook);
+    changed_.wait_until(mutex_, Clock::system().now() + kBetweenLooksAtOpener);
   }
   if (end_opening(State::kOpen)) {
     telemetry::log_error("cache", "going on without a cache: the disk of {} stands still",

@@ -21,10 +21,9 @@ namespace netfs::daemon {
 namespace {
 
 constexpr Duration kSendTimeout = std::chrono::seconds(5);
-constexpr Duration kLook = std::chrono::seconds(1);
 
 Deadline soon() {
-  return Deadline::after(Clock::system(), kSendTimeout);
+  return Deadline::within(kSendTimeout);
 }
 
 std::string describe_death(int wait_status) {
@@ -95,7 +94,7 @@ bool Supervisor::start() {
     return false;
   }
   worker_pid_ = pid.value();
-  look_at_ = Clock::system().now() + kLook;
+  look_at_ = Clock::system().now() + kBetweenLooks;
   worker_socket_ = std::move(ours);
   ++workers_started_;
   // A worker that dies while it is told is seen as dead a moment later.

@@ -127,6 +127,7 @@ class Supervisor {
   int exit_code_ = 0;
   std::map<uint64_t, Held> held_;
   std::vector<ChildOperation> operations_;
+  static constexpr Duration kBetweenLooks = std::chrono::seconds(1);
   MonoTime look_at_ = MonoTime::max();  // for a worker that was killed and does not end
   unsigned kept_looks_ = 0;             // that found it killed, and kept by its cache
   pid_t refusing_ = -1;                 // the child that helps it, see stuck_worker.h

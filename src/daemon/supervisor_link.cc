@@ -6,12 +6,8 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr Duration kSendTimeout = std::chrono::seconds(10);
+constexpr Duration kLinkTimeout = std::chrono::seconds(10);
 constexpr unsigned kGenerationShift = 32;
-
-Deadline soon() {
-  return Deadline::after(Clock::system(), kSendTimeout);
-}
 
 }  // namespace
 
@@ -57,7 +53,7 @@ Result<void> SupervisorLink::receive_kept(Adopted& adopted, uint64_t packets, De
 }
 
 SupervisorLink::Event SupervisorLink::receive() {
-  Result<Packet> packet = receive_packet(socket_.get(), soon());
+  Result<Packet> packet = receive_packet(socket_.get(), Deadline::within(kLinkTimeout));
   if (packet.is_error(ETIMEDOUT)) return Event::kNone;
   if (!packet.ok()) {
     const sync::MutexLock lock(mutex_);
@@ -95,7 +91,8 @@ Result<Packet> SupervisorLink::ask(const WorkerMessage& message, Deadline deadli
     if (gone_) return Error(ECONNRESET, "supervisor", "the supervisor is gone");
     waiting_[message.id] = std::nullopt;
   }
-  const Result<void> sent = send_packet(socket_.get(), encode(message), {}, soon());
+  const Result<void> sent =
+      send_packet(socket_.get(), encode(message), {}, Deadline::within(kLinkTimeout));
   const sync::MutexLock lock(mutex_);
   while (sent.ok() && !waiting_[message.id] && !gone_) {
     if (!answered_.wait_until(mutex_, deadline.at)) break;
@@ -157,7 +154,8 @@ void SupervisorLink::ending() {
 }
 
 void SupervisorLink::tell(const WorkerMessage& message, const std::vector<int>& fds) {
-  const Result<void> sent = send_packet(socket_.get(), encode(message), fds, soon());
+  const Result<void> sent =
+      send_packet(socket_.get(), encode(message), fds, Deadline::within(kLinkTimeout));
   if (!sent.ok()) {
     telemetry::log_warn("worker", "cannot tell the supervisor: {}", sent.error().message());
   }

@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int64_t kIdMax = INT64_MAX;
+constexpr int64_t kNumberMax = INT64_MAX;
 
 }  // namespace
 
@@ -51,8 +51,8 @@ Result<WorkerMessage> decode_worker_message(std::string_view text) {
   WorkerMessage message;
   message.verb = static_cast<WorkerVerb>(
       TRY(int_field(object, "verb", 0, static_cast<int>(WorkerVerb::kDropDescriptor))));
-  message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
-  message.key = static_cast<uint64_t>(TRY(int_field(object, "key", 0, kIdMax)));
+  message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kNumberMax)));
+  message.key = static_cast<uint64_t>(TRY(int_field(object, "key", 0, kNumberMax)));
   message.mode = static_cast<fuse::UnmountMode>(
       TRY(int_field(object, "mode", 0, static_cast<int>(fuse::UnmountMode::kForce))));
   message.state = TRY(string_field(object, "state", kPacketBytesMax));
@@ -97,8 +97,8 @@ Result<SupervisorMessage> decode_supervisor_message(std::string_view text) {
   SupervisorMessage message;
   message.verb = static_cast<SupervisorVerb>(
       TRY(int_field(object, "verb", 0, static_cast<int>(SupervisorVerb::kVersion))));
-  message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kIdMax)));
-  message.held = static_cast<uint64_t>(TRY(int_field(object, "held", 0, kIdMax)));
+  message.id = static_cast<uint64_t>(TRY(int_field(object, "id", 0, kNumberMax)));
+  message.held = static_cast<uint64_t>(TRY(int_field(object, "held", 0, kNumberMax)));
   message.code = static_cast<int>(TRY(int_field(object, "code", 0, 4095)));
   message.arena = TRY(bool_field(object, "arena"));
   message.text = TRY(string_field(object, "text", kPacketBytesMax));

@@ -13,7 +13,6 @@ namespace netfs::daemon {
 
 namespace {
 
-constexpr Duration kLook = std::chrono::seconds(1);
 constexpr unsigned kKeptLooks = 3;   // a disk that is only slow is waited for
 constexpr size_t kAbandonedMax = 8;  // each keeps its memory
 
@@ -53,7 +52,7 @@ void Supervisor::abandon_worker() {
 }
 
 void Supervisor::check_worker() {
-  look_at_ = Clock::system().now() + kLook;
+  look_at_ = Clock::system().now() + kBetweenLooks;
   const bool kept =
       !held_.empty() && abandoned_.size() < kAbandonedMax && is_kept_by_its_cache(worker_pid_);
   kept_looks_ = kept ? kept_looks_ + 1 : 0;

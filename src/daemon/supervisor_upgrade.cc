@@ -32,8 +32,8 @@ namespace netfs::daemon {
 namespace {
 
 constexpr Duration kProbeTimeout = std::chrono::seconds(10);
-constexpr Duration kDrainTimeout = std::chrono::seconds(10);  // the worker's own is shorter
-constexpr Duration kStartTimeout = std::chrono::seconds(60);
+constexpr Duration kOldEndsTimeout = std::chrono::seconds(10);  // the worker's own is shorter
+constexpr Duration kNewStartsTimeout = std::chrono::seconds(60);
 constexpr Duration kTrial = std::chrono::seconds(2);
 constexpr Duration kAnswerTimeout = std::chrono::seconds(1);
 
@@ -132,7 +132,7 @@ void Supervisor::reap_probe() {
   const std::string differs = difference(our_formats(), found.value());
   if (!differs.empty()) return cancel_upgrade(Error(EPROTONOSUPPORT, "upgrade", differs));
   upgrade_->version = found.value().version;
-  upgrade_->deadline = Clock::system().now() + kDrainTimeout;
+  upgrade_->deadline = Clock::system().now() + kOldEndsTimeout;
   // One that has just died is not there to be drained: the next one is of the new program.
   if (worker_pid_ < 0) return start_upgraded();
   const SupervisorMessage drain{.verb = SupervisorVerb::kDrain};
@@ -145,7 +145,7 @@ void Supervisor::reap_probe() {
 void Supervisor::start_upgraded() {
   options_.command = {path_of(upgrade_->program.get()), "worker"};
   upgrade_->phase = Upgrade::Phase::kStarting;
-  upgrade_->deadline = Clock::system().now() + kStartTimeout;
+  upgrade_->deadline = Clock::system().now() + kNewStartsTimeout;
   restart_at_ = Clock::system().now();
 }
 

@@ -25,7 +25,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kRoom = "worker";
 constexpr unsigned kControlThreads = 8;
 constexpr size_t kControlDepth = 256;
 constexpr Duration kTalkTimeout = std::chrono::seconds(30);
@@ -37,19 +36,6 @@ constexpr Duration kLookTimeout = std::chrono::seconds(1);
 constexpr Duration kUnusedTimeout = std::chrono::seconds(30);
 constexpr Duration kDrainTimeout = std::chrono::seconds(3);
 constexpr int kPollMs = 1000;
-
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
-
-Response no_cache() {
-  return failure(
-      Error(ENOENT, "cache", "this daemon has no cache: --no-cache, or what its log says"));
-}
-
-Response with_body(const Result<json>& body) {
-  return body.ok() ? Response{.body = dump(body.value())} : failure(body.error());
-}
 
 UniqueFd watch_signals() {
   sigset_t watched;
@@ -177,8 +163,8 @@ void Worker::accept_all() {
 void Worker::serve(UniqueFd socket) {
   const Hello hello{
       .version = kVersion, .pid = ::getpid(), .cache_dir = store_.options().cache_dir};
-  if (!send_message(socket.get(), encode(hello), within(kTalkTimeout)).ok()) return;
-  const Result<std::string> text = receive_message(socket.get(), within(kAskTimeout));
+  if (!send_message(socket.get(), encode(hello), Deadline::within(kTalkTimeout)).ok()) return;
+  const Result<std::string> text = receive_message(socket.get(), Deadline::within(kAskTimeout));
   if (!text.ok()) return;
   used_ = true;
   uint64_t mounted_id = 0;
@@ -189,7 +175,8 @@ void Worker::serve(UniqueFd socket) {
   }
   const Response response =
       request.ok() ? dispatch(request.value(), mounted_id) : failure(request.error());
-  const Result<void> sent = send_message(socket.get(), encode(response), within(kTalkTimeout));
+  const Result<void> sent =
+      send_message(socket.get(), encode(response), Deadline::within(kTalkTimeout));
   if (mounted_id == 0) return;
   if (!sent.ok()) {
     // Its command was interrupted or killed: who asked for the mount believes there is none.
@@ -211,9 +198,11 @@ Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {
     case Verb::kStatus:
       return status(request);
     case Verb::kCacheList:
-      return store_.cache() == nullptr ? no_cache() : with_body(cache_list(*store_.cache()));
+      return store_.cache() == nullptr ? failure_without_cache()
+                                       : with_body(cache_list(*store_.cache()));
     case Verb::kCacheUsage:
-      return store_.cache() == nullptr ? no_cache() : with_body(json(cache_usage(*store_.cache())));
+      return store_.cache() == nullptr ? failure_without_cache()
+                                       : with_body(json(cache_usage(*store_.cache())));
     case Verb::kCacheDrop:
       return drop(request);
     case Verb::kSync:
@@ -290,7 +279,8 @@ void Worker::settle_attached() {
     Attached& user = it->second;
     pollfd polled{user.socket.get(), POLLIN, 0};
     if (mounts_.ended(id)) {
-      (void)send_message(user.socket.get(), encode(Response{}), within(kGoodbyeTimeout)).ok();
+      (void)send_message(user.socket.get(), encode(Response{}), Deadline::within(kGoodbyeTimeout))
+          .ok();
       it = attached_.erase(it);
       continue;
     }
@@ -323,7 +313,7 @@ void Worker::stop() {
 void Worker::drain() {
   if (stopping_) return;
   do_later([this] {
-    mounts_.leave(within(kDrainTimeout));
+    mounts_.leave(Deadline::within(kDrainTimeout));
     telemetry::stop_log();
     sync::write_lock_graph();
     ::_exit(0);
@@ -337,7 +327,7 @@ int Worker::end() {
   stoppers_->stop();
   settle_attached();
   mounts_.bury();
-  const bool closed = store_.close(within(kStoreCloseTimeout));
+  const bool closed = store_.close(Deadline::within(kStoreCloseTimeout));
   if (!closed || !store_.callers().idle_by(Clock::system().now() + kLookTimeout)) {
     telemetry::stop_log();
     sync::write_lock_graph();

@@ -38,6 +38,8 @@ class Worker {
   int run(std::vector<Adopted> mounts);
 
  private:
+  static constexpr const char* kRoom = "worker";
+
   void poll_once();
   void accept_all();
   void serve(UniqueFd socket);

@@ -7,12 +7,6 @@
 
 namespace netfs::daemon {
 
-namespace {
-
-constexpr int kCannotExec = 127;
-
-}  // namespace
-
 void reset_signals() {
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGCHLD, SIGPIPE, SIGUSR1, SIGUSR2}) {
     ::signal(number, SIG_DFL);

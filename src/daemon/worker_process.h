@@ -14,6 +14,7 @@ namespace netfs::daemon {
 
 inline constexpr int kWorkerSocketFd = 3;
 inline constexpr int kWorkerListenFd = 4;
+inline constexpr int kCannotExec = 127;  // the exit code of a child whose program cannot be started
 
 // Unblocks all signals and gives them their default action: for a child before exec.
 void reset_signals();

@@ -15,27 +15,13 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kRoom = "worker";
 constexpr Duration kStoresTimeout = std::chrono::seconds(30);
 constexpr Duration kSyncTurn = std::chrono::seconds(2);
-
-Deadline within(Duration duration) {
-  return Deadline::after(Clock::system(), duration);
-}
-
-Response no_cache() {
-  return failure(
-      Error(ENOENT, "cache", "this daemon has no cache: --no-cache, or what its log says"));
-}
-
-Response with_body(const Result<json>& body) {
-  return body.ok() ? Response{.body = dump(body.value())} : failure(body.error());
-}
 
 }  // namespace
 
 Response Worker::drop(const Request& request) {
-  if (store_.cache() == nullptr) return no_cache();
+  if (store_.cache() == nullptr) return failure_without_cache();
   std::string volume;
   std::string path = request.all ? "" : request.target;
   if (!path.empty() && path.front() == '/') {
@@ -56,7 +42,7 @@ Response Worker::drop(const Request& request) {
   };
   // What is still on its way to the store would come after the drop.
   drop_in_mounts();
-  if (!store_.offload()->drain(within(kStoresTimeout))) {
+  if (!store_.offload()->drain(Deadline::within(kStoresTimeout))) {
     telemetry::log_warn(kRoom, "cache drop: stores are still under way");
   }
   Response response = with_body(cache_drop(*store_.cache(), volume, path));
@@ -81,7 +67,7 @@ Response Worker::sync(const Request& request) {
       const std::string& text = before->second;
       (void)std::from_chars(text.data(), text.data() + text.size(), last);
     }
-    all = mount->sync(last, within(kSyncTurn)) && all;
+    all = mount->sync(last, Deadline::within(kSyncTurn)) && all;
     upto[point] = std::to_string(last);
   }
   if (!all) {

@@ -15,7 +15,7 @@ namespace netfs::fuse {
 
 namespace {
 
-constexpr size_t kPage = 4096;
+constexpr size_t kHeadersRoom = 4096;
 // One thread submits and reaps, and completions are worked on where it waits: nothing interrupts
 // it. Disabled until that thread comes.
 constexpr unsigned kFlags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
@@ -50,7 +50,8 @@ RingQueue::RingQueue(Setup setup) : setup_(std::move(setup)), wake_fd_(::eventfd
 
 RingQueue::~RingQueue() {
   if (has_ring_) ::io_uring_queue_exit(&ring_);
-  if (memory_ != nullptr) ::munmap(memory_, entries_.size() * (kPage + setup_.payload_bytes));
+  if (memory_ != nullptr)
+    ::munmap(memory_, entries_.size() * (kHeadersRoom + setup_.payload_bytes));
 }
 
 Result<std::unique_ptr<RingQueue>> RingQueue::create(Setup setup) {
@@ -63,7 +64,7 @@ Result<void> RingQueue::make() {
   if (!wake_fd_) return Error(EMFILE, kContext);
   const size_t others = setup_.also.size() * setup_.entries_also;
   const size_t count = setup_.entries + others;
-  const size_t each = kPage + setup_.payload_bytes;
+  const size_t each = kHeadersRoom + setup_.payload_bytes;
   void* memory = ::mmap(nullptr, count * each, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return Error::from_errno(kContext);
@@ -73,7 +74,7 @@ Result<void> RingQueue::make() {
     const bool own = i < setup_.entries;
     entry->cpu = own ? setup_.cpu : setup_.also[(i - setup_.entries) / setup_.entries_also];
     entry->headers = new (memory_ + i * each) proto::RingEntryHeaders{};
-    entry->payload = memory_ + i * each + kPage;
+    entry->payload = memory_ + i * each + kHeadersRoom;
     entry->pieces = {
         {{entry->headers, sizeof *entry->headers}, {entry->payload, setup_.payload_bytes}}};
     entries_.push_back(std::move(entry));

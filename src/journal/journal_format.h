@@ -23,8 +23,12 @@
 
 namespace netfs::journal {
 
+inline std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
 inline uint32_t checksum_of(std::string_view bytes) {
-  return crc32c(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  return crc32c(bytes_of(bytes));
 }
 
 constexpr uint32_t kFormatVersion = 1;

@@ -10,10 +10,6 @@
 namespace netfs::journal {
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 std::vector<Record> one_of_each() {
   std::vector<Record> all;
   Record known{.kind = RecordKind::kKnown, .path = "a/b"};

@@ -8,10 +8,6 @@ namespace netfs::journal {
 
 namespace {
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 // How often it is looked whether something has waited too long.
 constexpr Duration kTick = std::chrono::milliseconds(500);
 

@@ -25,10 +25,6 @@ using cachefiles::SimDisk;
 
 constexpr char kDirectory[] = "volume";
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 // What the record with this sequence is in these tests.
 std::string data_of(uint64_t sequence) {
   std::string data(static_cast<size_t>(sequence * 7919 % 30'000), '\0');

@@ -33,10 +33,6 @@ uint64_t number_in(std::string_view name) {
   return number_of(name).value_or(0);
 }
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 // The record at the front of `bytes`, if one is there and whole.
 struct Whole {
   Record record;

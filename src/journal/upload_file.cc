@@ -16,10 +16,6 @@ namespace {
 constexpr uint64_t kCopyBytes = 1 << 20;
 constexpr uint32_t kOwnerWrites = 0200;
 
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
 class Sent final : public WaitedWrite {
  public:
   Sent(Journal& journal, OriginFile& file, ByteRange range, std::span<const std::byte> source,

@@ -7,13 +7,6 @@
 
 namespace netfs::origins::http {
 
-namespace {
-
-// Of a body that nobody wants this much is read: the connection of a longer one is ended.
-constexpr size_t kUnwantedBytesMax = 64 * 1024;
-
-}  // namespace
-
 Call::Call(TransferRequest request, Options options)
     : Transfer(std::move(request)), options_(options) {
   answer_.url = this->request().url;

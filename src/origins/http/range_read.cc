@@ -7,9 +7,6 @@ namespace netfs::origins::http {
 
 namespace {
 
-// Of a text that nobody wants this much is read, for the connection's sake.
-constexpr uint64_t kUnwantedBytesMax = 64 * 1024;
-
 TransferRequest request_of(const FileState& file, const Subrequest& subrequest) {
   return {.method = Method::kGet,
           .url = file.source().url,

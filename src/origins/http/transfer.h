@@ -23,6 +23,10 @@ namespace netfs::origins::http {
 
 enum class Method : uint8_t { kHead, kGet };
 
+// Of a body that nobody wants this much is read, for the connection's sake; that of a longer one is
+// ended.
+inline constexpr uint64_t kUnwantedBytesMax = 64 * 1024;
+
 struct TransferRequest {
   Method method = Method::kGet;
   std::string url;       // absolute, escaped
