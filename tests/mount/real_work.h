@@ -18,8 +18,7 @@ class RealWork : public Write {
   // A shell's script; $M is the mount, $S the origin's folder, $L a local one.  `settle` is for
   // whoever looks at the origin after it.
   void sh(const std::string& script) {
-    const std::string settle =
-        is_back() ? netfs_binary() + " sync $M --timeout 100s" : "true";
+    const std::string settle = is_back() ? netfs_binary() + " sync $M --timeout 100s" : "true";
     const std::string names = "set -eu; M='" + mount_->path() + "' S='" + source_ + "' L='" +
                               local_ + "'; settle() { " + settle + "; }; ";
     const Finished done = run({"bash", "-c", names + script}, kBound + run_time());
