@@ -21,6 +21,7 @@ namespace netfs::daemon {
 namespace {
 
 constexpr Duration kSendTimeout = std::chrono::seconds(5);
+constexpr Duration kUnaskedPause = std::chrono::milliseconds(50);
 
 Deadline soon() {
   return Deadline::within(kSendTimeout);
@@ -174,7 +175,7 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
       if (held != held_.end()) held_.erase(held);
       return look_at_upgrade();
     case WorkerVerb::kEnding:
-      options_.listener.reset();
+      if (!may_be_asked()) options_.listener.reset();
       return;
     case WorkerVerb::kMount:
     case WorkerVerb::kUnmount:
@@ -278,12 +279,17 @@ void Supervisor::worker_died(int wait_status) {
   drop_unfinished();
   const bool ended_well = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   const bool ending = !options_.listener;
-  if (stopping_ || ((ended_well || ending) && held_.empty())) {
+  const bool over = (ended_well || ending) && held_.empty();
+  if (stopping_ || (over && !may_be_asked())) {
     unmount_held();
     ended_ = true;
     return;
   }
   if (died_in_upgrade(describe_death(wait_status))) return;
+  if (over) {
+    restart_at_ = Clock::system().now() + kUnaskedPause;
+    return;
+  }
   const std::optional<Duration> wait = policy_.died(wait_status, Clock::system().now());
   if (!wait) {
     give_up(fmt::format("the worker {} again", describe_death(wait_status)));

@@ -4,7 +4,8 @@
 // It does what needs privilege or must outlive the worker, and nothing else: it mounts and unmounts
 // (in children of its own), holds the descriptors of every connection, starts the worker, and
 // starts it again when it dies, handing it the mounts with what it had said of them.  It ends when
-// the worker has ended well and no mount is left.  When the worker dies again and again it gives
+// the worker has ended well and no mount is left, nor its own client, which may be about to ask a
+// worker for one after another was killed.  When the worker dies again and again it gives
 // up aloud: the descriptors are closed, which aborts the connections, so users get errors and do
 // not hang.
 //
@@ -81,6 +82,7 @@ class Supervisor {
   void reap();
   void client_ended(int wait_status);
   void worker_died(int wait_status);
+  [[nodiscard]] bool may_be_asked() const;
   void give_up(const std::string& why);
   void drop_unfinished();
   void undo_mount(const std::string& mount_point, fuse::UnmountMode mode);

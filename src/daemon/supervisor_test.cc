@@ -159,6 +159,12 @@ int worker_main_of_test() {
     note(script, "began");
     return inheritance.value().workers_before < 2 ? ::raise(SIGKILL) : 0;
   }
+  if (script.behaviour == "slow-client") {
+    note(script, "began");
+    if (inheritance.value().workers_before == 0) return ::raise(SIGKILL);
+    link.ending();
+    return 0;
+  }
   if (script.behaviour == "begin" && inheritance.value().workers_before > 0) {
     note(script, std::to_string(inheritance.value().mounts.size()) + " inherited");
     return 0;
@@ -199,10 +205,25 @@ class SupervisorTest : public testing::Test {
     if (pid_ > 0) return;
     const rlimit few{.rlim_cur = kFewDescriptors, .rlim_max = kFewDescriptors};
     if (behaviour == "keep-few" && ::setrlimit(RLIMIT_NOFILE, &few) != 0) ::_exit(1);
-    Supervisor supervisor({.listener = listen_control(directory_ + "/socket").value(),
+    UniqueFd listener = listen_control(directory_ + "/socket").value();
+    const pid_t client = behaviour == "slow-client" ? start_client() : -1;
+    Supervisor supervisor({.listener = std::move(listener),
                            .settings = behaviour + " " + directory_,
-                           .command = {"/proc/self/exe", "fake-worker"}});
+                           .command = {"/proc/self/exe", "fake-worker"},
+                           .client = client});
     ::_exit(supervisor.run());
+  }
+
+  // One that has not come to its question before the second worker has ended for want of one.
+  [[nodiscard]] pid_t start_client() const {
+    const pid_t client = ::fork();
+    if (client != 0) return client;
+    const Deadline deadline = bound();
+    while (notes().find("began\nbegan\nbegan\n") != 0) {
+      if (deadline.passed(Clock::system().now())) ::_exit(1);
+      ::poll(nullptr, 0, 5);
+    }
+    ::_exit(0);
   }
 
   // The exit code; -1 when it did not end in time.
@@ -231,6 +252,13 @@ TEST_F(SupervisorTest, KilledWorkerIsStartedAgainUntilItEndsWell) {
   start("killed-twice");
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "began\nbegan\nbegan\n");
+}
+
+// Else it would wait for its client, and the client for a daemon.
+TEST_F(SupervisorTest, AClientThatIsSlowToAskFindsAWorkerAfterOneWasKilled) {
+  start("slow-client");
+  EXPECT_EQ(wait(), 0);
+  EXPECT_EQ(notes().find("began\nbegan\nbegan\n"), 0U) << notes();
 }
 
 TEST_F(SupervisorTest, WorkerThatOnlyCrashesIsGivenUp) {

@@ -37,6 +37,12 @@ void Supervisor::undo_mount(const std::string& mount_point, fuse::UnmountMode mo
   operations_.push_back(std::move(operation).value());
 }
 
+// A worker that follows others, and finds no mount and nobody who knocks, ends.  Our client may be
+// about to knock: the one that it would have asked, or had asked, was killed.
+bool Supervisor::may_be_asked() const {
+  return options_.client > 0 && workers_started_ > 1;
+}
+
 void Supervisor::unmount_held() {
   for (const auto& [id, held] : held_) undo_mount(held.mount_point, fuse::UnmountMode::kLazy);
   held_.clear();

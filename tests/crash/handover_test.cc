@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
@@ -47,6 +48,11 @@ class Handover : public testing::Test {
     for (unsigned i = 0; i < kFiles; ++i) {
       write_file(source_ + name(i), pattern(i, 0, kFileBytes + i));
     }
+  }
+
+  void rescue() const {
+    std::fprintf(stderr, "the mount's log:\n%s", read_text(temp_ / "mnt.log").c_str());
+    abort_mount(temp_ / "mnt");
   }
 
   static std::string name(unsigned i) { return "/file" + std::to_string(i); }
@@ -152,7 +158,7 @@ class Handover : public testing::Test {
 
   void rounds(unsigned count) {
     for (unsigned round = 0; round < count && !HasFailure(); ++round) {
-      const Watchdog watchdog(std::chrono::seconds(90), [&] { abort_mount(temp_ / "mnt"); });
+      const Watchdog watchdog(std::chrono::seconds(90), [&] { rescue(); });
       one_round(round);
     }
   }
@@ -217,7 +223,7 @@ TEST_F(Handover, AWorkerKilledAfterItsLastMountEndedLeavesNobodyBehind) {
 // `netfs mount` asks the next worker; nothing half mounted is left.
 TEST_F(Handover, AWorkerKilledWhileItMountsIsReplacedAndTheMountComes) {
   for (unsigned round = 0; round < 10 && !HasFailure(); ++round) {
-    const Watchdog watchdog(std::chrono::seconds(90), [&] { abort_mount(temp_ / "mnt"); });
+    const Watchdog watchdog(std::chrono::seconds(90), [&] { rescue(); });
     std::atomic<bool> ready{false};
     const sync::Thread killer("killer", [&, wait = random_() % 120] {
       const MonoTime until = Clock::system().now() + std::chrono::milliseconds(wait);
@@ -246,7 +252,7 @@ TEST_F(Handover, AWorkerKilledWhileItTellsTheKernelToForgetIsReplaced) {
   slow.more = {"--hot", "0s", "--metadata-ttl", "60s", "--simulate", "rtt=3000ms"};
   NetfsMount mount(slow, temp_);
   ASSERT_TRUE(mount.ready()) << mount.log();
-  const Watchdog watchdog(std::chrono::seconds(90), [&] { abort_mount(temp_ / "mnt"); });
+  const Watchdog watchdog(std::chrono::seconds(90), [&] { rescue(); });
   const pid_t worker = mount.worker();
   std::atomic<bool> read_ended{false};
   {

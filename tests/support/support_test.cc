@@ -1,6 +1,7 @@
 // Goal: the tools of the system tests do what they say; a test built on a broken one proves
 // nothing.
 
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -11,6 +12,7 @@
 #include "tests/support/loop_image.h"
 #include "tests/support/needs.h"
 #include "tests/support/process.h"
+#include "tests/support/process_states.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_sshd.h"
 #include "tests/support/tree.h"
@@ -29,6 +31,23 @@ TEST(Process, AnExitCodeAndTheOutputAreSeen) {
 TEST(Process, OneThatTakesTooLongIsKilled) {
   const Finished finished = run({"tail", "-f", "/dev/null"}, std::chrono::milliseconds(50));
   EXPECT_EQ(finished.status, -1);
+}
+
+TEST(ProcessStates, ThreadsAndChildrenAreSeenWithWhatTheyAreIn) {
+  const Process child({"tail", "-f", "/dev/null"}, "/dev/null");
+  const auto shows = [](const std::string& words) {
+    return wait_until([&] { return process_states().find(words) != std::string::npos; },
+                      std::chrono::seconds(60));
+  };
+  EXPECT_TRUE(shows("(tail) S")) << process_states();
+  child.signal(SIGSTOP);
+  EXPECT_TRUE(shows("(tail) T")) << process_states();
+  // A child of another thread than the first one, too.
+  const sync::Thread other("another", [&] {
+    const Process of_another({"tail", "-f", "/dev/null"}, "/dev/null");
+    EXPECT_TRUE(shows("(another) ")) << process_states();
+    EXPECT_TRUE(shows("(tail) S")) << process_states();
+  });
 }
 
 TEST(Pattern, ARangeOfItIsTheSameWhereverItIsCut) {

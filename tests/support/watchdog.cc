@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "tests/support/lock_classes.h"
+#include "tests/support/process_states.h"
 
 namespace netfs::test {
 
@@ -32,10 +33,12 @@ void Watchdog::watch() {
   if (ended_before(Clock::system().now() + bound_)) return;
   ADD_FAILURE() << "the test hangs: its time of "
                 << std::chrono::duration_cast<std::chrono::seconds>(bound_).count()
-                << " s is over; coming to its rescue";
+                << " s is over; coming to its rescue.  What its threads and processes wait in:\n"
+                << process_states();
   rescue_();
   if (ended_before(Clock::system().now() + std::chrono::seconds(30))) return;
-  std::fprintf(stderr, "the test hangs in spite of its rescue; giving up\n");
+  std::fprintf(stderr, "the test hangs in spite of its rescue; giving up.  What they wait in:\n%s",
+               process_states().c_str());
   ::_exit(3);
 }
 

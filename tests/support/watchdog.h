@@ -1,8 +1,8 @@
 #pragma once
-// Watchdog: frees a test that hangs.  When its time is over it runs the rescues it was given (thaw
-// a file system, abort a mount) and marks the test as failed; should the test still not end, the
-// whole program exits.  A program that waits in a broken mount cannot be helped from the same
-// thread.
+// Watchdog: frees a test that hangs.  When its time is over it says what all threads and processes
+// of the test wait in, runs the rescues it was given (thaw a file system, abort a mount) and marks
+// the test as failed; should the test still not end, it says so once more and the whole program
+// exits.  A program that waits in a broken mount cannot be helped from the same thread.
 //
 //   Watchdog watchdog(std::chrono::seconds(30), [&] { mount.abort(); });
 
