@@ -31,6 +31,16 @@ TEST(StatusText, NamesCannotCommandATerminal) {
   EXPECT_EQ(printable("a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
 }
 
+TEST(StatusText, WhatWasFetchedAheadAndReadByNobodyIsShown) {
+  nlohmann::json mount = {{"url", "http://h/"}, {"mount_point", "/h"}};
+  const auto text = [&] { return status_text({{"mounts", nlohmann::json::array({mount})}}); };
+  EXPECT_EQ(text().find("ahead"), std::string::npos);
+  mount["files_ahead"] = {{"fetched", 12}, {"used", 9}, {"wasted", 3}, {"wasted_bytes", 3072}};
+  EXPECT_NE(text().find("files ahead  12 fetched, 9 of them read; 3.0 KiB wasted\n"),
+            std::string::npos)
+      << text();
+}
+
 TEST(StatusText, WhatWaitsIsToldOfEachMountThatIsWrittenTo) {
   const nlohmann::json owners = {
       {{"mounts",

@@ -197,6 +197,19 @@ TEST_F(FarNames, WhoWalksHasManyDirectoriesListedAtATime) {
   EXPECT_GE(most_together(best.requests, "OPENDIR"), 8U) << best.requests;
 }
 
+// The server stands still after the answers of a few of them, three each.
+TEST_F(FarNames, WhoWalksHasSixteenDirectoriesOnTheirWayAtATime) {
+  mount_it({"--metadata-ttl", "1h"});
+  EXPECT_EQ(list_names(mount_->path()).value().size(), kDirectories);
+  meter_.hold_after(24);
+  Process find({"find", mount_->path()}, temp_ / "find.log");
+  const auto on_their_way = [&] { return meter_.come("OPENDIR") - meter_.come("CLOSE"); };
+  EXPECT_TRUE(wait_until([&] { return on_their_way() >= 16; }, kSoon)) << on_their_way();
+  meter_.let_go();
+  EXPECT_EQ(find.wait(kBound), 0) << find.output();
+  EXPECT_EQ(mount_->status_number("listings"), kDirectories + 1) << "each once";
+}
+
 TEST_F(FarNames, ThatANameIsNotThereIsBelievedForItsTimeAndByTheNextProcessOnlyOfAListing) {
   const std::vector<std::string> kept = {"--metadata-ttl", "1h", "--negative-ttl", "1h"};
   const std::string single = directory(1) + "/later";

@@ -87,6 +87,25 @@ TEST_F(FilesAheadMount, ReadInTurnTheyTakeFewRoundTrips) {
   const nlohmann::json ahead = status()["files_ahead"];
   EXPECT_GE(ahead["used"].get<unsigned>(), kDirectories * kFiles / 2) << ahead;
   EXPECT_EQ(ahead["wasted"].get<unsigned>(), 0U) << ahead;
+  const Finished shown = run({netfs_binary(), "status", mount_->path()}, kBound);
+  EXPECT_NE(shown.output.find("files ahead  " + ahead["fetched"].dump() + " fetched, " +
+                              ahead["used"].dump() + " of them read; 0 B wasted"),
+            std::string::npos)
+      << shown.output;
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+// By names that he knows: he lists the first directory only.
+TEST_F(FilesAheadMount, ReadInTurnTheyGoOnInDirectoriesThatTheReaderDoesNotList) {
+  EXPECT_EQ(listed(mount_->path()).size(), kDirectories);
+  EXPECT_EQ(listed(mount_->path() + "/" + directory(0)).size(), kFiles);
+  for (unsigned f = 0; f < kFiles; ++f) expect_read(directory(0), name(f));
+  const unsigned before = status()["files_ahead"]["used"].get<unsigned>();
+  for (unsigned d = 1; d < kDirectories; ++d) {
+    for (unsigned f = 0; f < kFiles; ++f) expect_read(directory(d), name(f));
+  }
+  const nlohmann::json ahead = status()["files_ahead"];
+  EXPECT_GE(ahead["used"].get<unsigned>() - before, (kDirectories - 1) * kFiles / 2) << ahead;
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 

@@ -92,6 +92,20 @@ TEST_F(HttpAhead, FilesReadInTurnAreUnderWayWhenTheyAreOpened) {
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
+// By names that he knows: he lists the first directory only.
+TEST_F(HttpAhead, FilesReadInTurnGoOnInDirectoriesThatTheReaderDoesNotList) {
+  EXPECT_EQ(list_names(mount_->path()).value().size(), kDirectories);
+  list(0);
+  for (unsigned f = 0; f < kFiles; ++f) expect_read(0, f);
+  const unsigned before = status()["files_ahead"]["used"].get<unsigned>();
+  for (unsigned d = 1; d < kDirectories; ++d) {
+    for (unsigned f = 0; f < kFiles; ++f) expect_read(d, f);
+  }
+  const nlohmann::json ahead = status()["files_ahead"];
+  EXPECT_GE(ahead["used"].get<unsigned>() - before, (kDirectories - 1) * kFiles / 2) << ahead;
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
 // Whoever goes through the tree finds the next directories listed, with all that a HEAD says.
 TEST_F(HttpAhead, ATreeThatIsWalkedIsListedAheadOfWhoWalks) {
   unsigned files = 0;

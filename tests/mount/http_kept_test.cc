@@ -133,13 +133,21 @@ INSTANTIATE_TEST_SUITE_P(Servers, HttpVersions,
 TEST_P(HttpVersions, AStrongTagIsBelievedAndWhatIsOnlyTimeAndSizeIsConfirmed) {
   write_file(tree_ + "/file", pattern(5, 0, kBytes), std::chrono::hours(2));
   mount_it({"--metadata-ttl", "1h"});
+  const long before = sent();
   EXPECT_TRUE(same_bytes(at("file"), tree_ + "/file"));
+  EXPECT_TRUE(wait_until([&] { return mount_->status_number("sealed_count") == 1; }, kSoon))
+      << mount_->status();
+  const long asked = sent() - before;
   const int64_t confirmed = mount_->status()["mounts"][0]["confirmations"]["issued"].get<int64_t>();
   if (server() == "apache") {
     EXPECT_EQ(confirmed, 0);
+    EXPECT_EQ(asked, 2) << "a look, and the bytes";
   } else {
     EXPECT_GT(confirmed, 0);
+    EXPECT_GT(asked, 2);
   }
+  EXPECT_TRUE(same_bytes(at("file"), tree_ + "/file"));
+  EXPECT_EQ(sent(), before + asked) << "what is kept is asked for no more";
 }
 
 // Written over while it is read: each read is of the version that its handle has, or fails.

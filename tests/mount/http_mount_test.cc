@@ -180,7 +180,8 @@ TEST_P(HttpMount, NothingCanBeChangedThere) {
 class HttpMountLogin : public HttpMount {};
 
 INSTANTIATE_TEST_SUITE_P(Servers, HttpMountLogin,
-                         testing::Values(Web{"nginx_basic", "HTTP_NGINX_BASIC_PORT"}),
+                         testing::Values(Web{"nginx_basic", "HTTP_NGINX_BASIC_PORT"},
+                                         Web{"apache_basic", "HTTP_APACHE_BASIC_PORT"}),
                          [](const auto& each) { return each.param.name; });
 
 TEST_P(HttpMountLogin, ASecretComesFromTheEnvironmentOrFromAFileBesideTheUser) {

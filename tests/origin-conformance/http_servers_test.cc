@@ -58,7 +58,7 @@ class HttpServers : public testing::Test {
       ::unsetenv(name);
     }
     temp_ = new TempDir;
-    http_ = new TestHttp(*temp_, {"nginx"});
+    http_ = new TestHttp(*temp_, {"nginx", "apache"});
     write_file(*temp_ / "file", pattern(1, 0, kBytes));
   }
   static void TearDownTestSuite() {
@@ -111,22 +111,23 @@ TempDir* HttpServers::temp_ = nullptr;
 TestHttp* HttpServers::http_ = nullptr;
 
 TEST_F(HttpServers, BasicLoginComesFromAFileTheEnvironmentOrNetrc) {
-  expect_refused(open("HTTP_NGINX_BASIC_PORT", {}), "401");
   const std::string wrong = secret("wrong", "guess");
-  expect_refused(open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_file", wrong}}),
-                 "401");
   const std::string right = secret("right", http_->setting("HTTP_PASSWORD"));
-  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_file", right}}));
-  const Variable password("NETFS_TEST_PASSWORD", http_->setting("HTTP_PASSWORD"));
-  expect_readable(
-      open("HTTP_NGINX_BASIC_PORT", {{"login", "ann"}, {"password_env", "NETFS_TEST_PASSWORD"}}));
   const std::string line = "machine 127.0.0.1 login ann password ";
   const std::string netrc = secret("netrc", line + http_->setting("HTTP_PASSWORD"));
-  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"netrc", netrc}}));
+  const Variable password("NETFS_TEST_PASSWORD", http_->setting("HTTP_PASSWORD"));
   const Variable home("HOME", temp_->path());
-  expect_refused(open("HTTP_NGINX_BASIC_PORT", {{"netrc", "yes"}}), "401");
-  secret(".netrc", line + http_->setting("HTTP_PASSWORD"));
-  expect_readable(open("HTTP_NGINX_BASIC_PORT", {{"netrc", "yes"}}));
+  for (const char* port : {"HTTP_NGINX_BASIC_PORT", "HTTP_APACHE_BASIC_PORT"}) {
+    expect_refused(open(port, {}), "401");
+    expect_refused(open(port, {{"login", "ann"}, {"password_file", wrong}}), "401");
+    expect_readable(open(port, {{"login", "ann"}, {"password_file", right}}));
+    expect_readable(open(port, {{"login", "ann"}, {"password_env", "NETFS_TEST_PASSWORD"}}));
+    expect_readable(open(port, {{"netrc", netrc}}));
+    ::unlink((*temp_ / ".netrc").c_str());
+    expect_refused(open(port, {{"netrc", "yes"}}), "401");
+    secret(".netrc", line + http_->setting("HTTP_PASSWORD"));
+    expect_readable(open(port, {{"netrc", "yes"}}));
+  }
 }
 
 TEST_F(HttpServers, ABearerTokenIsSentAndWrongOnesAreRefused) {
@@ -134,6 +135,11 @@ TEST_F(HttpServers, ABearerTokenIsSentAndWrongOnesAreRefused) {
   expect_refused(open("HTTP_NGINX_BEARER_PORT", {{"bearer_file", secret("no", "sesame")}}), "401");
   const std::string token = secret("token", http_->setting("HTTP_BEARER"));
   expect_readable(open("HTTP_NGINX_BEARER_PORT", {{"bearer_file", token}}));
+  const OriginOptions named = {{"bearer_env", "NETFS_TEST_BEARER"}};
+  const Variable wrong("NETFS_TEST_BEARER", "sesame");
+  expect_refused(open("HTTP_NGINX_BEARER_PORT", named), "401");
+  const Variable right("NETFS_TEST_BEARER", http_->setting("HTTP_BEARER"));
+  expect_readable(open("HTTP_NGINX_BEARER_PORT", named));
 }
 
 TEST_F(HttpServers, OptionsThatMakeNoSenseAreRefusedInASentence) {

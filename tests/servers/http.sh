@@ -219,6 +219,7 @@ CONFIG
       "location ~ /loop\$ { return 302 \$request_uri; } location ~ /s500\$ { return 500; }" \
       "location ~ /s502\$ { return 502; } location ~ /s503\$ { return 503; }" \
       "location ~ /s504\$ { return 504; } location ~ /s403\$ { return 403; }" \
+      "location ~ /packed\$ { gzip_static always; }" \
       "location @page { default_type text/html; return 200 '<html>No such page, sorry.</html>'; }"
   fi
   echo "}"
@@ -228,7 +229,7 @@ apache_config() {
   local modules=/usr/lib/apache2/modules name tls=$state/tls port
   port=$(first_port apache)
   for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2 proxy proxy_http \
-    proxy_connect; do
+    proxy_connect authn_core authn_file authz_user auth_basic env filter deflate; do
     # What is built in has no file.
     [[ ! -f $modules/mod_$name.so ]] || echo "LoadModule ${name}_module $modules/mod_$name.so"
   done
@@ -249,6 +250,28 @@ Listen $address:$((port + 2))
   ProxyRequests On
   AllowCONNECT 1-65535
   CustomLog $state/apache.proxied "%r"
+</VirtualHost>
+Listen $address:$((port + 3))
+<VirtualHost $address:$((port + 3))>
+  <Location "/">
+    AuthType Basic
+    AuthName netfs
+    AuthUserFile $state/users
+    Require valid-user
+  </Location>
+</VirtualHost>
+Listen $address:$((port + 4))
+<VirtualHost $address:$((port + 4))>
+  RedirectMatch 302 "(.*/loop)\$" "\$1"
+$(printf '  RedirectMatch %d "/s%d$"\n' 403 403 500 500 502 502 503 503 504 504)
+  Alias "/no-such-page" "$state/page.html"
+  <LocationMatch "/file\$">
+    FallbackResource /no-such-page
+  </LocationMatch>
+  <LocationMatch "/packed\$">
+    SetOutputFilter DEFLATE
+    SetEnv force-gzip 1
+  </LocationMatch>
 </VirtualHost>
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
@@ -300,7 +323,8 @@ launch_kind() {
       launch "$1" nginx -c "$state/$1.conf" -p "$state" -e "$state/$1.log"
       ;;
     apache)
-      choose_ports apache 3
+      choose_ports apache 5
+      printf '<html>No such page, sorry.</html>' >"$state/page.html"
       apache_config >"$state/apache.conf"
       launch apache apache2 -DFOREGROUND -f "$state/apache.conf"
       ;;
@@ -322,6 +346,8 @@ HTTP_NOBODY_PORT=$(first_port nobody)
 HTTP_APACHE_PORT=$(first_port apache)
 HTTP_APACHE_HTTPS_PORT=$(($(first_port apache) + 1))
 HTTP_APACHE_PROXY_PORT=$(($(first_port apache) + 2))
+HTTP_APACHE_BASIC_PORT=$(($(first_port apache) + 3))
+HTTP_APACHE_TROUBLE_PORT=$(($(first_port apache) + 4))
 HTTP_PYTHON_PORT=$(first_port python)
 HTTP_ROOT=$root
 HTTP_NGINX_ACCESS=$state/nginx.access

@@ -38,6 +38,13 @@ void SftpMeter::let_go() const {
   EXPECT_EQ(::unlink((log_ + ".hold").c_str()), 0);
 }
 
+unsigned SftpMeter::come(const std::string& name) const {
+  std::istringstream lines(read_text(log_));
+  unsigned count = 0;
+  for (std::string line; std::getline(lines, line);) count += line == "> " + name ? 1 : 0;
+  return count;
+}
+
 size_t SftpMeter::log_bytes() const {
   return read_text(log_).size();
 }

@@ -45,6 +45,8 @@ class SftpMeter {
   // So many answers still go, by each connection, and no more until they may.
   void hold_after(unsigned answers) const;
   void let_go() const;
+  // How many requests of a name have come until now.
+  [[nodiscard]] unsigned come(const std::string& name) const;
 
  private:
   [[nodiscard]] size_t log_bytes() const;
