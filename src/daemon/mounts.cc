@@ -245,7 +245,7 @@ void Mounts::adopt(Adopted adopted) {
   const auto drop = [&](const Error& error) {
     telemetry::log_error(kRoom, "a mount of the worker before is given up: {}", error.message());
     adopted.fds.clear();
-    link_.give_up(adopted.id);  // the last descriptor: its users get errors now
+    link_.give_up(adopted.id);  // which ends the connection: its users get errors now
     remove(adopted.id);
   };
   Result<MountState> state = decode_mount_state(adopted.state);

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <vector>
 
@@ -268,6 +269,30 @@ TEST_P(FrozenWorker, OneThatIsKilledInAWriteIsLeftBehindAndFollowed) {
   EXPECT_TRUE(frozen.thaw());
   open.reset();
   expect_clean({worker});
+}
+
+// Whoever was left behind has the connection, too, and does not read from it.
+TEST_P(FrozenWorker, WhoHasAFileOpenHearsOfTheEndThoughOneWasLeftBehind) {
+  const UniqueFd open(::open((mount_->path() + "/read2").c_str(), O_RDONLY | O_CLOEXEC));
+  const pid_t worker = mount_->worker();
+  Frozen frozen(disk_->path(), kFreezeBound);
+  ASSERT_TRUE(frozen.frozen());
+  {
+    const Watchdog watchdog(kWait, [&] { frozen.thaw(); });
+    EXPECT_TRUE(same_bytes(mount_->path() + "/read0", source_ + "/read0"));
+    EXPECT_TRUE(wait_until([&] { return stands_in_the_cache(worker); }, kWait));
+    kill_and_expect_served(worker, "/read1");
+    EXPECT_EQ(kill_process(mount_->supervisor(), SIGTERM), 0);
+    EXPECT_TRUE(wait_until(
+        [&] {
+          struct statfs asked {};
+          return ::fstatfs(open.get(), &asked) != 0 && errno == ENOTCONN;
+        },
+        kWait));
+    EXPECT_FALSE(mount_->mounted());
+    EXPECT_EQ(kill_process(worker, 0), 0) << "it has ended: the test proves nothing";
+  }
+  EXPECT_TRUE(frozen.thaw());
 }
 
 // The first dies as ever; it is the next one that stands in the disk, to open the cache.
