@@ -166,10 +166,15 @@ Result<size_t> DiskFile::read(uint64_t offset_bytes, std::span<std::byte> to) {
 }
 
 Result<std::unique_ptr<RealDisk>> RealDisk::create(const std::string& directory) {
-  if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return directory_error(directory, errno);
+  // To make what is there already waits for a disk that is frozen; to look does not.
+  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd root(::open(directory.c_str(), kFlags));
+  if (!root && errno == ENOENT) {
+    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+      return directory_error(directory, errno);
+    }
+    root = UniqueFd(::open(directory.c_str(), kFlags));
   }
-  UniqueFd root(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return directory_error(directory, errno);
   struct ::stat st {};
   if (::fstat(root.get(), &st) != 0) return directory_error(directory, errno);
@@ -271,7 +276,11 @@ Result<void> RealDisk::sync_all() {
 }
 
 Result<std::unique_ptr<DiskFile>> RealDisk::lock(const std::string& path) {
-  UniqueFd fd(::openat(root_.get(), path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  // As create() does: whoever finds that another process has it has not waited for the disk.
+  UniqueFd fd(::openat(root_.get(), path.c_str(), O_RDWR | O_CLOEXEC));
+  if (!fd && errno == ENOENT) {
+    fd = UniqueFd(::openat(root_.get(), path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  }
   if (!fd) return directory_error(directory_, errno);
   char pid[32] = {};
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {

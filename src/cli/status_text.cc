@@ -182,6 +182,7 @@ std::string status_text(const json& owner) {
   for (const json& mount : at(owner, "mounts")) add_mount(out, mount);
   const std::string cache = text(owner, "cache_dir");
   out += cache.empty() ? "no cache\n" : fmt::format("cache {}\n", cache);
+  if (!text(owner, "no_cache").empty()) line(out, "not used", text(owner, "no_cache"));
   if (at(owner, "cache").is_object()) {
     line(out, "space",
          fmt::format("{} of {}, {} files, {} complete", bytes(owner, "cache/used_bytes"),

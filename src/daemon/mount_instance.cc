@@ -92,7 +92,7 @@ fuse::SessionOptions MountInstance::session_options() const {
     off("--verify=always");
   } else if (!spec_.options.passthrough) {
     off("--no-passthrough");
-  } else if (store_.cache() == nullptr) {
+  } else if (cache_ == nullptr) {
     off("no cache");
   } else if (!may_pass_through()) {
     off("needs root (CAP_SYS_ADMIN)");

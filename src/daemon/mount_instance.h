@@ -89,6 +89,10 @@ class MountInstance : public RefCounted<MountInstance> {
   // The path at the origin of a path below the mount point; nullopt: not below.
   [[nodiscard]] std::optional<std::string> origin_path(const std::string& path) const;
 
+  // The cache that it had to do without may be there now.  For one that only reads; waits for the
+  // disk.
+  void use_late_cache();
+
   // Believes nothing of a path at the origin ("" is the root) and of what is below it.
   void drop(const std::string& path);
 
@@ -125,6 +129,8 @@ class MountInstance : public RefCounted<MountInstance> {
   const Spec spec_;
   SharedStore& store_;
   std::string volume_key_;
+  std::atomic<cachefiles::CacheFiles*> cache_{nullptr};  // null: none, or none yet
+  std::atomic<bool> takes_cache_{false};                 // one that comes late
   const MonoTime since_ = Clock::system().now();
 
   // In the order in which they are built; taken down backwards.

@@ -79,6 +79,7 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
   const MountOptions& options = spec_.options;
   if (origin == nullptr) origin = TRY(reach_origin(std::move(left.origin)));
   volume_key_ = origin->volume_key();
+  cache_ = store_.cache_for(volume_key_, options.write != WriteMode::kNo);
   if (!options.simulate.empty()) {
     const Result<LinkShape> shape = parse_link_shape(options.simulate);
     if (!shape.ok()) {
@@ -99,7 +100,7 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
   TRY(mark_writing());
   TRY(drop_names());
   Ref<Volume> volume;
-  if (store_.cache() != nullptr) volume = TRY(store_.cache()->open_volume(volume_key_));
+  if (cache_ != nullptr) volume = TRY(cache_.load()->open_volume(volume_key_));
   library_ = TRY(Library::create({.origin = *origin_,
                                   .volume = volume,
                                   .offload = volume ? store_.offload() : nullptr,
@@ -108,8 +109,8 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
                                   .write_behind_bytes = write_behind_bytes()}));
   vfs::Options view = file_system_options(options);
   view.remote_root = remote_root(spec_.url);
-  const bool cached = store_.cache() != nullptr;
-  view.hiding = hiding_of(cached ? store_.options().cache_dir : std::string(), volume_key_);
+  view.hiding =
+      hiding_of(cache_ != nullptr ? store_.options().cache_dir : std::string(), volume_key_);
   if (volume && options.write == WriteMode::kNo) {
     names_.emplace(NamesStore::Parts{.volume = volume,
                                      .offload = *store_.offload(),
@@ -129,6 +130,24 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
                         spec_.url);
   }
   return {};
+}
+
+// What it has open is read on as it was; names are not kept, and nothing is handed to the kernel,
+// before the next worker.
+void MountInstance::use_late_cache() {
+  if (cache_ != nullptr || closed_ || spec_.options.write != WriteMode::kNo) return;
+  cachefiles::CacheFiles* cache = store_.cache_for(volume_key_, false);
+  // One that was left is seen to by the next worker.
+  if (cache == nullptr || WritingMark::is_left(store_.options().cache_dir, volume_key_)) return;
+  if (takes_cache_.exchange(true)) return;
+  Result<Ref<Volume>> volume = cache->open_volume(volume_key_);
+  if (!volume.ok()) {
+    telemetry::log_warn("mount", "{} stays without its cache: {}", spec_.mount_point,
+                        volume.error().message());
+    return;
+  }
+  library_->use_cache(std::move(volume).value(), *store_.offload());
+  cache_ = cache;
 }
 
 // With --write=back, in front of it; what such a mount has left must not be passed by.
@@ -174,7 +193,7 @@ uint64_t MountInstance::write_behind_bytes() const {
 // Before the volume is opened: nothing of it is in use.
 Result<void> MountInstance::mark_writing() {
   const OriginWriter* writer = origin_->writer();
-  const bool may_mistake = store_.cache() != nullptr && writer != nullptr &&
+  const bool may_mistake = cache_ != nullptr && writer != nullptr &&
                            !origin_->capabilities().identity &&
                            writer->write_capabilities().validator_can_be_set;
   if (!may_mistake) return {};
@@ -185,7 +204,7 @@ Result<void> MountInstance::mark_writing() {
   const Result<WritingMark::Found> found = mark_->set();
   if (!found.ok()) return found.error();
   if (found.value() == WritingMark::Found::kNothing) return {};
-  const uint64_t dropped = TRY(store_.cache()->drop(volume_key_, ""));
+  const uint64_t dropped = TRY(cache_.load()->drop(volume_key_, ""));
   telemetry::log_warn("mount",
                       "{}: a process before this one died while it was written to; {} cached files "
                       "are not trusted and dropped",
@@ -198,15 +217,15 @@ Result<void> MountInstance::mark_writing() {
 // cache: before the first change they go, and then those that were on their way.
 Result<void> MountInstance::drop_names() {
   const bool writes = spec_.options.write != WriteMode::kNo && origin_->writer() != nullptr;
-  if (!writes || store_.cache() == nullptr) return {};
+  if (!writes || cache_ == nullptr) return {};
   changes_names_ = true;
-  TRY(store_.cache()->drop_names(volume_key_));
+  TRY(cache_.load()->drop_names(volume_key_));
   drop_names_later();
   return {};
 }
 
 void MountInstance::drop_names_later() {
-  (void)store_.offload()->after_stores([cache = store_.cache(), key = volume_key_] {
+  (void)store_.offload()->after_stores([cache = cache_.load(), key = volume_key_] {
     const Result<void> dropped = cache->drop_names(key);
     if (dropped.ok()) return;
     telemetry::log_warn("mount",

@@ -79,7 +79,7 @@ json MountInstance::status() const {
                  {"age_s", std::chrono::duration_cast<std::chrono::seconds>(age).count()},
                  {"volume", volume_key_},
                  {"options", options_json(spec_.options)},
-                 {"cached", store_.cache() != nullptr},
+                 {"cached", cache_ != nullptr},
                  {"bandwidth_limit", {{"up", limit().up}, {"down", limit().down}}}};
   json& origin = object["origin"];
   origin = json::array();

@@ -171,6 +171,12 @@ void Mounts::serve_from_now(uint64_t id, const Ref<MountInstance>& instance) {
   }
   changed_();
   if (late) unmount_number(id);  // stop_all() could not see it
+  instance->use_late_cache();    // nor could use_late_cache()
+}
+
+// The cache is there that those who were adopted had to do without.
+void Mounts::use_late_cache() {
+  for (const Ref<MountInstance>& mount : find("")) mount->use_late_cache();
 }
 
 void Mounts::keep(uint64_t id, const Ref<MountInstance>& instance) {
@@ -245,7 +251,7 @@ void Mounts::adopt(Adopted adopted) {
   const auto drop = [&](const Error& error) {
     telemetry::log_error(kRoom, "a mount of the worker before is given up: {}", error.message());
     adopted.fds.clear();
-    link_.give_up(adopted.id);  // the last descriptor: its users get errors now
+    link_.give_up(adopted.id);  // which ends the connection: its users get errors now
     remove(adopted.id);
   };
   Result<MountState> state = decode_mount_state(adopted.state);
@@ -272,7 +278,7 @@ void Mounts::adopt(Adopted adopted) {
     entries_[adopted.id] =
         Entry{.url = state.value().url, .mount_point = state.value().mount_point, .adopted = true};
   }
-  store_.open_or_go_on();
+  store_.open_or_go_on([this] { use_late_cache(); });
   const MountInstance::Left left{
       .memory = take_arena(std::move(adopted.arena), state.value()),
       .origin = state.value().origin,

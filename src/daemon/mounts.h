@@ -96,6 +96,7 @@ class Mounts {
   void serve_from_now(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void keep(uint64_t id, const Ref<MountInstance>& instance) EXCLUDES(mutex_);
   void remove(uint64_t id) EXCLUDES(mutex_);
+  void use_late_cache() EXCLUDES(mutex_);
   Result<Ref<MountInstance>> prepare_again(const MountInstance::Spec& spec,
                                            const MountInstance::Left& left);
   Result<void> unmount_path(const std::string& mount_point, fuse::UnmountMode mode);

@@ -17,6 +17,7 @@ constexpr size_t kIdleBytesMax = 16 << 20;
 constexpr uint64_t kCacheBytesMin = 16 << 20;
 // A disk at which somebody stands so long in one and the same wait is frozen, or as good as that.
 constexpr Duration kStandstill = std::chrono::seconds(5);
+constexpr Duration kTryAgain = std::chrono::seconds(1);
 constexpr Duration kBetweenLooksAtOpener = std::chrono::milliseconds(100);
 
 // How long a thread of ours has stood, unkillably, in one and the same wait.
@@ -73,7 +74,7 @@ SharedStore::SharedStore(Options options)
 
 SharedStore::~SharedStore() = default;
 
-// Whether it is for the caller to do; else it is open.
+// Whether it is for the caller to do; else it is open, or opened by somebody nobody waits for.
 bool SharedStore::begin_opening() {
   sync::MutexLock lock(mutex_);
   while (state_ == State::kOpening) changed_.wait(mutex_);
@@ -83,24 +84,19 @@ bool SharedStore::begin_opening() {
   return state_ == State::kOpening;
 }
 
-// False when it is not awaited any more.
-bool SharedStore::end_opening(State state) {
-  const sync::MutexLock lock(mutex_);
-  if (state_ != State::kOpening) return false;
-  state_ = state;
-  changed_.notify_all();
-  return true;
-}
-
 Result<void> SharedStore::open() {
   if (!begin_opening()) return {};
-  Result<void> opened = open_now();
-  if (!opened.ok()) end_opening(State::kNew);
-  return opened;
+  const Result<bool> opened = open_now();
+  if (opened.ok()) return {};
+  const sync::MutexLock lock(mutex_);
+  state_ = State::kNew;
+  changed_.notify_all();
+  return opened.error();
 }
 
-// No lock is held while the disk works; whoever comes meanwhile waits for the state to change.
-Result<void> SharedStore::open_now() {
+// Whether somebody has gone on without it meanwhile.  No lock is held while the disk works; whoever
+// comes then waits for the state to change.
+Result<bool> SharedStore::open_now() {
   const uint64_t limit = TRY(limit_bytes(options_.cache_size, options_.cache_dir));
   std::unique_ptr<cachefiles::CacheFiles> cache = TRY(
       cachefiles::CacheFiles::create({.directory = options_.cache_dir, .size_limit_bytes = limit}));
@@ -109,12 +105,12 @@ Result<void> SharedStore::open_now() {
   auto offload = std::make_unique<Offload>(cache->open_writer(), offload_options);
   {
     const sync::MutexLock lock(mutex_);
-    if (state_ == State::kOpening) {
+    if (!closing_) {
       cache_ = std::move(cache);
       offload_ = std::move(offload);
-      state_ = State::kOpen;
+      why_no_cache_.clear();
       changed_.notify_all();
-      return {};
+      return std::exchange(state_, State::kOpen) == State::kLate;
     }
   }
   offload.reset();  // holds the cache's writer: it goes first
@@ -122,10 +118,11 @@ Result<void> SharedStore::open_now() {
 }
 
 // Not by the caller itself: who stands in a disk that is frozen stays there until the thaw.
-void SharedStore::open_or_go_on() {
+void SharedStore::open_or_go_on(UniqueFunction<void()> came) {
   if (!begin_opening()) return;
   {
     const sync::MutexLock lock(mutex_);
+    came_ = std::move(came);
     opener_runs_ = true;
     opener_ = sync::Thread("netfs-cache", [this] { open_behind(); });
   }
@@ -135,27 +132,54 @@ void SharedStore::open_or_go_on() {
     if (state_ != State::kOpening) return;
     changed_.wait_until(mutex_, Clock::system().now() + kBetweenLooksAtOpener);
   }
-  if (end_opening(State::kOpen)) {
-    telemetry::log_error("cache", "going on without a cache: the disk of {} stands still",
-                         options_.cache_dir);
-  }
+  go_on_without(fmt::format("the disk of {} stands still", options_.cache_dir));
 }
 
+// Whoever waits for the cache waits no more; one who was told already is not told again.
+void SharedStore::go_on_without(const std::string& why) {
+  {
+    const sync::MutexLock lock(mutex_);
+    if (state_ != State::kOpening) return;
+    state_ = State::kLate;
+    why_no_cache_ = why;
+    changed_.notify_all();
+  }
+  telemetry::log_error("cache", "going on without a cache: {}", why);
+}
+
+// A process that was killed while the disk stood still has the cache until it goes on.
 void SharedStore::open_behind() {
   opener_thread_ = ::gettid();
-  const Result<void> opened = open_now();
-  if (!opened.ok() && end_opening(State::kOpen)) {
-    telemetry::log_error("cache", "going on without a cache: {}", opened.error().message());
+  Result<bool> opened = open_now();
+  while (!opened.ok()) {
+    go_on_without(opened.error().message());
+    if (!opened.is_error(EBUSY) || !may_try_again()) break;
+    opened = open_now();
+  }
+  if (opened.ok() && opened.value()) {
+    telemetry::log_info("cache", "{} is there again", options_.cache_dir);
+    came_();
   }
   const sync::MutexLock lock(mutex_);
   opener_runs_ = false;
   changed_.notify_all();
 }
 
+// In a while; false when the store is being closed.
+bool SharedStore::may_try_again() {
+  const MonoTime next = Clock::system().now() + kTryAgain;
+  const sync::MutexLock lock(mutex_);
+  while (!closing_ && changed_.wait_until(mutex_, next)) {
+  }
+  return !closing_;
+}
+
 bool SharedStore::close(Deadline deadline) {
   sync::Thread opener;
   {
     const sync::MutexLock lock(mutex_);
+    closing_ = true;
+    changed_.notify_all();
     while (opener_runs_) {
       if (changed_.wait_until(mutex_, deadline.at)) continue;
       telemetry::log_warn("cache", "{} does not answer", options_.cache_dir);
@@ -191,6 +215,17 @@ bool SharedStore::close(Deadline deadline) {
 cachefiles::CacheFiles* SharedStore::cache() {
   const sync::MutexLock lock(mutex_);
   return cache_.get();
+}
+
+cachefiles::CacheFiles* SharedStore::cache_for(const std::string& volume_key, bool writes) {
+  const sync::MutexLock lock(mutex_);
+  if (!cache_ && writes && !options_.cache_dir.empty()) changed_volumes_.insert(volume_key);
+  return changed_volumes_.contains(volume_key) ? nullptr : cache_.get();
+}
+
+std::string SharedStore::why_no_cache() const {
+  const sync::MutexLock lock(mutex_);
+  return why_no_cache_;
 }
 
 Offload* SharedStore::offload() {

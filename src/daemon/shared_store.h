@@ -11,11 +11,13 @@
 
 #include <atomic>
 #include <memory>
+#include <set>
 #include <string>
 #include <sys/types.h>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/unique_function.h"
 #include "cachefiles/cache_files.h"
 #include "daemon/lock_classes.h"
 #include "daemon/quantity.h"
@@ -44,36 +46,48 @@ class SharedStore {
   // tried again then.
   Result<void> open() EXCLUDES(mutex_);
   // The same for mounts that must live on: where the cache cannot be opened, or its disk stands
-  // still meanwhile, they go on without one for good, and the log says so.
-  void open_or_go_on() EXCLUDES(mutex_);
+  // still meanwhile, they go on without one, and the log says so.  It may come later, when the disk
+  // goes on or the process before this one has ended: then `came` is called, once, by a thread of
+  // the store, and not after close().
+  void open_or_go_on(UniqueFunction<void()> came) EXCLUDES(mutex_);
   bool close(Deadline deadline) EXCLUDES(mutex_);
 
   [[nodiscard]] const Options& options() const { return options_; }
   BufferPool& pool() { return pool_; }
   fuse::CallerWatch& callers() { return callers_; }
-  // Null without a cache; constant once open() has returned.
+  // Null without a cache, which may come later; what has come stays until close().
   cachefiles::CacheFiles* cache() EXCLUDES(mutex_);
   Offload* offload() EXCLUDES(mutex_);
+  // For a mount of that volume.  One that may write and gets none changes what the cache knows
+  // nothing of: no mount of the volume uses it then, for as long as this process lives.
+  cachefiles::CacheFiles* cache_for(const std::string& volume_key, bool writes) EXCLUDES(mutex_);
+  // Why there is none; empty: nobody wants one, or it is there.
+  [[nodiscard]] std::string why_no_cache() const EXCLUDES(mutex_);
 
  private:
-  enum class State { kNew, kOpening, kOpen };
+  enum class State { kNew, kOpening, kOpen, kLate };
 
   [[nodiscard]] bool begin_opening() EXCLUDES(mutex_);
-  Result<void> open_now() EXCLUDES(mutex_);
-  bool end_opening(State state) EXCLUDES(mutex_);
+  Result<bool> open_now() EXCLUDES(mutex_);
+  void go_on_without(const std::string& why) EXCLUDES(mutex_);
   void open_behind() EXCLUDES(mutex_);
+  bool may_try_again() EXCLUDES(mutex_);
 
   const Options options_;
   BufferPool pool_;
   fuse::CallerWatch callers_;
-  sync::Mutex mutex_{kSharedStoreLock};
+  mutable sync::Mutex mutex_{kSharedStoreLock};
   sync::CondVar changed_;
   State state_ GUARDED_BY(mutex_) = State::kNew;
+  bool closing_ GUARDED_BY(mutex_) = false;
+  std::string why_no_cache_ GUARDED_BY(mutex_);
+  std::set<std::string> changed_volumes_ GUARDED_BY(mutex_);  // by mounts without a cache
   std::unique_ptr<cachefiles::CacheFiles> cache_ GUARDED_BY(mutex_);
   std::unique_ptr<Offload> offload_ GUARDED_BY(mutex_);
   // At the cache's disk for open_or_go_on(), perhaps longer than that; last: it uses all of these.
   std::atomic<pid_t> opener_thread_{0};
   bool opener_runs_ GUARDED_BY(mutex_) = false;
+  UniqueFunction<void()> came_;  // the opener's
   sync::Thread opener_ GUARDED_BY(mutex_);
 };
 

@@ -14,6 +14,7 @@
 #include "daemon/sd_notify.h"
 #include "daemon/version.h"
 #include "daemon/worker_process.h"
+#include "fuse/connection.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
@@ -172,7 +173,10 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
       exit_code_ = 1;
       [[fallthrough]];
     case WorkerVerb::kRelease:
-      if (held != held_.end()) held_.erase(held);
+      if (held != held_.end()) {
+        end_connection(held->second);
+        held_.erase(held);
+      }
       return look_at_upgrade();
     case WorkerVerb::kEnding:
       if (!may_be_asked()) options_.listener.reset();
@@ -222,6 +226,8 @@ void Supervisor::operation_ended(size_t index, Packet packet) {
   Held held;
   held.mount_point = request.mount.mount_point;
   held.state = request.state;
+  held.connection =
+      fuse::connection_number(held.mount_point, request.mount.source).value_or(held.connection);
   held.fds = std::move(packet.fds);
   held_[request.id] = std::move(held);
 }
@@ -298,17 +304,6 @@ void Supervisor::worker_died(int wait_status) {
   shout(fmt::format("the worker {}; {} mounts are handed to a new one", describe_death(wait_status),
                     held_.size()));
   restart_at_ = Clock::system().now() + *wait;
-}
-
-void Supervisor::give_up(const std::string& why) {
-  for (const auto& [id, held] : held_) {
-    shout(fmt::format("giving up {}: {}; unmount it with: umount -l {}", held.mount_point, why,
-                      held.mount_point));
-  }
-  if (held_.empty()) shout(fmt::format("giving up: {}", why));
-  held_.clear();
-  ended_ = true;
-  exit_code_ = 1;
 }
 
 void Supervisor::begin_stop() {

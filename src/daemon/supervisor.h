@@ -5,9 +5,8 @@
 // (in children of its own), holds the descriptors of every connection, starts the worker, and
 // starts it again when it dies, handing it the mounts with what it had said of them.  It ends when
 // the worker has ended well and no mount is left, nor its own client, which may be about to ask a
-// worker for one after another was killed.  When the worker dies again and again it gives
-// up aloud: the descriptors are closed, which aborts the connections, so users get errors and do
-// not hang.
+// worker for one after another was killed.  When the worker dies again and again it gives up aloud:
+// the connections are ended, so users get errors and do not hang.
 //
 // One thread, and no thread may exist in the process.  It blocks SIGTERM, SIGINT and SIGCHLD and
 // reads them from a signalfd; SIGTERM asks the worker to unmount everything.
@@ -84,6 +83,7 @@ class Supervisor {
   void worker_died(int wait_status);
   [[nodiscard]] bool may_be_asked() const;
   void give_up(const std::string& why);
+  void end_connection(const Held& held) const;
   void drop_unfinished();
   void undo_mount(const std::string& mount_point, fuse::UnmountMode mode);
   void end_rings();

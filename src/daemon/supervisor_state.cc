@@ -44,7 +44,8 @@ json encode_held(uint64_t id, const HeldMount& held, const WordOf& word_of) {
           {"fds", std::move(fds)},
           {"arena", word_of(held.arena.get())},
           {"kept", held.kept},
-          {"served_by", held.served_by}};
+          {"served_by", held.served_by},
+          {"connection", held.connection}};
 }
 
 Result<HeldMount> decode_held(const json& object, const TakeBy& take) {
@@ -56,6 +57,9 @@ Result<HeldMount> decode_held(const json& object, const TakeBy& take) {
   held.arena = TRY(take(*arena));
   held.kept = TRY(bool_field(object, "kept"));
   held.served_by = static_cast<uint64_t>(TRY(int_field(object, "served_by", 0, INT64_MAX)));
+  // This field came later than the others.
+  const Result<int64_t> connection = int_field(object, "connection", 0, UINT_MAX);
+  if (connection.ok()) held.connection = static_cast<unsigned>(connection.value());
   const auto fds = object.find("fds");
   const bool is_list = fds != object.end() && fds->is_array() && fds->size() <= kPacketFdsMax;
   if (!is_list) return Error(EPROTO, "supervisor_state", "fds");

@@ -27,9 +27,10 @@ struct HeldMount {
   std::string mount_point;
   std::string state;
   std::vector<UniqueFd> fds;
-  UniqueFd arena;          // what the kernel knows of its worker
-  bool kept = false;       // its worker has said that it serves
-  uint64_t served_by = 0;  // which worker has said so last: the first one is 1
+  UniqueFd arena;           // what the kernel knows of its worker
+  bool kept = false;        // its worker has said that it serves
+  uint64_t served_by = 0;   // which worker has said so last: the first one is 1
+  unsigned connection = 0;  // its number (fuse/connection.h); 0: not known
   HeldDescriptors descriptors;
 
   // One that is the same file stays by its number, by which it is known elsewhere.

@@ -35,6 +35,7 @@ SupervisorState full_state() {
   held.arena = some_fd();
   held.kept = true;
   held.served_by = 4;
+  held.connection = 61;
   for (const uint64_t key : kKeys) held.descriptors.keep(key, some_fd());
   return state;
 }
@@ -77,6 +78,7 @@ TEST(SupervisorState, IsFoundByTheNextProgram) {
   EXPECT_EQ(held.fds.size(), 2U);
   EXPECT_TRUE(held.kept);
   EXPECT_EQ(held.served_by, 4U);
+  EXPECT_EQ(held.connection, 61U);
   ASSERT_EQ(held.descriptors.count(), 2U);
   const int first = held.descriptors.all().at(kKeys[0]).get();
   const int second = held.descriptors.all().at(kKeys[1]).get();

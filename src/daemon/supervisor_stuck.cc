@@ -6,7 +6,7 @@
 #include "daemon/mount_state.h"
 #include "daemon/stuck_worker.h"
 #include "daemon/supervisor.h"
-#include "fuse/mount_table.h"
+#include "fuse/connection.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
@@ -24,14 +24,13 @@ void Supervisor::end_rings() {
     const Result<MountState> state = decode_mount_state(it->second.state);
     const bool ring = state.ok() && state.value().negotiated &&
                       state.value().negotiated->has(fuse::proto::kOverIoUring);
-    const Result<std::optional<fuse::MountEntry>> there = fuse::find_mount(it->second.mount_point);
-    if (!ring || !there.ok() || !there.value() || there.value()->source != state.value().url) {
+    const std::string& mount_point = it->second.mount_point;
+    if (!ring || !fuse::connection_number(mount_point, state.value().url)) {
       ++it;
       continue;
     }
-    shout(
-        fmt::format("{}: over io_uring its requests went with its worker", it->second.mount_point));
-    undo_mount(it->second.mount_point, fuse::UnmountMode::kForce);
+    shout(fmt::format("{}: over io_uring its requests went with its worker", mount_point));
+    undo_mount(mount_point, fuse::UnmountMode::kForce);
     it = held_.erase(it);
     exit_code_ = 1;
   }

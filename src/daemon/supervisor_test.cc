@@ -97,6 +97,39 @@ int hold_a_mount(const Script& script, SupervisorLink& link, const Inheritance& 
   return 0;
 }
 
+// As a worker that was killed and does not end: it has all descriptors that the worker had.  And
+// it is a user of the mount, and notes what it gets.
+void leave_behind(const Script& script, int root) {
+  if (::fork() != 0) return;
+  ::close(kWorkerSocketFd);
+  ::alarm(static_cast<unsigned>(kBound.count()));
+  struct stat st {};
+  const int code = ::fstatat(root, "file", &st, 0) == 0 ? 0 : errno;
+  note(script, "who was in it got " + std::to_string(code));
+  ::_exit(0);
+}
+
+int leave_a_mount(const Script& script, SupervisorLink& link, const Inheritance& inheritance) {
+  Loop loop(link);
+  const std::string mount_point = script.directory + "/mnt";
+  if (inheritance.workers_before == 0) {
+    const fuse::MountOptions options{.source = "test:held", .mount_point = mount_point};
+    const uint64_t id = link.new_id();
+    const auto fds = link.mount(id, options, "", bound());
+    const UniqueFd root(::open(mount_point.c_str(), O_PATH | O_CLOEXEC));
+    if (!fds.ok() || !root) return 1;
+    if (script.behaviour != "left-unfinished") link.keep(id, "");
+    leave_behind(script, root.get());
+    return ::raise(SIGKILL);
+  }
+  if (script.behaviour == "left-crash") return 1;
+  for (const Adopted& adopted : inheritance.mounts) {
+    if (script.behaviour == "left-give-up") link.give_up(adopted.id);
+    if (script.behaviour == "left-release") link.release(adopted.id);
+  }
+  return 0;
+}
+
 // Keeps descriptors by keys, more than go into one packet, and drops some: the next one has the
 // rest, and so has the one after that.
 int keep_descriptors(const Script& script, SupervisorLink& link, const Inheritance& inheritance) {
@@ -171,6 +204,9 @@ int worker_main_of_test() {
   }
   if (script.behaviour == "hold" || script.behaviour == "begin" || script.behaviour == "give-up")
     return hold_a_mount(script, link, inheritance.value());
+  if (script.behaviour.starts_with("left-")) {
+    return leave_a_mount(script, link, inheritance.value());
+  }
   if (script.behaviour == "keep" || script.behaviour == "keep-few") {
     return keep_descriptors(script, link, inheritance.value());
   }
@@ -234,6 +270,15 @@ class SupervisorTest : public testing::Test {
     ::waitpid(pid_, &status, 0);
     pid_ = -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+  // Whether users of a mount hear of its end though somebody else has its descriptors.
+  void expect_that_users_hear(const std::string& behaviour, int exit_code) {
+    start(behaviour);
+    EXPECT_EQ(wait(), exit_code);
+    const Deadline deadline = bound();
+    while (notes().empty() && !deadline.passed(Clock::system().now())) ::poll(nullptr, 0, 5);
+    EXPECT_EQ(notes(), "who was in it got " + std::to_string(ENOTCONN) + "\n");
   }
 
   [[nodiscard]] std::string notes() const {
@@ -317,6 +362,26 @@ TEST_F(SupervisorTest, MountWhoseWorkerDiesBeforeItServesIsUndone) {
   EXPECT_EQ(wait(), 0);
   EXPECT_EQ(notes(), "mounted 2\n0 inherited\n");
   EXPECT_FALSE(fuse::find_mount(directory_ + "/mnt").value().has_value());
+}
+
+TEST_F(SupervisorTest, WhatIsGivenUpHasEndedThoughAWorkerWasLeftBehindWithItsDescriptors) {
+  if (!make_mount_point()) GTEST_SKIP();
+  expect_that_users_hear("left-give-up", 1);
+}
+
+TEST_F(SupervisorTest, WhatNoWorkerCanServeHasEndedThoughOneWasLeftBehindWithItsDescriptors) {
+  if (!make_mount_point()) GTEST_SKIP();
+  expect_that_users_hear("left-crash", 1);
+}
+
+TEST_F(SupervisorTest, WhatIsReleasedHasEndedThoughAWorkerWasLeftBehindWithItsDescriptors) {
+  if (!make_mount_point()) GTEST_SKIP();
+  expect_that_users_hear("left-release", 0);
+}
+
+TEST_F(SupervisorTest, WhatIsUndoneHasEndedThoughAWorkerWasLeftBehindWithItsDescriptors) {
+  if (!make_mount_point()) GTEST_SKIP();
+  expect_that_users_hear("left-unfinished", 0);
 }
 
 }  // namespace netfs::daemon

@@ -4,9 +4,35 @@
 #include <utility>
 
 #include "daemon/supervisor.h"
+#include "fuse/connection.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
+
+void Supervisor::give_up(const std::string& why) {
+  for (const auto& [id, held] : held_) {
+    shout(fmt::format("giving up {}: {}; unmount it with: umount -l {}", held.mount_point, why,
+                      held.mount_point));
+    end_connection(held);
+  }
+  if (held_.empty()) shout(fmt::format("giving up: {}", why));
+  held_.clear();
+  ended_ = true;
+  exit_code_ = 1;
+}
+
+// Of a mount that nobody serves any more.  To close our descriptors is not enough where somebody
+// else cannot close his: a worker that was left behind, a child in a wait that nothing ends.
+void Supervisor::end_connection(const Held& held) const {
+  if (held.fds.empty()) return;
+  Result<void> ended = Error(ENOENT, "fuse.abort", "the number of its connection is not known");
+  if (held.connection != 0) {
+    ended = fuse::abort_connection(held.fds.front().get(), held.connection);
+  }
+  if (ended.ok() || abandoned_.empty()) return;
+  shout(fmt::format("{} is served no more, and its users wait for what was left behind: {}",
+                    held.mount_point, ended.error().message()));
+}
 
 // A mount is one only once its worker has said kKeep.  What was being mounted when its worker died
 // is undone: the asker was told of a failure, and the answer to the kernel's INIT, which comes once
@@ -19,7 +45,8 @@ void Supervisor::drop_unfinished() {
       continue;
     }
     const std::string mount_point = it->second.mount_point;
-    it = held_.erase(it);  // the last descriptors: whoever is in it gets errors
+    end_connection(it->second);  // whoever is in it gets errors
+    it = held_.erase(it);
     undo_mount(mount_point, fuse::UnmountMode::kLazy);
   }
 }
@@ -44,7 +71,10 @@ bool Supervisor::may_be_asked() const {
 }
 
 void Supervisor::unmount_held() {
-  for (const auto& [id, held] : held_) undo_mount(held.mount_point, fuse::UnmountMode::kLazy);
+  for (const auto& [id, held] : held_) {
+    end_connection(held);
+    undo_mount(held.mount_point, fuse::UnmountMode::kLazy);
+  }
   held_.clear();
 }
 

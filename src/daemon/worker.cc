@@ -253,6 +253,7 @@ json Worker::owner_status() {
                 {{"resident_bytes", resident_bytes()},
                  {"buffers_used_bytes", store_.pool().used_bytes()},
                  {"buffers_budget_bytes", store_.pool().budget_bytes()}}}};
+  if (const std::string why = store_.why_no_cache(); !why.empty()) body["no_cache"] = why;
   if (store_.cache() != nullptr) {
     body["cache"] = to_json(store_.cache()->usage());
     body["stores"] = to_json(store_.offload()->stats());

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/kill_process.h"
+#include "fuse/connection.h"
 #include "fuse/mount_table.h"
 #include "fuse/mount_test_fs.h"
 #include "fuse/notifier.h"
@@ -68,6 +69,36 @@ TEST_F(MountTest, ForcedUnmountEndsAReadThatIsNeverAnswered) {
   fs_->let_reads_go(EIO);  // too late, and without harm
   EXPECT_GE(session_->counters().interrupted_away.get() + session_->counters().send_failures.get(),
             1U);
+}
+
+// Whoever holds a descriptor and reads no more from it.
+TEST_F(MountTest, AConnectionThatIsAbortedEndsThoughItsDescriptorsAreOpen) {
+  mount_fs(Reading::kDirect);
+  fs_->publish(make_file("v1", "text"));
+  fs_->hold_reads();
+  const std::optional<unsigned> number = connection_number(mount_point_, mount_options().source);
+  ASSERT_TRUE(number.has_value());
+  EXPECT_FALSE(connection_number(mount_point_, "another").has_value());
+  Reader reader(file());
+  ASSERT_TRUE(fs_->wait_held(1));
+  const Result<void> aborted = abort_connection(raw_fds_.front(), *number);
+  ASSERT_TRUE(aborted.ok()) << aborted.error().message();
+  EXPECT_EQ(reader.join(), ECONNABORTED);
+  const int code = ::access(file().c_str(), F_OK) == 0 ? 0 : errno;
+  EXPECT_EQ(code, ENOTCONN) << "it is still mounted";
+}
+
+// The kernel gives a number that has become free to the next one.
+TEST_F(MountTest, WhoHasTheNumberOfAConnectionThatHasEndedIsNotAborted) {
+  Result<std::vector<UniqueFd>> ended = mount_directly(mount_options());
+  ASSERT_TRUE(ended.ok()) << ended.error().message();
+  ASSERT_TRUE(unmount(mount_point_, UnmountMode::kForce).ok());
+  mount_fs(Reading::kDirect);
+  const std::optional<unsigned> number = connection_number(mount_point_, mount_options().source);
+  ASSERT_TRUE(number.has_value());
+  EXPECT_TRUE(abort_connection(ended.value().front().get(), *number).ok());
+  fs_->publish(make_file("v1", "text"));
+  EXPECT_EQ(::access(file().c_str(), F_OK), 0) << "the other one was ended";
 }
 
 TEST_F(MountTest, StopAnswersAPendingReadWhoseHandlerNeverDoes) {

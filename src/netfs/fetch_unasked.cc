@@ -17,7 +17,7 @@ std::optional<uint64_t> RemoteFile::fetch_unasked(uint64_t bytes_max) {
                             core_->options.clock.wall());
   if (racy || !has_validator() || superseded_ || !core_->options.readahead) return 0;
   if (cookie_ && cookie_->state() >= ObjectState::kComplete) return 0;
-  if (cookie_ && core_->options.offload->lags()) {
+  if (cookie_ && core_->offload().lags()) {
     core_->stats.readahead_held.add();
     return std::nullopt;
   }

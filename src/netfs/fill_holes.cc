@@ -59,7 +59,7 @@ void RemoteFile::store_again(ByteRange hole) {
 }
 
 void RemoteFile::fill_holes() {
-  if (!cookie_ || !core_->options.readahead || core_->options.offload->lags()) return;
+  if (!cookie_ || !core_->options.readahead || core_->offload().lags()) return;
   for (const ByteRange& hole : small_holes()) {
     store_again(hole);
     // Memory is short: another time.

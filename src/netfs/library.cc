@@ -26,6 +26,9 @@ class LibraryImpl final : public Library {
   ~LibraryImpl() override { close(); }
 
   Result<Ref<File>> open(FileVersion version) override;
+  void use_cache(Ref<Volume> volume, Offload& offload) override {
+    core_->use_cache(std::move(volume), offload);
+  }
   [[nodiscard]] TreeWriter* writer() override { return writer_ ? &*writer_ : nullptr; }
   void close() override;
   [[nodiscard]] uint64_t link_bytes() const override { return core_->link.link_bytes(); }
@@ -48,12 +51,13 @@ Result<Ref<File>> LibraryImpl::open(FileVersion version) {
   Ref<Cookie> cookie;
   // What has no validator cannot be recognized later, so it is not kept; nor is there a cache for a
   // path of which it is about to forget what it has.
-  if (core_->options.volume && version.validator.strength != ValidatorStrength::kNone &&
+  Volume* volume = core_->volume();
+  if (volume != nullptr && version.validator.strength != ValidatorStrength::kNone &&
       !core_->is_being_forgotten(version.path)) {
-    Result<Ref<Cookie>> found = core_->options.volume->lookup({.identity = version.identity,
-                                                               .path = version.path,
-                                                               .validator = version.validator,
-                                                               .size_bytes = version.size_bytes});
+    Result<Ref<Cookie>> found = volume->lookup({.identity = version.identity,
+                                                .path = version.path,
+                                                .validator = version.validator,
+                                                .size_bytes = version.size_bytes});
     // The cache never fails the user: without a cookie the file is read from the origin.
     if (found.ok()) {
       cookie = std::move(found).value();

@@ -140,6 +140,10 @@ class Library {
   // the origin's handle is opened with the first miss.  For workers.
   virtual Result<Ref<File>> open(FileVersion version) = 0;
 
+  // For one that was made without a cache, at most once: what is opened from now on is read through
+  // it.  The offload outlives the library.
+  virtual void use_cache(Ref<Volume> volume, Offload& offload) = 0;
+
   // What changes the origin, and belongs to the library (netfs/tree_writer.h); null where nothing
   // can be changed.
   [[nodiscard]] virtual TreeWriter* writer() { return nullptr; }

@@ -44,7 +44,15 @@ LibraryCore::LibraryCore(Library::Options with)
       waiting({.name = "netfs-wait", .threads = kWaitingThreads}),
       opening({.name = "netfs-open", .threads = kOpeningThreads}),
       readers({.name = "netfs-read", .threads = options.read_threads}),
-      paths_are_reused_(reuses_paths(options.origin)) {}
+      paths_are_reused_(reuses_paths(options.origin)) {
+  if (options.volume) use_cache(options.volume, *options.offload);
+}
+
+void LibraryCore::use_cache(Ref<Volume> volume, Offload& offload) {
+  held_volume_ = std::move(volume);
+  offload_ = &offload;
+  volume_.store(held_volume_.get(), std::memory_order_release);
+}
 
 bool LibraryCore::make_room(size_t bytes) {
   const BufferPool& pool = options.pool;
@@ -147,7 +155,7 @@ void LibraryCore::forget_file(const std::string& key, const RemoteFile* file) {
 }
 
 void LibraryCore::forget_stored(const std::string& path, ForgetScope scope) {
-  if (!paths_are_reused_ || !options.volume || closing) return;
+  if (!paths_are_reused_ || volume() == nullptr || closing) return;
   stats.forgotten.add();
   std::vector<Ref<RemoteFile>> open;
   bool queue = false;
@@ -168,9 +176,8 @@ void LibraryCore::forget_stored(const std::string& path, ForgetScope scope) {
   for (const Ref<RemoteFile>& file : open) file->supersede();
   if (!queue) return;
   Ref<LibraryCore> self(this);
-  const bool queued =
-      options.offload->forget({.volume = options.volume, .path = path, .scope = scope},
-                              [self = std::move(self), path] { self->forgotten(path); });
+  const bool queued = offload().forget({.volume = held_volume_, .path = path, .scope = scope},
+                                       [self = std::move(self), path] { self->forgotten(path); });
   if (!queued) forgotten(path);  // the cache is being closed
 }
 

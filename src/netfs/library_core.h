@@ -31,6 +31,7 @@
 
 namespace netfs {
 
+class Offload;
 class RemoteFile;
 
 class LibraryCore : public RefCounted<LibraryCore> {
@@ -52,6 +53,12 @@ class LibraryCore : public RefCounted<LibraryCore> {
   sync::WorkQueue waiting;
   sync::WorkQueue opening;
   sync::WorkQueue readers;
+
+  // Null without a cache; it may come late, and does not go.
+  [[nodiscard]] Volume* volume() const { return volume_.load(std::memory_order_acquire); }
+  // Of what has a cookie, or once there is a volume.
+  [[nodiscard]] Offload& offload() const { return *offload_; }
+  void use_cache(Ref<Volume> volume, Offload& offload);
 
   [[nodiscard]] MonoTime now() const { return options.clock.now(); }
   [[nodiscard]] Deadline deadline() const {
@@ -99,6 +106,11 @@ class LibraryCore : public RefCounted<LibraryCore> {
   static void time_out_requests(const Ref<LibraryCore>& core);
   void arm_timer(MonoTime at);
   void forgotten(const std::string& path) EXCLUDES(mutex_);
+
+  // Written once, before `volume_`.
+  Ref<Volume> held_volume_;
+  Offload* offload_ = nullptr;
+  std::atomic<Volume*> volume_{nullptr};
 
   // Whether a path can come to name another file with the validator of the one before.
   const bool paths_are_reused_;

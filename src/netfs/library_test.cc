@@ -50,6 +50,24 @@ TEST(Library, SecondLibraryOverTheSameCacheReadsWithoutTheOrigin) {
   EXPECT_TRUE(file->hand_out().ok());
 }
 
+TEST(Library, ACacheThatComesLateHasWhatIsOpenedFromThenOn) {
+  LibraryFixture fixture({.cached = false});
+  fixture.origin.add_pattern("before", kMiB, 1);
+  fixture.origin.add_pattern("after", kMiB, 2);
+  const Ref<File> before = fixture.open("before");
+  ASSERT_TRUE(LibraryFixture::read(*before, {0, kMiB / 2}).ok());
+  fixture.library->use_cache(MUST(fixture.cache.open_volume(fixture.origin.volume_key())),
+                             *fixture.offload);
+  EXPECT_TRUE(LibraryFixture::read(*before, {kMiB / 2, kMiB / 2}).ok());
+  const Ref<File> after = fixture.open("after");
+  const Result<std::string> bytes = LibraryFixture::read(*after, {0, kMiB});
+  ASSERT_TRUE(bytes.ok());
+  EXPECT_TRUE(bytes.value() == pattern(2, {0, kMiB}));
+  ASSERT_TRUE(fixture.drain());
+  EXPECT_EQ(fixture.cache.stored_blocks("before"), 0U);
+  EXPECT_EQ(fixture.cache.stored_blocks("after"), kMiB / (64 * kKiB));
+}
+
 TEST(Library, ReadAtOnceGivesWhatTheCacheHasAndNothingElse) {
   LibraryFixture fixture;
   fixture.origin.add_pattern("a", 300 * kKiB, 1);

@@ -42,7 +42,7 @@ CookieKey key_of(const std::string& path, std::string_view bytes) {
 }  // namespace
 
 Ref<Cookie> NamesStore::save(const std::string& path, std::string_view bytes) {
-  if (!parts_.volume->has_room()) return nullptr;
+  if (!has_room()) return nullptr;
   // Before it takes the place of another.
   Ref<Buffer> first = parts_.pool.try_allocate(std::min(bytes.size(), kPieceBytes));
   if (!first) return nullptr;

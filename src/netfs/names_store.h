@@ -40,7 +40,9 @@ class NamesStore {
 
   explicit NamesStore(Parts parts) : parts_(std::move(parts)) {}
 
-  // What is stored for it, or null: there is no room to spare for what nobody asks for.
+  // Whether there is room to spare for what nobody asks for.
+  [[nodiscard]] bool has_room() const { return parts_.volume->has_room(); }
+  // What is stored for it, or null: there is no room.
   Ref<Cookie> save(const std::string& path, std::string_view bytes);
   // After all saves before it.
   void discard(Ref<Cookie> saved) { parts_.offload.discard(std::move(saved)); }

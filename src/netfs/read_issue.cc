@@ -268,7 +268,7 @@ void RemoteFile::take_opened(Result<std::unique_ptr<OriginFile>> outcome, Opened
 
 void RemoteFile::read_ahead(ReadStream& stream, const ReadaheadPlan& plan) {
   if (plan.ranges.empty()) return;
-  if (cookie_ && core_->options.offload->lags()) {
+  if (cookie_ && core_->offload().lags()) {
     core_->stats.readahead_held.add();
     stream.cut_plan(plan.ranges.front().offset_bytes);
     return;

@@ -146,7 +146,7 @@ void RemoteFile::supersede() {
   }
   core_->forget_file(key_, this);
   // After the stores of this version that are queued; stores that come later find it dead.
-  if (cookie_) core_->options.offload->discard(cookie_);
+  if (cookie_) core_->offload().discard(cookie_);
 }
 
 void RemoteFile::end_request(ReadRequest& request, Error error) {
@@ -200,10 +200,10 @@ void RemoteFile::forget_racy() {
 
 void RemoteFile::store(Fetch& fetch) {
   const BlockIndex first(fetch.range.offset_bytes / block_bytes_);
-  core_->options.offload->store({.cookie = cookie_,
-                                 .first = first,
-                                 .data = fetch.slice(fetch.range),
-                                 .ticket = fetch.ticket});
+  core_->offload().store({.cookie = cookie_,
+                          .first = first,
+                          .data = fetch.slice(fetch.range),
+                          .ticket = fetch.ticket});
 }
 
 std::string RemoteFile::what_it_waits_for(const ReadRequest& request) const {

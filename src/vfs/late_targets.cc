@@ -69,8 +69,15 @@ void FileSystem::LateTargets::store_all() {
     directories.swap(directories_);
     is_due_ = false;
   }
+  // Nothing is read that could not be stored.
+  const bool has_room = of_.names_->has_room();
+  MonoTime until = MonoTime::max();
   for (const uint64_t id : directories) {
-    if (!store_one(fuse::NodeId(id))) add(fuse::NodeId(id));
+    // Where the mount ends the rest is lost then: whoever unmounts waits for this.
+    const MonoTime now = Clock::system().now();
+    if (of_.stopping_ && until == MonoTime::max()) until = now + of_.options_.timeout;
+    if (now >= until) return;
+    if (!has_room || !store_one(fuse::NodeId(id))) add(fuse::NodeId(id));
   }
 }
 

@@ -33,8 +33,8 @@ class FileSystem::LateTargets {
   void hold(fuse::NodeId directory, const Intake& intake, const std::string& bytes);
   // A directory of which a target was learnt.
   void add(fuse::NodeId directory) EXCLUDES(mutex_);
-  // What was learnt is left to the cache.  Before the queue ends on which that is done, and once
-  // nobody learns any more.
+  // What was learnt is left to the cache, as far as that can be done in the timeout.  Before the
+  // queue ends on which that is done, and once nobody learns any more.
   void stop();
 
  private:

@@ -1,10 +1,13 @@
 // Targets of links that are read once their directory was stored, as in every first walk.
 
+#include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <optional>
 #include <string>
 
 #include "netfs/names_record.h"
+#include "sync/thread.h"
 #include "vfs/limits.h"
 #include "vfs/testing/stored_names_fixture.h"
 
@@ -189,11 +192,17 @@ TEST_F(LateTargets, WhatIsDroppedMeanwhileDoesNotComeBack) {
     start({.metadata_ttl = minutes(10)});
     (void)list();
     ASSERT_TRUE(wait_for([&] { return stored_version("") != before; }));
+    std::atomic<bool> dropped{false};
     volume_->asked = false;
-    volume_->at_room = [this, path] { fs_->drop(path); };
+    volume_->at_room = [&, looked_for = volume_->looked_for.load()] {
+      volume_->asked = volume_->looked_for > looked_for;  // between its load and its save
+      if (!volume_->asked) return;
+      fs_->drop(path);
+      dropped = true;
+    };
     EXPECT_EQ(target_of("link"), "a");
     time_.time.advance(kHeldRecordsFor);
-    EXPECT_TRUE(wait_for([this] { return volume_->asked.load(); }));
+    EXPECT_TRUE(wait_for([&] { return dropped.load(); }));
     end();
     ASSERT_TRUE(offload_.drain(patience()));
     EXPECT_EQ(stored_target("", "link"), "") << path;
@@ -221,6 +230,51 @@ TEST_F(LateTargets, WhatAnotherMountHasForgottenDoesNotComeBack) {
   end();
   ASSERT_TRUE(offload_.drain(patience()));
   EXPECT_EQ(stored_version(""), "");
+}
+
+TEST_F(LateTargets, InAFullCacheNothingIsReadForThem) {
+  tree_.add_symlink("link", "a");
+  start({.metadata_ttl = minutes(10)});
+  (void)list();
+  ASSERT_TRUE(wait_for([&] { return !stored_version("").empty(); }));
+  cache_.set_room(false);
+  EXPECT_EQ(target_of("link"), "a");
+  time_.time.advance(kHeldRecordsFor);
+  const uint64_t looked_for = volume_->looked_for;
+  const uint64_t asks = volume_->asks;
+  ASSERT_TRUE(wait_for([&] { return volume_->asks > asks; }));
+  EXPECT_EQ(volume_->looked_for, looked_for);
+  cache_.set_room(true);
+  end();
+  ASSERT_TRUE(offload_.drain(patience()));
+  EXPECT_EQ(stored_target("", "link"), "a");
+}
+
+// Of a disk that answers slowly.
+TEST_F(LateTargets, TheEndTakesNoLongerForThemThanTheTimeout) {
+  const std::string names[] = {"one", "two"};
+  for (const std::string& name : names) tree_.add_symlink(name + "/link", "a");
+  start({.timeout = seconds(1), .metadata_ttl = minutes(10)});
+  (void)list();
+  for (const std::string& name : names) {
+    const NodeId directory(look_up(name).nodeid);
+    (void)list(directory);
+    ASSERT_TRUE(wait_for([&] { return !stored_version(name).empty(); }));
+    EXPECT_EQ(target_of("link", directory), "a");
+  }
+  cache_.block_reads();
+  {
+    const sync::Thread ender("end", [this] { end(); });
+    EXPECT_TRUE(cache_.wait_for_blocked_read(patience()));
+    const MonoTime over = Clock::system().now() + options_.timeout;
+    EXPECT_TRUE(wait_for([&] { return Clock::system().now() > over; }));
+    cache_.unblock_reads();
+  }
+  ASSERT_TRUE(offload_.drain(patience()));
+  const auto is_stored = [&](const std::string& name) {
+    return stored_target(name, "link") == "a";
+  };
+  EXPECT_EQ(std::count_if(std::begin(names), std::end(names), is_stored), 1);
 }
 
 TEST_F(LateTargets, AStoreThatStandsStillDelaysNoReaderAndNoEnd) {

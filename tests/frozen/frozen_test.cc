@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 #include <vector>
 
@@ -225,6 +226,10 @@ class FrozenWorker : public FrozenCache {
     EXPECT_TRUE(same_bytes(mount_->path() + name, source_ + name));
     EXPECT_NE(mount_->worker(), worker);
   }
+  [[nodiscard]] bool is_cached() const {
+    const nlohmann::json status = mount_->status();
+    return status.is_object() && status["mounts"][0].value("cached", false);
+  }
   [[nodiscard]] bool log_has(const std::string& words) const {
     return mount_->log().find(words) != std::string::npos;
   }
@@ -234,7 +239,11 @@ class FrozenWorker : public FrozenCache {
       EXPECT_TRUE(wait_until([&] { return kill_process(pid, 0) != 0; }, kWait)) << pid;
     }
     EXPECT_EQ(children_of(mount_->supervisor()).size(), 1U);
+    // By the worker that had to do without.
+    EXPECT_TRUE(wait_until([&] { return log_has("is there again"); }, kWait)) << mount_->log();
+    EXPECT_TRUE(wait_until([&] { return is_cached(); }, kWait)) << mount_->status();
     EXPECT_TRUE(same_bytes(mount_->path() + "/read3", source_ + "/read3"));
+    EXPECT_TRUE(wait_until([&] { return stored_blocks() > 0; }, kWait)) << mount_->status();
     EXPECT_TRUE(mount_->unmount(kWait)) << mount_->log();
     mount_.reset();
     mount_ = std::make_unique<NetfsMount>(options_, temp_);
@@ -264,10 +273,35 @@ TEST_P(FrozenWorker, OneThatIsKilledInAWriteIsLeftBehindAndFollowed) {
     EXPECT_EQ(kill_process(worker, 0), 0) << "it has ended: the test proves nothing";
     EXPECT_TRUE(log_has("it is left behind")) << mount_->log();
     EXPECT_TRUE(log_has("going on without a cache")) << mount_->log();
+    EXPECT_TRUE(log_has("in use by process")) << "to find that out one need not wait for the disk";
   }
   EXPECT_TRUE(frozen.thaw());
   open.reset();
   expect_clean({worker});
+}
+
+// Whoever was left behind has the connection, too, and does not read from it.
+TEST_P(FrozenWorker, WhoHasAFileOpenHearsOfTheEndThoughOneWasLeftBehind) {
+  const UniqueFd open(::open((mount_->path() + "/read2").c_str(), O_RDONLY | O_CLOEXEC));
+  const pid_t worker = mount_->worker();
+  Frozen frozen(disk_->path(), kFreezeBound);
+  ASSERT_TRUE(frozen.frozen());
+  {
+    const Watchdog watchdog(kWait, [&] { frozen.thaw(); });
+    EXPECT_TRUE(same_bytes(mount_->path() + "/read0", source_ + "/read0"));
+    EXPECT_TRUE(wait_until([&] { return stands_in_the_cache(worker); }, kWait));
+    kill_and_expect_served(worker, "/read1");
+    EXPECT_EQ(kill_process(mount_->supervisor(), SIGTERM), 0);
+    EXPECT_TRUE(wait_until(
+        [&] {
+          struct statfs asked {};
+          return ::fstatfs(open.get(), &asked) != 0 && errno == ENOTCONN;
+        },
+        kWait));
+    EXPECT_FALSE(mount_->mounted());
+    EXPECT_EQ(kill_process(worker, 0), 0) << "it has ended: the test proves nothing";
+  }
+  EXPECT_TRUE(frozen.thaw());
 }
 
 // The first dies as ever; it is the next one that stands in the disk, to open the cache.

@@ -40,12 +40,14 @@ class WatchedVolume final : public Volume {
     return volume_->newest(identity);
   }
   [[nodiscard]] bool has_room() const override {
+    ++asks;
     if (at_room && !asked.exchange(true)) at_room();
     return volume_->has_room();
   }
   std::function<void()> at_room;
   std::atomic<uint64_t> looked_for{0};  // records of names
   mutable std::atomic<bool> asked{false};
+  mutable std::atomic<uint64_t> asks{0};  // for room
 
  private:
   const Ref<Volume> volume_;

@@ -28,6 +28,7 @@ namespace netfs::vfs {
 class TestLibrary final : public Library {
  public:
   explicit TestLibrary(BufferPool& pool) : pool_(pool) {}
+  void use_cache(Ref<Volume> /*volume*/, Offload& /*offload*/) override {}
 
   void put(const Validator& validator, std::string bytes);
   // Versions of that path are sealed from now on.
