@@ -64,7 +64,12 @@ constexpr const char* kUpgradeFooter =
     "Mounts with --transport=ring cannot be handed over.\n"
     "\n"
     "Example:\n  apt install netfs && netfs upgrade";
-constexpr const char* kUmountFooter = "Example:\n  netfs umount /mnt";
+constexpr const char* kUmountFooter =
+    "What was written and is not at the origin when the mount has ended is told in one line: what\n"
+    "waits for the next mount (--write=back, after 20 s or --timeout), and what was lost.  The\n"
+    "exit code is 0 all the same.\n"
+    "\n"
+    "Example:\n  netfs umount /mnt";
 constexpr const char* kStatusFooter =
     "Shows origin, transport, features and why one is off, hits, misses, bytes by source,\n"
     "stores, errors, latencies, requests in flight and what each waits for.\n"

@@ -1,6 +1,7 @@
 #include "cli/umount_command.h"
 
 #include "cli/owners.h"
+#include "cli/status_text.h"
 #include "fuse/mount.h"
 #include "fuse/mount_table.h"
 #include "telemetry/log.h"
@@ -48,12 +49,14 @@ ExitCode run_umount(const std::string& target, bool lazy) {
     const std::optional<Result<daemon::Connection>> connection = reach(paths);
     if (!connection || !connection->ok()) continue;
     const daemon::Request request{.verb = daemon::Verb::kUmount, .target = path, .lazy = lazy};
-    const Result<daemon::Response> response =
+    Result<daemon::Response> response =
         daemon::ask(connection->value(), request, Deadline::after(Clock::system(), kUmountTimeout));
     answer_lost = answer_lost || !response.ok();
     if (!response.ok() || response.value().code == ENOENT) continue;
-    if (response.value().code != 0) return complain(kCommand, response.value());
-    return ExitCode::kOk;
+    // It is unmounted, also where it says what is not at the origin.
+    if (response.value().code == 0 && response.value().line.empty()) return ExitCode::kOk;
+    response.value().line = printable(response.value().line);
+    return complain(kCommand, response.value());
   }
   // A worker that died over it may have done it all the same.
   if (answer_lost && was_mounted && !is_mounted(path)) return ExitCode::kOk;

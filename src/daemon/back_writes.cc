@@ -26,6 +26,7 @@ std::string name_of(const std::string& volume_key) {
 Result<std::unique_ptr<BackWrites>> BackWrites::open(const std::string& cache_dir, Origin& inner,
                                                      const Settings& settings) {
   std::unique_ptr<BackWrites> back(new BackWrites());
+  back->where_ = cache_dir + "/" + name_of(inner.volume_key());
   back->disk_ = TRY(cachefiles::RealDisk::create(cache_dir));
   const Result<void> made = back->disk_->make_directory(kFolder);
   if (!made.ok() && !made.is_error(EEXIST)) return made.error();

@@ -46,7 +46,8 @@ class BackWrites {
   // What went otherwise than it was done here, a sentence each; told once.
   std::vector<std::string> take_troubles() { return origin_->journal().take_troubles(); }
   [[nodiscard]] journal::JournalStatus status() const { return origin_->journal().status(); }
-  [[nodiscard]] size_t pending() const { return status().pending; }
+  // The folder of the journal.
+  [[nodiscard]] const std::string& where() const { return where_; }
   // Nothing more goes to the origin; waits for the calls that are under way.
   void stop_uploading() { origin_->stop_uploading(); }
   // `went_elsewhere` is told no more.
@@ -58,6 +59,7 @@ class BackWrites {
 
   BackWrites() = default;
 
+  std::string where_;
   std::unique_ptr<cachefiles::RealDisk> disk_;
   // The uploader must not wait for whoever is told: the kernel may wait for the upload.
   sync::WorkQueue teller_{{.name = "netfs-elsewhere", .depth_max = kToldMax}};

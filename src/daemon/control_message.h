@@ -61,7 +61,7 @@ struct Request {
 struct Response {
   int code = 0;  // errno; 0: it worked
   ExitCode exit = ExitCode::kOk;
-  std::string line;  // for the user; of failures, never empty
+  std::string line;  // for the user; of failures, never empty; of umount also when it worked
   std::string body;  // JSON, or empty
 };
 

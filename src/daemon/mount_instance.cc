@@ -203,21 +203,43 @@ bool MountInstance::close(Deadline deadline) {
   if (away && !back_) late_->stop();
   if (file_system_) file_system_->stop();
   if (library_) library_->close();
-  if (back_ && !back_->drain(back_->newest(), deadline)) {
-    telemetry::log_warn("mount",
-                        "{}: {} changes are not uploaded; the next mount with --write=back "
-                        "goes on with them",
-                        spec_.url, back_->pending());
-  }
+  if (back_) upload_what_waits(deadline);
   // Here and not when the instance is destroyed: whoever destroys it must not wait for an origin.
   if (limited_) limited_->limit({});
   if (back_) back_->stop_uploading();
   if (late_ != nullptr) late_->stop();
+  take_stock();
   // Those that others have listed meanwhile.
   if (changes_names_) drop_names_later();
   // Behind what this mount has queued to be forgotten.
   if (mark_) mark_->clear(*store_.offload());
   return true;
+}
+
+// An origin that does not answer is given the time that it has for one call; one that takes what it
+// is given, all that there is.
+void MountInstance::upload_what_waits(Deadline deadline) {
+  const uint64_t all = back_->newest();
+  const Deadline first = Deadline::after(Clock::system(), spec_.options.timeout);
+  if (back_->drain(all, {std::min(first.at, deadline.at)})) return;
+  if (back_->status().last_error.empty()) back_->drain(all, deadline);
+}
+
+// Nothing goes to the origin any more.
+void MountInstance::take_stock() {
+  left_.url = spec_.url;
+  left_.mount_point = spec_.mount_point;
+  if (library_) left_.lost_bytes = library_->stats().bytes_lost.get();
+  if (back_) {
+    const journal::JournalStatus waits = back_->status();
+    left_.changes = waits.pending;
+    left_.bytes = waits.pending_bytes;
+    left_.why = waits.last_error;
+    left_.journal = back_->where();
+    left_.troubles = back_->take_troubles();
+  }
+  const std::string line = left_.line();
+  if (!line.empty()) telemetry::log_warn("mount", "{}", line);
 }
 
 void MountInstance::drop(const std::string& path) {

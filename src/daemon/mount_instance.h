@@ -26,6 +26,7 @@
 #include "base/unique_fd.h"
 #include "daemon/back_writes.h"
 #include "daemon/kept_descriptors.h"
+#include "daemon/left_behind.h"
 #include "daemon/mount_state.h"
 #include "daemon/options.h"
 #include "daemon/shared_store.h"
@@ -80,6 +81,8 @@ class MountInstance : public RefCounted<MountInstance> {
   void read_no_more();
   void wait_answered(Deadline deadline) const;
   bool close(Deadline deadline);
+  // When close() has returned: what of all that was written is not at the origin.
+  [[nodiscard]] const LeftBehind& left_behind() const { return left_; }
 
   [[nodiscard]] const Spec& spec() const { return spec_; }
   // What the next worker has to know to serve on.
@@ -120,6 +123,8 @@ class MountInstance : public RefCounted<MountInstance> {
   Result<void> drop_names();
   void drop_names_later();
   void went_elsewhere(const std::string& path, const std::string& beside);
+  void upload_what_waits(Deadline deadline);
+  void take_stock();
   [[nodiscard]] uint64_t write_behind_bytes() const;
   [[nodiscard]] fuse::SessionOptions session_options() const;
   Result<void> open_channel(std::vector<UniqueFd> fds, fuse::SessionOptions& options);
@@ -153,6 +158,7 @@ class MountInstance : public RefCounted<MountInstance> {
   std::unique_ptr<fuse::Session> session_;
   std::atomic<bool> serving_{false};  // set once all of the above stand
   std::atomic<bool> closed_{false};
+  LeftBehind left_;  // set by close()
 };
 
 // Whether this process may let the kernel read files by itself.

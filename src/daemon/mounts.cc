@@ -191,6 +191,10 @@ void Mounts::keep(uint64_t id, const Ref<MountInstance>& instance) {
   link_.release(id);
   telemetry::log_info(kRoom, "{} is unmounted from {}", instance->spec().url,
                       instance->spec().mount_point);
+  {
+    const sync::MutexLock lock(mutex_);
+    *entries_[id].left = instance->left_behind().line();
+  }
   remove(id);
 }
 

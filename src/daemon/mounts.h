@@ -43,8 +43,9 @@ class Mounts {
   Result<uint64_t> mount(const Request& request) EXCLUDES(mutex_);
   // Serves on what an earlier worker left; tries as long as the mount's timeout, then gives it up.
   void adopt(Adopted adopted) EXCLUDES(mutex_);
-  // `target` is a mount point or a URL; the newest mount of it.  ENOENT: none of ours.
-  Result<void> unmount(const std::string& target, bool lazy) EXCLUDES(mutex_);
+  // `target` is a mount point or a URL; the newest mount of it.  Returns LeftBehind::line(): of one
+  // that is detached nothing is known yet.  ENOENT: none of ours.
+  Result<std::string> unmount(const std::string& target, bool lazy) EXCLUDES(mutex_);
   // By number, lazily if it is in use; of an asker that is gone.
   void unmount_number(uint64_t id) EXCLUDES(mutex_);
   // Begins to unmount all, also what is still being mounted; those in use are detached and their
@@ -83,6 +84,8 @@ class Mounts {
     bool adopted = false;   // mounted already while it is being prepared
     Ref<MountInstance> instance;
     std::unique_ptr<sync::Thread> keeper;
+    // LeftBehind::line(), once it has ended; held by who waits for that, in place of the instance.
+    std::shared_ptr<std::string> left = std::make_shared<std::string>();
   };
 
   Result<MountInstance::Spec> plan(const Request& request) EXCLUDES(mutex_);

@@ -15,9 +15,10 @@ constexpr timespec kBetweenTries{.tv_sec = 0, .tv_nsec = 50'000'000};
 
 }  // namespace
 
-Result<void> Mounts::unmount(const std::string& target, bool lazy) {
+Result<std::string> Mounts::unmount(const std::string& target, bool lazy) {
   uint64_t id = 0;
   std::string mount_point;
+  std::shared_ptr<std::string> left;
   {
     const sync::MutexLock lock(mutex_);
     for (const auto& [number, entry] : entries_) {  // the newest has the highest number
@@ -25,12 +26,15 @@ Result<void> Mounts::unmount(const std::string& target, bool lazy) {
       if (entry.mount_point != target && entry.url != target) continue;
       id = number;
       mount_point = entry.mount_point;
+      left = entry.left;
     }
   }
   if (id == 0) {
     return Error(ENOENT, "umount", fmt::format("{} is not mounted by this daemon", target));
   }
-  return unmount_entry(id, mount_point, lazy);
+  TRY(unmount_entry(id, mount_point, lazy));
+  const sync::MutexLock lock(mutex_);
+  return *left;
 }
 
 Result<void> Mounts::unmount_path(const std::string& mount_point, fuse::UnmountMode mode) {

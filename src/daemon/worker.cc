@@ -192,8 +192,8 @@ Response Worker::dispatch(const Request& request, uint64_t& mounted_id) {
     case Verb::kMount:
       return mount(request, mounted_id);
     case Verb::kUmount: {
-      const Result<void> done = mounts_.unmount(request.target, request.lazy);
-      return done.ok() ? Response{} : failure(done.error());
+      const Result<std::string> done = mounts_.unmount(request.target, request.lazy);
+      return done.ok() ? Response{.line = done.value()} : failure(done.error());
     }
     case Verb::kStatus:
       return status(request);

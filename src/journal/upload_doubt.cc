@@ -147,7 +147,8 @@ void Uploader::remember(Batch& batch, const Validator& version) {
 // A batch was begun and the file is another since: whether that is our own doing, and nobody
 // else's.  It is if its bytes are those of before (a mode changed), or if all of what is or was to
 // be written over is explained by what we write and what was there when we began, all else is as it
-// was then, and something says that we were there.
+// was then, and something says that we were there; or if all is as it was then but its time, which
+// a write that fails before its first byte (ENOSPC) sets as well: nobody's bytes are written over.
 Result<bool> Uploader::holds_ours(Batch& batch, const NodeInfo& there) {
   if (!TRY(is_explained(batch, there))) return false;
   // What was read may be of before somebody's change: then all of it once more, from the opening.
@@ -171,6 +172,7 @@ Result<bool> Uploader::is_explained(Batch& batch, const NodeInfo& there) {
     const Record record = TRY(journal_.log().read(change.place, nullptr));
     ours = ours || (record.change.mtime && record.change.mtime->time == a.mtime);
   }
+  ours = ours || a.size_bytes == seen.size_bytes;
   std::vector<BatchBytes::Piece> pieces = parted(bytes.pieces(a.size_bytes));
   const std::optional<std::vector<ByteRange>> ranges = bytes.rest();
   // What is not known is not ours.

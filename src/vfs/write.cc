@@ -14,6 +14,17 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+// What was stored into a mapping: the kernel does not write it once more, and whoever stored it may
+// be gone.
+void tell_of_lost_pages(const WritableFile& file, uint64_t bytes, const Error& error) {
+  telemetry::log_warn("vfs", "{}: {} bytes that were stored into a mapping were not written: {}",
+                      file.as_ref().path, bytes, error.message());
+}
+
+}  // namespace
+
 Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id) {
   sync::MutexLock lock(table_.mutex);
   const Handle* handle = table_.handle(id);
@@ -88,6 +99,9 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
   if (!written.ok()) {
     // Some of it may be there all the same.
     take_change(writing.node, {}, InodeTable::Changed::kBytes);
+    if (writing.shortfall == Shortfall::kIsAnError) {
+      tell_of_lost_pages(*writing.file, writing.range.length_bytes, written.error());
+    }
     return pending->error(written.code());
   }
   const auto bytes = static_cast<uint32_t>(written.value().bytes);
@@ -111,6 +125,8 @@ void FileSystem::take_written(const Writing& writing, Result<Written> written,
   take_end(writing.node, writing.range.offset_bytes + bytes);
   // The kernel asks of its own pages whether the write failed, not how far it came.
   if (bytes < writing.range.length_bytes && writing.shortfall == Shortfall::kIsAnError) {
+    tell_of_lost_pages(*writing.file, writing.range.length_bytes - bytes,
+                       Error(written.value().stopped_by, "origin"));
     return pending->error(written.value().stopped_by);
   }
   // A buffered read may have brought older bytes into the kernel's pages since that dropped them,

@@ -7,7 +7,7 @@
 
 #include "base/kill_process.h"
 #include "sync/thread.h"
-#include "tests/mount/write_fixture.h"
+#include "tests/mount/write_back_fixture.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
@@ -216,6 +216,40 @@ TEST_P(Write, AclsAreObeyedAndInherited) {
   EXPECT_NE(std::string(names, static_cast<size_t>(listed)).find(inherited), std::string::npos);
   EXPECT_EQ(code(::removexattr(here("d").c_str(), inherited)), 0);
   EXPECT_EQ(code(::getxattr(here("d").c_str(), inherited, names, sizeof names)), ENODATA);
+}
+
+// An ACL is the origin's at once, and what is made beneath it has what it says when that is there.
+TEST_P(WriteBack, AclsAreObeyedAndInheritedWhenItIsUploaded) {
+  const char* const access = "system.posix_acl_access";
+  const char* const inherited = "system.posix_acl_default";
+  const std::vector<AclEntry> for_nobody = {{kOwner, 7, UINT32_MAX},
+                                            {kUser, 6, kNobody},
+                                            {kGroup, 5, UINT32_MAX},
+                                            {kMask, 7, UINT32_MAX},
+                                            {kOther, 0, UINT32_MAX}};
+  mount_it({"--allow-other"});
+  ASSERT_EQ(put(here("a"), "secret"), 0);
+  ASSERT_EQ(::chmod(here("a").c_str(), 0600), 0);
+  ASSERT_EQ(::mkdir(here("d").c_str(), 0755), 0);
+  if (is_sftp()) {
+    EXPECT_EQ(set_acl(here("a"), access, for_nobody), EOPNOTSUPP);
+    return;
+  }
+  const std::string root = mount_->path();
+  const auto reads = [&](const std::string& name) {
+    return as_nobody([&] { return open_file(root + "/" + name, O_RDWR) ? 0 : errno; });
+  };
+  EXPECT_EQ(reads("a"), EACCES);
+  ASSERT_EQ(set_acl(here("a"), access, for_nobody), 0);
+  EXPECT_EQ(reads("a"), 0);
+  ASSERT_EQ(::chmod(here("a").c_str(), 0700), 0);
+  ASSERT_EQ(set_acl(here("d"), inherited, for_nobody), 0);
+  EXPECT_TRUE(open_file(here("d/f"), O_WRONLY | O_CREAT, 0664));
+  ASSERT_EQ(sync_it(), 0) << last_output_;
+  drop_dentries();
+  EXPECT_EQ(reads("a"), EACCES) << "the mask went with the mode";
+  EXPECT_EQ(reads("d/f"), 0);
+  EXPECT_GT(::getxattr(there("d/f").c_str(), access, nullptr, 0), 0);
 }
 
 // A worker that is killed while a program writes: the program goes on, and all of it is there.

@@ -9,37 +9,11 @@
 
 #include "base/kill_process.h"
 #include "sync/thread.h"
-#include "tests/mount/write_fixture.h"
-#include "tests/support/process.h"
+#include "tests/mount/write_back_fixture.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
-
-class WriteBack : public Write {
- protected:
-  // All that was done is at the origin when it answers 0.
-  int sync_it(const std::string& timeout = "60s") {
-    const Finished finished = run({NETFS_TEST_BINARY, "sync", mount_->path(), "--timeout", timeout},
-                                  std::chrono::seconds(100));
-    if (finished.status != 0) last_output_ = finished.output;
-    return finished.status;
-  }
-  // A tree: what each path holds.
-  static std::map<std::string, std::string> tree_of(const std::string& root) {
-    std::map<std::string, std::string> seen;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
-      const std::string path = entry.path().string().substr(root.size() + 1);
-      if (entry.is_symlink()) {
-        seen[path] = "-> " + std::filesystem::read_symlink(entry.path()).string();
-      } else {
-        seen[path] = entry.is_directory() ? "directory" : whole(entry.path());
-      }
-    }
-    return seen;
-  }
-  std::string last_output_;
-};
 
 INSTANTIATE_TEST_SUITE_P(Origins, WriteBack, testing::Values("file_back", "sftp_back"),
                          [](const auto& instance) { return std::string(instance.param); });

@@ -18,24 +18,8 @@ namespace {
 
 class WriteClose : public Write {};
 
-// The first object of that name in a status, wherever it stands.
-nlohmann::json status_object(const nlohmann::json& status, const std::string& name) {
-  if (status.is_object() && status.contains(name)) return status[name];
-  for (const nlohmann::json& inner : status) {
-    if (!inner.is_structured()) continue;
-    nlohmann::json found = status_object(inner, name);
-    if (!found.is_null()) return found;
-  }
-  return nullptr;
-}
-
 INSTANTIATE_TEST_SUITE_P(Origins, WriteClose, testing::Values("file_close", "sftp_close"),
                          [](const auto& instance) { return std::string(instance.param); });
-
-void set_mtime(const std::string& path, time_t seconds) {
-  const timespec times[2] = {{seconds, 0}, {seconds, 0}};
-  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
-}
 
 TEST_P(WriteClose, EveryByteIsAtTheOriginWhenCloseReturns) {
   mount_it();
@@ -135,6 +119,59 @@ TEST_P(WriteClose, AFailureIsToldOnceToEachDescriptor) {
   }
   EXPECT_GT(mount_->status_number("lost_bytes"), 0);
   mount_.reset();
+}
+
+TEST_P(WriteClose, WhoOpensAfterAFailureHearsNothingOfItAndADupIsNotToldTwice) {
+  NETFS_TEST_NEEDS(loop_devices());
+  LoopImage disk(temp_, "ext4", 16);
+  ASSERT_TRUE(disk.ready()) << disk.trouble();
+  write_file(disk.path() + "/a", "0123456789");
+  mount_ = mount_of(disk.path(), {how()});
+  {
+    const UniqueFd fd = open_file(here("a"), O_RDWR);
+    const UniqueFd other = open_file(here("a"), O_RDWR);
+    ASSERT_TRUE(fd && other);
+    const int dup = ::dup(fd.get());
+    ASSERT_TRUE(set_immutable(disk.path() + "/a", true)) << strerror(errno);
+    ASSERT_EQ(::pwrite(fd.get(), "lost", 4, 0), 4);
+    EXPECT_NE(code(::close(dup)), 0);
+    EXPECT_EQ(code(::fsync(fd.get())), 0) << "it is the same open file";
+    ASSERT_TRUE(set_immutable(disk.path() + "/a", false));
+    const UniqueFd later = open_file(here("a"), O_RDWR);
+    ASSERT_TRUE(later);
+    EXPECT_EQ(code(::fsync(later.get())), 0);
+    EXPECT_NE(code(::fsync(other.get())), 0) << "who had it open then is told all the same";
+    EXPECT_EQ(code(::fsync(other.get())), 0);
+    EXPECT_EQ(mount_->status_number("lost_bytes"), 4);
+  }
+  EXPECT_EQ(whole(here("a")), "0123456789");
+  mount_.reset();
+}
+
+// As on a local disk: who has it open writes on to what has no name any more.
+TEST_P(WriteClose, AFileThatADirectoryReplacesWhileItsWritesAreKeptIsWrittenByItsHandle) {
+  mount_it({"--bwlimit", "256K", "--metadata-ttl", "1s"});
+  const std::string bytes = pattern(46, 0, 400'000);
+  {
+    const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
+    ASSERT_TRUE(fd);
+    for (size_t at = 0; at < bytes.size(); at += 25'000) {
+      ASSERT_EQ(::pwrite(fd.get(), bytes.data() + at, 25'000, static_cast<off_t>(at)), 25'000);
+    }
+    EXPECT_FALSE(whole(there("a")) == bytes) << "nothing was kept: the test proves nothing";
+    ASSERT_EQ(::unlink(there("a").c_str()), 0);
+    ASSERT_EQ(::mkdir(there("a").c_str(), 0755), 0);
+    write_file(there("a/in"), "theirs");
+    EXPECT_EQ(code(::fsync(fd.get())), 0);
+    EXPECT_EQ(mount_->status_number("lost_bytes"), 0);
+    // SFTP opens a file once more to read it, by its name.
+    const std::string seen = bytes_at(fd.get(), 0, bytes.size());
+    EXPECT_TRUE(seen == bytes || (is_sftp() && seen.starts_with("error"))) << seen.substr(0, 20);
+  }
+  EXPECT_TRUE(
+      wait_until([&] { return put(here("a"), "x", 0) == EISDIR; }, std::chrono::seconds(20)));
+  EXPECT_EQ(list_names(there("a")).value(), std::vector<std::string>{"in"});
+  EXPECT_EQ(whole(here("a/in")), "theirs");
 }
 
 // A store into a mapping outlives the close of its descriptor; nothing tells the kernel's FUSE of

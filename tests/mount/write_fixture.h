@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
@@ -19,6 +21,7 @@
 #include "base/unique_fd.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
+#include "tests/support/process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_sshd.h"
 #include "tests/support/tree.h"
@@ -89,6 +92,58 @@ inline int read_on(int fd, off_t offset, size_t length, std::string& bytes) {
   return 0;
 }
 
+// The first object of that name in a status, wherever it stands.
+inline nlohmann::json status_object(const nlohmann::json& status, const std::string& name) {
+  if (status.is_object() && status.contains(name)) return status[name];
+  for (const nlohmann::json& inner : status) {
+    if (!inner.is_structured()) continue;
+    nlohmann::json found = status_object(inner, name);
+    if (!found.is_null()) return found;
+  }
+  return nullptr;
+}
+
+inline void set_mtime(const std::string& path, time_t seconds) {
+  const timespec times[2] = {{seconds, 0}, {seconds, 0}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0) << strerror(errno);
+}
+
+// Two processes at once append so many lines each; empty: each line is whole in what `there` is
+// once `settled` has run, and those of each process are in their order.
+template <class Settle>
+std::string append_by_two(const std::string& here, const std::string& there, Settle settled) {
+  constexpr int kLines = 150;
+  const auto line = [](int who, int i) {
+    return std::to_string(who) + " " + std::to_string(i) + std::string(i % 70, '.') + "\n";
+  };
+  std::vector<pid_t> children;
+  for (int who = 0; who < 2; ++who) {
+    children.push_back(::fork());
+    if (children.back() != 0) continue;
+    const UniqueFd fd = open_file(here, O_WRONLY | O_APPEND);
+    for (int i = 0; i < kLines; ++i) {
+      const std::string bytes = line(who, i);
+      const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
+      if (n != static_cast<ssize_t>(bytes.size())) ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  for (const pid_t child : children) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    if (status != 0) return "a write failed";
+  }
+  settled();
+  std::istringstream all(whole(there));
+  int next[2] = {0, 0};
+  for (std::string one; std::getline(all, one);) {
+    const int who = one.starts_with("1") ? 1 : 0;
+    if (one + "\n" != line(who, next[who])) return "'" + one + "' is not what was written";
+    ++next[who];
+  }
+  return next[0] == kLines && next[1] == kLines ? "" : "lines are missing";
+}
+
 inline struct stat stat_of(const std::string& path) {
   struct stat st {};
   EXPECT_EQ(::lstat(path.c_str(), &st), 0) << path << ": " << strerror(errno);
@@ -151,6 +206,12 @@ class Write : public testing::TestWithParam<const char*> {
     more.push_back(how());
     mount_ = mount_of(source_, std::move(more));
     ASSERT_TRUE(mount_->ready());
+  }
+  // `netfs umount`: its exit code, and what it says on stderr.
+  [[nodiscard]] Finished umount_it() const {
+    return run({"sh", "-c", "exec \"$0\" umount \"$1\" 2>&1 >/dev/null", NETFS_TEST_BINARY,
+                mount_->path()},
+               std::chrono::seconds(60));
   }
   [[nodiscard]] std::string here(const std::string& name) const {
     return mount_->path() + "/" + name;

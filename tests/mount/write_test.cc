@@ -88,7 +88,10 @@ TEST_P(Write, GapsAndRegrownPartsAreZeroesAlsoAfterARemount) {
   {
     const UniqueFd fd = open_file(here("gap"), O_RDWR);
     ASSERT_EQ(::pwrite(fd.get(), "end", 3, 200'000), 3) << strerror(errno);
+    ASSERT_EQ(::pwrite(fd.get(), "within", 6, 501), 6) << strerror(errno);
   }
+  EXPECT_EQ(mount_->status_number("downloaded_bytes"), 0) << "nothing is read to be written over";
+  gap.replace(501, 6, "within");
   gap.resize(200'000, '\0');
   gap += "end";
   ASSERT_EQ(::truncate(here("regrown").c_str(), 100'001), 0);

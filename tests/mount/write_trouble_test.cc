@@ -1,6 +1,8 @@
 // Goal: others who change the origin, and an origin that will not or cannot be changed: the right
 // bytes, the right errno, in bounded time.
 
+#include <algorithm>
+#include <sys/mman.h>
 #include <sys/mount.h>
 
 #include "base/kill_process.h"
@@ -142,6 +144,43 @@ TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
       << strerror(errno);
   EXPECT_EQ(::fsync(fd.get()), 0) << strerror(errno);
   EXPECT_TRUE(whole(there("a")) == bytes + bytes);
+}
+
+// What was stored into a mapping after the last close: there is nobody left who could be told.
+TEST_P(WriteRemote, AnUnmountWhileTheOriginIsAwaySaysWhatIsLost) {
+  const std::string old = pattern(14, 0, 100'000);
+  write_file(there("a"), old);
+  mount_it({"--timeout", "2s"});
+  void* map = MAP_FAILED;
+  {
+    const UniqueFd fd = open_file(here("a"), O_RDWR);
+    ASSERT_TRUE(fd);
+    map = ::mmap(nullptr, old.size(), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+    ASSERT_NE(map, MAP_FAILED);
+  }
+  std::memcpy(static_cast<char*>(map) + 5000, "stored", 6);
+  sshd_->stop();
+  EXPECT_EQ(::munmap(map, old.size()), 0);
+  const Finished said = umount_it();
+  EXPECT_EQ(said.status, 0) << "it is unmounted: " << said.output;
+  EXPECT_FALSE(mount_->mounted());
+  EXPECT_TRUE(mount_->unmount()) << "its processes end";
+  if (keeps_writes()) {
+    EXPECT_NE(said.output.find("and lost: 4.0 KiB"), std::string::npos) << said.output;
+    EXPECT_EQ(std::count(said.output.begin(), said.output.end(), '\n'), 1) << said.output;
+    EXPECT_NE(mount_->log().find("a: 4096 bytes were not written"), std::string::npos)
+        << mount_->log();
+  } else {
+    // By through it was never answered: only the kernel has heard of it.
+    EXPECT_EQ(said.output, "");
+    EXPECT_NE(mount_->log().find("a: 4096 bytes that were stored into a mapping were not written"),
+              std::string::npos)
+        << mount_->log();
+  }
+  ASSERT_TRUE(sshd_->start_again()) << sshd_->log();
+  mount_it();
+  EXPECT_TRUE(whole(here("a")) == old) << "what is there is shown";
+  EXPECT_TRUE(whole(there("a")) == old);
 }
 
 // The cache forgets what it has of a file after the change of it, so that no write waits for its

@@ -95,6 +95,14 @@ bool LoopImage::mount_again() {
                     std::chrono::seconds(10));
 }
 
+bool set_immutable(const std::string& path, bool immutable) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  int flags = 0;
+  if (!fd || ::ioctl(fd.get(), FS_IOC_GETFLAGS, &flags) != 0) return false;
+  flags = immutable ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
+  return ::ioctl(fd.get(), FS_IOC_SETFLAGS, &flags) == 0;
+}
+
 Frozen::Frozen(const std::string& path, Duration bound) {
   const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   int pair[2] = {-1, -1};

@@ -45,6 +45,10 @@ class LoopImage {
   std::string trouble_;
 };
 
+// On ext4: from now on nobody changes that file, not root nor who has it open; or again who might
+// before.  False: errno says why.
+[[nodiscard]] bool set_immutable(const std::string& path, bool immutable);
+
 // A file system that stands still: writers block until it is thawed.  A process of its own does
 // freezing and thawing, and thaws when the bound is over or this program is gone: a thread that
 // writes there cannot even be killed.

@@ -1,0 +1,45 @@
+#pragma once
+// What the tests of --write=back share: the mount of write_fixture.h, and waiting for its uploads.
+
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tests/mount/write_fixture.h"
+#include "tests/support/process.h"
+
+namespace netfs::test {
+
+class WriteBack : public Write {
+ protected:
+  // All that was done is at the origin when it answers 0.
+  int sync_it(const std::string& timeout = "60s") { return sync_it(*mount_, timeout); }
+  int sync_it(const NetfsMount& mount, const std::string& timeout = "60s") {
+    const Finished finished = run({NETFS_TEST_BINARY, "sync", mount.path(), "--timeout", timeout},
+                                  std::chrono::seconds(100));
+    if (finished.status != 0) last_output_ = finished.output;
+    return finished.status;
+  }
+  // What `netfs status` says of the journal.
+  [[nodiscard]] nlohmann::json journal() const {
+    const nlohmann::json status = mount_->status();
+    return status.is_object() ? status["mounts"][0]["journal"] : nlohmann::json();
+  }
+  // A tree: what each path holds.
+  static std::map<std::string, std::string> tree_of(const std::string& root) {
+    std::map<std::string, std::string> seen;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+      const std::string path = entry.path().string().substr(root.size() + 1);
+      if (entry.is_symlink()) {
+        seen[path] = "-> " + std::filesystem::read_symlink(entry.path()).string();
+      } else {
+        seen[path] = entry.is_directory() ? "directory" : whole(entry.path());
+      }
+    }
+    return seen;
+  }
+  std::string last_output_;
+};
+
+}  // namespace netfs::test
