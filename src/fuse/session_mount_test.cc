@@ -84,8 +84,8 @@ TEST_F(MountTest, AConnectionThatIsAbortedEndsThoughItsDescriptorsAreOpen) {
   const Result<void> aborted = abort_connection(raw_fds_.front(), *number);
   ASSERT_TRUE(aborted.ok()) << aborted.error().message();
   EXPECT_EQ(reader.join(), ECONNABORTED);
-  const int code = ::access(file().c_str(), F_OK) == 0 ? 0 : errno;
-  EXPECT_EQ(code, ENOTCONN) << "it is still mounted";
+  const UniqueFd again(::open(file().c_str(), O_RDONLY | O_CLOEXEC));
+  EXPECT_EQ(again ? 0 : errno, ENOTCONN) << "it is still mounted";
 }
 
 // The kernel gives a number that has become free to the next one.
