@@ -132,8 +132,8 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
   return {};
 }
 
-// What it has open is read on as it was; names are not kept, and nothing is handed to the kernel,
-// before the next worker.
+// What it has open is read on as it was, and names are not kept before the next worker.  Files are
+// handed to the kernel where that was agreed when it was mounted.
 void MountInstance::use_late_cache() {
   if (cache_ != nullptr || closed_ || spec_.options.write != WriteMode::kNo) return;
   cachefiles::CacheFiles* cache = store_.cache_for(volume_key_, false);
@@ -193,12 +193,15 @@ uint64_t MountInstance::write_behind_bytes() const {
 // Before the volume is opened: nothing of it is in use.
 Result<void> MountInstance::mark_writing() {
   const OriginWriter* writer = origin_->writer();
-  const bool may_mistake = cache_ != nullptr && writer != nullptr &&
-                           !origin_->capabilities().identity &&
+  const bool may_mistake = writer != nullptr && !origin_->capabilities().identity &&
                            writer->write_capabilities().validator_can_be_set;
-  if (!may_mistake) return {};
   const std::string& directory = store_.options().cache_dir;
+  if (!may_mistake || directory.empty()) return {};
   const bool writes = spec_.options.write != WriteMode::kNo;
+  if (cache_ == nullptr) {
+    if (writes) store_.distrust(volume_key_);
+    return {};
+  }
   if (!writes && !WritingMark::is_left(directory, volume_key_)) return {};
   mark_.emplace(directory, volume_key_);
   const Result<WritingMark::Found> found = mark_->set();

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <utility>
 
+#include "daemon/writing_mark.h"
 #include "telemetry/log.h"
 
 namespace netfs::daemon {
@@ -135,11 +136,12 @@ void SharedStore::open_or_go_on(UniqueFunction<void()> came) {
   go_on_without(fmt::format("the disk of {} stands still", options_.cache_dir));
 }
 
-// Whoever waits for the cache waits no more; one who was told already is not told again.
+// Whoever waits for the cache waits no more.  Told anew where the reason is another.
 void SharedStore::go_on_without(const std::string& why) {
   {
     const sync::MutexLock lock(mutex_);
-    if (state_ != State::kOpening) return;
+    const bool is_wanted = state_ == State::kOpening || state_ == State::kLate;
+    if (closing_ || !is_wanted || why_no_cache_ == why) return;
     state_ = State::kLate;
     why_no_cache_ = why;
     changed_.notify_all();
@@ -158,11 +160,34 @@ void SharedStore::open_behind() {
   }
   if (opened.ok() && opened.value()) {
     telemetry::log_info("cache", "{} is there again", options_.cache_dir);
+    std::set<std::string> distrusted;
+    {
+      const sync::MutexLock lock(mutex_);
+      distrusted.swap(distrusted_);
+    }
+    for (const std::string& volume_key : distrusted) leave_mark(volume_key);
     came_();
   }
   const sync::MutexLock lock(mutex_);
   opener_runs_ = false;
   changed_.notify_all();
+}
+
+void SharedStore::distrust(const std::string& volume_key) {
+  {
+    const sync::MutexLock lock(mutex_);
+    if (!cache_) {
+      distrusted_.insert(volume_key);
+      return;
+    }
+  }
+  leave_mark(volume_key);
+}
+
+// The next process finds it as if the one that wrote had died.
+void SharedStore::leave_mark(const std::string& volume_key) {
+  const Result<WritingMark::Found> made = WritingMark(options_.cache_dir, volume_key).set();
+  if (!made.ok()) telemetry::log_warn("cache", "{}", made.error().message());
 }
 
 // In a while; false when the store is being closed.

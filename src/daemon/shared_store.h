@@ -61,6 +61,9 @@ class SharedStore {
   // For a mount of that volume.  One that may write and gets none changes what the cache knows
   // nothing of: no mount of the volume uses it then, for as long as this process lives.
   cachefiles::CacheFiles* cache_for(const std::string& volume_key, bool writes) EXCLUDES(mutex_);
+  // A mount without the cache may change a file so that what the cache has of it looks as if it
+  // were of the new one: the next process that has the cache drops what that has of the volume.
+  void distrust(const std::string& volume_key) EXCLUDES(mutex_);
   // Why there is none; empty: nobody wants one, or it is there.
   [[nodiscard]] std::string why_no_cache() const EXCLUDES(mutex_);
 
@@ -72,6 +75,7 @@ class SharedStore {
   void go_on_without(const std::string& why) EXCLUDES(mutex_);
   void open_behind() EXCLUDES(mutex_);
   bool may_try_again() EXCLUDES(mutex_);
+  void leave_mark(const std::string& volume_key);
 
   const Options options_;
   BufferPool pool_;
@@ -82,6 +86,7 @@ class SharedStore {
   bool closing_ GUARDED_BY(mutex_) = false;
   std::string why_no_cache_ GUARDED_BY(mutex_);
   std::set<std::string> changed_volumes_ GUARDED_BY(mutex_);  // by mounts without a cache
+  std::set<std::string> distrusted_ GUARDED_BY(mutex_);  // of these, to be marked when it comes
   std::unique_ptr<cachefiles::CacheFiles> cache_ GUARDED_BY(mutex_);
   std::unique_ptr<Offload> offload_ GUARDED_BY(mutex_);
   // At the cache's disk for open_or_go_on(), perhaps longer than that; last: it uses all of these.

@@ -8,6 +8,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include "daemon/writing_mark.h"
+
 namespace netfs::daemon {
 namespace {
 
@@ -52,6 +54,7 @@ TEST_F(SharedStoreTest, WhatAnotherProcessHasComesWhenThatHasEnded) {
   EXPECT_TRUE(store.open().ok()) << "nobody waits for it";
   EXPECT_EQ(store.cache(), nullptr);
   EXPECT_EQ(store.cache_for(kChanged, true), nullptr);
+  store.distrust(kChanged);
   EXPECT_TRUE(before.close(bound()));
   expect_it_comes();
   EXPECT_EQ(store.why_no_cache(), "");
@@ -61,6 +64,8 @@ TEST_F(SharedStoreTest, WhatAnotherProcessHasComesWhenThatHasEnded) {
   EXPECT_EQ(store.cache_for(kVolume, true), store.cache());
   // It would have for current what was changed meanwhile.
   EXPECT_EQ(store.cache_for(kChanged, false), nullptr);
+  EXPECT_TRUE(WritingMark::is_left(directory_ + "/cache", kChanged));
+  EXPECT_FALSE(WritingMark::is_left(directory_ + "/cache", kVolume));
   EXPECT_TRUE(store.close(bound()));
 }
 

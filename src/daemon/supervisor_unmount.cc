@@ -25,10 +25,7 @@ void Supervisor::give_up(const std::string& why) {
 // else cannot close his: a worker that was left behind, a child in a wait that nothing ends.
 void Supervisor::end_connection(const Held& held) const {
   if (held.fds.empty()) return;
-  Result<void> ended = Error(ENOENT, "fuse.abort", "the number of its connection is not known");
-  if (held.connection != 0) {
-    ended = fuse::abort_connection(held.fds.front().get(), held.connection);
-  }
+  const Result<void> ended = fuse::abort_connection(held.fds.front().get(), held.connection);
   if (ended.ok() || abandoned_.empty()) return;
   shout(fmt::format("{} is served no more, and its users wait for what was left behind: {}",
                     held.mount_point, ended.error().message()));
@@ -67,7 +64,7 @@ void Supervisor::undo_mount(const std::string& mount_point, fuse::UnmountMode mo
 // A worker that follows others, and finds no mount and nobody who knocks, ends.  Our client may be
 // about to knock: the one that it would have asked, or had asked, was killed.
 bool Supervisor::may_be_asked() const {
-  return options_.client > 0 && workers_started_ > 1;
+  return options_.listener && options_.client > 0 && workers_started_ > 1;
 }
 
 void Supervisor::unmount_held() {

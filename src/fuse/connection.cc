@@ -3,8 +3,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <fcntl.h>
+#include <fstream>
 #include <poll.h>
 #include <spdlog/fmt/fmt.h>
+#include <string_view>
 #include <sys/mount.h>
 #include <unistd.h>
 
@@ -14,6 +16,17 @@
 namespace netfs::fuse {
 
 namespace {
+
+// As the kernel tells it, from 6.16 on.
+std::optional<unsigned> number_of(int fd) {
+  constexpr std::string_view kWords = "fuse_connection:";
+  std::ifstream in(fmt::format("/proc/self/fdinfo/{}", fd));
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with(kWords)) continue;
+    return static_cast<unsigned>(std::strtoul(line.c_str() + kWords.size(), nullptr, 10));
+  }
+  return std::nullopt;
+}
 
 bool has_ended(int fd) {
   pollfd polled{.fd = fd, .events = POLLIN, .revents = 0};
@@ -26,7 +39,7 @@ Result<UniqueFd> open_abort(unsigned number) {
   const std::string file = fmt::format("{}/abort", number);
   UniqueFd fd(::open(("/sys/fs/fuse/connections/" + file).c_str(), O_WRONLY | O_CLOEXEC));
   if (fd) return fd;
-  if (errno != ENOENT) return Error::from_errno("fuse.abort");
+  if (errno != ENOENT && errno != EROFS) return Error::from_errno("fuse.abort");
   const UniqueFd made(::fsopen("fusectl", FSOPEN_CLOEXEC));
   if (!made || ::fsconfig(made.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return Error::from_errno("fuse.abort");
@@ -54,6 +67,8 @@ std::optional<unsigned> connection_number(const std::string& mount_point,
 
 Result<void> abort_connection(int fd, unsigned number) {
   if (has_ended(fd)) return {};
+  number = number_of(fd).value_or(number);
+  if (number == 0) return Error(ENOENT, "fuse.abort", "the number of its connection is not known");
   const Result<UniqueFd> file = open_abort(number);
   // What is open belongs to whoever had the number then: ours, if ours lives still.
   if (has_ended(fd)) return {};

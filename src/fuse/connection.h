@@ -18,8 +18,9 @@ std::optional<unsigned> connection_number(const std::string& mount_point,
 
 // Whoever waits in it, or comes to it, gets an error from now on; the mount stays until it is
 // unmounted.  `fd` is a descriptor of that connection: numbers are used again, and what has ended
-// already is left alone.  Errors: EPERM: this process may not do without the file system fusectl,
-// and that is not mounted at /sys/fs/fuse/connections; EACCES: it is another user's.
+// already is left alone.  `number` counts where the kernel does not say it of `fd` (before 6.16);
+// 0: not known.  Errors: ENOENT: no number; EPERM: this process may not do without the file system
+// fusectl, and that is not mounted at /sys/fs/fuse/connections; EACCES: it is another user's.
 Result<void> abort_connection(int fd, unsigned number);
 
 }  // namespace netfs::fuse

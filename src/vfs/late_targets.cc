@@ -77,14 +77,14 @@ void FileSystem::LateTargets::store_all() {
     const MonoTime now = Clock::system().now();
     if (of_.stopping_ && until == MonoTime::max()) until = now + of_.options_.timeout;
     if (now >= until) return;
-    if (!has_room || !store_one(fuse::NodeId(id))) add(fuse::NodeId(id));
+    if (!store_one(fuse::NodeId(id), has_room)) add(fuse::NodeId(id));
   }
 }
 
 // False: it is to be looked at again.
-bool FileSystem::LateTargets::store_one(fuse::NodeId id) {
+bool FileSystem::LateTargets::store_one(fuse::NodeId id, bool has_room) {
   Claimed claimed;
-  const Next next = claim(id, claimed);
+  const Next next = claim(id, has_room, claimed);
   if (next != Next::kStore) return next == Next::kNothing;
   const bool done = store(id, claimed);
   sync::MutexLock lock(of_.table_.mutex);
@@ -95,7 +95,8 @@ bool FileSystem::LateTargets::store_one(fuse::NodeId id) {
   return done;
 }
 
-FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, Claimed& claimed) {
+FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, bool has_room,
+                                                             Claimed& claimed) {
   const MonoTime now = of_.clock_.now();
   sync::MutexLock lock(of_.table_.mutex);
   const Node* node = of_.table_.find(id);
@@ -115,7 +116,7 @@ FileSystem::LateTargets::Next FileSystem::LateTargets::claim(fuse::NodeId id, Cl
       kept.amended_at != MonoTime() && now - kept.amended_at < kNamesResave && !of_.stopping_;
   // The cache may not have it yet, and later is early enough.
   const bool may_be_early = kept.record && !of_.stopping_;
-  if (kept.saving > 0 || was_just_now || may_be_early) return Next::kLater;
+  if (!has_room || kept.saving > 0 || was_just_now || may_be_early) return Next::kLater;
   kept.learnt = false;
   kept.amended_at = now;
   ++kept.saving;

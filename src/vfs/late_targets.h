@@ -33,7 +33,8 @@ class FileSystem::LateTargets {
   void hold(fuse::NodeId directory, const Intake& intake, const std::string& bytes);
   // A directory of which a target was learnt.
   void add(fuse::NodeId directory) EXCLUDES(mutex_);
-  // What was learnt is left to the cache, as far as that can be done in the timeout.  Before the
+  // What was learnt is left to the cache, as far as that can be done in the timeout, once those
+  // records are there that are on their way to it (as long again at most).  Before the
   // queue ends on which that is done, and once nobody learns any more.
   void stop();
 
@@ -48,8 +49,8 @@ class FileSystem::LateTargets {
   enum class Next : uint8_t { kNothing, kLater, kStore };
 
   void store_all() EXCLUDES(mutex_);
-  bool store_one(fuse::NodeId id);
-  Next claim(fuse::NodeId id, Claimed& claimed);
+  bool store_one(fuse::NodeId id, bool has_room);
+  Next claim(fuse::NodeId id, bool has_room, Claimed& claimed);
   bool store(fuse::NodeId id, const Claimed& claimed);
   std::optional<std::string> target_of(fuse::NodeId directory, const OriginEntry& link);
   bool is_wanted(fuse::NodeId id, const Claimed& claimed);
