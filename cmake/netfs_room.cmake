@@ -130,8 +130,9 @@ endfunction()
 # Both are filters of GoogleTest's, PLAIN for the validated build and SANITIZED for those of the
 # sanitizers; NONE makes the program one of the long ones there.  All cases are in TEST_long, with the
 # label `long`, unless the program HAS_LONG, an entry that has them all.  So each behaviour is looked
-# at once over each kind of origin whenever something is changed, and by all combinations of origin,
-# server, way of writing and disk with `scripts/test --all`.
+# at once whenever something is changed, over that kind of origin at which it is the hardest or the
+# quickest to look at, and by all combinations of origin, server, way of writing and disk with
+# `scripts/test --all`.
 function(netfs_fast_cases test plain sanitized)
   set(filter ${plain})
   if(NETFS_SANITIZE)

@@ -19,12 +19,16 @@ std::string LeftBehind::line() const {
                     why.empty() ? "" : " (" + why + ")", journal));
   }
   if (lost_bytes > 0) {
-    add(fmt::format("not at {}, and lost: {} of what was written; the log says of which files", url,
-                    format_bytes(lost_bytes)));
+    add(
+        fmt::format("not at {}, and lost since its worker started: {} of what was written; the log "
+                    "says of which "
+                    "files",
+                    url, format_bytes(lost_bytes)));
   }
   if (!troubles.empty()) {
     std::string more;
-    if (troubles.size() > 1) more = fmt::format(", and {} more", troubles.size() - 1);
+    if (troubles.size() > 1)
+      more = fmt::format(", and {} more, which the log names", troubles.size() - 1);
     add("not all is there as it was made here: " + troubles.front() + more);
   }
   return said.empty() ? said : mount_point + ": " + said;

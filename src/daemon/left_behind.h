@@ -3,7 +3,8 @@
 // the line that says so.  Pure.
 //
 //   LeftBehind{.url = "file:///a", .mount_point = "/mnt", .lost_bytes = 4096}.line()
-//   // "/mnt: not at file:///a, and lost: 4.0 KiB of what was written; the log says of which files"
+//   // "/mnt: not at file:///a, and lost since its worker started: 4.0 KiB of what was written; the
+//   //  log says of which files"
 
 #include <cstdint>
 #include <string>

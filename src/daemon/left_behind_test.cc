@@ -32,9 +32,10 @@ TEST(LeftBehind, WhatWaitsIsSaidWithItsPlaceAndItsReason) {
 TEST(LeftBehind, WhatIsLostAndWhatWentOtherwiseIsSaidInTheSameLine) {
   LeftBehind lost = left();
   lost.lost_bytes = 4096;
-  EXPECT_EQ(lost.line(),
-            "/mnt: not at sftp://h/a, and lost: 4.0 KiB of what was written; the log says of which "
-            "files");
+  EXPECT_EQ(
+      lost.line(),
+      "/mnt: not at sftp://h/a, and lost since its worker started: 4.0 KiB of what was written; "
+      "the log says of which files");
   lost.troubles = {"'f' went", "'g' went", "'h' went"};
   EXPECT_NE(lost.line().find("not all is there as it was made here: 'f' went, and 2 more"),
             std::string::npos)

@@ -237,6 +237,9 @@ void MountInstance::take_stock() {
     left_.why = waits.last_error;
     left_.journal = back_->where();
     left_.troubles = back_->take_troubles();
+    for (const std::string& trouble : left_.troubles) {
+      telemetry::log_warn("mount", "{}: {}", spec_.mount_point, trouble);
+    }
   }
   const std::string line = left_.line();
   if (!line.empty()) telemetry::log_warn("mount", "{}", line);

@@ -153,7 +153,10 @@ Result<bool> Uploader::holds_ours(Batch& batch, const NodeInfo& there) {
   if (!TRY(is_explained(batch, there))) return false;
   // What was read may be of before somebody's change: then all of it once more, from the opening.
   const std::optional<NodeInfo> now = TRY(look(*batch.path));
-  if (now && now->validator == there.validator) return true;
+  if (now && now->validator == there.validator) {
+    batch.compared = {};  // what comes from now on is looked at anew
+    return true;
+  }
   return Error(EAGAIN, "journal.upload", "it changes while it is looked at");
 }
 

@@ -12,7 +12,7 @@ namespace netfs::journal {
 
 namespace {
 
-std::string joined(const std::string& directory, const std::string& name) {
+std::string path_below(const std::string& directory, const std::string& name) {
   return directory.empty() ? name : directory + "/" + name;
 }
 
@@ -131,7 +131,7 @@ Uploader::Batch Uploader::describe_locked(size_t count) {
   if (first.kind == RecordKind::kMake || first.kind == RecordKind::kRename) {
     const Node* directory = overlay.node(first.at.directory);
     const std::optional<std::string> above = overlay.path_there(*directory);
-    if (above) batch.target = joined(*above, first.at.name);
+    if (above) batch.target = path_below(*above, first.at.name);
   }
   if (first.victim != NodeId::kNone) {
     const Node& victim = *overlay.node(first.victim);

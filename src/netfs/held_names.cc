@@ -7,7 +7,7 @@ namespace netfs {
 
 namespace {
 
-uint32_t hash_of(std::string_view name) {
+uint32_t short_hash_of(std::string_view name) {
   return static_cast<uint32_t>(std::hash<std::string_view>()(name));
 }
 
@@ -24,7 +24,7 @@ Ref<HeldNames> HeldNames::open(std::string bytes, std::string_view path) {
   while (const std::optional<NamesDecoder::Place> place = decoder->skip()) {
     const size_t offset = static_cast<size_t>(place->begin - held->bytes_.data());
     held->places_.push_back(
-        {.hash = hash_of(place->name), .offset = static_cast<uint32_t>(offset)});
+        {.hash = short_hash_of(place->name), .offset = static_cast<uint32_t>(offset)});
     held->has_unknown_ |= place->type == FileType::kUnknown;
   }
   std::sort(held->places_.begin(), held->places_.end());
@@ -32,7 +32,7 @@ Ref<HeldNames> HeldNames::open(std::string bytes, std::string_view path) {
 }
 
 std::optional<StoredName> HeldNames::find(std::string_view name) const {
-  const uint32_t hash = hash_of(name);
+  const uint32_t hash = short_hash_of(name);
   auto at = std::lower_bound(places_.begin(), places_.end(), Place{.hash = hash, .offset = 0});
   for (; at != places_.end() && at->hash == hash; ++at) {
     NamesDecoder decoder = NamesDecoder::at(std::string_view(bytes_).substr(at->offset));

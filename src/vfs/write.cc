@@ -2,6 +2,7 @@
 // Each comes from a program's write(), or from the kernel's own pages: a shared mapping that is
 // written back.
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -17,10 +18,20 @@ namespace netfs::vfs {
 namespace {
 
 // What was stored into a mapping: the kernel does not write it once more, and whoever stored it may
-// be gone.
+// be gone.  A line a second: a large mapping comes in a request for each MiB, or for each page.
 void tell_of_lost_pages(const WritableFile& file, uint64_t bytes, const Error& error) {
-  telemetry::log_warn("vfs", "{}: {} bytes that were stored into a mapping were not written: {}",
-                      file.as_ref().path, bytes, error.message());
+  static std::atomic<uint64_t> untold{0};
+  static std::atomic<MonoTime> silent_until{MonoTime::min()};
+  untold += bytes;
+  const MonoTime now = Clock::system().now();
+  MonoTime until = silent_until;
+  if (now < until || !silent_until.compare_exchange_strong(until, now + std::chrono::seconds(1))) {
+    return;
+  }
+  telemetry::log_warn("vfs",
+                      "{} bytes that were stored into mappings were not written, the last of them "
+                      "of {}: {}",
+                      untold.exchange(0), file.as_ref().path, error.message());
 }
 
 }  // namespace

@@ -55,12 +55,13 @@ TEST_P(WriteBackRemote, AnUnmountWhileTheOriginIsAwaySaysWhatWaitsAndItIsThereAf
 
 TEST_P(WriteBack, AnUnmountSaysWhatWentOtherwiseThanItWasMade) {
   write_file(there("a"), "0123456789");
-  mount_it({"--simulate=rtt=300ms"});
+  mount_it();
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR);
-    // Before the upload of ours can have looked at it.
-    ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 0), 4);
+    ASSERT_TRUE(fd);
+    // A write looks at nothing there: it is of the version that was opened.
     write_file(there("a"), "theirs, and longer");
+    ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 0), 4);
   }
   const Finished said = umount_it();
   EXPECT_EQ(said.status, 0);
@@ -74,7 +75,8 @@ TEST_P(WriteBack, PermissionThatGoesAfterTheOpenSetsTheChangeAside) {
   ASSERT_TRUE(disk.ready()) << disk.trouble();
   const std::string there = disk.path() + "/a";
   write_file(there, "0123456789");
-  mount_ = mount_of(disk.path(), {how()});
+  // A link so slow that the first fsync has its answer before the upload has one.
+  mount_ = mount_of(disk.path(), {how(), "--simulate=rtt=300ms"});
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR);
     ASSERT_TRUE(fd);
@@ -161,11 +163,11 @@ TEST_P(WriteBack, AFileThatADirectoryReplacesBeforeItsUploadIsKeptBeside) {
   mount_it({"--simulate=rtt=300ms"});
   const UniqueFd fd = open_file(here("a"), O_RDWR);
   ASSERT_TRUE(fd);
-  // Before the upload of ours can have looked at it.
-  ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 0), 4);
+  // A write looks at nothing there: it is of the version that was opened.
   ASSERT_EQ(::unlink(there("a").c_str()), 0);
   ASSERT_EQ(::mkdir(there("a").c_str(), 0755), 0);
   write_file(there("a/in"), "theirs");
+  ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 0), 4);
   EXPECT_EQ(code(::fsync(fd.get())), 0) << "it is durable here";
   EXPECT_NE(sync_it(), 0);
   EXPECT_EQ(journal()["conflicts"], 1);
@@ -174,7 +176,7 @@ TEST_P(WriteBack, AFileThatADirectoryReplacesBeforeItsUploadIsKeptBeside) {
   EXPECT_EQ(list_names(there("a")).value(), std::vector<std::string>{"in"});
 }
 
-TEST_P(WriteBack, NothingIsDownloadedOfWhatIsOnlyWrittenOver) {
+TEST_P(WriteBack, NoWriteWaitsForBytesOfTheOrigin) {
   std::string want = pattern(75, 0, 300'000);
   write_file(there("a"), want);
   mount_it();

@@ -66,6 +66,31 @@ TEST_F(JournalConflict, AnEditOfTheSameVersionIsTheirsAlsoWhenOursWasCutOffInIts
   }
 }
 
+// As a write leaves it that failed before its first byte, for want of room.
+TEST_F(JournalConflict, AFileOfWhichNothingIsNewButTheTimeIsNoConflict) {
+  const std::string old(300'000, 'o');
+  for (const bool restarts : {false, true}) {
+    SCOPED_TRACE(restarts ? "another process" : "the same process");
+    write_file(tree_ + "/f", old);
+    start(false);
+    write("f", 100'000, "OURS");
+    flaky_->set_flaws([](const std::string& call, const std::string&) {
+      return call == "write" ? Flaw::kBefore : Flaw::kNone;
+    });
+    start();
+    ASSERT_TRUE(wait_until([&] { return !origin_->journal().status().last_error.empty(); },
+                           std::chrono::seconds(20)));
+    write_file(tree_ + "/f", old);
+    if (restarts) origin_.reset();
+    back();
+    if (restarts) start();
+    drain();
+    EXPECT_TRUE(there("f") == std::string(old).replace(100'000, 4, "OURS"));
+    EXPECT_EQ(origin_->journal().status().conflicts, 0U);
+    origin_.reset();
+  }
+}
+
 // Ours is done, and nobody has heard of it; they change it where we write nothing.
 TEST_F(JournalConflict, AnEditWhereOursWritesNothingIsTheirsWhileOursIsInDoubt) {
   const std::string old(100'000, 'o');
