@@ -18,8 +18,8 @@ namespace {
 constexpr size_t kHeadersRoom = 4096;
 // One thread submits and reaps, and completions are worked on where it waits: nothing interrupts
 // it. Disabled until that thread comes.
-constexpr unsigned kFlags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
-                            IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED;
+constexpr unsigned kRingFlags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER |
+                                IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED;
 constexpr uint64_t kWakeData = UINT64_MAX;
 constexpr const char* kContext = "fuse.ring";
 
@@ -80,7 +80,7 @@ Result<void> RingQueue::make() {
     entries_.push_back(std::move(entry));
   }
   // Each entry has one submission at most; one more waits for wake().
-  const int made = ::io_uring_queue_init(static_cast<unsigned>(count) + 1, &ring_, kFlags);
+  const int made = ::io_uring_queue_init(static_cast<unsigned>(count) + 1, &ring_, kRingFlags);
   if (made < 0) return ring_error(made);
   has_ring_ = true;
   return {};
