@@ -167,6 +167,14 @@ struct AclEntry {
 };
 constexpr uint16_t kOwner = 1, kUser = 2, kGroup = 4, kMask = 16, kOther = 32;
 
+constexpr const char* kAccessAcl = "system.posix_acl_access";
+constexpr const char* kInheritedAcl = "system.posix_acl_default";
+const std::vector<AclEntry> kForNobody = {{kOwner, 7, UINT32_MAX},
+                                          {kUser, 6, kNobody},
+                                          {kGroup, 5, UINT32_MAX},
+                                          {kMask, 7, UINT32_MAX},
+                                          {kOther, 0, UINT32_MAX}};
+
 int set_acl(const std::string& path, const char* kind, const std::vector<AclEntry>& entries) {
   std::string value("\2\0\0\0", 4);
   value.append(reinterpret_cast<const char*>(entries.data()), entries.size() * sizeof(AclEntry));
@@ -174,19 +182,12 @@ int set_acl(const std::string& path, const char* kind, const std::vector<AclEntr
 }
 
 TEST_P(Write, AclsAreObeyedAndInherited) {
-  const char* const access = "system.posix_acl_access";
-  const char* const inherited = "system.posix_acl_default";
-  const std::vector<AclEntry> for_nobody = {{kOwner, 7, UINT32_MAX},
-                                            {kUser, 6, kNobody},
-                                            {kGroup, 5, UINT32_MAX},
-                                            {kMask, 7, UINT32_MAX},
-                                            {kOther, 0, UINT32_MAX}};
   mount_it({"--allow-other"});
   ASSERT_EQ(put(here("a"), "secret"), 0);
   ASSERT_EQ(::chmod(here("a").c_str(), 0600), 0);
   ASSERT_EQ(::mkdir(here("d").c_str(), 0755), 0);
   if (is_sftp()) {
-    EXPECT_EQ(set_acl(here("a"), access, for_nobody), EOPNOTSUPP);
+    EXPECT_EQ(set_acl(here("a"), kAccessAcl, kForNobody), EOPNOTSUPP);
     return;
   }
   const std::string root = mount_->path();
@@ -194,13 +195,13 @@ TEST_P(Write, AclsAreObeyedAndInherited) {
     return as_nobody([&] { return open_file(root + "/" + name, O_RDWR) ? 0 : errno; });
   };
   EXPECT_EQ(reads("a"), EACCES);
-  ASSERT_EQ(set_acl(here("a"), access, for_nobody), 0);
+  ASSERT_EQ(set_acl(here("a"), kAccessAcl, kForNobody), 0);
   EXPECT_EQ(reads("a"), 0);
   EXPECT_EQ(stat_of(here("a")).st_mode & 0777, 0770U) << "the mask shows as the group's";
   ASSERT_EQ(::chmod(here("a").c_str(), 0700), 0);
   EXPECT_EQ(reads("a"), EACCES) << "the mask went with the mode";
   // What a directory says of new files holds, and the umask does not.
-  ASSERT_EQ(set_acl(here("d"), inherited, for_nobody), 0);
+  ASSERT_EQ(set_acl(here("d"), kInheritedAcl, kForNobody), 0);
   const mode_t before = ::umask(077);
   EXPECT_TRUE(open_file(here("d/f"), O_WRONLY | O_CREAT, 0664));
   EXPECT_TRUE(open_file(here("d/less"), O_WRONLY | O_CREAT, 0644));
@@ -210,29 +211,22 @@ TEST_P(Write, AclsAreObeyedAndInherited) {
   EXPECT_EQ(reads("d/f"), 0);
   EXPECT_EQ(reads("d/less"), EACCES) << "the mode that was asked for bounds the mask";
   EXPECT_EQ(stat_of(there("plain")).st_mode & 0777, 0600U);
-  EXPECT_GT(::getxattr(there("d/sub").c_str(), inherited, nullptr, 0), 0);
+  EXPECT_GT(::getxattr(there("d/sub").c_str(), kInheritedAcl, nullptr, 0), 0);
   char names[256];
   const ssize_t listed = ::listxattr(here("d").c_str(), names, sizeof names);
-  EXPECT_NE(std::string(names, static_cast<size_t>(listed)).find(inherited), std::string::npos);
-  EXPECT_EQ(code(::removexattr(here("d").c_str(), inherited)), 0);
-  EXPECT_EQ(code(::getxattr(here("d").c_str(), inherited, names, sizeof names)), ENODATA);
+  EXPECT_NE(std::string(names, static_cast<size_t>(listed)).find(kInheritedAcl), std::string::npos);
+  EXPECT_EQ(code(::removexattr(here("d").c_str(), kInheritedAcl)), 0);
+  EXPECT_EQ(code(::getxattr(here("d").c_str(), kInheritedAcl, names, sizeof names)), ENODATA);
 }
 
 // An ACL is the origin's at once, and what is made beneath it has what it says when that is there.
 TEST_P(WriteBack, AclsAreObeyedAndInheritedWhenItIsUploaded) {
-  const char* const access = "system.posix_acl_access";
-  const char* const inherited = "system.posix_acl_default";
-  const std::vector<AclEntry> for_nobody = {{kOwner, 7, UINT32_MAX},
-                                            {kUser, 6, kNobody},
-                                            {kGroup, 5, UINT32_MAX},
-                                            {kMask, 7, UINT32_MAX},
-                                            {kOther, 0, UINT32_MAX}};
   mount_it({"--allow-other"});
   ASSERT_EQ(put(here("a"), "secret"), 0);
   ASSERT_EQ(::chmod(here("a").c_str(), 0600), 0);
   ASSERT_EQ(::mkdir(here("d").c_str(), 0755), 0);
   if (is_sftp()) {
-    EXPECT_EQ(set_acl(here("a"), access, for_nobody), EOPNOTSUPP);
+    EXPECT_EQ(set_acl(here("a"), kAccessAcl, kForNobody), EOPNOTSUPP);
     return;
   }
   const std::string root = mount_->path();
@@ -240,16 +234,16 @@ TEST_P(WriteBack, AclsAreObeyedAndInheritedWhenItIsUploaded) {
     return as_nobody([&] { return open_file(root + "/" + name, O_RDWR) ? 0 : errno; });
   };
   EXPECT_EQ(reads("a"), EACCES);
-  ASSERT_EQ(set_acl(here("a"), access, for_nobody), 0);
+  ASSERT_EQ(set_acl(here("a"), kAccessAcl, kForNobody), 0);
   EXPECT_EQ(reads("a"), 0);
   ASSERT_EQ(::chmod(here("a").c_str(), 0700), 0);
-  ASSERT_EQ(set_acl(here("d"), inherited, for_nobody), 0);
+  ASSERT_EQ(set_acl(here("d"), kInheritedAcl, kForNobody), 0);
   EXPECT_TRUE(open_file(here("d/f"), O_WRONLY | O_CREAT, 0664));
   ASSERT_EQ(sync_it(), 0) << last_output_;
   drop_dentries();
   EXPECT_EQ(reads("a"), EACCES) << "the mask went with the mode";
   EXPECT_EQ(reads("d/f"), 0);
-  EXPECT_GT(::getxattr(there("d/f").c_str(), access, nullptr, 0), 0);
+  EXPECT_GT(::getxattr(there("d/f").c_str(), kAccessAcl, nullptr, 0), 0);
 }
 
 // A worker that is killed while a program writes: the program goes on, and all of it is there.

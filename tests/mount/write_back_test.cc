@@ -100,7 +100,8 @@ TEST_P(WriteBack, WhatWasSyncedHereOutlivesAKillAndComesToTheOrigin) {
     ASSERT_EQ(::fsync(fd.get()), 0);
     want[name] = bytes;
   }
-  if (std::filesystem::exists(there("f11"))) GTEST_SKIP() << "the test was slower than the link";
+  if (std::filesystem::exists(there("f11")))
+    GTEST_SKIP() << "SKIPPED: the test was slower than the link";
   const pid_t worker = mount_->worker();
   ASSERT_GT(worker, 0);
   ASSERT_EQ(kill_process(worker, SIGKILL), 0);
@@ -162,7 +163,8 @@ TEST_P(WriteBack, WhatWaitsIsToldUntilItIsThere) {
   EXPECT_NE(told().find("nothing waits"), std::string::npos) << told();
   ASSERT_EQ(put(here("f"), pattern(6, 0, 50'000)), 0);
   const std::string waiting = told();
-  if (std::filesystem::exists(there("f"))) GTEST_SKIP() << "the test was slower than the link";
+  if (std::filesystem::exists(there("f")))
+    GTEST_SKIP() << "SKIPPED: the test was slower than the link";
   EXPECT_NE(waiting.find(" changes, 48.8 KiB, the oldest "), std::string::npos) << waiting;
   ASSERT_EQ(sync_it(), 0) << last_output_;
   EXPECT_NE(told().find("nothing waits"), std::string::npos) << told();
@@ -221,7 +223,8 @@ TEST_P(WriteBack, ADirectoryThatWentBesideIsNotShownWhereItIsNot) {
   EXPECT_EQ(tree_of(mount_->path()).size(), 4U);
   ASSERT_EQ(code(::rename(here("d").c_str(), here("e").c_str())), 0);
   // Before the upload of ours can have come there.
-  if (std::filesystem::exists(there("e"))) GTEST_SKIP() << "the test was slower than the link";
+  if (std::filesystem::exists(there("e")))
+    GTEST_SKIP() << "SKIPPED: the test was slower than the link";
   std::filesystem::create_directory(there("e"));
   write_file(there("e/theirs"), "theirs");
   const auto has = [&](const std::string& path) {
@@ -306,7 +309,7 @@ TEST_P(WriteBack, AWriteThatIsToBeDurableIsAnswered) {
 
 // Ours goes beside a file that takes minutes to copy.
 TEST_P(WriteBack, AnUnmountDoesNotWaitForTheEndOfACopy) {
-  if (is_sftp()) GTEST_SKIP() << "the origin makes no difference";
+  if (is_sftp()) GTEST_SKIP() << "SKIPPED: the origin makes no difference";
   write_file(there("f"), "old");
   mount_it({"--simulate=rtt=5ms,bandwidth=8Mbit", "--timeout=20s"});
   {

@@ -127,7 +127,8 @@ TEST_P(OriginWrites, WhatIsForbiddenIsEaccesAndChangesNothing) {
   write_file(at("f"), "old");
   ASSERT_EQ(::chmod(tree_.c_str(), 0755), 0);
   ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
-  if (GetParam().journaled) GTEST_SKIP() << "what is forbidden is found when it is uploaded";
+  if (GetParam().journaled)
+    GTEST_SKIP() << "SKIPPED: what is forbidden is found when it is uploaded";
   if (GetParam().name == "file" && ::geteuid() == 0) {
     GTEST_SKIP() << "SKIPPED: root may everything in a folder of this machine";
   }
