@@ -154,6 +154,7 @@ class FileSystem final : public fuse::Handler {
   void refresh_listing(fuse::NodeId directory, ThenListed then, std::optional<Deadline> until = {});
   void join_listing(fuse::NodeId directory, std::optional<Deadline> until, ThenListed then);
   void list_now(fuse::NodeId directory, const std::string& path, Deadline until);
+  Ref<Listing> landed_listing(fuse::NodeId directory);
   Listed look_at_directory(fuse::NodeId id, const std::string& path, Asker asker, Deadline until);
   Listed take_listing(fuse::NodeId id, const std::string& path, Asker asker, Deadline until);
   Result<void> take_batch(fuse::NodeId directory, Intake& intake);
@@ -168,7 +169,6 @@ class FileSystem final : public fuse::Handler {
   Listed stored_listing(fuse::NodeId id, const std::string& path, Old old, Asker asker);
   Listed take_stored(fuse::NodeId id, const std::string& path, Old old, Asker asker);
   [[nodiscard]] bool begin_taking(fuse::NodeId id, Old old);
-  Ref<Listing> taken_listing(fuse::NodeId id);
   void end_taking(fuse::NodeId id, Old old, bool in_vain);
   std::optional<Result<void>> look_in_store(const Name& name, Old old);
   void outdate_names(fuse::NodeId directory);

@@ -102,15 +102,8 @@ void FileSystem::begin_listings(std::vector<AheadListing> planned) {
 void FileSystem::list_ahead_now(const AheadListing& what, Deadline until) {
   const fuse::NodeId id = what.directory;
   Listed outcome = Error(ENAMETOOLONG, "vfs.list");
-  Ref<Listing> known;
-  {
-    sync::MutexLock lock(table_.mutex);
-    // Somebody's own listing may have landed since this one was planned.
-    const Node* node = table_.find(id);
-    const bool fresh = node != nullptr && node->directory->listing && !node->doubted &&
-                       is_fresh(node->directory->listed_at, options_.metadata_ttl);
-    if (fresh) known = node->directory->listing;
-  }
+  // Somebody's own may have landed since this one was planned.
+  const Ref<Listing> known = landed_listing(id);
   if (known) {
     outcome = known;
   } else if (what.path.size() <= kPathBytesMax) {

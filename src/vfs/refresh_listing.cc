@@ -84,7 +84,7 @@ Listed FileSystem::look_at_directory(fuse::NodeId id, const std::string& path, A
     const bool behind = looks_behind();
     Listed stored = stored_listing(id, path, behind ? Old::kShown : Old::kRefused, asker);
     if (!stored.ok() || stored.value()) return stored;
-    if (Ref<Listing> known = taken_listing(id)) return known;
+    if (Ref<Listing> known = landed_listing(id)) return known;
     if (Ref<Listing> known = behind ? show_listing(id) : nullptr) {
       known->shown_first = true;
       return known;
@@ -98,6 +98,19 @@ Listed FileSystem::look_at_directory(fuse::NodeId id, const std::string& path, A
     if (Ref<Listing> stale = stale_listing(id, path)) return stale;
   }
   return listing;
+}
+
+// Another one, or the cache's, may have landed between the question and this; or null.  One with
+// gaps does not bring back the names that are missing here.
+Ref<Listing> FileSystem::landed_listing(fuse::NodeId id) {
+  sync::MutexLock lock(table_.mutex);
+  const Node* node = table_.find(id);
+  if (node == nullptr || !node->directory || node->doubted) return nullptr;
+  const Directory& directory = *node->directory;
+  const Ref<Listing>& listing = directory.listing;
+  if (!listing || !is_fresh(directory.listed_at, options_.metadata_ttl)) return nullptr;
+  const bool whole = directory.kept.taken || !listing->has_gaps;
+  return whole && listing->began_in >= node->changed_in() ? listing : nullptr;
 }
 
 // Under the policy `stale`: the listing we have, or the cache has, however old, or null.

@@ -146,17 +146,6 @@ Listed FileSystem::stored_listing(fuse::NodeId id, const std::string& path, Old 
   return Ref<Listing>();
 }
 
-// What somebody else took from the cache since it was looked for here; or null.
-Ref<Listing> FileSystem::taken_listing(fuse::NodeId id) {
-  if (names_ == nullptr) return nullptr;
-  sync::MutexLock lock(table_.mutex);
-  const Node* node = table_.find(id);
-  const bool believed = node != nullptr && node->directory && !node->doubted &&
-                        node->directory->kept.taken &&
-                        is_fresh(node->directory->listed_at, options_.metadata_ttl);
-  return believed ? node->directory->listing : nullptr;
-}
-
 Listed FileSystem::take_stored(fuse::NodeId id, const std::string& path, Old old, Asker asker) {
   const bool ahead = asker == Asker::kNobody && !list_flights_.is_awaited(std::to_string(id.value));
   const Result<std::string> bytes =
