@@ -230,9 +230,6 @@ class FrozenWorker : public FrozenCache {
     const nlohmann::json status = mount_->status();
     return status.is_object() && status["mounts"][0].value("cached", false);
   }
-  [[nodiscard]] bool log_has(const std::string& words) const {
-    return mount_->log().find(words) != std::string::npos;
-  }
   // Whoever was left behind is gone, and nothing is in the way of the next mount.
   void expect_clean(const std::vector<pid_t>& dead) {
     for (const pid_t pid : dead) {
@@ -240,7 +237,7 @@ class FrozenWorker : public FrozenCache {
     }
     EXPECT_EQ(children_of(mount_->supervisor()).size(), 1U);
     // By the worker that had to do without.
-    EXPECT_TRUE(wait_until([&] { return log_has("is there again"); }, kWait)) << mount_->log();
+    EXPECT_TRUE(wait_until([&] { return mount_->says("is there again"); }, kWait)) << mount_->log();
     EXPECT_TRUE(wait_until([&] { return is_cached(); }, kWait)) << mount_->status();
     EXPECT_TRUE(same_bytes(mount_->path() + "/read3", source_ + "/read3"));
     EXPECT_TRUE(wait_until([&] { return stored_blocks() > 0; }, kWait)) << mount_->status();
@@ -271,9 +268,10 @@ TEST_P(FrozenWorker, OneThatIsKilledInAWriteIsLeftBehindAndFollowed) {
     EXPECT_EQ(::pread(open.get(), bytes.data(), kReadBytes, 0), static_cast<ssize_t>(kReadBytes));
     EXPECT_TRUE(bytes == pattern(12, 0, kReadBytes));
     EXPECT_EQ(kill_process(worker, 0), 0) << "it has ended: the test proves nothing";
-    EXPECT_TRUE(log_has("it is left behind")) << mount_->log();
-    EXPECT_TRUE(log_has("going on without a cache")) << mount_->log();
-    EXPECT_TRUE(log_has("in use by process")) << "to find that out one need not wait for the disk";
+    EXPECT_TRUE(mount_->says("it is left behind")) << mount_->log();
+    EXPECT_TRUE(mount_->says("going on without a cache")) << mount_->log();
+    EXPECT_TRUE(mount_->says("in use by process"))
+        << "to find that out one need not wait for the disk";
   }
   EXPECT_TRUE(frozen.thaw());
   open.reset();
@@ -316,10 +314,10 @@ TEST_P(FrozenWorker, OneThatCannotOpenTheCacheServesWithoutIt) {
       mount_->abort();
     });
     kill_and_expect_served(worker, "/read1");
-    EXPECT_TRUE(log_has("stands still")) << mount_->log();
+    EXPECT_TRUE(mount_->says("stands still")) << mount_->log();
     second = mount_->worker();
     // Or the first was at the disk after all, and has it yet.
-    EXPECT_TRUE(stands_in_the_cache(second) || log_has("it is left behind")) << mount_->log();
+    EXPECT_TRUE(stands_in_the_cache(second) || mount_->says("it is left behind")) << mount_->log();
     kill_and_expect_served(second, "/read2");
   }
   EXPECT_TRUE(frozen.thaw());

@@ -75,6 +75,11 @@ std::string NetfsMount::log() const {
   return read_text(log_file_);
 }
 
+bool NetfsMount::says(const std::string& words) const {
+  return wait_until([&] { return log().find(words) != std::string::npos; },
+                    std::chrono::seconds(20));
+}
+
 // By the table of mounts: a stat() of a mount that hangs would hang as well.
 bool NetfsMount::mounted() const {
   std::istringstream table(read_text("/proc/self/mountinfo"));

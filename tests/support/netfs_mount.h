@@ -41,6 +41,8 @@ class NetfsMount {
   [[nodiscard]] const std::string& path() const { return path_; }
   // What the processes printed so far.
   [[nodiscard]] std::string log() const;
+  // Whether these words are in it, or soon are: a line is written behind what it is of.
+  [[nodiscard]] bool says(const std::string& words) const;
 
   [[nodiscard]] pid_t supervisor() const { return process_->pid(); }
   // The process that serves now; -1 between two.
