@@ -82,8 +82,7 @@ bool is_known(const std::string& mount_point) {
   const Result<std::vector<daemon::OwnerPaths>> owners = all_owners();
   if (!owners.ok()) return true;
   for (const daemon::OwnerPaths& paths : owners.value()) {
-    const std::optional<Result<daemon::Connection>> connection =
-        reach(paths, daemon::Version::kAny);
+    const std::optional<Result<daemon::Connection>> connection = reach(paths);
     if (!connection) continue;
     if (!connection->ok()) return true;
     const Result<daemon::Response> status =

@@ -26,10 +26,9 @@ Result<std::vector<daemon::OwnerPaths>> all_owners() {
   return owners;
 }
 
-std::optional<Result<daemon::Connection>> reach(const daemon::OwnerPaths& paths,
-                                                daemon::Version which) {
-  Result<daemon::Connection> connection =
-      daemon::connect_owner(paths, Deadline::after(Clock::system(), kHelloTimeout), which);
+std::optional<Result<daemon::Connection>> reach(const daemon::OwnerPaths& paths) {
+  Result<daemon::Connection> connection = daemon::connect_owner(
+      paths, Deadline::after(Clock::system(), kHelloTimeout), daemon::Version::kAny);
   const int code = connection.code();
   if (code == ENOENT || code == ECONNRESET) return std::nullopt;  // it ended while we looked
   if (code != ECONNREFUSED) return connection;

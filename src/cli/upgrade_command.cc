@@ -21,7 +21,7 @@ std::string this_program() {
 
 // Whether that daemon has the mount: a connection is good for one request.
 bool has_mount(const daemon::OwnerPaths& paths, const std::string& target) {
-  const std::optional<Result<daemon::Connection>> connection = reach(paths, daemon::Version::kAny);
+  const std::optional<Result<daemon::Connection>> connection = reach(paths);
   if (!connection || !connection->ok()) return false;
   const Result<daemon::Response> response =
       daemon::ask(connection->value(), {.verb = daemon::Verb::kStatus, .target = target},
@@ -31,7 +31,7 @@ bool has_mount(const daemon::OwnerPaths& paths, const std::string& target) {
 
 // Nullopt: that daemon has ended.
 std::optional<ExitCode> upgrade_owner(const daemon::OwnerPaths& paths, const std::string& program) {
-  const std::optional<Result<daemon::Connection>> connection = reach(paths, daemon::Version::kAny);
+  const std::optional<Result<daemon::Connection>> connection = reach(paths);
   if (!connection) return std::nullopt;
   if (!connection->ok()) return complain(kCommand, connection->error());
   const Result<daemon::Response> response =
