@@ -4,6 +4,8 @@
 //
 // And a tree of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms: open+read+close of
 // all, each directory listed and its files read in that order; of one in each directory; find -ls.
+// Each of these once more with netfs and rclone as clients of the WebDAV that davfs2 reads by,
+// whose listings say sizes and times of all names.
 //
 // The server's file is in its page cache on all sides.
 
@@ -23,6 +25,7 @@ constexpr uint32_t kBlockBytes = 1 << 20;
 constexpr const char* kInTurn = "http/in-turn-20ms";
 constexpr const char* kOneOfEach = "http/one-of-each-20ms";
 constexpr const char* kFind = "http/find-cold-20ms";
+constexpr const char* kByWebdav = "/by-webdav";  // behind each of them
 constexpr const char* kNoDav = "davfs2 is not in it: nginx has no libnginx-mod-http-dav-ext here";
 constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
 constexpr const char* kDavPort = "HTTP_NGINX_DAV_PORT";
@@ -49,7 +52,9 @@ struct Sources {
 void add_peers(Lab& lab, const HttpServer& server, const HttpTask& task, unsigned rounds_max,
                std::vector<Side>& sides) {
   if (!lab.options().peers) return;
-  sides.push_back(rclone_http_side(lab, server, task));
+  const bool by_webdav = server.plain == server.dav;
+  sides.push_back(by_webdav ? rclone_webdav_side(lab, server, task)
+                            : rclone_http_side(lab, server, task));
   if (!server.dav.empty()) sides.push_back(davfs_side(lab, server, task));
   for (Side& side : sides) {
     if (side.name == "rclone" || side.name == "davfs2") side.rounds_max = rounds_max;
@@ -108,8 +113,45 @@ Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tre
   return {};
 }
 
+// All rows of the tree, through one of the server's faces.
+Result<void> take_all_small(Lab& lab, const HttpServer& server, const SmallTree& tree,
+                            bool by_webdav) {
+  const std::string how = by_webdav ? ", listed by WebDAV" : "";
+  const auto name = [&](const char* row) { return row + std::string(by_webdav ? kByWebdav : ""); };
+  TRY(take_small(lab, server, tree,
+                 {.name = name(kInTurn),
+                  .what = "open+read+close of " + std::to_string(tree.files.size()) +
+                          " small files in turn over HTTP at 20 ms, cold" + how,
+                  .unit = "files/s",
+                  .reach = "1,000 files/s"},
+                 [files = tree.files](const Mount& mount) {
+                   return read_listed(mount.directory(), files, Which::kAll);
+                 }));
+  TRY(take_small(lab, server, tree,
+                 {.name = name(kOneOfEach),
+                  .what = "the same of one small file in each directory" + how,
+                  .unit = "files/s",
+                  .reach = "fetched under 2x what was asked"},
+                 [files = tree.files](const Mount& mount) {
+                   return read_listed(mount.directory(), files, Which::kFirstOfEach);
+                 }));
+  return take_small(
+      lab, server, tree,
+      {.name = name(kFind),
+       .what = "find -ls of their " + std::to_string(tree.names) +
+               " names over HTTP at 20 ms, cold" + how,
+       .unit = "ms",
+       .reach = "ahead of every peer",
+       .less_is_better = true},
+      [names = tree.names](const Mount& mount) { return find_in_ms(mount.directory(), names); });
+}
+
 Result<void> small_files(Lab& lab, const HttpServer& server) {
-  if (!lab.options().wants_any({kInTurn, kOneOfEach, kFind})) return {};
+  bool wanted = false;
+  for (const char* row : {kInTurn, kOneOfEach, kFind}) {
+    wanted |= lab.options().wants(row) || lab.options().wants(row + std::string(kByWebdav));
+  }
+  if (!wanted) return {};
   const TreeSpec spec{.seed = 18,
                       .count = lab.size(2'000, 400),
                       .per_directory = 40,
@@ -118,33 +160,9 @@ Result<void> small_files(Lab& lab, const HttpServer& server) {
   const SmallTree tree{lab.work().path("source-http-files"), tree_files(spec),
                        spec.count + spec.count / spec.per_directory};
   TRY(make_tree(tree.source, spec));
-  const std::string count = std::to_string(spec.count);
-  TRY(take_small(
-      lab, server, tree,
-      {.name = kInTurn,
-       .what = "open+read+close of " + count + " small files in turn over HTTP at 20 ms, cold",
-       .unit = "files/s",
-       .reach = "1,000 files/s"},
-      [files = tree.files](const Mount& mount) {
-        return read_listed(mount.directory(), files, Which::kAll);
-      }));
-  TRY(take_small(lab, server, tree,
-                 {.name = kOneOfEach,
-                  .what = "the same of one small file in each directory",
-                  .unit = "files/s",
-                  .reach = "fetched under 2x what was asked"},
-                 [files = tree.files](const Mount& mount) {
-                   return read_listed(mount.directory(), files, Which::kFirstOfEach);
-                 }));
-  return take_small(
-      lab, server, tree,
-      {.name = kFind,
-       .what =
-           "find -ls of their " + std::to_string(tree.names) + " names over HTTP at 20 ms, cold",
-       .unit = "ms",
-       .reach = "ahead of every peer",
-       .less_is_better = true},
-      [names = tree.names](const Mount& mount) { return find_in_ms(mount.directory(), names); });
+  TRY(take_all_small(lab, server, tree, false));
+  if (server.dav.empty()) return {};
+  return take_all_small(lab, {.plain = server.dav, .dav = server.dav}, tree, true);
 }
 
 Result<ServerScript> nginx(Lab& lab, const std::string& address) {

@@ -74,6 +74,29 @@ Result<pid_t> davfs_pid(const std::string& directory) {
   return static_cast<pid_t>(std::atoi(text.c_str()));
 }
 
+// `remote`: ":http:" or ":webdav:".
+Side rclone_side(Lab& lab, const std::string& remote, const std::string& url,
+                 const HttpTask& task) {
+  std::string directory = lab.work().path("http-rclone");
+  std::string cache = lab.work().path("cache-http-rclone");
+  std::vector<std::string> argv{"rclone",
+                                "mount",
+                                remote + task.remote,
+                                directory,
+                                "--config=/dev/null",
+                                "--read-only",
+                                "--cache-dir=" + cache,
+                                url};
+  std::string how = line_of({"rclone", "version"}, "rclone") + " mount " + remote;
+  for (const std::string& word : kRcloneOptions) {
+    argv.push_back(word);
+    how += " " + word;
+  }
+  Client client{.name = "rclone", .how = std::move(how)};
+  client.command = {.argv = std::move(argv), .log = lab.work().path("http-rclone.log")};
+  return side_of({lab, std::move(client), directory, cache, task.work});
+}
+
 }  // namespace
 
 Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
@@ -93,24 +116,11 @@ Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
 }
 
 Side rclone_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
-  std::string directory = lab.work().path("http-rclone");
-  std::string cache = lab.work().path("cache-http-rclone");
-  std::vector<std::string> argv{"rclone",
-                                "mount",
-                                ":http:" + task.remote,
-                                directory,
-                                "--config=/dev/null",
-                                "--read-only",
-                                "--cache-dir=" + cache,
-                                "--http-url=" + server.plain};
-  std::string how = line_of({"rclone", "version"}, "rclone") + " mount :http:";
-  for (const std::string& word : kRcloneOptions) {
-    argv.push_back(word);
-    how += " " + word;
-  }
-  Client client{.name = "rclone", .how = std::move(how)};
-  client.command = {.argv = std::move(argv), .log = lab.work().path("http-rclone.log")};
-  return side_of({lab, std::move(client), directory, cache, task.work});
+  return rclone_side(lab, ":http:", "--http-url=" + server.plain, task);
+}
+
+Side rclone_webdav_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
+  return rclone_side(lab, ":webdav:", "--webdav-url=" + server.dav, task);
 }
 
 Side davfs_side(Lab& lab, const HttpServer& server, const HttpTask& task) {

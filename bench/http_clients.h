@@ -27,6 +27,8 @@ struct HttpTask {
 
 Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task);
 Side rclone_http_side(Lab& lab, const HttpServer& server, const HttpTask& task);
+// The same by its WebDAV; needs `server.dav`.
+Side rclone_webdav_side(Lab& lab, const HttpServer& server, const HttpTask& task);
 // davfs2, with a cache directory of its own; needs `server.dav`.
 Side davfs_side(Lab& lab, const HttpServer& server, const HttpTask& task);
 // `curl -o FILE` to the cache's disk.

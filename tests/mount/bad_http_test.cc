@@ -286,6 +286,17 @@ TEST_P(BadHttpLooks, AreAnsweredWithAClearErrnoAndCounted) {
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
+TEST_F(BadHttp, AListingByWebdavThatIsRubbishIsMadeUpForByThePage) {
+  mount_liar("dav-cut");
+  EXPECT_EQ(said("listings"), "by WebDAV");
+  const Result<std::vector<std::string>> names = list_names(mount_->path());
+  ASSERT_TRUE(names.ok()) << names.error().message();
+  EXPECT_EQ(names.value(), std::vector<std::string>{"file"});
+  EXPECT_TRUE(is_right(read_all(file()).bytes));
+  EXPECT_NE(mount_->log().find("it is listed by its page (said once)"), std::string::npos);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
 TEST_F(BadHttp, AListingOfWaysOutHasOnlyWhatLiesInIt) {
   mount_liar("list-evil");
   const Result<std::vector<std::string>> names = list_names(mount_->path());

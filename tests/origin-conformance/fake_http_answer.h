@@ -51,6 +51,8 @@ std::string rubbish();
 
 // fake_http_lists.cc: what stands at /LIE/.
 FakeReply list(const std::string& lie, const FakeRequest& request, const std::string& elsewhere);
+// fake_http_webdav.cc: what is said to PROPFIND of it.
+FakeReply list_by_webdav(const std::string& lie, const FakeRequest& request);
 // /LIE/file of lies that lead elsewhere.
 FakeReply led_away(const std::string& how, const FakeRequest& request,
                    const std::string& elsewhere);

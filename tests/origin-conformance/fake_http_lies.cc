@@ -274,6 +274,7 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   const std::string name = path.substr(1, slash - 1);
   const std::string file = path.substr(slash + 1);
   if (name.starts_with("all-")) return refused(std::stoi(name.substr(4)));
+  if (request.method == "PROPFIND") return list_by_webdav(name, request);
   if (file.empty()) return list(name, request, elsewhere);
   if (name.starts_with("redirect-")) return led_away(name, request, elsewhere);
   if (name == "list-slow" && file == "slow") return {.bytes = "", .then = Then::kStall};

@@ -78,20 +78,39 @@ void FakeHttpServer::accept_loop() {
   }
 }
 
+namespace {
+
+// Of what a request brings along, which nobody looks at.
+size_t body_bytes_of(const std::string& head) {
+  static const std::string kField = "Content-Length: ";
+  const size_t at = head.find(kField);
+  return at == std::string::npos ? 0 : std::stoul(head.substr(at + kField.size()));
+}
+
+// False: there is no more.
+bool receive(int fd, std::string& bytes) {
+  char buffer[4096];
+  const ssize_t got = ::recv(fd, buffer, sizeof(buffer), 0);
+  if (got <= 0) return false;
+  bytes.append(buffer, static_cast<size_t>(got));
+  return true;
+}
+
+}  // namespace
+
 void FakeHttpServer::serve(int fd) {
   std::string bytes;
   for (bool go_on = true; go_on;) {
     const size_t end = bytes.find("\r\n\r\n");
     if (end != std::string::npos) {
       const std::string head = bytes.substr(0, end + 2);
-      bytes.erase(0, end + 4);
+      const size_t request_bytes = end + 4 + body_bytes_of(head);
+      if (bytes.size() < request_bytes && receive(fd, bytes)) continue;
+      bytes.erase(0, request_bytes);
       go_on = answer(fd, head);
       continue;
     }
-    char buffer[4096];
-    const ssize_t got = ::recv(fd, buffer, sizeof(buffer), 0);
-    if (got <= 0) break;
-    bytes.append(buffer, static_cast<size_t>(got));
+    if (!receive(fd, bytes)) break;
   }
   sync::MutexLock lock(mutex_);
   std::erase(open_, fd);

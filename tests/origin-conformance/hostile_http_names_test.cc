@@ -147,6 +147,58 @@ TEST_F(HostileHttpNames, TimesInAJsonListingAreThoseOfTheServersClock) {
   EXPECT_EQ(asked("HEAD"), 1U);
 }
 
+// One file of its kind is looked at, to see that the two say the same.
+TEST_F(HostileHttpNames, WhereTheServerSpeaksWebdavOneRequestListsADirectory) {
+  const Result<std::unique_ptr<Origin>> origin = open_liar("dav-healthy");
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  for (int i = 0; i < 3; ++i) {
+    std::map<std::string, NodeInfo> listed;
+    const Result<void> done =
+        origin.value()->list("", soon(), [&](OriginEntry entry) -> Result<void> {
+          listed.emplace(std::move(entry.name), entry.info);
+          return {};
+        });
+    ASSERT_TRUE(done.ok()) << done.error().message();
+    ASSERT_EQ(listed.size(), 1U);
+    const NodeInfo& info = listed.at("file");
+    EXPECT_EQ(info.attributes.size_bytes, kFakeHttpBytes);
+    EXPECT_EQ(info.attributes.mtime.seconds, 784111777);
+    EXPECT_EQ(info.validator, origin.value()->stat("file", soon()).value().validator);
+  }
+  std::map<std::string, unsigned> methods;
+  for (const FakeRequest& request : server_.requests()) ++methods[request.method];
+  EXPECT_EQ(methods["PROPFIND"], 4U) << "of the root, and three listings";
+  EXPECT_EQ(methods["GET"], 0U);
+  EXPECT_EQ(asked("HEAD"), 4U) << "one to compare, and three by this test";
+}
+
+TEST_F(HostileHttpNames, WhatIsRefusedOrNonsenseByWebdavIsListedByItsPage) {
+  for (const char* lie : {"dav-never", "dav-refused", "dav-page", "dav-rubbish", "dav-cut",
+                          "dav-bomb", "dav-of-other", "dav-far"}) {
+    const Result<std::map<std::string, NodeInfo>> listed = list_liar(lie);
+    ASSERT_TRUE(listed.ok()) << lie << ": " << listed.error().message();
+    ASSERT_EQ(listed.value().size(), 1U) << lie;
+    EXPECT_EQ(listed.value().begin()->first, "file") << lie;
+  }
+  const Result<std::map<std::string, NodeInfo>> listed = list_liar("dav-rubbish-only");
+  EXPECT_TRUE(listed.is_error(EIO)) << "and where there is no page that is said";
+}
+
+TEST_F(HostileHttpNames, OfAListingByWebdavOnlyWhatLiesInItIsShown) {
+  const Result<std::map<std::string, NodeInfo>> listed = list_liar("dav-evil");
+  ASSERT_TRUE(listed.ok()) << listed.error().message();
+  ASSERT_EQ(listed.value().size(), 1U);
+  EXPECT_EQ(listed.value().begin()->first, "file");
+}
+
+// The version is what reads will meet.
+TEST_F(HostileHttpNames, AVersionThatOnlyWebdavHasIsNotBelieved) {
+  const Result<std::map<std::string, NodeInfo>> listed = list_liar("dav-other-tag");
+  ASSERT_TRUE(listed.ok()) << listed.error().message();
+  ASSERT_TRUE(listed.value().contains("file"));
+  EXPECT_EQ(listed.value().at("file").validator.bytes, "v1");
+}
+
 TEST_F(HostileHttpNames, AConnectionThatIsResetInTheHandshakeIsAResetConnection) {
   const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};

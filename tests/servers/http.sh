@@ -209,7 +209,7 @@ CONFIG
     # To its https: side, as a directory without '/' is led on; and from https: to http:.
     nginx_server $((p + 12)) "return 301 https://$address:$((p + 4))\$uri/;"
     nginx_server "$((p + 13)) ssl" "return 302 http://$address:$p\$uri; $cert"
-    # WebDAV as far as reading goes, for the peers that speak it.
+    # WebDAV as far as reading goes.
     [[ ! -f $dav_module ]] || nginx_server $((p + 14)) "autoindex on; dav_ext_methods PROPFIND OPTIONS;"
     # Each URL once in two seconds, and who comes sooner is told so.
     nginx_server $((p + 15)) "autoindex on; limit_req zone=turns; limit_req_status 429;" \
@@ -229,7 +229,7 @@ apache_config() {
   local modules=/usr/lib/apache2/modules name tls=$state/tls port
   port=$(first_port apache)
   for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2 proxy proxy_http \
-    proxy_connect authn_core authn_file authz_user auth_basic env filter deflate; do
+    proxy_connect authn_core authn_file authz_user auth_basic env filter deflate dav dav_fs; do
     # What is built in has no file.
     [[ ! -f $modules/mod_$name.so ]] || echo "LoadModule ${name}_module $modules/mod_$name.so"
   done
@@ -272,6 +272,16 @@ $(printf '  RedirectMatch %d "/s%d$"\n' 403 403 500 500 502 502 503 503 504 504)
     SetOutputFilter DEFLATE
     SetEnv force-gzip 1
   </LocationMatch>
+</VirtualHost>
+Listen $address:$((port + 5))
+DavLockDB $state/apache.locks
+<VirtualHost $address:$((port + 5))>
+  <Location "/">
+    Dav On
+    <LimitExcept GET HEAD OPTIONS PROPFIND>
+      Require all denied
+    </LimitExcept>
+  </Location>
 </VirtualHost>
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
@@ -323,7 +333,7 @@ launch_kind() {
       launch "$1" nginx -c "$state/$1.conf" -p "$state" -e "$state/$1.log"
       ;;
     apache)
-      choose_ports apache 5
+      choose_ports apache 6
       printf '<html>No such page, sorry.</html>' >"$state/page.html"
       apache_config >"$state/apache.conf"
       launch apache apache2 -DFOREGROUND -f "$state/apache.conf"
@@ -348,6 +358,7 @@ HTTP_APACHE_HTTPS_PORT=$(($(first_port apache) + 1))
 HTTP_APACHE_PROXY_PORT=$(($(first_port apache) + 2))
 HTTP_APACHE_BASIC_PORT=$(($(first_port apache) + 3))
 HTTP_APACHE_TROUBLE_PORT=$(($(first_port apache) + 4))
+HTTP_APACHE_DAV_PORT=$(($(first_port apache) + 5))
 HTTP_PYTHON_PORT=$(first_port python)
 HTTP_ROOT=$root
 HTTP_NGINX_ACCESS=$state/nginx.access

@@ -32,25 +32,10 @@ std::string time_and_size(int64_t mtime_seconds, uint64_t size_bytes) {
 }  // namespace
 
 Edition edition_of(const ResponseHead& head, uint64_t size_bytes, int64_t wall_seconds) {
-  Edition edition{.validator = {},
-                  .size_bytes = size_bytes,
-                  .mtime_seconds = head.last_modified().value_or(0),
-                  .if_range = "",
-                  .ranges_said = head.accept_ranges() == "bytes",
-                  .ranges_denied = head.accept_ranges() == "none"};
-  const std::optional<EntityTag>& tag = head.entity_tag();
-  if (tag && !tag->weak) edition.if_range = tag->text;
-  const std::string dated =
-      head.last_modified() ? time_and_size(*head.last_modified(), size_bytes) : "";
-  Validator& validator = edition.validator;
-  if (tag && !tag->weak && tag->opaque() != dated) {
-    validator = {.strength = ValidatorStrength::kStrong, .bytes = shortened(tag->opaque())};
-  } else if (head.last_modified()) {
-    validator = {.strength = ValidatorStrength::kWeak, .bytes = dated};
-    if (tag && tag->weak)
-      validator.bytes = fmt::format("{:.24} {:016x}", dated, hash(tag->text, 0));
-    validator.changed_at.seconds = *head.last_modified() + skew_of(head, wall_seconds);
-  }
+  Edition edition =
+      edition_of(head.entity_tag(), head.last_modified(), size_bytes, skew_of(head, wall_seconds));
+  edition.ranges_said = head.accept_ranges() == "bytes";
+  edition.ranges_denied = head.accept_ranges() == "none";
   return edition;
 }
 
@@ -58,13 +43,22 @@ int64_t skew_of(const ResponseHead& head, int64_t wall_seconds) {
   return head.date() ? wall_seconds - *head.date() : 0;
 }
 
-Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes, int64_t skew_seconds) {
+Edition edition_of(const std::optional<EntityTag>& tag, std::optional<int64_t> mtime_seconds,
+                   uint64_t size_bytes, int64_t skew_seconds) {
   Edition edition;
   edition.size_bytes = size_bytes;
-  edition.mtime_seconds = mtime_seconds;
-  edition.validator = {.strength = ValidatorStrength::kWeak,
-                       .bytes = time_and_size(mtime_seconds, size_bytes),
-                       .changed_at = {.seconds = mtime_seconds + skew_seconds}};
+  edition.mtime_seconds = mtime_seconds.value_or(0);
+  if (tag && !tag->weak) edition.if_range = tag->text;
+  const std::string dated = mtime_seconds ? time_and_size(*mtime_seconds, size_bytes) : "";
+  Validator& validator = edition.validator;
+  if (tag && !tag->weak && tag->opaque() != dated) {
+    validator = {.strength = ValidatorStrength::kStrong, .bytes = shortened(tag->opaque())};
+  } else if (mtime_seconds) {
+    validator = {.strength = ValidatorStrength::kWeak, .bytes = dated};
+    if (tag && tag->weak)
+      validator.bytes = fmt::format("{:.24} {:016x}", dated, hash(tag->text, 0));
+    validator.changed_at.seconds = *mtime_seconds + skew_seconds;
+  }
   return edition;
 }
 

@@ -9,6 +9,7 @@
 // Times of the server are compared with ours by its Date: its clock may be wrong.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "netfs/attributes.h"
@@ -28,9 +29,10 @@ struct Edition {
 };
 
 Edition edition_of(const ResponseHead& head, uint64_t size_bytes, int64_t wall_seconds);
-// The same of a listing that has exact times and sizes; `skew_seconds`: how far our clock is before
-// the server's.
-Edition edition_of(int64_t mtime_seconds, uint64_t size_bytes, int64_t skew_seconds);
+// The same of a listing that has exact times and sizes, and perhaps tags; `skew_seconds`: how far
+// our clock is before the server's.
+Edition edition_of(const std::optional<EntityTag>& tag, std::optional<int64_t> mtime_seconds,
+                   uint64_t size_bytes, int64_t skew_seconds);
 // How far a clock that shows `wall_seconds` is before the server's when `head` was sent; 0 where it
 // does not say.
 int64_t skew_of(const ResponseHead& head, int64_t wall_seconds);

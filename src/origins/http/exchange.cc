@@ -24,6 +24,10 @@ constexpr long kSmallBufferBytes = 16 * 1024;
 constexpr Duration kTimerSlack = std::chrono::milliseconds(50);
 // Of what has no deadline of its own.
 constexpr Duration kComeBackMax = std::chrono::seconds(30);
+constexpr const char* kWantedProperties =
+    "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n"
+    "<propfind xmlns=\"DAV:\"><prop><resourcetype/><getcontentlength/><getlastmodified/><getetag/>"
+    "</prop></propfind>\n";
 
 }  // namespace
 
@@ -87,6 +91,13 @@ Result<void> Exchange::prepare() {
     if (!request.if_range.empty()) {
       lines = curl_slist_append(lines, ("If-Range: " + request.if_range).c_str());
     }
+  }
+  if (request.method == Method::kPropfind || request.method == Method::kPropfindMembers) {
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "PROPFIND");
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, kWantedProperties);
+    const bool members = request.method == Method::kPropfindMembers;
+    lines = curl_slist_append(lines, members ? "Depth: 1" : "Depth: 0");
+    lines = curl_slist_append(lines, "Content-Type: application/xml");
   }
   lines_.reset(lines);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, lines);

@@ -51,6 +51,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   check(http::parse_html_listing(text));
   check(http::parse_html_listing("<title>Index of /</title>" + std::string(text)));
   check(http::parse_json_listing(text));
+  check(http::parse_multistatus(text, {.host = "a", .path = "/x/"}));
+  check(http::parse_multistatus(
+      "<m:multistatus xmlns:m=\"DAV:\"><m:response><m:href>/x/</m:href>" + std::string(text),
+      {.host = "a", .path = "/x/"}));
   NETFS_ASSERT(netfs::origins::percent_decode(netfs::origins::percent_encode_path(text)) == text);
   (void)netfs::origins::percent_decode(text);
   return 0;

@@ -21,6 +21,9 @@ constexpr size_t kPageBytesMax = size_t{128} << 20;
 constexpr Duration kLookFor = std::chrono::seconds(2);
 // One that is not answered so long after that is given up as well.
 constexpr Duration kLookPatience = std::chrono::seconds(1);
+// Kinds of files that are compared with what is listed of them, in one listing.
+constexpr size_t kSamplesMax = 8;
+constexpr int64_t kSettlesInSeconds = 2;
 
 bool is_json(const ResponseHead& head) {
   return head.content_type().starts_with("application/json");
@@ -34,16 +37,11 @@ Result<void> check_type(const ResponseHead& head) {
                fmt::format("what is here is of type {}", type.substr(0, 40)));
 }
 
-// Whether a listing that was asked for at `from` came from there, whoever served it.  The page that
-// a server leads strangers on to (a login, say) lists something else.
-bool is_same_path(const std::string& from, const std::string& to) {
-  if (from == to) return true;
-  const std::optional<UrlParts> a = UrlParts::parse(from);
-  const std::optional<UrlParts> b = UrlParts::parse(to);
-  if (!a || !b) return false;
-  const std::optional<std::string> path = percent_decode(a->path);
-  const std::optional<std::string> led_to = percent_decode(b->path);
-  return path && led_to && (*led_to == *path || *led_to == *path + "/");
+// A tag of this second may be weak and strong in the next (Apache), and what is being written has
+// many sizes: who changes it now is looked at.
+bool has_settled(const Listing& listing, const ListedName& entry) {
+  return entry.mtime_seconds &&
+         *entry.mtime_seconds < listing.listed_at_seconds - kSettlesInSeconds;
 }
 
 // A name that is there and of which nothing more is known.
@@ -53,6 +51,7 @@ OriginEntry unknown(std::string name) {
 
 struct Looking {
   ListedName* entry;
+  bool known;      // by the listing
   Ref<Call> call;  // null: nothing was asked
 };
 
@@ -73,8 +72,19 @@ Error HttpOrigin::cannot_list(const std::string& path, Error error, Deadline dea
   return error;
 }
 
-Result<HttpOrigin::Listing> HttpOrigin::fetch_listing(const std::string& path, Deadline deadline) {
+Result<Listing> HttpOrigin::fetch_listing(const std::string& path, Deadline deadline) {
   const std::string url = path.empty() ? base_ : url_of(path) + "/";
+  if (!webdav_->speaks()) return fetch_page(url, deadline);
+  Result<Listing> by_webdav = webdav_->list(url, deadline);
+  if (by_webdav.ok() || !WebDav::is_refusal(by_webdav.error())) return by_webdav;
+  Result<Listing> by_page = fetch_page(url, deadline);
+  // That WebDAV is refused is nobody's trouble; that it is nonsense is, where there is nothing
+  // else.
+  if (!by_page.ok() && by_webdav.is_error(EIO)) return by_webdav;
+  return by_page;
+}
+
+Result<Listing> HttpOrigin::fetch_page(const std::string& url, Deadline deadline) {
   const Call::Answer answer = TRY(
       looker_->ask({.method = Method::kGet, .url = url, .deadline = deadline, .check = check_type},
                    {.body_bytes_max = kPageBytesMax}));
@@ -86,7 +96,9 @@ Result<HttpOrigin::Listing> HttpOrigin::fetch_listing(const std::string& path, D
   Listing listing;
   listing.page =
       TRY(is_json(answer.head) ? parse_json_listing(answer.body) : parse_html_listing(answer.body));
-  listing.skew_seconds = skew_of(answer.head, side_->engine.wall_seconds());
+  const int64_t wall = side_->engine.wall_seconds();
+  listing.listed_at_seconds = answer.head.date().value_or(wall);
+  listing.skew_seconds = skew_of(answer.head, wall);
   return listing;
 }
 
@@ -99,8 +111,43 @@ bool HttpOrigin::is_exact(const std::string& url, const ListingPage& page, Deadl
   if (sample == page.names.end()) return false;
   const Result<Seen> seen = looker_->look(url + percent_encode_path(sample->name), deadline);
   if (!seen.ok()) return false;
-  const Edition listed = edition_of(*sample->mtime_seconds, *sample->size_bytes, 0);
+  const Edition listed = edition_of(std::nullopt, sample->mtime_seconds, *sample->size_bytes, 0);
   return !seen.value().is_directory && compare(listed, seen.value().edition) == Sameness::kSame;
+}
+
+// Of each kind of file of which it is not known yet whether WebDAV says what a look says, one that
+// is not empty is looked at.
+void HttpOrigin::compare_kinds(const std::string& url, const Listing& listing, Deadline deadline) {
+  struct Compared {
+    std::string kind;
+    const ListedName* entry;
+    Ref<Call> call;
+  };
+  std::vector<Compared> samples;
+  for (const ListedName& entry : listing.page.names) {
+    if (samples.size() == kSamplesMax) break;
+    if (entry.size_bytes.value_or(0) == 0 || !has_settled(listing, entry)) continue;
+    std::string kind = ListedKinds::kind_of(entry);
+    const bool taken = std::any_of(samples.begin(), samples.end(),
+                                   [&](const Compared& one) { return one.kind == kind; });
+    if (taken || kinds_.of(kind) != ListedKinds::Verdict::kUnknown) continue;
+    samples.push_back(
+        {std::move(kind), &entry, looker_->begin(url + percent_encode_path(entry.name), deadline)});
+  }
+  for (const Compared& one : samples) {
+    const Result<Seen> seen = looker_->finish(*one.call, deadline);
+    if (!seen.ok() || seen.value().is_directory) continue;
+    kinds_.compared(one.kind, *one.entry, seen.value().edition);
+  }
+}
+
+// The listing says of it all that a look would say.
+bool HttpOrigin::is_known(const Listing& listing, const ListedName& entry, bool exact) const {
+  if (entry.is_directory) return true;
+  if (!entry.size_bytes || !entry.mtime_seconds) return false;
+  if (!listing.by_webdav) return exact;
+  return has_settled(listing, entry) &&
+         kinds_.of(ListedKinds::kind_of(entry)) == ListedKinds::Verdict::kSame;
 }
 
 Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
@@ -112,17 +159,18 @@ Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const 
   const std::string url = path.empty() ? base_ : url_of(path) + "/";
   const MonoTime look_until = clock_.now() + kLookFor;
   const Deadline looks{.at = std::min(deadline.at, look_until + kLookPatience)};
-  const bool exact = is_exact(url, page, looks);
+  if (fetched.value().by_webdav) compare_kinds(url, fetched.value(), looks);
+  const bool exact = !fetched.value().by_webdav && is_exact(url, page, looks);
   const LooksShared::Listing listing(looks_);
   std::deque<Looking> under_way;
   auto next = page.names.begin();
   while (next != page.names.end() || !under_way.empty()) {
     while (next != page.names.end() &&
            under_way.size() < listing.looks_max(engine_->counts().http2)) {
-      Looking looking{.entry = &*next++, .call = nullptr};
+      Looking looking{.entry = &*next++, .known = false, .call = nullptr};
       const ListedName& entry = *looking.entry;
-      const bool known = entry.is_directory || (exact && entry.size_bytes && entry.mtime_seconds);
-      if (!known && clock_.now() < look_until) {
+      looking.known = is_known(fetched.value(), entry, exact);
+      if (!looking.known && clock_.now() < look_until) {
         looking.call = looker_->begin(url + percent_encode_path(entry.name), looks);
       }
       under_way.push_back(std::move(looking));
@@ -140,9 +188,10 @@ Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const 
       const bool late = seen.is_error(ETIMEDOUT) && deadline.passed(clock_.now());
       if (late || seen.is_error(ECANCELED)) return seen.error();
       if (seen.ok()) out.info = seen.value().info();
-    } else if (exact && entry.size_bytes && entry.mtime_seconds) {
-      out.info =
-          edition_of(*entry.mtime_seconds, *entry.size_bytes, fetched.value().skew_seconds).info();
+    } else if (first.known) {
+      out.info = edition_of(entry.tag, entry.mtime_seconds, *entry.size_bytes,
+                            fetched.value().skew_seconds)
+                     .info();
     }
     TRY(sink(std::move(out)));
   }

@@ -22,8 +22,14 @@ Result<std::unique_ptr<Origin>> HttpOrigin::open(const OriginRequest& request) {
   origin->engine_ = TRY(Engine::create(origin->settings_, *request.clock));
   origin->side_ = std::make_unique<ReadSide>(*origin->engine_);
   origin->looker_ = std::make_unique<Looker>(*origin->side_);
+  origin->webdav_ = std::make_unique<WebDav>(*origin->side_, *origin->looker_);
   const Deadline deadline = Deadline::after(*request.clock, request.timeout);
   TRY(origin->find_root(deadline, request.url.text));
+  const unsigned connections = origin->settings_.connections;
+  if (origin->webdav_->speaks() && connections >= kFilesAheadConnections) {
+    origin->capabilities_.listings_ahead =
+        std::min(connections - connections / 4, kListingsAheadMax);
+  }
   return std::unique_ptr<Origin>(std::move(origin));
 }
 
@@ -53,11 +59,17 @@ Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_f
   const bool slash = base_.ends_with('/');
   TransferRequest question{.method = Method::kHead, .url = base_, .deadline = deadline};
   const Call::Options options{.body_bytes_max = 0, .stop_at_directory = true};
-  Result<Call::Answer> answer = looker_->ask(question, options);
+  const Ref<Call> first = make_ref<Call>(question, options);
+  engine_->submit(first);
+  // On its way meanwhile, and as a rule answered by then.
+  const Ref<Call> dav = settings_.webdav ? webdav_->begin(base_, deadline) : nullptr;
+  Result<Call::Answer> answer = first->wait();
+  if (answer.is_error(ECONNRESET)) answer = looker_->ask(question, options);
   if (answer.ok() && (answer.value().head.status() == 405 || answer.value().head.status() == 501)) {
     question.method = Method::kGet;
     answer = looker_->ask(question, options);
   }
+  if (answer.ok() && dav) webdav_->finish(*dav);
   if (!answer.ok()) return refuse(answer.error(), advice_on_transfer(answer.error()));
   const int status = answer.value().head.status();
   const std::optional<UrlParts> end = UrlParts::parse(answer.value().url);
@@ -162,6 +174,7 @@ StatusFields HttpOrigin::status() const {
       {"protocol", counts.http2 ? "HTTP/2" : "HTTP/1"},
       {"connections", fmt::format("{} of {}", counts.open_connections, settings_.connections)},
       {"requests", fmt::format("{}", counts.requests)},
+      {"listings", webdav_->speaks() ? "by WebDAV" : "by page"},
       {"ranges", no_ranges ? "no: files are read from their start" : "yes"},
       {"busy answers", fmt::format("{}", counts.busy_answers)},
       {"names refused", fmt::format("{}", refused_names_.load())},

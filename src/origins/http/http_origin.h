@@ -4,9 +4,10 @@
 // Names: what the server lists (listing.h), and any name that it answers a HEAD for.  A URL with a
 // '/' at its end is a directory; that a name is one, the server says by leading on to that URL.
 // There are no links, owners or permissions: files are 0444 of whoever mounts, directories 0555.
-// Sizes and times are those of the HEAD of each file, never those that a listing has for people;
-// names of a large listing for which there was no time are of unknown type until they are looked
-// up. Versions: edition.h.  Reads: range_read.h, and stream.h where the server has no ranges.
+// Sizes and times are those of the HEAD of each file, or of a listing that has the same (WebDAV's
+// and JSON), never those that a listing has for people; names of a large listing for which there
+// was no time are of unknown type until they are looked up. Versions: edition.h.  Reads:
+// range_read.h, and stream.h where the server has no ranges.
 //
 // Options and logins: settings.h.  Thread-safe.
 
@@ -17,11 +18,13 @@
 
 #include "netfs/origin.h"
 #include "origins/http/engine.h"
+#include "origins/http/listed_kinds.h"
 #include "origins/http/listing.h"
 #include "origins/http/look.h"
 #include "origins/http/looks_shared.h"
 #include "origins/http/read_side.h"
 #include "origins/http/settings.h"
+#include "origins/http/webdav.h"
 #include "origins/module.h"
 
 namespace netfs::origins::http {
@@ -45,29 +48,29 @@ class HttpOrigin final : public Origin {
   HttpOrigin(Settings settings, const Clock& clock)
       : settings_(std::move(settings)), clock_(clock) {}
 
-  // Finds that the root is a directory, and where it is.
+  // Finds that the root is a directory, where it is, and how it is listed.
   Result<void> find_root(Deadline deadline, const std::string& asked_for);
   [[nodiscard]] std::string url_of(const std::string& path) const;
   Result<Seen> look_at(const std::string& path, Deadline deadline);
   Result<void> try_ranges(const std::string& path, const Edition& edition, Deadline deadline);
   static Result<void> check_lengths(const std::string& path);
   // http_list.cc
-  struct Listing {
-    ListingPage page;
-    int64_t skew_seconds = 0;  // how far our clock is before the server's
-  };
   Result<Listing> fetch_listing(const std::string& path, Deadline deadline);
+  Result<Listing> fetch_page(const std::string& url, Deadline deadline);
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
+  void compare_kinds(const std::string& url, const Listing& listing, Deadline deadline);
+  [[nodiscard]] bool is_known(const Listing& listing, const ListedName& entry, bool exact) const;
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 
   // With fewer, who waits would stand behind what nobody has asked for.
   static constexpr unsigned kFilesAheadConnections = 4;
+  static constexpr unsigned kListingsAheadMax = 16;
 
   const Settings settings_;
   // A connection needs some data under way to be worth its round trip, and one of eight is left for
   // what somebody waits for.  Few listings ahead, for each may take a HEAD for each of its names
-  // (looks_shared.h).
-  const OriginCapabilities capabilities_{
+  // (looks_shared.h), but where one request is all of it.  Set before anybody else is here.
+  OriginCapabilities capabilities_{
       .read_bytes_max = 4 << 20,
       .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
       .listings_ahead = settings_.connections / 8,
@@ -81,6 +84,8 @@ class HttpOrigin final : public Origin {
   std::unique_ptr<ReadSide> side_;
   std::unique_ptr<Engine> engine_;  // goes first: its thread uses the others
   std::unique_ptr<Looker> looker_;
+  std::unique_ptr<WebDav> webdav_;
+  ListedKinds kinds_;
 };
 
 }  // namespace netfs::origins::http

@@ -22,6 +22,7 @@ const char* const kOptions[] = {
     "ca_cert",       "file of the only CAs to believe (else the system's)",
     "user_agent",    "what netfs calls itself to the server",
     "connections",   "how many connections, 1 to 64 (default 16)",
+    "webdav",        "no: directories are listed by their pages, also where WebDAV would do",
     nullptr,
 };
 

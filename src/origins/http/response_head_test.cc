@@ -91,7 +91,7 @@ TEST(Edition, ATagThatIsOnlyTimeAndSizeIsAsWeakAsThey) {
   EXPECT_EQ(edition.validator.changed_at.seconds, 784111393 + 100);
   EXPECT_EQ(edition.info().attributes.mtime.seconds, 784111393);
   // A listing that says the same times and sizes speaks of the same version.
-  const Edition listed = edition_of(784111393, 0x400, 100);
+  const Edition listed = edition_of(std::nullopt, 784111393, 0x400, 100);
   EXPECT_EQ(compare(listed, edition), Sameness::kSame);
   EXPECT_EQ(listed.validator.changed_at.seconds, edition.validator.changed_at.seconds);
   EXPECT_EQ(skew_of(head, 784111500), 100);

@@ -66,6 +66,11 @@ Result<unsigned> parse_connections(const std::string& text) {
   return count;
 }
 
+Result<bool> parse_webdav(const std::string& text) {
+  if (text == "yes" || text == "no") return text == "yes";
+  return wrong(EINVAL, "webdav=" + text, "give yes or no");
+}
+
 Result<void> take_option(Settings& settings, const std::string& name, const std::string& value) {
   if (name == "login") settings.user = value;
   if (name == "password_file") settings.password = TRY(secret_of_file(name, value));
@@ -81,6 +86,7 @@ Result<void> take_option(Settings& settings, const std::string& name, const std:
   if (name == "ca_cert") settings.ca_cert = TRY(readable_file(name, value));
   if (name == "user_agent") settings.user_agent = value;
   if (name == "connections") settings.connections = TRY(parse_connections(value));
+  if (name == "webdav") settings.webdav = TRY(parse_webdav(value));
   return {};
 }
 

@@ -26,6 +26,7 @@ struct Settings {
   std::string ca_cert;      // the only CAs that are believed; empty: the system's
   std::string user_agent;
   unsigned connections = 16;
+  bool webdav = true;  // where the server speaks it
   Duration timeout = std::chrono::seconds(30);
 
   [[nodiscard]] bool has_login() const {

@@ -21,7 +21,12 @@
 
 namespace netfs::origins::http {
 
-enum class Method : uint8_t { kHead, kGet };
+enum class Method : uint8_t {
+  kHead,
+  kGet,
+  kPropfind,         // WebDAV's: of the URL alone
+  kPropfindMembers,  // and of what lies in it
+};
 
 // Of a body that nobody wants this much is read, for the connection's sake; that of a longer one is
 // ended.
