@@ -4,6 +4,8 @@
 //
 // And a tree of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms: open+read+close of
 // all, each directory listed and its files read in that order; of one in each directory; find -ls.
+// The same by nginx's listings in JSON, which have exact sizes and times: netfs alone, for no peer
+// reads them.
 //
 // The server's file is in its page cache on all sides.
 
@@ -20,12 +22,25 @@ namespace {
 
 constexpr uint64_t kBitsPerSecond = 1'000'000'000;
 constexpr uint32_t kBlockBytes = 1 << 20;
-constexpr const char* kInTurn = "http/in-turn-20ms";
-constexpr const char* kOneOfEach = "http/one-of-each-20ms";
-constexpr const char* kFind = "http/find-cold-20ms";
+// A peer that has used them up sits out the later rounds: some take a second a file.
+constexpr double kPeerSecondsMax = 60;
 constexpr const char* kNoDav = "davfs2 is not in it: nginx has no libnginx-mod-http-dav-ext here";
 constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
 constexpr const char* kDavPort = "HTTP_NGINX_DAV_PORT";
+constexpr const char* kJsonPort = "HTTP_NGINX_JSON_PORT";
+
+// The rows of a tree of small files, by one kind of listing.
+struct SmallRows {
+  const char* in_turn;
+  const char* one_of_each;
+  const char* find;
+  const char* by;  // words for the reader
+  bool peers;
+};
+constexpr SmallRows kByHtml = {"http/in-turn-20ms", "http/one-of-each-20ms", "http/find-cold-20ms",
+                               "", true};
+constexpr SmallRows kByJson = {"http/in-turn-json-20ms", "http/one-of-each-json-20ms",
+                               "http/find-cold-json-20ms", ", listed in JSON", false};
 
 HttpTask whole_file(const FileSpec& source) {
   return {.remote = source.path.substr(0, source.path.rfind('/')),
@@ -46,13 +61,12 @@ struct Sources {
   FileSpec part;
 };
 
-void add_peers(Lab& lab, const HttpServer& server, const HttpTask& task, unsigned rounds_max,
-               std::vector<Side>& sides) {
+void add_peers(Lab& lab, const HttpServer& server, const HttpTask& task, std::vector<Side>& sides) {
   if (!lab.options().peers) return;
   sides.push_back(rclone_http_side(lab, server, task));
   if (!server.dav.empty()) sides.push_back(davfs_side(lab, server, task));
   for (Side& side : sides) {
-    if (side.name == "rclone" || side.name == "davfs2") side.rounds_max = rounds_max;
+    if (side.name == "rclone" || side.name == "davfs2") side.seconds_max = kPeerSecondsMax;
   }
 }
 
@@ -68,7 +82,7 @@ Result<void> sequential(Lab& lab, const Setting& setting, const HttpServer& serv
   std::vector<Side> sides;
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, whole_file(sources.full)));
   sides.push_back(curl_side(lab, server, sources.full));
-  add_peers(lab, server, whole_file(sources.part), 3, sides);
+  add_peers(lab, server, whole_file(sources.part), sides);
   RowResult row = run_row({.name = setting.name,
                            .what = setting.what,
                            .unit = "MB/s",
@@ -93,23 +107,59 @@ Result<Work> find_in_ms(const std::string& directory, uint64_t names) {
   return work;
 }
 
-Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tree,
+Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tree, bool peers,
                         const RowSpec& spec, std::function<Result<Work>(const Mount&)> work) {
   if (!lab.options().wants(spec.name)) return {};
   const auto said = std::make_shared<std::string>();
   const HttpTask task{.remote = tree.source, .work = std::move(work), .said = said};
   std::vector<Side> sides;
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
-  add_peers(lab, server, task, 1, sides);
+  if (peers) add_peers(lab, server, task, sides);
+  if (sides.empty()) return {};
   RowResult row = run_row(spec, std::move(sides), lab.options().pairs);
-  if (lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
+  if (peers && lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
   if (!said->empty()) row.notes.push_back("netfs in the last run: " + *said);
   lab.add(std::move(row));
   return {};
 }
 
-Result<void> small_files(Lab& lab, const HttpServer& server) {
-  if (!lab.options().wants_any({kInTurn, kOneOfEach, kFind})) return {};
+Result<void> take_small_rows(Lab& lab, const HttpServer& server, const SmallTree& tree,
+                             const SmallRows& rows) {
+  const std::string by = rows.by;
+  const std::string count = std::to_string(tree.files.size());
+  TRY(take_small(
+      lab, server, tree, rows.peers,
+      {.name = rows.in_turn,
+       .what = "open+read+close of " + count + " small files in turn over HTTP at 20 ms, cold" + by,
+       .unit = "files/s",
+       .reach = "1,000 files/s"},
+      [files = tree.files](const Mount& mount) {
+        return read_listed(mount.directory(), files, Which::kAll);
+      }));
+  TRY(take_small(lab, server, tree, rows.peers,
+                 {.name = rows.one_of_each,
+                  .what = "the same of one small file in each directory" + by,
+                  .unit = "files/s",
+                  .reach = "fetched under 2x what was asked"},
+                 [files = tree.files](const Mount& mount) {
+                   return read_listed(mount.directory(), files, Which::kFirstOfEach);
+                 }));
+  return take_small(
+      lab, server, tree, rows.peers,
+      {.name = rows.find,
+       .what = "find -ls of their " + std::to_string(tree.names) +
+               " names over HTTP at 20 ms, cold" + by,
+       .unit = "ms",
+       .reach = "ahead of every peer",
+       .less_is_better = true},
+      [names = tree.names](const Mount& mount) { return find_in_ms(mount.directory(), names); });
+}
+
+Result<void> small_files(Lab& lab, const HttpServer& by_html, const HttpServer& by_json) {
+  if (!lab.options().wants_any({kByHtml.in_turn, kByHtml.one_of_each, kByHtml.find, kByJson.in_turn,
+                                kByJson.one_of_each, kByJson.find})) {
+    return {};
+  }
   const TreeSpec spec{.seed = 18,
                       .count = lab.size(2'000, 400),
                       .per_directory = 40,
@@ -118,33 +168,8 @@ Result<void> small_files(Lab& lab, const HttpServer& server) {
   const SmallTree tree{lab.work().path("source-http-files"), tree_files(spec),
                        spec.count + spec.count / spec.per_directory};
   TRY(make_tree(tree.source, spec));
-  const std::string count = std::to_string(spec.count);
-  TRY(take_small(
-      lab, server, tree,
-      {.name = kInTurn,
-       .what = "open+read+close of " + count + " small files in turn over HTTP at 20 ms, cold",
-       .unit = "files/s",
-       .reach = "1,000 files/s"},
-      [files = tree.files](const Mount& mount) {
-        return read_listed(mount.directory(), files, Which::kAll);
-      }));
-  TRY(take_small(lab, server, tree,
-                 {.name = kOneOfEach,
-                  .what = "the same of one small file in each directory",
-                  .unit = "files/s",
-                  .reach = "fetched under 2x what was asked"},
-                 [files = tree.files](const Mount& mount) {
-                   return read_listed(mount.directory(), files, Which::kFirstOfEach);
-                 }));
-  return take_small(
-      lab, server, tree,
-      {.name = kFind,
-       .what =
-           "find -ls of their " + std::to_string(tree.names) + " names over HTTP at 20 ms, cold",
-       .unit = "ms",
-       .reach = "ahead of every peer",
-       .less_is_better = true},
-      [names = tree.names](const Mount& mount) { return find_in_ms(mount.directory(), names); });
+  TRY(take_small_rows(lab, by_html, tree, kByHtml));
+  return take_small_rows(lab, by_json, tree, kByJson);
 }
 
 Result<ServerScript> nginx(Lab& lab, const std::string& address) {
@@ -177,7 +202,10 @@ Result<void> through_proxies(Lab& lab, const Sources& sources) {
         {"http/sequential-" + std::to_string(rtt_ms) + "ms",
          "cold sequential over HTTP, " + text + " and 1 Gbit/s (125 MB/s)", "0.95 of the link"},
         far, sources));
-    if (rtt_ms == 20) TRY(small_files(lab, far));
+    if (rtt_ms != 20) continue;
+    DelayProxy json_proxy =
+        TRY(DelayProxy::start(program, how, server.port(kJsonPort), lab.work()));
+    TRY(small_files(lab, far, {url_of(host, json_proxy.port()), ""}));
   }
   return {};
 }
