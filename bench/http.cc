@@ -4,10 +4,12 @@
 //
 // And a tree of 2,000 small files (4 to 64 KiB, 50 directories) through 20 ms: open+read+close of
 // all, each directory listed and its files read in that order; of one in each directory; find -ls.
-// Each of these once more with netfs and rclone as clients of the WebDAV that davfs2 reads by,
-// whose listings say sizes and times of all names.
+// The same by listings that have exact sizes and times: by the WebDAV that davfs2 reads by, with
+// netfs and rclone as its clients, too; and in JSON, netfs alone, for no peer reads it.
 //
 // The server's file is in its page cache on all sides.
+
+#include <algorithm>
 
 #include "harness/delay_proxy.h"
 #include "harness/far_link.h"
@@ -22,13 +24,32 @@ namespace {
 
 constexpr uint64_t kBitsPerSecond = 1'000'000'000;
 constexpr uint32_t kBlockBytes = 1 << 20;
-constexpr const char* kInTurn = "http/in-turn-20ms";
-constexpr const char* kOneOfEach = "http/one-of-each-20ms";
-constexpr const char* kFind = "http/find-cold-20ms";
-constexpr const char* kByWebdav = "/by-webdav";  // behind each of them
+// A peer that has used them up sits out the later rounds: some take a second a file.
+constexpr double kPeerSecondsMax = 60;
 constexpr const char* kNoDav = "davfs2 is not in it: nginx has no libnginx-mod-http-dav-ext here";
 constexpr const char* kPort = "HTTP_NGINX_HTML_PORT";
 constexpr const char* kDavPort = "HTTP_NGINX_DAV_PORT";
+constexpr const char* kJsonPort = "HTTP_NGINX_JSON_PORT";
+
+// The rows of a tree of small files, by one kind of listing.
+struct SmallRows {
+  const char* in_turn;
+  const char* one_of_each;
+  const char* find;
+  const char* by;  // words for the reader
+  bool peers;
+};
+constexpr SmallRows kByHtml = {"http/in-turn-20ms", "http/one-of-each-20ms", "http/find-cold-20ms",
+                               "", true};
+constexpr SmallRows kByJson = {"http/in-turn-json-20ms", "http/one-of-each-json-20ms",
+                               "http/find-cold-json-20ms", ", listed in JSON", false};
+constexpr SmallRows kByWebdav = {"http/in-turn-webdav-20ms", "http/one-of-each-webdav-20ms",
+                                 "http/find-cold-webdav-20ms", ", listed by WebDAV", true};
+
+struct Face {
+  HttpServer server;
+  const SmallRows& rows;
+};
 
 HttpTask whole_file(const FileSpec& source) {
   return {.remote = source.path.substr(0, source.path.rfind('/')),
@@ -49,15 +70,14 @@ struct Sources {
   FileSpec part;
 };
 
-void add_peers(Lab& lab, const HttpServer& server, const HttpTask& task, unsigned rounds_max,
-               std::vector<Side>& sides) {
+void add_peers(Lab& lab, const HttpServer& server, const HttpTask& task, std::vector<Side>& sides) {
   if (!lab.options().peers) return;
   const bool by_webdav = server.plain == server.dav;
   sides.push_back(by_webdav ? rclone_webdav_side(lab, server, task)
                             : rclone_http_side(lab, server, task));
   if (!server.dav.empty()) sides.push_back(davfs_side(lab, server, task));
   for (Side& side : sides) {
-    if (side.name == "rclone" || side.name == "davfs2") side.rounds_max = rounds_max;
+    if (side.name == "rclone" || side.name == "davfs2") side.seconds_max = kPeerSecondsMax;
   }
 }
 
@@ -73,7 +93,7 @@ Result<void> sequential(Lab& lab, const Setting& setting, const HttpServer& serv
   std::vector<Side> sides;
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, whole_file(sources.full)));
   sides.push_back(curl_side(lab, server, sources.full));
-  add_peers(lab, server, whole_file(sources.part), 3, sides);
+  add_peers(lab, server, whole_file(sources.part), sides);
   RowResult row = run_row({.name = setting.name,
                            .what = setting.what,
                            .unit = "MB/s",
@@ -98,59 +118,59 @@ Result<Work> find_in_ms(const std::string& directory, uint64_t names) {
   return work;
 }
 
-Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tree,
+Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tree, bool peers,
                         const RowSpec& spec, std::function<Result<Work>(const Mount&)> work) {
   if (!lab.options().wants(spec.name)) return {};
   const auto said = std::make_shared<std::string>();
   const HttpTask task{.remote = tree.source, .work = std::move(work), .said = said};
   std::vector<Side> sides;
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
-  add_peers(lab, server, task, 1, sides);
+  if (peers) add_peers(lab, server, task, sides);
+  if (sides.empty()) return {};
   RowResult row = run_row(spec, std::move(sides), lab.options().pairs);
-  if (lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
+  if (peers && lab.options().peers && server.dav.empty()) row.notes.push_back(kNoDav);
   if (!said->empty()) row.notes.push_back("netfs in the last run: " + *said);
   lab.add(std::move(row));
   return {};
 }
 
-// All rows of the tree, through one of the server's faces.
-Result<void> take_all_small(Lab& lab, const HttpServer& server, const SmallTree& tree,
-                            bool by_webdav) {
-  const std::string how = by_webdav ? ", listed by WebDAV" : "";
-  const auto name = [&](const char* row) { return row + std::string(by_webdav ? kByWebdav : ""); };
-  TRY(take_small(lab, server, tree,
-                 {.name = name(kInTurn),
-                  .what = "open+read+close of " + std::to_string(tree.files.size()) +
-                          " small files in turn over HTTP at 20 ms, cold" + how,
-                  .unit = "files/s",
-                  .reach = "1,000 files/s"},
-                 [files = tree.files](const Mount& mount) {
-                   return read_listed(mount.directory(), files, Which::kAll);
-                 }));
-  TRY(take_small(lab, server, tree,
-                 {.name = name(kOneOfEach),
-                  .what = "the same of one small file in each directory" + how,
+Result<void> take_small_rows(Lab& lab, const HttpServer& server, const SmallTree& tree,
+                             const SmallRows& rows) {
+  const std::string by = rows.by;
+  const std::string count = std::to_string(tree.files.size());
+  TRY(take_small(
+      lab, server, tree, rows.peers,
+      {.name = rows.in_turn,
+       .what = "open+read+close of " + count + " small files in turn over HTTP at 20 ms, cold" + by,
+       .unit = "files/s",
+       .reach = "1,000 files/s"},
+      [files = tree.files](const Mount& mount) {
+        return read_listed(mount.directory(), files, Which::kAll);
+      }));
+  TRY(take_small(lab, server, tree, rows.peers,
+                 {.name = rows.one_of_each,
+                  .what = "the same of one small file in each directory" + by,
                   .unit = "files/s",
                   .reach = "fetched under 2x what was asked"},
                  [files = tree.files](const Mount& mount) {
                    return read_listed(mount.directory(), files, Which::kFirstOfEach);
                  }));
   return take_small(
-      lab, server, tree,
-      {.name = name(kFind),
+      lab, server, tree, rows.peers,
+      {.name = rows.find,
        .what = "find -ls of their " + std::to_string(tree.names) +
-               " names over HTTP at 20 ms, cold" + how,
+               " names over HTTP at 20 ms, cold" + by,
        .unit = "ms",
        .reach = "ahead of every peer",
        .less_is_better = true},
       [names = tree.names](const Mount& mount) { return find_in_ms(mount.directory(), names); });
 }
 
-Result<void> small_files(Lab& lab, const HttpServer& server) {
-  bool wanted = false;
-  for (const char* row : {kInTurn, kOneOfEach, kFind}) {
-    wanted |= lab.options().wants(row) || lab.options().wants(row + std::string(kByWebdav));
-  }
+// Through each of the server's faces.
+Result<void> small_files(Lab& lab, const std::vector<Face>& faces) {
+  const bool wanted = std::any_of(faces.begin(), faces.end(), [&](const Face& face) {
+    return lab.options().wants_any({face.rows.in_turn, face.rows.one_of_each, face.rows.find});
+  });
   if (!wanted) return {};
   const TreeSpec spec{.seed = 18,
                       .count = lab.size(2'000, 400),
@@ -160,9 +180,8 @@ Result<void> small_files(Lab& lab, const HttpServer& server) {
   const SmallTree tree{lab.work().path("source-http-files"), tree_files(spec),
                        spec.count + spec.count / spec.per_directory};
   TRY(make_tree(tree.source, spec));
-  TRY(take_all_small(lab, server, tree, false));
-  if (server.dav.empty()) return {};
-  return take_all_small(lab, {.plain = server.dav, .dav = server.dav}, tree, true);
+  for (const Face& face : faces) TRY(take_small_rows(lab, face.server, tree, face.rows));
+  return {};
 }
 
 Result<ServerScript> nginx(Lab& lab, const std::string& address) {
@@ -195,7 +214,12 @@ Result<void> through_proxies(Lab& lab, const Sources& sources) {
         {"http/sequential-" + std::to_string(rtt_ms) + "ms",
          "cold sequential over HTTP, " + text + " and 1 Gbit/s (125 MB/s)", "0.95 of the link"},
         far, sources));
-    if (rtt_ms == 20) TRY(small_files(lab, far));
+    if (rtt_ms != 20) continue;
+    DelayProxy json_proxy =
+        TRY(DelayProxy::start(program, how, server.port(kJsonPort), lab.work()));
+    std::vector<Face> faces = {{far, kByHtml}, {{url_of(host, json_proxy.port()), ""}, kByJson}};
+    if (!far.dav.empty()) faces.push_back({{far.dav, far.dav}, kByWebdav});
+    TRY(small_files(lab, faces));
   }
   return {};
 }

@@ -120,6 +120,24 @@ TEST_F(Harness, RoundsAlternateTheirOrderAndRatiosAreOfTheSameRound) {
   EXPECT_FALSE(row.failed());
 }
 
+TEST_F(Harness, ASlowPeerSitsOutTheRoundsThatItHasNoTimeFor) {
+  std::vector<std::string> order;
+  std::vector<Side> sides;
+  for (const char* name : {"a", "b", "c"}) {
+    Side side{.name = name};
+    side.run = [&order, name] {
+      order.push_back(name);
+      return Result<Work>(Work{.seconds = 10, .units = 1});
+    };
+    sides.push_back(std::move(side));
+  }
+  sides[1].seconds_max = 25;
+  sides[2].seconds_max = 5;
+  const RowResult row = run_row({.name = "test"}, std::move(sides), 3);
+  EXPECT_EQ(order, (std::vector<std::string>{"a", "b", "c", "b", "a", "a"}));
+  EXPECT_FALSE(row.failed());
+}
+
 TEST_F(Harness, ASideThatFailsSaysWhyAndTheOthersGoOn) {
   std::vector<std::string> order;
   Side broken{.name = "broken"};

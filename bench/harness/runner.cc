@@ -41,6 +41,14 @@ void run_side(const RowSpec& spec, const Side& side, unsigned round, SideResult&
   result.samples.push_back(sample.value());
 }
 
+bool sits_out(const Side& side, unsigned round, const SideResult& so_far) {
+  if (!so_far.failure.empty() || round >= side.rounds_max) return true;
+  if (so_far.samples.empty()) return false;
+  double seconds = so_far.samples.back().work.seconds;
+  for (const Sample& sample : so_far.samples) seconds += sample.work.seconds;
+  return seconds > side.seconds_max;
+}
+
 template <class Get>
 std::vector<double> column(const SideResult& side, Get get) {
   std::vector<double> values;
@@ -83,7 +91,7 @@ RowResult run_row(const RowSpec& spec, std::vector<Side> sides, unsigned rounds)
   for (unsigned round = 0; round < rounds && !interrupted(); ++round) {
     for (size_t i = 0; i < sides.size() && !interrupted(); ++i) {
       size_t index = round % 2 == 0 ? i : sides.size() - 1 - i;
-      if (!row.sides[index].failure.empty() || round >= sides[index].rounds_max) continue;
+      if (sits_out(sides[index], round, row.sides[index])) continue;
       run_side(spec, sides[index], round, row.sides[index]);
     }
   }

@@ -10,6 +10,7 @@
 // is judged.
 
 #include <functional>
+#include <limits>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -26,7 +27,10 @@ struct Side {
   std::function<Result<Work>()> run;
   std::function<void()> finish;                   // after each run, untimed; may be null
   std::function<std::vector<pid_t>()> processes;  // whose CPU counts too; may be null
-  unsigned rounds_max = ~0U;                      // a slow peer may sit out later rounds
+  // A slow peer may sit out later rounds: from this one on, or those that would bring its runs, as
+  // long as the last one each, beyond so many seconds.  Its first round it always has.
+  unsigned rounds_max = ~0U;
+  double seconds_max = std::numeric_limits<double>::infinity();
 };
 
 struct RowSpec {

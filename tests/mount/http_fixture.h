@@ -109,6 +109,12 @@ class WebMount : public testing::TestWithParam<Web> {
     return -1;
   }
   [[nodiscard]] long sent() const { return of_origin("requests"); }
+  // As much memory as the process that serves has had at a time; -1: nobody says.
+  [[nodiscard]] long peak_bytes() const {
+    const std::string status = read_text("/proc/" + std::to_string(mount_->worker()) + "/status");
+    const size_t at = status.find("VmHWM:");
+    return at == std::string::npos ? -1 : std::stol(status.substr(at + 6)) * 1024;
+  }
 
   // Servers of all tests of a suite, which start slowly.
   inline static std::unique_ptr<TempDir> shared_;

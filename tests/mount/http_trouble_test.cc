@@ -1,8 +1,9 @@
 // Goal: what a real web server does wrong, or means otherwise, is an errno and no wrong byte to who
 // uses the mount, and the rest of the tree goes on.  Method: nginx and Apache with places that lead
-// in a ring, fail, compress unasked, or answer 200 for what is not there; pages of links that stand
-// in place of a listing.
+// in a ring, fail, compress unasked, or answer 200 for what is not there; pages of links, of
+// rubbish and of a million names that stand in place of a listing.
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -16,6 +17,16 @@ namespace netfs::test {
 namespace {
 
 constexpr size_t kBytes = 8 << 20;
+
+// A page of links that lead to whatever the bytes are, and to no directory.
+std::string links_of(std::string bytes) {
+  std::replace(bytes.begin(), bytes.end(), '/', '?');
+  std::string page;
+  for (size_t i = 0; i + 40 < bytes.size(); i += 40) {
+    page += "<a href=" + bytes.substr(i, 20) + "><A HREF=\"" + bytes.substr(i + 20, 20) + "\">";
+  }
+  return page;
+}
 
 class HttpTrouble : public WebMount {};
 
@@ -78,6 +89,46 @@ TEST_P(HttpTrouble, ThePageThatTakesThePlaceOfAFileIsNotReadAsTheFile) {
   EXPECT_GT(failed, 0U);
 }
 
+TEST_P(HttpTrouble, RubbishInPlaceOfAJsonListingIsAnErrorAndWaysOutAreNoNames) {
+  const std::string file =
+      "{\"name\":\"file\",\"type\":\"file\",\"mtime\":\"Sun, 06 Nov 1994 08:49:37 "
+      "GMT\",\"size\":4}";
+  std::string out = "[" + file;
+  for (const char* name : {"../secret", "/etc/passwd", "..", ".", "", "a/b", "nul\\u0000name"}) {
+    out += ",{\"name\":\"" + std::string(name) + "\",\"type\":\"file\",\"size\":4}";
+  }
+  const struct {
+    const char* name;
+    std::string page;
+    int code;
+  } cases[] = {{"binary", pattern(5, 0, 100'000), EIO},
+               {"begun", "[{" + pattern(6, 0, 100'000), EIO},
+               {"cut", "[" + file + "," + file.substr(0, 30), EIO},
+               {"empty", "", EIO},
+               {"html", "<title>Index of /x/</title><a href=\"file\">", EIO},
+               {"ways_out", out + "]", 0}};
+  for (const auto& c : cases) {
+    const std::string folder = tree_ + "/as_json/" + c.name;
+    std::filesystem::create_directories(folder);
+    write_file(folder + "/file", "text", std::chrono::hours(2));
+    write_file(folder + "/index.html", c.page, std::chrono::hours(2));
+  }
+  mount_it({});
+  for (const auto& c : cases) {
+    const std::string name = std::string("as_json/") + c.name;
+    const Result<std::vector<std::string>> names = list_names(at(name));
+    EXPECT_EQ(names.ok() ? 0 : names.code(), c.code) << c.name;
+    if (names.ok()) {
+      EXPECT_EQ(names.value(), std::vector<std::string>{"file"}) << c.name;
+    }
+    EXPECT_TRUE(same_bytes(at(name + "/file"), tree_ + "/" + name + "/file"));
+  }
+  EXPECT_EQ(of_origin("names refused"), 7) << "of the last one, all but file";
+  EXPECT_EQ(mount_->status_number("origin_errors"), 5);
+  EXPECT_TRUE(mount_->says("as_json/binary: cannot be listed (the listing is no JSON"))
+      << mount_->log();
+}
+
 class HttpPages : public WebMount {};
 
 INSTANTIATE_TEST_SUITE_P(Servers, HttpPages,
@@ -104,6 +155,101 @@ TEST_P(HttpPages, OfAListingWithLinksThatLeadElsewhereOnlyNamesAreShown) {
   EXPECT_EQ(names.value(), std::vector<std::string>{"file"});
   EXPECT_EQ(of_origin("names refused"), 7) << "all but ../ and file";
   EXPECT_TRUE(same_bytes(at("folder/file"), folder + "/file"));
+}
+
+// Pages of no name that is there: what comes of listing them, of a directory each.
+TEST_P(HttpPages, OfRubbishInPlaceOfAListingNoNameIsShownAndItSaysSo) {
+  const std::string title = "<html><title>Index of /x/</title>";
+  const std::string bytes = pattern(4, 0, 100'000);
+  const struct {
+    const char* name;
+    std::string page;
+    int code;
+  } cases[] = {{"binary", bytes, EOPNOTSUPP},
+               {"empty", "", EOPNOTSUPP},
+               {"page", "<html><title>Welcome</title><a href=\"file\">file</a>", EOPNOTSUPP},
+               {"titled", title + bytes, 0},
+               {"links", title + links_of(bytes), 0}};
+  for (const auto& c : cases) {
+    std::filesystem::create_directory(tree_ + "/" + c.name);
+    write_file(tree_ + "/" + c.name + "/file", "text", std::chrono::hours(2));
+    write_file(tree_ + "/" + c.name + "/index.html", c.page, std::chrono::hours(2));
+  }
+  mount_it({});
+  for (const auto& c : cases) {
+    const Result<std::vector<std::string>> names = list_names(at(c.name));
+    EXPECT_EQ(names.ok() ? 0 : names.code(), c.code) << c.name;
+    if (names.ok()) {
+      EXPECT_EQ(names.value(), std::vector<std::string>{}) << c.name;
+    } else {
+      EXPECT_TRUE(same_bytes(at(c.name + std::string("/file")), tree_ + "/" + c.name + "/file"));
+    }
+  }
+  EXPECT_GE(of_origin("names refused"), 100) << "of the links, those that can be no name";
+  EXPECT_EQ(mount_->status_number("origin_errors"), 3);
+  EXPECT_TRUE(mount_->says("/binary: cannot be listed (the server does not list")) << mount_->log();
+}
+
+// The kernel gives it no place on a disk: all but its beginning is a hole.
+TEST_P(HttpPages, OneThatIsLongerThanAnyListingIsRefusedAndNotKept) {
+  constexpr off_t kPageBytes = off_t{2} << 30;
+  const std::string folder = tree_ + "/long";
+  std::filesystem::create_directory(folder);
+  write_file(folder + "/file", "text", std::chrono::hours(2));
+  write_file(folder + "/index.html", "<title>Index of /long/</title>", std::chrono::hours(2));
+  ASSERT_EQ(::truncate((folder + "/index.html").c_str(), kPageBytes), 0);
+  mount_it({});
+  EXPECT_TRUE(list_names(at("long")).is_error(EFBIG));
+  EXPECT_LT(peak_bytes(), kPageBytes / 4) << "the page would be more";
+  EXPECT_EQ(mount_->status_number("origin_errors"), 1);
+  EXPECT_TRUE(mount_->says("/long: cannot be listed (")) << mount_->log();
+  EXPECT_TRUE(same_bytes(at("long/file"), folder + "/file"));
+}
+
+// A server at which every name is there.
+class HttpMillion : public WebMount {
+ protected:
+  // Into a directory of its own, as the page that lists it.
+  void list_as(const std::string& name, const std::string& begin, const std::string& before,
+               const std::string& behind, size_t count, const std::string& end) {
+    std::string page = begin;
+    for (size_t i = 0; i < count; ++i) page += before + million_name(i) + behind;
+    std::filesystem::create_directories(tree_ + "/" + name);
+    write_file(tree_ + "/" + name + "/index.html", page + end, std::chrono::hours(2));
+  }
+  void list_both(const std::string& name, size_t count) {
+    list_as(name, "<title>Index of /x/</title>", "<a href=\"", "\">a name</a>\n", count, "");
+    const std::string last = "{\"name\":\"\",\"type\":\"file\"}]";  // refused
+    list_as("as_json/" + name, "[", "{\"name\":\"", "\",\"type\":\"file\"},\n", count, last);
+  }
+  static std::string million_name(size_t i) { return "name " + std::to_string(10'000'000 + i); }
+};
+
+INSTANTIATE_TEST_SUITE_P(Servers, HttpMillion,
+                         testing::Values(Web{"nginx", "HTTP_NGINX_TROUBLE_PORT"}),
+                         [](const auto& each) { return each.param.name; });
+
+TEST_P(HttpMillion, NamesAreListedWholeInBoundedMemoryAndManyMoreAreRefused) {
+  constexpr size_t kNames = 1'000'000;
+  constexpr long kBytesMax = 1L << 30;  // both pages, and 400 bytes a name
+  list_both("million", kNames);
+  list_both("many", 1'500'001);
+  for (const std::string place : {"", "as_json/"}) {
+    mount_it({"--timeout", "60s"});
+    const Result<std::vector<std::string>> names = list_names(at(place + "million"));
+    ASSERT_TRUE(names.ok()) << place << names.error().message();
+    ASSERT_EQ(names.value().size(), kNames) << place;
+    size_t right = 0;
+    while (right < kNames && names.value()[right] == million_name(right)) ++right;
+    EXPECT_EQ(right, kNames) << place;
+    EXPECT_LT(peak_bytes(), kBytesMax) << place;
+    EXPECT_TRUE(list_names(at(place + "many")).is_error(EFBIG)) << place;
+    EXPECT_LT(peak_bytes(), kBytesMax) << place;
+    EXPECT_EQ(mount_->status_number("origin_errors"), 1);
+    EXPECT_TRUE(mount_->says("many: cannot be listed (the listing has more names than"))
+        << mount_->log();
+    EXPECT_TRUE(mount_->unmount()) << mount_->log();
+  }
 }
 
 class HttpListings : public WebMount {};

@@ -220,6 +220,7 @@ CONFIG
       "location ~ /s502\$ { return 502; } location ~ /s503\$ { return 503; }" \
       "location ~ /s504\$ { return 504; } location ~ /s403\$ { return 403; }" \
       "location ~ /packed\$ { gzip_static always; }" \
+      "location ~ /as_json/ { types { } default_type application/json; }" \
       "location @page { default_type text/html; return 200 '<html>No such page, sorry.</html>'; }"
   fi
   echo "}"
@@ -271,6 +272,9 @@ $(printf '  RedirectMatch %d "/s%d$"\n' 403 403 500 500 502 502 503 503 504 504)
   <LocationMatch "/packed\$">
     SetOutputFilter DEFLATE
     SetEnv force-gzip 1
+  </LocationMatch>
+  <LocationMatch "/as_json/">
+    ForceType application/json
   </LocationMatch>
 </VirtualHost>
 Listen $address:$((port + 5))

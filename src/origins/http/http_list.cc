@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <spdlog/fmt/fmt.h>
+#include <string_view>
 
 #include "origins/http/answer_error.h"
 #include "origins/http/http_origin.h"
@@ -62,11 +63,14 @@ Error HttpOrigin::cannot_list(const std::string& path, Error error, Deadline dea
     const Result<Seen> seen = look_at(path, deadline);
     if (seen.ok() && !seen.value().is_directory) return Error(ENOTDIR, "http.list");
   }
-  const bool unlisted = error.code() == EOPNOTSUPP || error.code() == EACCES;
+  // EIO of our own: what came is no listing as its type has them.
+  const bool unlisted = error.code() == EOPNOTSUPP || error.code() == EACCES ||
+                        error.code() == EFBIG ||
+                        (error.code() == EIO && std::string_view(error.context()) == "http.list");
   if (unlisted && !unlisted_told_.exchange(true)) {
     telemetry::log_warn("http",
-                        "{}{}: the server lists nothing here ({}); files are found by their names "
-                        "all the same (said once)",
+                        "{}{}: cannot be listed ({}); files are found by their names all the same "
+                        "(said once)",
                         base_, path, error.message());
   }
   return error;
