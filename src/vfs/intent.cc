@@ -146,6 +146,12 @@ bool FileSystem::Intent::answered_before(FileSystem& of, const fuse::Request& re
                                          fuse::Reply& reply) {
   if (!request.header.resent()) return false;
   const std::optional<Intents::Left> left = of.intents_.left(request.header.unique);
+  if (!left && of.intents_.some_are_lost()) {
+    // It may have been made, and what that has left would be taken for somebody else's.
+    forget_nameless(of, request.header.unique);
+    reply.error(EIO);
+    return true;
+  }
   if (!left || !left->done) return false;
   if (left->error != 0) {
     reply.error(left->error);

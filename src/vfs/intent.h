@@ -35,7 +35,8 @@ class FileSystem::Intent {
   Intent(FileSystem& of, Intents::Before before)
       : of_(of), again_(true), before_(std::move(before)) {}
 
-  // What a process before this one has carried out to the end is answered as it was then.
+  // What a process before this one has carried out to the end is answered as it was then; and where
+  // nobody knows whether it did, EIO.
   static bool answered_before(FileSystem& of, const fuse::Request& request, fuse::Reply& reply);
   // The handle that it has made for the same open, and may not have told the kernel of.
   static bool opened_before(FileSystem& of, const fuse::Request& request, uint32_t flags,
