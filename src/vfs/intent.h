@@ -71,9 +71,6 @@ class FileSystem::Intent {
                                                  fuse::NodeId& node) NO_THREAD_SAFETY_ANALYSIS;
   static void finish_hiding(FileSystem& of, Deadline until);
   [[nodiscard]] bool find(uint64_t unique, Deadline until);
-  // What stands there was made, and may lack its permissions: an origin gives them after it.
-  [[nodiscard]] NodeInfo finish_made(const std::string& path, const NewNode& what, NodeInfo there,
-                                     Deadline until) const;
   [[nodiscard]] SavedNode seen_at(const Place& place, Deadline until) const;
   [[nodiscard]] SavedNode seen_of(fuse::NodeId id) const;
   // Who has the name in the table; 0: nobody.

@@ -126,6 +126,23 @@ TEST_P(AskedAgain, WhatNobodyKnowsOfAnyMoreIsAnErrorAndIsNotMadeAgain) {
   }
 }
 
+// Its owner has given it another name: by that it is more than what was made.
+TEST_P(AskedAgain, WhatOthersHadAHandInMeanwhileStaysAsItIs) {
+  begin_process();
+  const std::string made = tree_path_ + "/new";
+  const Request request{
+      Opcode::kCreate, kRoot,
+      body_of(proto::CreateIn{.flags = O_CREAT | O_RDWR, .mode = 04755}, {"new"})};
+  const Answer answer = outlive(request, Death::kMade, "create", [&] {
+    EXPECT_EQ(::chmod(made.c_str(), 0700), 0);
+    EXPECT_EQ(::link(made.c_str(), (tree_path_ + "/another").c_str()), 0);
+  });
+  EXPECT_EQ(answer.error, 0);
+  struct stat st {};
+  EXPECT_EQ(::stat(made.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0700U);
+}
+
 TEST_P(AskedAgain, EveryChangeIsMadeOnceWhereverWhoMadeItDied) {
   std::vector<Change> changes = all_changes();
   if (GetParam().identities) {
