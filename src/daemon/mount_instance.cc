@@ -230,6 +230,7 @@ void MountInstance::take_stock() {
   left_.url = spec_.url;
   left_.mount_point = spec_.mount_point;
   if (library_) left_.lost_bytes = library_->stats().bytes_lost.get();
+  if (file_system_) left_.lost_bytes += file_system_->counters().bytes_lost.get();
   if (back_) {
     const journal::JournalStatus waits = back_->status();
     left_.changes = waits.pending;

@@ -58,6 +58,7 @@ class MountInstance : public RefCounted<MountInstance> {
   // and its descriptors.
   struct Left {
     Ref<vfs::ArenaMemory> memory;
+    bool memory_is_lost;  // it could not be taken over
     // Then the origin need not be there: it is waited for by who needs it.
     std::optional<KnownOrigin> origin;
     Ref<KeptDescriptors> descriptors;

@@ -123,6 +123,7 @@ Result<void> MountInstance::open_parts(Origin* origin, Left left) {
                                               .options = std::move(view),
                                               .names = names_ ? &*names_ : nullptr,
                                               .memory = std::move(left.memory),
+                                              .memory_is_lost = left.memory_is_lost,
                                               .origin_is_away = away,
                                               .keeper = descriptors_.get()}));
   if (options.write != WriteMode::kNo && !file_system_->writable()) {

@@ -8,6 +8,7 @@
 #include "fuse/mount_table.h"
 #include "origins/url.h"
 #include "telemetry/log.h"
+#include "vfs/saved_locks.h"
 
 namespace netfs::daemon {
 
@@ -243,6 +244,9 @@ Ref<vfs::ArenaMemory> take_arena(UniqueFd fd, const MountState& state) {
   if (!fd) return nullptr;
   Result<Ref<vfs::ArenaMemory>> memory =
       vfs::ArenaMemory::adopt(std::move(fd), vfs::InodeTable::kLayout);
+  if (memory.ok() && !vfs::SavedLocks::are_whole(memory.value())) {
+    memory = Error(EPROTO, "vfs.arena", "what it has of locks is damaged");
+  }
   if (memory.ok()) return std::move(memory).value();
   telemetry::log_error(Mounts::kRoom, "{}: what is open in it is lost: {}", state.mount_point,
                        memory.error().message());
@@ -283,8 +287,10 @@ void Mounts::adopt(Adopted adopted) {
         Entry{.url = state.value().url, .mount_point = state.value().mount_point, .adopted = true};
   }
   store_.open_or_go_on([this] { use_late_cache(); });
+  const Ref<vfs::ArenaMemory> memory = take_arena(std::move(adopted.arena), state.value());
   const MountInstance::Left left{
-      .memory = take_arena(std::move(adopted.arena), state.value()),
+      .memory = memory,
+      .memory_is_lost = memory == nullptr,
       .origin = state.value().origin,
       .descriptors = make_ref<KeptDescriptors>(link_, adopted.id, std::move(adopted.kept))};
   Result<Ref<MountInstance>> instance = prepare_again(

@@ -144,6 +144,8 @@ void add_file_system(json& mount, vfs::FileSystem& file_system) {
                           {"wasted", counters.ahead_files_wasted.get()},
                           {"fetched_bytes", counters.ahead_bytes.get()},
                           {"wasted_bytes", counters.ahead_bytes_wasted.get()}};
+  json& lost = mount["bytes"]["lost_bytes"];
+  lost = lost.get<uint64_t>() + counters.bytes_lost.get();
   json& timeouts = mount["errors"]["timeouts"];
   timeouts = timeouts.get<uint64_t>() + counters.timeouts.get();
   mount["names"] = {{"lookups", counters.lookups.get()},

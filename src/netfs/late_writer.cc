@@ -19,6 +19,11 @@ Result<OpenedFile> LateWriter::create(const std::string& path, const NewNode& wh
   return TRY(reach(deadline))->create(path, what, deadline);
 }
 
+Result<NodeInfo> LateWriter::finish(const std::string& path, const NewNode& what,
+                                    Deadline deadline) {
+  return TRY(reach(deadline))->finish(path, what, deadline);
+}
+
 Result<OpenedFile> LateWriter::open_for_writing(const std::string& path, Deadline deadline) {
   return TRY(reach(deadline))->open_for_writing(path, deadline);
 }

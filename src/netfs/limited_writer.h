@@ -31,6 +31,10 @@ class LimitedWriter final : public OriginWriter {
                             Deadline deadline) override {
     return inner_.create(path, what, deadline);
   }
+  Result<NodeInfo> finish(const std::string& path, const NewNode& what,
+                          Deadline deadline) override {
+    return inner_.finish(path, what, deadline);
+  }
   Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) override {
     return inner_.open_for_writing(path, deadline);
   }

@@ -6,6 +6,11 @@
 
 namespace netfs {
 
+Result<NodeInfo> OriginWriter::finish(const std::string& /*path*/, const NewNode& /*what*/,
+                                      Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.finish");
+}
+
 Result<OpenedFile> OriginWriter::create_nameless(const std::string& /*directory*/,
                                                  const NewNode& /*what*/, Deadline /*deadline*/) {
   return Error(EOPNOTSUPP, "origin.create_nameless");

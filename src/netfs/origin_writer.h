@@ -129,6 +129,10 @@ class OriginWriter {
   // A new regular file, open for reading and writing.  EEXIST.
   virtual Result<OpenedFile> create(const std::string& path, const NewNode& what,
                                     Deadline deadline) = 0;
+  // For an origin that makes things in steps: what one of the two above has made at `path` for
+  // somebody who died before its last step is brought to what was asked.  EOPNOTSUPP: it does not;
+  // ESTALE: that is not what lies there, or others may have had a hand in it.
+  virtual Result<NodeInfo> finish(const std::string& path, const NewNode& what, Deadline deadline);
   // A regular file that is there, for writing, and for reading if that is allowed.
   virtual Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) = 0;
   virtual Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) = 0;

@@ -58,6 +58,12 @@ Result<OpenedFile> SimulatedLinkWriter::create(const std::string& path, const Ne
   return inner_.create(path, what, deadline);
 }
 
+Result<NodeInfo> SimulatedLinkWriter::finish(const std::string& path, const NewNode& what,
+                                             Deadline deadline) {
+  TRY(link_.travel(deadline));
+  return inner_.finish(path, what, deadline);
+}
+
 Result<OpenedFile> SimulatedLinkWriter::open_for_writing(const std::string& path,
                                                          Deadline deadline) {
   TRY(link_.travel(deadline));

@@ -24,8 +24,8 @@
 namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
-// 12: ReadOutcome::confirm_first, OriginFile::holds_bytes().
-inline constexpr uint32_t kOriginAbi = 12 | (sync::kValidated ? 1u << 16 : 0);
+// 13: OriginWriter::finish().
+inline constexpr uint32_t kOriginAbi = 13 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
 using OriginOptions = std::map<std::string, std::string>;

@@ -10,7 +10,7 @@ namespace netfs::vfs {
 void FileSystem::allocate(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   const auto& wanted = std::get<fuse::FallocateRequest>(request.body);
-  Result<LiveHandle> handle = live_handle(wanted.handle);
+  Result<LiveHandle> handle = live_handle(wanted.handle, request.header.node);
   if (!handle.ok()) return reply.error(handle.code());
   const fuse::NodeId id = handle.value().node;
   Ref<WritableFile> live = std::move(handle.value().file);

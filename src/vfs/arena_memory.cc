@@ -2,12 +2,14 @@
 
 #include <atomic>
 #include <cerrno>
+#include <span>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 
 namespace netfs::vfs {
 
@@ -15,13 +17,12 @@ namespace netfs::vfs {
 struct ArenaMemory::Header {
   static constexpr uint64_t kMagic = 0x6172656e61736673;  // "sfsanera" in memory
   // Who changes it changes the layout, too: by that a program knows whether it can take over.
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
 
   uint64_t magic;
   uint32_t version;
   uint32_t layout;
-  uint32_t chunk_count;
-  uint32_t unused;
+  uint64_t chunks;  // how many, and a checksum of their kinds: one store, by which a chunk counts
   uint64_t reserved[5];
   uint8_t kinds[kChunksMax];
 };
@@ -29,6 +30,14 @@ struct ArenaMemory::Header {
 namespace {
 
 constexpr size_t kHeaderBytes = size_t{128} << 10;
+
+uint64_t with_checksum(uint32_t count, uint32_t crc) {
+  return uint64_t{crc} << 32 | count;
+}
+
+uint32_t crc_of(std::span<const uint8_t> kinds, uint32_t before = 0) {
+  return crc32c(std::as_bytes(kinds), before);
+}
 
 constexpr size_t bytes_of(size_t chunks) {
   return kHeaderBytes + chunks * ArenaMemory::kChunkBytes;
@@ -77,12 +86,14 @@ Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, uint32_t layout) {
   if (header.version != Header::kVersion || header.layout != layout) {
     return Error(EPROTO, "vfs.arena", "it is of another version of netfs");
   }
-  const uint32_t count = header.chunk_count;
-  if (count > kChunksMax) return Error(EPROTO, "vfs.arena", "it is damaged");
+  const auto count = static_cast<uint32_t>(header.chunks);
+  const bool whole =
+      count <= kChunksMax &&
+      header.chunks == with_checksum(count, crc_of(std::span(header.kinds).first(count)));
+  if (!whole) return Error(EPROTO, "vfs.arena", "it is damaged");
   if (size < bytes_of(count)) return Error(EPROTO, "vfs.arena", "it is cut short");
   sync::MutexLock lock(memory->mutex_);
   for (uint32_t i = 0; i < count; ++i) {
-    if (header.kinds[i] == kNoKind) return Error(EPROTO, "vfs.arena", "it is damaged");
     memory->chunks_.push_back(TRY(memory->map_chunk(i)));
   }
   memory->adopted_ = true;
@@ -106,7 +117,9 @@ void* ArenaMemory::add_chunk(uint8_t kind) {
   chunks_.push_back(mapped.value());
   header_->kinds[index] = kind;
   std::atomic_signal_fence(std::memory_order_release);
-  header_->chunk_count = static_cast<uint32_t>(index + 1);
+  const auto before = static_cast<uint32_t>(header_->chunks >> 32);
+  header_->chunks = with_checksum(static_cast<uint32_t>(index + 1),
+                                  crc_of(std::span(&header_->kinds[index], 1), before));
   return mapped.value();
 }
 

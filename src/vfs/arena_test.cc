@@ -56,6 +56,16 @@ TEST(ArenaMemory, WhatIsOfAnotherFormOrDamagedIsRefusedWithASentence) {
   const char kind = kKind;
   ASSERT_EQ(::pwrite(memory->fd(), &kind, 1, kKindAt), 1);
   EXPECT_TRUE(ArenaMemory::adopt(copy_of(*memory), kLayout).ok());
+  // A kind that there is as well, and how many chunks there are.
+  for (const off_t at : {kKindAt, off_t{16}}) {
+    char was = 0;
+    ASSERT_EQ(::pread(memory->fd(), &was, 1, at), 1);
+    const char is = static_cast<char>(was ^ 2);
+    ASSERT_EQ(::pwrite(memory->fd(), &is, 1, at), 1);
+    refused(kLayout, "damaged");
+    ASSERT_EQ(::pwrite(memory->fd(), &was, 1, at), 1);
+  }
+  EXPECT_TRUE(ArenaMemory::adopt(copy_of(*memory), kLayout).ok());
   ASSERT_EQ(::ftruncate(memory->fd(), static_cast<off_t>(memory->size_bytes() - 4096)), 0);
   refused(kLayout, "cut short");
   ASSERT_EQ(::ftruncate(memory->fd(), 100), 0);

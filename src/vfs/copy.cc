@@ -37,7 +37,7 @@ void FileSystem::copy(const fuse::Request& request, fuse::Reply reply) {
                      .to = {wanted.to_offset, std::min(wanted.length, kEnd - wanted.to_offset)}};
   Result<FileRef> source = file_ref(request.header.node);
   if (!source.ok()) return reply.error(source.code());
-  Result<LiveHandle> target = live_handle(wanted.to);
+  Result<LiveHandle> target = live_handle(wanted.to, wanted.to_node);
   if (!target.ok()) return reply.error(target.code());
   // The kernel does not say whether the caller may keep set-ID bits: who is not root may not.
   const bool strips = request.header.uid != 0;

@@ -66,7 +66,7 @@ FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& roo
       files_ahead_(parts.origin.capabilities().files_ahead, options_, counters_, parts.clock),
       memory_(std::move(memory)),
       kept_(memory_),
-      intents_(memory_),
+      intents_(memory_, parts.memory_is_lost),
       late_targets_(names_ == nullptr ? nullptr : std::make_unique<LateTargets>(*this)),
       table_(memory_, parts.origin.volume_key(), root, options_.epoch, parts.clock.now(), counters_,
              writer_ == nullptr ? Options::Write::kNo : options_.write),

@@ -1,6 +1,5 @@
 #pragma once
-// FileSystem: a mounted tree: answers the kernel's requests from what it knows, from the library
-// and from the origin.
+// FileSystem: a mounted tree: answers the kernel's requests from memory, library and origin.
 //
 // handle() never blocks: what memory cannot answer goes to a pool of metadata workers, and equal
 // calls of the origin that are under way are joined, not repeated.  Which file answers what:
@@ -60,6 +59,7 @@ class FileSystem final : public fuse::Handler {
     const Clock& clock = Clock::system();
     NamesStore* names = nullptr;  // null: names live as long as this
     Ref<ArenaMemory> memory{};    // what a process before this one left; null: there was none
+    bool memory_is_lost = false;  // there was, and it could not be taken over
     bool origin_is_away = false;  // what `memory` has of the root counts until it can be asked
     DescriptorKeeper* keeper = nullptr;  // keeps what it left of descriptors; or null
   };
@@ -302,7 +302,7 @@ class FileSystem final : public fuse::Handler {
   Result<void> strip_set_id(fuse::NodeId id, Deadline until, std::optional<uint32_t> gid = {});
 
   // write.cc, xattr.cc
-  Result<LiveHandle> live_handle(fuse::HandleId id);
+  Result<LiveHandle> live_handle(fuse::HandleId id, fuse::NodeId opened);
   void write_now(const Writing& writing, BufferSlice data, const Ref<Pending>& pending);
   void take_written(const Writing& writing, Result<Written> written, const Ref<Pending>& pending);
   [[nodiscard]] bool shows_xattr(std::string_view name) const;
@@ -331,7 +331,7 @@ class FileSystem final : public fuse::Handler {
   void read_renewed(ReadPlace place, ByteRange range, Ref<Pending> pending);
   static Ref<File> file_to_read(const Node& node);
   void send_read(fuse::NodeId node, fuse::Reply& reply, Result<ReadResult> result);
-  // open_directory.cc, read_directory.cc
+  // open_directory.cc, read_directory.cc, links.cc
   fuse::Opened open_directory_locked(Node& node, Ref<Listing> listing, uint64_t unique,
                                      Graveyard& graveyard) REQUIRES(table_.mutex);
   void answer_open_directory(fuse::NodeId id, Ref<Listing> listing, fuse::Reply& reply);
@@ -344,7 +344,6 @@ class FileSystem final : public fuse::Handler {
   std::span<const std::byte> pack_entries(fuse::NodeId id, const Listing& listing,
                                           const fuse::ReaddirRequest& wanted,
                                           std::span<std::byte> room);
-  // links.cc
   void answer_link(std::string_view path, std::string_view target, fuse::Reply& reply);
   void fetch_link(fuse::NodeId id, const std::string& path, Deadline until);
   [[nodiscard]] Deadline deadline() const { return Deadline::after(clock_, options_.timeout); }

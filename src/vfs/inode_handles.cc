@@ -1,15 +1,32 @@
 // InodeTable, what is open: handles, and the files that are kept ready.
 
+#include <array>
 #include <atomic>
+#include <cerrno>
+#include <span>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "fuse/protocol.h"
 #include "vfs/inode_id.h"
 #include "vfs/inode_table.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
+
+namespace {
+
+uint32_t checksum_of(uint64_t handle_id, const HandleRecord& record) {
+  const std::array<uint64_t, 3> named = {handle_id, record.node_id, record.unique};
+  return crc32c(std::as_bytes(std::span(named)));
+}
+
+}  // namespace
+
+uint32_t HandleRecord::checksum() const {
+  return checksum_of(handle_id, *this);
+}
 
 fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& graveyard,
                                        uint64_t unique) {
@@ -23,10 +40,12 @@ fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& gra
   HandleRecord& record = handle_records_[index];
   record.generation = (record.generation + 1) & kGenerationMax;
   record.node_id = records_[node.index].node_id;
-  record.flags = node.directory ? uint32_t{HandleRecord::kDirectory} : 0;
-  record.position = 0;
-  record.error = 0;
+  record.flags.set(node.directory ? uint32_t{HandleRecord::kDirectory} : 0);
+  record.position.set(0);
+  record.error.set(0);
   record.unique = unique & ~fuse::proto::kUniqueResend;
+  const uint64_t id = make_id(epoch_, record.generation, index);
+  record.crc = checksum_of(id, record);
   // Never 0, as the epoch is not: that is the handle of mounts that answer OPEN with ENOSYS.
   NodeRecord& opened = records_[node.index];
   NETFS_ASSERT(opened.opens == 0 || opened.open_mode == static_cast<uint32_t>(mode));
@@ -34,9 +53,9 @@ fuse::HandleId InodeTable::open_handle(Node& node, OpenMode mode, Graveyard& gra
   ++opened.opens;
   // From here on it is one, also for a process after this one.
   std::atomic_signal_fence(std::memory_order_release);
-  record.handle_id = make_id(epoch_, record.generation, index);
+  record.handle_id = id;
   touch_file(node, graveyard);
-  return fuse::HandleId(record.handle_id);
+  return fuse::HandleId(id);
 }
 
 fuse::HandleId InodeTable::opened_before(uint64_t unique) {
@@ -56,7 +75,8 @@ Handle* InodeTable::handle(fuse::HandleId id) {
 
 void InodeTable::set_writable(fuse::HandleId id) {
   handle(id)->writable = true;
-  handle_records_[index_of(id.value)].flags |= HandleRecord::kWritable;
+  Twice& flags = handle_records_[index_of(id.value)].flags;
+  flags.set(flags.get().value_or(0) | HandleRecord::kWritable);
 }
 
 void InodeTable::note_position(fuse::HandleId id, const SavedPosition& position) {
@@ -65,7 +85,8 @@ void InodeTable::note_position(fuse::HandleId id, const SavedPosition& position)
   open->resume.reset();
   HandleRecord& record = handle_records_[index_of(id.value)];
   const uint32_t now = saved_.put(encode(position));
-  const uint32_t before = std::exchange(record.position, now);
+  const uint32_t before = record.position.get().value_or(0);
+  record.position.set(now);
   if (before != 0) saved_.free(before);
 }
 
@@ -77,9 +98,9 @@ void InodeTable::read_on(fuse::HandleId id, const Ref<Listing>& listing) {
 void InodeTable::note_lost(fuse::NodeId id, int error, bool by_us) {
   for (uint32_t i = 0; i < handle_records_.limit(); ++i) {
     HandleRecord& record = handle_records_[i];
-    const bool writes = (record.flags & HandleRecord::kWritable) != 0;
-    if (record.handle_id == 0 || record.node_id != id.value || !writes) continue;
-    record.error = static_cast<uint32_t>(error);
+    const bool is_of_it = id.value == 0 || record.node_id == id.value;
+    if (record.handle_id == 0 || !is_of_it || !record.has(HandleRecord::kWritable)) continue;
+    record.error.set(static_cast<uint32_t>(error));
     if (by_us) handles_[i]->owes_error = true;
   }
 }
@@ -87,11 +108,14 @@ void InodeTable::note_lost(fuse::NodeId id, int error, bool by_us) {
 int InodeTable::take_lost(fuse::HandleId id) {
   Handle* open = handle(id);
   if (open == nullptr || !std::exchange(open->owes_error, false)) return 0;
-  return static_cast<int>(std::exchange(handle_records_[index_of(id.value)].error, 0));
+  Twice& error = handle_records_[index_of(id.value)].error;
+  const uint32_t lost = error.get().value_or(EIO);
+  error.set(0);
+  return static_cast<int>(lost);
 }
 
 void InodeTable::told(fuse::HandleId id) {
-  if (handle(id) != nullptr) handle_records_[index_of(id.value)].error = 0;
+  if (handle(id) != nullptr) handle_records_[index_of(id.value)].error.set(0);
 }
 
 void InodeTable::rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) {
@@ -111,7 +135,8 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   const bool was_writable = open->writable;
   const uint32_t index = index_of(id.value);
   handle_records_[index].handle_id = 0;
-  const uint32_t position = std::exchange(handle_records_[index].position, 0);
+  const uint32_t position = handle_records_[index].position.get().value_or(0);
+  handle_records_[index].position.set(0);
   if (position != 0) saved_.free(position);
   handles_[index].reset();
   handle_records_.free(index);
@@ -127,7 +152,7 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   release_live(node, graveyard);
   if (record.opens == 0) {
     record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
-    record.backing_id = 0;
+    record.backing_id.set(0);
     if (node.superseded && node.open && node.open->file) {
       graveyard.superseded.push_back(node.open->file);
     }

@@ -21,6 +21,7 @@ namespace netfs::vfs {
 std::string InodeTable::saved_form(const Node& node) {
   SavedNode saved{.node_id = records_[node.index].node_id,
                   .parent_id = node.parent ? records_[node.parent->index].node_id : 0,
+                  .ino = records_[node.index].ino,
                   .attributes = node.attributes,
                   .validator = node.validator,
                   .identity = node.identity,
@@ -104,6 +105,7 @@ void InodeTable::restore_node(uint32_t index, SavedNode saved, MonoTime now) {
     if (named == nullptr || listed) named = &node;
   }
   NodeRecord& record = records_[index];
+  record.ino = saved.ino;
   record.opens = 0;  // counted again by its handles
   if (record.lookups > 0) ++referenced_;
 }
@@ -123,10 +125,10 @@ void InodeTable::restore_place(Node& node, uint64_t parent_id, uint8_t flags) {
 void InodeTable::restore_handle(uint32_t index, std::vector<uint32_t>& used) {
   HandleRecord& record = handle_records_[index];
   const uint32_t at = record.node_id == fuse::kRootNode.value ? 0 : index_of(record.node_id);
-  const bool whole =
-      index_of(record.handle_id) == index && at < nodes_.size() && nodes_[at] &&
-      records_[at].node_id == record.node_id &&
-      ((record.flags & HandleRecord::kDirectory) != 0) == (nodes_[at]->directory != nullptr);
+  const bool whole = record.crc == record.checksum() && record.flags.get() &&
+                     index_of(record.handle_id) == index && at < nodes_.size() && nodes_[at] &&
+                     records_[at].node_id == record.node_id &&
+                     record.has(HandleRecord::kDirectory) == (nodes_[at]->directory != nullptr);
   if (!whole) {
     ++restored_.damaged;
     record.handle_id = 0;
@@ -136,16 +138,17 @@ void InodeTable::restore_handle(uint32_t index, std::vector<uint32_t>& used) {
   handles_[index] = std::make_unique<Handle>();
   Handle& handle = *handles_[index];
   handle.node = &node;
-  handle.writable = (record.flags & HandleRecord::kWritable) != 0;
+  handle.writable = record.has(HandleRecord::kWritable);
   ++records_[at].opens;
   if (handle.writable) ++node.open_state().writers;
-  handle.owes_error = record.error != 0;
-  const Result<SavedPosition> position = decode_saved_position(saved_.get(record.position));
-  if (record.position != 0 && position.ok()) {
+  handle.owes_error = record.error.get() != 0U;
+  const uint32_t at_name = record.position.get().value_or(0);
+  const Result<SavedPosition> position = decode_saved_position(saved_.get(at_name));
+  if (at_name != 0 && position.ok()) {
     handle.resume = position.value();
-    used.push_back(record.position);
+    used.push_back(at_name);
   } else {
-    record.position = 0;
+    record.position.set(0);
   }
   if (record.unique != 0) opened_before_[record.unique] = fuse::HandleId(record.handle_id);
   ++restored_.handles;
@@ -184,8 +187,10 @@ void InodeTable::restore(MonoTime now) {
     NodeRecord& record = records_[i];
     if (record.node_id == 0) continue;
     Result<SavedNode> saved = decode_saved_node(saved_.get(record.saved));
-    const bool whole =
-        index_of(record.node_id) == i && saved.ok() && saved.value().node_id == record.node_id;
+    const bool known_how =
+        record.open_mode <= static_cast<uint32_t>(OpenMode::kHandedOut) && record.backing_id.get();
+    const bool whole = known_how && index_of(record.node_id) == i && saved.ok() &&
+                       saved.value().node_id == record.node_id;
     // What was never saved the kernel does not know.
     if (!whole && record.saved != 0) ++restored_.damaged;
     if (!whole) {
@@ -238,7 +243,8 @@ std::vector<fuse::BackingIds::Known> InodeTable::handed_out() {
     const NodeRecord& record = records_[i];
     const bool handed_out = record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut);
     if (record.node_id == 0 || record.opens == 0 || !handed_out) continue;
-    known.push_back({fuse::NodeId(record.node_id), record.backing_id, record.opens});
+    const auto backing_id = static_cast<int32_t>(record.backing_id.get().value_or(0));
+    known.push_back({fuse::NodeId(record.node_id), backing_id, record.opens});
   }
   return known;
 }

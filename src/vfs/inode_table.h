@@ -51,11 +51,15 @@ struct HandleRecord {
   };
   uint64_t handle_id;  // 0: free
   uint64_t node_id;
+  uint64_t unique;  // of the request that it answers
+  Twice flags;
+  Twice position;  // of a directory's: a SavedPosition among the table's bytes
+  Twice error;     // of what was kept of its file's writes and is lost, until it was told
   uint32_t generation;
-  uint32_t flags;
-  uint32_t position;  // of a directory's: a SavedPosition among the table's bytes
-  uint32_t error;     // of what was kept of its file's writes and is lost, until it was told
-  uint64_t unique;    // of the request that it answers
+  uint32_t crc;  // of the first three
+
+  [[nodiscard]] uint32_t checksum() const;
+  [[nodiscard]] bool has(Flag flag) const { return (flags.get().value_or(0) & flag) != 0; }
 };
 
 // The heap part of a handle.
@@ -85,7 +89,7 @@ class InodeTable {
   static std::optional<NodeInfo> root_left_in(const Ref<ArenaMemory>& memory);
 
   // Tells apart the forms of what lies in arena memory.
-  static constexpr uint32_t kLayout = (3U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
+  static constexpr uint32_t kLayout = (4U << 16) | (sizeof(NodeRecord) << 8) | sizeof(HandleRecord);
 
   sync::Mutex mutex{kInodeTableLock};
 
@@ -212,7 +216,8 @@ class InodeTable {
   [[nodiscard]] int take_lost(fuse::HandleId id) REQUIRES(mutex);
   void told(fuse::HandleId id) REQUIRES(mutex);
   // Some of what was kept of its writes is lost: each who has it open for writing is to be told, by
-  // a process after this one if this one does not come to it.
+  // a process after this one if this one does not come to it.  Node 0: nobody knows whose they
+  // were, and all who have a file open for writing are told.
   void note_lost(fuse::NodeId id, int error, bool by_us) REQUIRES(mutex);
   // Nodes that a process before this one has handed to the kernel.
   [[nodiscard]] std::vector<fuse::BackingIds::Known> handed_out() REQUIRES(mutex);

@@ -146,6 +146,12 @@ bool FileSystem::Intent::answered_before(FileSystem& of, const fuse::Request& re
                                          fuse::Reply& reply) {
   if (!request.header.resent()) return false;
   const std::optional<Intents::Left> left = of.intents_.left(request.header.unique);
+  if (!left && of.intents_.some_are_lost()) {
+    // It may have been made, and what that has left would be taken for somebody else's.
+    forget_nameless(of, request.header.unique);
+    reply.error(EIO);
+    return true;
+  }
   if (!left || !left->done) return false;
   if (left->error != 0) {
     reply.error(left->error);
@@ -171,32 +177,9 @@ Result<NodeInfo> FileSystem::Intent::made_before(const std::string& path, const 
     same = target.ok() && target.value() == what.target;
   }
   if (!same) return Error(ENOENT, "vfs.intent");
-  return finish_made(path, what, std::move(there), until);
-}
-
-// Nobody but its owner may look into what is not finished: that tells it.  What is not the caller's
-// own is left as it is, for it may be somebody else's.
-NodeInfo FileSystem::Intent::finish_made(const std::string& path, const NewNode& what,
-                                         NodeInfo there, Deadline until) const {
-  Attributes& is = there.attributes;
-  const bool own = what.owner && is.uid == what.owner->uid && is.gid == what.owner->gid;
-  const bool closed = (is.permissions & 0777) == (what.permissions & 0700);
-  if (is.type == FileType::kSymlink || !own || !closed) return there;
-  const bool is_directory = is.type == FileType::kDirectory;
-  const uint32_t wanted = what.permissions | (is_directory ? is.permissions & S_ISGID : 0);
-  if (is.permissions == wanted) return there;
-  // Or that directory says who may look into what is new in it.
-  const size_t slash = path.rfind('/');
-  const FileRef above{.path = slash == std::string::npos ? "" : path.substr(0, slash)};
-  if (of_.writer_->get_xattr(above, "system.posix_acl_default", until).ok()) return there;
-  // It was made: where that fails it stays as it is.
-  if (!of_.writer_->set_attributes(path, {.permissions = wanted}, there.validator, until).ok()) {
-    return there;
-  }
-  Result<NodeInfo> finished = of_.origin_.stat(path, until);
-  if (finished.ok()) return std::move(finished).value();
-  is.permissions = wanted;
-  return there;
+  // It was made: what cannot be finished stays as it is.
+  Result<NodeInfo> finished = of_.origin_.writer()->finish(path, what, until);
+  return finished.ok() ? std::move(finished).value() : std::move(there);
 }
 
 Result<NodeInfo> FileSystem::Intent::linked_before(const std::string& path, Deadline until) const {

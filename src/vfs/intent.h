@@ -35,7 +35,8 @@ class FileSystem::Intent {
   Intent(FileSystem& of, Intents::Before before)
       : of_(of), again_(true), before_(std::move(before)) {}
 
-  // What a process before this one has carried out to the end is answered as it was then.
+  // What a process before this one has carried out to the end is answered as it was then; and where
+  // nobody knows whether it did, EIO.
   static bool answered_before(FileSystem& of, const fuse::Request& request, fuse::Reply& reply);
   // The handle that it has made for the same open, and may not have told the kernel of.
   static bool opened_before(FileSystem& of, const fuse::Request& request, uint32_t flags,
@@ -70,9 +71,6 @@ class FileSystem::Intent {
                                                  fuse::NodeId& node) NO_THREAD_SAFETY_ANALYSIS;
   static void finish_hiding(FileSystem& of, Deadline until);
   [[nodiscard]] bool find(uint64_t unique, Deadline until);
-  // What stands there was made, and may lack its permissions: an origin gives them after it.
-  [[nodiscard]] NodeInfo finish_made(const std::string& path, const NewNode& what, NodeInfo there,
-                                     Deadline until) const;
   [[nodiscard]] SavedNode seen_at(const Place& place, Deadline until) const;
   [[nodiscard]] SavedNode seen_of(fuse::NodeId id) const;
   // Who has the name in the table; 0: nobody.

@@ -26,7 +26,7 @@ std::optional<fuse::Opened> FileSystem::Intent::take_opened(FileSystem& of, uint
   }
   fuse::Opened opened{.handle = handle, .no_flush = !writes};
   if (record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut)) {
-    opened.backing_id = record.backing_id;
+    opened.backing_id = static_cast<int32_t>(record.backing_id.get().value_or(0));
   }
   return opened;
 }

@@ -7,6 +7,9 @@
 // again without one was never begun.  What was left by a process that had just answered is never
 // asked again, and stays: there are few of those.
 //
+// Each has a checksum, and one that is damaged is left out.  From then on nobody knows of what is
+// asked again without a record whether it was begun (some_are_lost()), also in processes to come.
+//
 // Thread-safe; a leaf.  A `unique` is one with or without the kernel's re-send bit.
 //
 //   intents.begin(unique, {.first = ...});       // then the origin is asked
@@ -46,7 +49,8 @@ class Intents {
     Before before;
   };
 
-  explicit Intents(Ref<ArenaMemory> memory);
+  // `lost`: a process before this one had left others, which could not be taken over.
+  explicit Intents(Ref<ArenaMemory> memory, bool lost = false);
 
   void begin(uint64_t unique, const Before& before) EXCLUDES(mutex_);
   // Nothing happens where none has begun.
@@ -57,16 +61,25 @@ class Intents {
   [[nodiscard]] std::optional<Left> left(uint64_t unique) const EXCLUDES(mutex_);
   [[nodiscard]] std::vector<Left> all_left() const EXCLUDES(mutex_);
   [[nodiscard]] size_t count() const EXCLUDES(mutex_);
+  [[nodiscard]] bool some_are_lost() const { return lost_; }
 
  private:
   struct Record {
-    uint64_t unique;  // 0: free
-    uint32_t done;
-    uint32_t error;
+    uint64_t unique;  // kUsed and it; 0: free
     uint32_t how;
     uint32_t first, second;  // a SavedNode among the bytes
-    uint32_t answer;         // among the bytes, or 0
+    uint32_t crc;            // of those
+    uint32_t done;           // 0, or a checksum of `unique` and the two that follow
+    uint32_t error;
+    uint32_t answer;  // among the bytes, or 0
+    uint32_t unused;
   };
+  // No single bit makes a record that is in use a free one.
+  static constexpr uint64_t kUsed = uint64_t{1} << 63;
+  static uint32_t crc_of(uint64_t unique, const Record& record);
+  static uint32_t done_of(const Record& record);
+  [[nodiscard]] bool is_whole(const Record& record) const REQUIRES(mutex_);
+  void begin_locked(uint64_t unique, const Before& before) REQUIRES(mutex_);
   [[nodiscard]] Left left_locked(uint64_t unique, const Record& record) const REQUIRES(mutex_);
   void end_locked(uint64_t unique) REQUIRES(mutex_);
   [[nodiscard]] Record* find(uint64_t unique) REQUIRES(mutex_);
@@ -77,6 +90,7 @@ class Intents {
   std::unordered_map<uint64_t, uint32_t> by_unique_ GUARDED_BY(mutex_);
   // Those that a process before this one left.
   std::unordered_map<uint64_t, uint32_t> inherited_ GUARDED_BY(mutex_);
+  bool lost_ = false;  // set once
 };
 
 }  // namespace netfs::vfs

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "fuse/protocol.h"
+#include "vfs/arena_kinds.h"
 #include "vfs/inode_table.h"
 
 namespace netfs::vfs {
@@ -82,11 +83,12 @@ TEST(Intents, AsManyAsThereAre) {
   EXPECT_EQ(memory->size_bytes(), size) << "what ended is used again";
 }
 
-TEST(Intents, WhatIsDamagedIsLeftOut) {
+TEST(Intents, WhatIsDamagedIsLeftOutAndThatIsKnownFromThenOn) {
   const Ref<ArenaMemory> memory = make_memory();
   Intents intents(memory);
   intents.begin(10, before_of("hurt-here"));
   intents.begin(12, before_of("whole"));
+  EXPECT_FALSE(Intents(adopt(*memory)).some_are_lost());
   int hurt = 0;
   for (uint8_t kind = 1; kind < 64; ++kind) {
     for (void* chunk : memory->chunks(kind)) {
@@ -97,12 +99,48 @@ TEST(Intents, WhatIsDamagedIsLeftOut) {
     }
   }
   ASSERT_EQ(hurt, 1);
+  for (int process = 0; process < 2; ++process) {
+    Intents next(adopt(*memory));
+    EXPECT_TRUE(next.some_are_lost());
+    EXPECT_FALSE(next.left(10));
+    ASSERT_TRUE(next.left(12));
+    EXPECT_EQ(next.left(12)->before.first.name, "whole");
+    EXPECT_EQ(next.all_left().size(), 1U);
+  }
   Intents next(adopt(*memory));
-  EXPECT_FALSE(next.left(10));
-  ASSERT_TRUE(next.left(12));
-  EXPECT_EQ(next.left(12)->before.first.name, "whole");
   next.begin(10, before_of("again"));
-  EXPECT_EQ(next.count(), 2U);
+  EXPECT_EQ(Intents(adopt(*memory)).left(10)->before.first.name, "again");
+}
+
+// Whichever bit it is: of another change, another name or another answer nobody is told.
+TEST(Intents, ARecordOfWhichABitIsAnotherIsLost) {
+  constexpr size_t kRecordBytes = 40;
+  constexpr size_t kUnusedFrom = 36;
+  const char body[] = "an answer";
+  for (size_t bit = 0; bit < kUnusedFrom * 8; ++bit) {
+    const Ref<ArenaMemory> memory = make_memory();
+    Intents intents(memory);
+    intents.begin(16, before_of("one"));
+    intents.begin(12, before_of("two"));
+    intents.done(16, 0, std::as_bytes(std::span(body)));
+    intents.done(12, EEXIST, {});
+    auto* records = static_cast<uint8_t*>(memory->chunks(arena_kind::kIntents).at(0));
+    for (const size_t of : {size_t{0}, kRecordBytes}) {
+      records[of + bit / 8] ^= static_cast<uint8_t>(1U << bit % 8);
+      Intents next(adopt(*memory));
+      EXPECT_TRUE(next.some_are_lost()) << bit;
+      EXPECT_FALSE(next.left(of == 0 ? 16 : 12)) << bit;
+      EXPECT_EQ(next.all_left().size(), of == 0 ? 1U : 0U) << bit;
+    }
+  }
+}
+
+TEST(Intents, ThatAProcessHasLostThoseOfTheOneBeforeIsKnownToTheOneBehindIt) {
+  const Ref<ArenaMemory> memory = make_memory();
+  EXPECT_TRUE(Intents(memory, /*lost=*/true).some_are_lost());
+  Intents next(adopt(*memory));
+  EXPECT_TRUE(next.some_are_lost());
+  EXPECT_TRUE(next.all_left().empty());
 }
 
 }  // namespace

@@ -4,13 +4,22 @@
 #include <atomic>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "vfs/arena_kinds.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
+
+namespace {
+
+// The number of one whose own is not known: this and the index of its record.
+constexpr uint64_t kUnknownNumbers = uint64_t{1} << 63;
+
+}  // namespace
 
 KeptWrites::KeptWrites(Ref<ArenaMemory> memory)
     : records_(memory, arena_kind::kWrites),
@@ -35,11 +44,18 @@ std::vector<uint32_t> KeptWrites::pieces_of(const Record& record) {
   return pieces;
 }
 
+uint32_t KeptWrites::crc_of(const Record& record) {
+  static_assert(std::has_unique_object_representations_v<Record>);
+  static_assert(offsetof(Record, crc) + sizeof record.crc == sizeof(Record));
+  return crc32c(std::as_bytes(std::span(&record, 1)).first(offsetof(Record, crc)));
+}
+
 uint64_t KeptWrites::put(fuse::NodeId node, ByteRange range, std::span<const std::byte> bytes) {
   NETFS_ASSERT(bytes.size() == range.length_bytes && bytes.size() <= kWriteBytesMax);
   const bool small = is_small(bytes.size());
   std::vector<uint32_t> pieces;
   std::vector<std::span<std::byte>> to;
+  const uint32_t bytes_crc = crc32c(bytes);
   {
     sync::MutexLock lock(mutex_);
     if (again_ != 0) return std::exchange(again_, 0);
@@ -55,14 +71,19 @@ uint64_t KeptWrites::put(fuse::NodeId node, ByteRange range, std::span<const std
   }
   sync::MutexLock lock(mutex_);
   const uint32_t index = records_.allocate();
-  Record& record = records_[index];
-  record.number = ++last_;
-  record.offset_bytes = range.offset_bytes;
-  record.length_bytes = static_cast<uint32_t>(range.length_bytes);
-  record.pieces = indices_.put(
-      {reinterpret_cast<const char*>(pieces.data()), pieces.size() * sizeof(uint32_t)});
+  Record record{.node_id = node.value,
+                .number = ++last_,
+                .offset_bytes = range.offset_bytes,
+                .length_bytes = static_cast<uint32_t>(range.length_bytes),
+                .pieces = indices_.put({reinterpret_cast<const char*>(pieces.data()),
+                                        pieces.size() * sizeof(uint32_t)}),
+                .bytes_crc = bytes_crc,
+                .crc = 0};
+  record.crc = crc_of(record);
+  record.node_id = 0;
+  records_[index] = record;
   std::atomic_signal_fence(std::memory_order_release);
-  record.node_id = node.value;
+  records_[index].node_id = node.value;
   by_number_[record.number] = index;
   return record.number;
 }
@@ -75,41 +96,52 @@ void KeptWrites::remove(uint64_t number) {
   by_number_.erase(found);
   Record& record = records_[index];
   const bool small = is_small(record.length_bytes);
-  const std::vector<uint32_t> pieces = pieces_of(record);
+  const bool has_bytes = without_bytes_.erase(number) == 0;
+  const std::vector<uint32_t> pieces = has_bytes ? pieces_of(record) : std::vector<uint32_t>();
   record.node_id = 0;
   std::atomic_signal_fence(std::memory_order_release);
   for (const uint32_t one : pieces) small ? small_.free(one) : large_.free(one);
-  indices_.free(record.pieces);
+  if (has_bytes) indices_.free(record.pieces);
   records_.free(index);
 }
 
-// What is damaged is left out; the rest is whole.
+// Whether they are those of that write, and nobody else's.
+bool KeptWrites::restore_pieces(const Record& record, std::vector<bool>& small_used,
+                                std::vector<bool>& large_used) {
+  std::vector<bool>& used = is_small(record.length_bytes) ? small_used : large_used;
+  const std::vector<uint32_t> pieces = pieces_of(record);
+  const size_t bytes = piece_bytes(record.length_bytes);
+  if (pieces.size() != (record.length_bytes + bytes - 1) / bytes) return false;
+  for (const uint32_t piece : pieces) {
+    if (piece >= used.size() || used[piece]) return false;
+  }
+  for (const uint32_t piece : pieces) used[piece] = true;
+  return true;
+}
+
+// Also what is damaged is left, without its bytes: somebody has to be told.
 void KeptWrites::restore() {
   std::vector<bool> small_used(small_.limit());
   std::vector<bool> large_used(large_.limit());
   std::vector<uint32_t> indices_used;
   for (uint32_t i = records_.limit(); i-- > 0;) {
-    Record& record = records_[i];
-    bool whole = record.node_id != 0 && record.length_bytes <= kWriteBytesMax;
-    const std::vector<uint32_t> pieces = whole ? pieces_of(record) : std::vector<uint32_t>();
-    const bool small = is_small(record.length_bytes);
-    std::vector<bool>& used = small ? small_used : large_used;
-    const size_t bytes = piece_bytes(record.length_bytes);
-    whole = whole && pieces.size() == (record.length_bytes + bytes - 1) / bytes;
-    for (const uint32_t piece : pieces) whole = whole && piece < used.size() && !used[piece];
-    whole = whole && !by_number_.contains(record.number);
-    if (!whole) {
-      record.node_id = 0;
+    const Record& record = records_[i];
+    if (record.node_id == 0) {
       records_.free(i);
       continue;
     }
-    for (const uint32_t piece : pieces) used[piece] = true;
-    indices_used.push_back(record.pieces);
-    by_number_[record.number] = i;
-    last_ = std::max(last_, record.number);
-    left_.push_back({.node = fuse::NodeId(record.node_id),
-                     .number = record.number,
-                     .range = {record.offset_bytes, record.length_bytes}});
+    const bool known = record.crc == crc_of(record) && record.length_bytes <= kWriteBytesMax &&
+                       !by_number_.contains(record.number);
+    const uint64_t number = known ? record.number : kUnknownNumbers | i;
+    const bool whole = known && restore_pieces(record, small_used, large_used);
+    by_number_[number] = i;
+    if (whole) indices_used.push_back(record.pieces);
+    if (!whole) without_bytes_.insert(number);
+    if (known) last_ = std::max(last_, number);
+    left_.push_back(
+        {.node = fuse::NodeId(known ? record.node_id : 0),
+         .number = number,
+         .range = known ? ByteRange{record.offset_bytes, record.length_bytes} : ByteRange{}});
   }
   for (uint32_t i = small_.limit(); i-- > 0;) {
     if (!small_used[i]) small_.free(i);
@@ -127,11 +159,13 @@ std::vector<KeptWrites::Left> KeptWrites::left() {
   return std::exchange(left_, {});
 }
 
-void KeptWrites::copy(const Left& left, std::span<std::byte> to) {
+bool KeptWrites::copy(const Left& left, std::span<std::byte> to) {
   sync::MutexLock lock(mutex_);
   const auto found = by_number_.find(left.number);
   NETFS_ASSERT(found != by_number_.end());
+  if (without_bytes_.contains(left.number)) return false;
   const Record& record = records_[found->second];
+  const std::span<const std::byte> copied = to;
   const bool small = is_small(record.length_bytes);
   for (const uint32_t one : pieces_of(record)) {
     const std::span<const std::byte> from = piece(small, one);
@@ -139,6 +173,7 @@ void KeptWrites::copy(const Left& left, std::span<std::byte> to) {
     std::memcpy(to.data(), from.data(), length);
     to = to.subspan(length);
   }
+  return crc32c(copied) == record.bytes_crc;
 }
 
 void KeptWrites::begin_again(const Left& left) {

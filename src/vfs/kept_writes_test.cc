@@ -5,6 +5,7 @@
 #include <string>
 #include <unistd.h>
 
+#include "vfs/arena_kinds.h"
 #include "vfs/limits.h"
 
 namespace netfs::vfs {
@@ -26,8 +27,14 @@ class Kept : public testing::Test {
   }
   std::string copied(const KeptWrites::Left& left) {
     std::string bytes(left.range.length_bytes, '\0');
-    kept->copy(left, std::as_writable_bytes(std::span(bytes)));
-    return bytes;
+    const bool whole = kept->copy(left, std::as_writable_bytes(std::span(bytes)));
+    return whole ? bytes : "damaged";
+  }
+
+  // Of the first chunk of a kind, from `at` on.
+  std::span<uint8_t> chunk(uint8_t kind, size_t at = 0) {
+    auto* bytes = static_cast<uint8_t*>(memory->chunks(kind).at(0));
+    return std::span(bytes, ArenaMemory::kChunkBytes).subspan(at);
   }
 
   Ref<ArenaMemory> memory = ArenaMemory::create(kLayout).value();
@@ -104,6 +111,67 @@ TEST_F(Kept, TheLongestWriteAndAnEmptyOneAreKept) {
   ASSERT_EQ(left.size(), 2U);
   EXPECT_EQ(copied(left[0]), longest);
   EXPECT_EQ(copied(left[1]), "");
+}
+
+TEST_F(Kept, BytesThatAreDamagedAreNotGivenAndTheRestIs) {
+  const std::string large(100'000, 'l');
+  kept->put(fuse::NodeId(1), {0, 5}, bytes_of("small"));
+  kept->put(fuse::NodeId(2), {0, large.size()}, bytes_of(large));
+  kept->put(fuse::NodeId(3), {0, 5}, bytes_of("whole"));
+  chunk(arena_kind::kSmallPieces)[2] ^= 0x10;
+  chunk(arena_kind::kLargePieces)[70'000] ^= 0x01;
+  succeed();
+  const std::vector<KeptWrites::Left> left = kept->left();
+  ASSERT_EQ(left.size(), 3U);
+  EXPECT_EQ(copied(left[0]), "damaged");
+  EXPECT_EQ(copied(left[1]), "damaged");
+  EXPECT_EQ(copied(left[2]), "whole");
+  EXPECT_EQ(left[1].node.value, 2U) << "who is told of it is known";
+  for (const KeptWrites::Left& one : left) kept->remove(one.number);
+  succeed();
+  EXPECT_EQ(kept->count(), 0U);
+}
+
+// Whichever bit of a record it is: it is what it was, or nobody's.
+TEST_F(Kept, OfARecordThatIsDamagedNobodyKnowsWhoseItWasUntilItIsRemoved) {
+  constexpr size_t kRecordBytes = 40;
+  for (size_t bit = 0; bit < kRecordBytes * 8; ++bit) {
+    memory = ArenaMemory::create(kLayout).value();
+    kept = std::make_unique<KeptWrites>(memory);
+    kept->put(fuse::NodeId(5), {7, 3}, bytes_of("one"));
+    const uint64_t last = kept->put(fuse::NodeId(6), {8, 3}, bytes_of("two"));
+    chunk(arena_kind::kWrites)[bit / 8] ^= static_cast<uint8_t>(1U << bit % 8);
+    for (int process = 0; process < 2; ++process) {
+      succeed();
+      const std::vector<KeptWrites::Left> left = kept->left();
+      ASSERT_EQ(left.size(), 2U) << bit;
+      EXPECT_EQ(left[0].node.value, 6U) << bit;
+      EXPECT_EQ(copied(left[0]), "two") << bit;
+      EXPECT_EQ(left[1].node.value, 0U) << bit;
+      EXPECT_EQ(left[1].range.length_bytes, 0U) << bit;
+      EXPECT_EQ(copied(left[1]), "damaged") << bit;
+      if (process == 1) kept->remove(left[1].number);
+    }
+    EXPECT_EQ(kept->put(fuse::NodeId(9), {0, 3}, bytes_of("new")), last + 1) << bit;
+    succeed();
+    EXPECT_EQ(kept->count(), 2U) << bit;
+  }
+}
+
+TEST_F(Kept, OneWhosePiecesAreNotKnownHasNoBytes) {
+  kept->put(fuse::NodeId(5), {7, 3}, bytes_of("one"));
+  kept->put(fuse::NodeId(6), {8, 3}, bytes_of("two"));
+  chunk(arena_kind::kPieceIndices, 8)[0] ^= 1;
+  succeed();
+  const std::vector<KeptWrites::Left> left = kept->left();
+  ASSERT_EQ(left.size(), 2U);
+  EXPECT_EQ(left[0].node.value, 5U);
+  EXPECT_EQ(copied(left[0]), "damaged");
+  EXPECT_EQ(copied(left[1]), "two");
+  kept->put(fuse::NodeId(7), {9, 3}, bytes_of("new"));
+  kept->remove(left[0].number);
+  succeed();
+  EXPECT_EQ(copied(kept->left().back()), "new") << "nobody else's piece was given out twice";
 }
 
 }  // namespace

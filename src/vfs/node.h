@@ -30,6 +30,7 @@
 #include "netfs/writable_file.h"
 #include "vfs/ahead.h"
 #include "vfs/reading_order.h"
+#include "vfs/twice.h"
 
 namespace netfs::vfs {
 
@@ -40,10 +41,9 @@ struct NodeRecord {
   uint64_t lookups;     // by the kernel, not yet forgotten
   uint32_t opens;       // handles of a file or directory
   uint32_t generation;  // of this record: part of the nodeid
-  int32_t backing_id;   // while handed out
+  Twice backing_id;     // while handed out
   uint32_t open_mode;   // OpenMode
   uint32_t saved;       // a SavedNode among the table's bytes, once the kernel knows the node
-  uint32_t unused;
 };
 
 enum class OpenMode : uint32_t {

@@ -130,7 +130,7 @@ OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared, u
   OpenAnswer answer;
   answer.opened.no_flush = !locking_ || !locking_->on();
   if (backing) {
-    record.backing_id = *backing;
+    record.backing_id.set(static_cast<uint32_t>(*backing));
     answer.opened.backing_id = *backing;
     counters_.opens_handed_out.add();
     files_ahead_.asked(fuse::NodeId(record.node_id));

@@ -126,6 +126,7 @@ struct Counters {
   telemetry::Counter locks_waited;   // that had to wait, also in vain
   telemetry::Counter locks_refused;  // by what somebody else has locked
   telemetry::Counter locks_lost;     // with the process before
+  telemetry::Counter bytes_lost;     // which that had kept
 };
 
 }  // namespace netfs::vfs

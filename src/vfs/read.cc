@@ -200,8 +200,10 @@ Result<ReadPlace> FileSystem::find_place(const fuse::Request& request) {
       node = table_.find(request.header.node);
       if (node != nullptr && node->open) place.stream = node->open->stream;
     }
-    // Else a handle of a process before this one.
-    if (node == nullptr) return Error(ESTALE, "vfs.read");
+    // Else a handle of a process before this one, or one whose record is damaged.
+    if (node == nullptr || table_.id(*node) != request.header.node) {
+      return Error(ESTALE, "vfs.read");
+    }
     if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "vfs.read");
     place.node = table_.id(*node);
     place.begins =

@@ -3,6 +3,7 @@
 // once.
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "sync/cond_var.h"
@@ -64,9 +65,12 @@ Result<void> FileSystem::write_again(const KeptWrites::Left& left, Deadline unti
     const Node* node = table_.find(left.node);
     if (node != nullptr && node->is_live()) live = node->open->live;
   }
-  TRY(revive_if_lost(left.node, live, until));
+  if (left.node.value == 0) return Error(EIO, "vfs.revive", "their record is damaged");
   const Ref<Buffer> buffer = writer_->buffer(left.range.length_bytes);
-  kept_.copy(left, buffer->writable().first(left.range.length_bytes));
+  if (!kept_.copy(left, buffer->writable().first(left.range.length_bytes))) {
+    return Error(EIO, "vfs.revive", "they are damaged");
+  }
+  TRY(revive_if_lost(left.node, live, until));
   const Ref<Answered> answered = make_ref<Answered>();
   kept_.begin_again(left);
   live->write(left.range, {buffer, 0, left.range.length_bytes}, WritePieces::kTogether,
@@ -90,12 +94,15 @@ void FileSystem::revive_kept() {
                                : unlocked         ? Error(EIO, "vfs.revive", "its lock is lost")
                                                   : write_again(left, until);
     if (again.ok()) continue;
-    telemetry::log_warn("vfs", "{} bytes that were written before a restart are lost: {}",
-                        left.range.length_bytes, again.error().message());
+    counters_.bytes_lost.add(left.range.length_bytes);
+    std::string path = "no file that is still known";
     {
       sync::MutexLock lock(table_.mutex);
+      if (const Node* node = table_.find(left.node)) path = InodeTable::path_of(*node);
       table_.note_lost(left.node, EIO, /*by_us=*/true);
     }
+    telemetry::log_warn("vfs", "{} bytes of {} that were written before a restart are lost: {}",
+                        left.range.length_bytes, path, again.error().message());
     kept_.remove(left.number);
   }
   // Of what is written from now on none is under a lock that was lost before.

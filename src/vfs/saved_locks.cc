@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
+#include <span>
+#include <type_traits>
 #include <utility>
 
 #include "base/assert.h"
+#include "base/crc32c.h"
 #include "vfs/arena_kinds.h"
 
 namespace netfs::vfs {
@@ -46,8 +50,22 @@ bool SavedLocks::is_sound(const Record& record) {
   const bool has_range = record.first <= record.last && record.last <= kLockEnd;
   const auto mode = static_cast<LockMode>(record.mode);
   const bool holds = mode == LockMode::kShared || mode == LockMode::kExclusive;
+  if (record.crc != crc_of(record)) return false;
   return names_somebody && has_range && holds &&
          record.kind <= static_cast<uint8_t>(LockKind::kWhole);
+}
+
+uint32_t SavedLocks::crc_of(const Record& record) {
+  static_assert(std::has_unique_object_representations_v<Record>);
+  return crc32c(std::as_bytes(std::span(&record, 1)).first(offsetof(Record, crc)));
+}
+
+bool SavedLocks::are_whole(const Ref<ArenaMemory>& memory) {
+  Arena<Record> records(memory, arena_kind::kLocks);
+  for (uint32_t i = 0; i < records.limit(); ++i) {
+    if (records[i].serial != 0 && !is_sound(records[i])) return false;
+  }
+  return true;
 }
 
 uint64_t SavedLocks::new_number() {
@@ -62,7 +80,8 @@ void SavedLocks::skip_to(uint64_t number) {
 
 uint32_t SavedLocks::add(uint64_t number, const Owner& owner, const LockedRange& range) {
   const uint32_t index = records_.allocate();
-  Record& record = records_[index];
+  Record record{};
+  record.serial = ++last_serial_;
   record.number = number;
   record.node_id = owner.node.value;
   record.handle_id = owner.handle.value;
@@ -74,8 +93,11 @@ uint32_t SavedLocks::add(uint64_t number, const Owner& owner, const LockedRange&
   record.mode = static_cast<uint8_t>(range.mode);
   record.lost =
       static_cast<uint8_t>((owner.lost ? kIsLost : 0) | (owner.lost_now ? kIsLostNow : 0));
+  record.crc = crc_of(record);
+  const uint64_t serial = std::exchange(record.serial, 0);
+  records_[index] = record;
   std::atomic_signal_fence(std::memory_order_release);
-  record.serial = ++last_serial_;
+  records_[index].serial = serial;
   std::atomic_signal_fence(std::memory_order_release);
   return index;
 }

@@ -28,6 +28,9 @@ namespace netfs::vfs {
 class SavedLocks {
  public:
   explicit SavedLocks(Ref<ArenaMemory> memory);
+  // Whether all that a process before this one left is what it was.  Else nobody knows whose locks
+  // are lost, and nothing of that memory may be used.
+  static bool are_whole(const Ref<ArenaMemory>& memory);
 
   struct Owner {
     fuse::NodeId node;
@@ -73,8 +76,11 @@ class SavedLocks {
     uint8_t mode;
     uint8_t lost;
     uint8_t unused;
+    uint32_t crc;  // of all the above
+    uint32_t unused_too;
   };
 
+  static uint32_t crc_of(const Record& record);
   static Owner owner_of(const Record& record);
   static LockedRange range_of(const Record& record);
   static bool is_sound(const Record& record);
@@ -86,7 +92,8 @@ class SavedLocks {
   std::map<uint64_t, std::vector<uint32_t>> by_number_ GUARDED_BY(mutex_);
   std::vector<Left> left_ GUARDED_BY(mutex_);
   size_t count_ GUARDED_BY(mutex_) = 0;
-  uint64_t last_serial_ GUARDED_BY(mutex_) = 0;
+  // Of several bits, so that none of them alone makes a record a free one.
+  uint64_t last_serial_ GUARDED_BY(mutex_) = uint64_t{0xf0f} << 48;
   uint64_t last_number_ GUARDED_BY(mutex_) = 0;
 };
 

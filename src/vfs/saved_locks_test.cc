@@ -160,5 +160,19 @@ TEST_F(Saved, WhatIsDamagedIsLeftOut) {
   EXPECT_EQ(saved->count(), 1U);
 }
 
+TEST_F(Saved, WhicheverBitOfARecordIsAnotherItIsSeen) {
+  constexpr size_t kRecordBits = 68 * 8;
+  saved->set(saved->new_number(), kOne, {{700, LockMode::kExclusive, {0, 9}, 5}});
+  saved->forget(saved->new_number());
+  EXPECT_TRUE(SavedLocks::are_whole(memory));
+  auto* record = static_cast<uint8_t*>(memory->chunks(arena_kind::kLocks).at(0));
+  for (size_t bit = 0; bit < kRecordBits; ++bit) {
+    record[bit / 8] ^= static_cast<uint8_t>(1U << bit % 8);
+    EXPECT_FALSE(SavedLocks::are_whole(memory)) << bit;
+    record[bit / 8] ^= static_cast<uint8_t>(1U << bit % 8);
+  }
+  EXPECT_TRUE(SavedLocks::are_whole(memory));
+}
+
 }  // namespace
 }  // namespace netfs::vfs

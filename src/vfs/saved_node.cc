@@ -14,6 +14,7 @@ namespace {
 struct Fixed {
   uint64_t node_id;
   uint64_t parent_id;
+  uint64_t ino;
   uint64_t size_bytes;
   uint64_t device;
   int64_t mtime_seconds;
@@ -50,6 +51,7 @@ std::string encode(const SavedNode& node) {
   Fixed fixed{};
   fixed.node_id = node.node_id;
   fixed.parent_id = node.parent_id;
+  fixed.ino = node.ino;
   fixed.size_bytes = is.size_bytes;
   fixed.device = is.device;
   fixed.mtime_seconds = is.mtime.seconds;
@@ -87,7 +89,10 @@ Result<SavedNode> decode_saved_node(std::string_view bytes) {
   if (bytes.size() != rest) return damaged();
   if (fixed.type > static_cast<uint8_t>(FileType::kBlockDevice)) return damaged();
   if (fixed.strength > static_cast<uint8_t>(ValidatorStrength::kStrong)) return damaged();
-  SavedNode node{.node_id = fixed.node_id, .parent_id = fixed.parent_id, .flags = fixed.flags};
+  SavedNode node{.node_id = fixed.node_id,
+                 .parent_id = fixed.parent_id,
+                 .ino = fixed.ino,
+                 .flags = fixed.flags};
   node.attributes.type = static_cast<FileType>(fixed.type);
   node.attributes.permissions = fixed.permissions;
   node.attributes.uid = fixed.uid;

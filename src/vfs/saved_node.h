@@ -24,6 +24,7 @@ struct SavedNode {
   };
   uint64_t node_id = 0;
   uint64_t parent_id = 0;
+  uint64_t ino = 0;
   uint8_t flags = 0;
   Attributes attributes;  // without atime and what is allocated
   Validator validator;

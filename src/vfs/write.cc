@@ -36,11 +36,11 @@ void tell_of_lost_pages(const WritableFile& file, uint64_t bytes, const Error& e
 
 }  // namespace
 
-Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id) {
+Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id, fuse::NodeId opened) {
   sync::MutexLock lock(table_.mutex);
   const Handle* handle = table_.handle(id);
-  // Of a process before this one that left nothing.
-  if (handle == nullptr) return Error(ESTALE, "vfs.handle");
+  // Of a process before this one that left nothing, or something damaged.
+  if (handle == nullptr || table_.id(*handle->node) != opened) return Error(ESTALE, "vfs.handle");
   if (!handle->writable) return Error(EBADF, "vfs.handle");
   return LiveHandle{table_.id(*handle->node), handle->node->open->live};
 }
@@ -49,7 +49,7 @@ void FileSystem::write(const fuse::Request& request, fuse::Reply reply) {
   if (writer_ == nullptr) return reply.error(EROFS);
   const auto& wanted = std::get<fuse::WriteRequest>(request.body);
   if (wanted.data.size() > kWriteBytesMax) return reply.error(EINVAL);
-  Result<LiveHandle> handle = live_handle(wanted.handle);
+  Result<LiveHandle> handle = live_handle(wanted.handle, request.header.node);
   if (!handle.ok()) return reply.error(handle.code());
   if (wanted.data.empty()) return reply.value(fuse::write_out(0));
   // The request's bytes are the channel's again when this returns.

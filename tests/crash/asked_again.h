@@ -24,6 +24,7 @@
 #include "origins/module_loader.h"
 #include "tests/crash/stopping_origin.h"
 #include "tests/support/temp_dir.h"
+#include "vfs/arena_kinds.h"
 #include "vfs/testing/mount_fixture.h"
 
 namespace netfs::vfs {
@@ -143,6 +144,25 @@ class AskedAgain : public MountFixture, public testing::WithParamInterface<Stopp
     stopping_->mend();
     left_ = MUST(ArenaMemory::adopt(std::move(left), InodeTable::kLayout));
     begin_process();
+  }
+
+  // As if what it left could not be taken over.
+  void begin_without_what_was_left() {
+    stopping_->cut();
+    end_process();
+    stopping_->mend();
+    left_ = nullptr;
+    left_is_lost_ = true;
+    begin_process();
+    left_is_lost_ = false;
+  }
+  // A bit of each record of a change that is under way.
+  static void damage_intents(const UniqueFd& left) {
+    const Ref<ArenaMemory> memory =
+        MUST(ArenaMemory::adopt(UniqueFd(::dup(left.get())), InodeTable::kLayout));
+    for (void* chunk : memory->chunks(arena_kind::kIntents)) {
+      *static_cast<uint8_t*>(chunk) ^= 0x40;
+    }
   }
 
   uint64_t send(const Request& request) {

@@ -97,6 +97,52 @@ TEST_P(AskedAgain, WhatWasMadeAndNotFinishedGetsThePermissionsThatWereAskedFor) 
   }
 }
 
+// The record of a change is damaged, or all that was left: asked again, nobody knows whether it was
+// made, and nobody says it was not; what is asked anew goes on.
+TEST_P(AskedAgain, WhatNobodyKnowsOfAnyMoreIsAnErrorAndIsNotMadeAgain) {
+  const auto node_of = [this](const char* name) { return NodeId(look_up(name).nodeid); };
+  for (const Change& change : all_changes()) {
+    for (const bool all : {false, true}) {
+      SCOPED_TRACE(change.name);
+      begin_tree();
+      begin_process();
+      const Request request = change.request(node_of);
+      uint64_t unique = 0;
+      UniqueFd left = die(request, Death::kMade, change.call, unique);
+      const std::vector<std::string> made = describe(tree_path_);
+      if (!all) damage_intents(left);
+      if (all) begin_without_what_was_left();
+      if (!all) succeed_by(std::move(left));
+      const Answer answer = ask_again(unique, request);
+      EXPECT_EQ(answer.error, EIO);
+      EXPECT_EQ(describe(tree_path_), made);
+      EXPECT_EQ(stopping_->changes().size(), 1U) << "made more than once";
+      const Request other{Opcode::kMkdir, kRoot,
+                          body_of(proto::MkdirIn{.mode = 0755}, {"another"})};
+      EXPECT_EQ(await(send(other)).error, 0);
+      EXPECT_EQ(fs_->sizes().handles, 0U);
+      end_process();
+    }
+  }
+}
+
+// Its owner has given it another name: by that it is more than what was made.
+TEST_P(AskedAgain, WhatOthersHadAHandInMeanwhileStaysAsItIs) {
+  begin_process();
+  const std::string made = tree_path_ + "/new";
+  const Request request{
+      Opcode::kCreate, kRoot,
+      body_of(proto::CreateIn{.flags = O_CREAT | O_RDWR, .mode = 04755}, {"new"})};
+  const Answer answer = outlive(request, Death::kMade, "create", [&] {
+    EXPECT_EQ(::chmod(made.c_str(), 0700), 0);
+    EXPECT_EQ(::link(made.c_str(), (tree_path_ + "/another").c_str()), 0);
+  });
+  EXPECT_EQ(answer.error, 0);
+  struct stat st {};
+  EXPECT_EQ(::stat(made.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0700U);
+}
+
 TEST_P(AskedAgain, EveryChangeIsMadeOnceWhereverWhoMadeItDied) {
   std::vector<Change> changes = all_changes();
   if (GetParam().identities) {

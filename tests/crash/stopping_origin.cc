@@ -182,6 +182,10 @@ Result<OpenedFile> StoppingOrigin::create(const std::string& path, const NewNode
                                           Deadline deadline) {
   return change<OpenedFile>("create", path, [&] { return to_.create(path, what, deadline); });
 }
+Result<NodeInfo> StoppingOrigin::finish(const std::string& path, const NewNode& what,
+                                        Deadline deadline) {
+  return look<NodeInfo>([&] { return to_.finish(path, what, deadline); });
+}
 Result<OpenedFile> StoppingOrigin::open_for_writing(const std::string& path, Deadline deadline) {
   return look<OpenedFile>([&] { return to_.open_for_writing(path, deadline); });
 }

@@ -193,6 +193,23 @@ Result<OpenedFile> FileWriter::create(const std::string& path, const NewNode& wh
   return opened;
 }
 
+// Nobody but its owner may look into what is not finished: that tells it.  What is not the caller's
+// own is left as it is, for it may be somebody else's, and so is what has another name or is not
+// empty.  Where the directory says who may look into what is new in it nothing is lacked.
+Result<NodeInfo> FileWriter::finish(const std::string& path, const NewNode& what, Deadline) {
+  const Place place = TRY(find_place(root_, path));
+  const Inheriting inheriting = inheriting_in(place.directory.get(), what);
+  const UniqueFd made = TRY(hold_new(place, what));
+  const Attributes is = TRY(stat_fd(made.get(), "")).attributes;
+  const bool own = what.owner && is.uid == what.owner->uid && is.gid == what.owner->gid;
+  const bool closed = (is.permissions & 0777) == first_mode(what, Inheriting::kNothing);
+  const bool alone = what.type == FileType::kDirectory || is.link_count == 1;
+  const bool empty = what.type != FileType::kRegular || is.size_bytes == 0;
+  const bool lacks_it = inheriting == Inheriting::kNothing && what.type != FileType::kSymlink;
+  if (!own || !closed || !alone || !empty || !lacks_it) return Error(ESTALE, "file.finish");
+  return finish_new(made.get(), what, inheriting);
+}
+
 Result<OpenedFile> FileWriter::create_nameless(const std::string& directory, const NewNode& what,
                                                Deadline) {
   Place place;

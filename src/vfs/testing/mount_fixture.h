@@ -75,6 +75,7 @@ class MountFixture : public testing::Test {
                             .clock = clock(),
                             .names = names(),
                             .memory = left_,
+                            .memory_is_lost = left_is_lost_,
                             .origin_is_away = origin_is_away_,
                             .keeper = keeper()});
     ASSERT_TRUE(made.ok()) << made.error().message();
@@ -243,6 +244,7 @@ class MountFixture : public testing::Test {
   std::unique_ptr<FileSystem> fs_;
   std::unique_ptr<fuse::Session> session_;
   Ref<ArenaMemory> left_;  // by a process before this one
+  bool left_is_lost_ = false;
   bool origin_is_away_ = false;
 
  private:

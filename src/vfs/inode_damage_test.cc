@@ -1,0 +1,60 @@
+// Goal: what is damaged of what a process has left is nobody else's to the one that takes it over.
+
+#include <array>
+#include <map>
+#include <random>
+
+#include "vfs/arena_kinds.h"
+#include "vfs/testing/restore_fixture.h"
+
+namespace netfs::vfs {
+namespace {
+
+class Damaged : public Restore {};
+
+// Whichever bit it is: a handle is of the file that it was opened for, with what was handed out of
+// it, or of none; and a node is what it was, or is gone.
+TEST_F(Damaged, WhicheverBitIsAnotherNobodyHasAnothersFile) {
+  std::mt19937 random(3);
+  unsigned damaged = 0;
+  for (int round = 0; round < 3000; ++round) {
+    memory = ArenaMemory::create(InodeTable::kLayout).value();
+    table = table_on(memory, counters, ++epoch);
+    std::map<uint64_t, uint64_t> opened;
+    std::map<uint64_t, int32_t> backed;
+    std::map<uint64_t, uint64_t> numbers;
+    {
+      sync::MutexLock lock(table->mutex);
+      for (int i = 0; i < 4; ++i) {
+        Node& node = add(table->root(), "file" + std::to_string(i),
+                         info_of(FileType::kRegular, "1", std::to_string(i)));
+        table->add_lookup(node);
+        table->record(node).backing_id.set(static_cast<uint32_t>(i + 1));
+        const fuse::HandleId handle = table->open_handle(node, OpenMode::kHandedOut, graveyard);
+        opened[handle.value] = table->id(node).value;
+        backed[table->id(node).value] = i + 1;
+        numbers[table->id(node).value] = table->record(node).ino;
+      }
+    }
+    const std::array<uint8_t, 2> kinds = {arena_kind::kNodes, arena_kind::kHandles};
+    auto* chunk = static_cast<uint8_t*>(memory->chunks(kinds.at(random() % 2)).at(0));
+    chunk[random() % 320] ^= static_cast<uint8_t>(1U << random() % 8);
+    succeed();
+    sync::MutexLock lock(table->mutex);
+    damaged += table->restored().damaged > 0 ? 1 : 0;
+    for (const auto& [id, node] : opened) {
+      const Handle* handle = table->handle(fuse::HandleId(id));
+      if (handle == nullptr) continue;
+      ASSERT_EQ(table->id(*handle->node).value, node) << round;
+      ASSERT_EQ(table->record(*handle->node).ino, numbers[node]) << round;
+    }
+    for (const fuse::BackingIds::Known& one : table->handed_out()) {
+      ASSERT_EQ(one.id, backed[one.node.value]) << round;
+    }
+    for (const auto& [id, node] : opened) table->close_handle(fuse::HandleId(id), graveyard);
+  }
+  EXPECT_GT(damaged, 500U);
+}
+
+}  // namespace
+}  // namespace netfs::vfs
