@@ -241,8 +241,7 @@ namespace {
 // ESTALE.
 Ref<vfs::ArenaMemory> take_arena(UniqueFd fd, const MountState& state) {
   if (!fd) return nullptr;
-  Result<Ref<vfs::ArenaMemory>> memory =
-      vfs::ArenaMemory::adopt(std::move(fd), vfs::InodeTable::kLayout);
+  Result<Ref<vfs::ArenaMemory>> memory = vfs::ArenaMemory::adopt(std::move(fd), vfs::kArenaForm);
   if (memory.ok()) return std::move(memory).value();
   telemetry::log_error(Mounts::kRoom, "{}: what is open in it is lost: {}", state.mount_point,
                        memory.error().message());

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,7 +22,7 @@ struct ArenaMemory::Header {
   uint32_t version;
   uint32_t layout;
   uint32_t chunk_count;
-  uint32_t unused;
+  uint32_t additions;  // those that whoever wrote here last knew: ArenaForm
   uint64_t reserved[5];
   uint8_t kinds[kChunksMax];
 };
@@ -51,7 +52,7 @@ Result<void*> ArenaMemory::map_chunk(size_t index) {
   return mapped;
 }
 
-Result<Ref<ArenaMemory>> ArenaMemory::create(uint32_t layout) {
+Result<Ref<ArenaMemory>> ArenaMemory::create(const ArenaForm& form) {
   UniqueFd fd(::memfd_create("netfs-arena", MFD_CLOEXEC));
   if (!fd) return Error::from_errno("vfs.arena");
   if (::ftruncate(fd.get(), static_cast<off_t>(kHeaderBytes)) != 0) {
@@ -60,12 +61,13 @@ Result<Ref<ArenaMemory>> ArenaMemory::create(uint32_t layout) {
   Ref<ArenaMemory> memory(new ArenaMemory(std::move(fd)));
   TRY(memory->map_header());
   memory->header_->version = Header::kVersion;
-  memory->header_->layout = layout;
+  memory->header_->layout = form.layout;
+  memory->take_form(form);
   memory->header_->magic = Header::kMagic;
   return memory;
 }
 
-Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, uint32_t layout) {
+Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, const ArenaForm& form) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return Error::from_errno("vfs.arena");
   const auto size = static_cast<uint64_t>(st.st_size);
@@ -74,19 +76,36 @@ Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, uint32_t layout) {
   TRY(memory->map_header());
   const Header& header = *memory->header_;
   if (header.magic != Header::kMagic) return Error(EPROTO, "vfs.arena", "it is no arena");
-  if (header.version != Header::kVersion || header.layout != layout) {
+  if (header.version != Header::kVersion || header.layout != form.layout ||
+      header.additions > ArenaForm::kAdditionsMax) {
     return Error(EPROTO, "vfs.arena", "it is of another version of netfs");
   }
   const uint32_t count = header.chunk_count;
   if (count > kChunksMax) return Error(EPROTO, "vfs.arena", "it is damaged");
   if (size < bytes_of(count)) return Error(EPROTO, "vfs.arena", "it is cut short");
-  sync::MutexLock lock(memory->mutex_);
-  for (uint32_t i = 0; i < count; ++i) {
-    if (header.kinds[i] == kNoKind) return Error(EPROTO, "vfs.arena", "it is damaged");
-    memory->chunks_.push_back(TRY(memory->map_chunk(i)));
+  {
+    sync::MutexLock lock(memory->mutex_);
+    for (uint32_t i = 0; i < count; ++i) {
+      if (header.kinds[i] == kNoKind) return Error(EPROTO, "vfs.arena", "it is damaged");
+      memory->chunks_.push_back(TRY(memory->map_chunk(i)));
+    }
   }
+  memory->take_form(form);
   memory->adopted_ = true;
   return memory;
+}
+
+// What stands in an addition is old where somebody has served since who did not know it.
+void ArenaMemory::take_form(const ArenaForm& form) {
+  NETFS_ASSERT(form.additions() <= ArenaForm::kAdditionsMax);
+  for (uint32_t i = 0; i < form.additions(); ++i) {
+    const std::vector<void*> there = chunks(form.added[i]);
+    if (there.empty()) (void)add_chunk(form.added[i]);
+    if (i < header_->additions) continue;
+    for (void* chunk : there) std::memset(chunk, 0, kChunkBytes);
+  }
+  std::atomic_signal_fence(std::memory_order_release);
+  header_->additions = form.additions();
 }
 
 ArenaMemory::~ArenaMemory() {
