@@ -30,6 +30,17 @@ TEST(Formats, NonsenseIsRefused) {
   }
 }
 
+// Of the arena an addition is no hindrance, either way, and another layout is.
+TEST(Formats, AnArenaWithAnAdditionIsReadByWhoDoesNotKnowIt) {
+  const Formats ours = our_formats();
+  Formats theirs = ours;
+  theirs.each.at("arena").writes += uint64_t{1} << 32;
+  EXPECT_EQ(difference(ours, theirs), "");
+  EXPECT_EQ(difference(theirs, ours), "");
+  theirs.each.at("arena").writes += 1;
+  EXPECT_NE(difference(ours, theirs), "");
+}
+
 TEST(Formats, OneThatCannotReadWhatIsHereIsNamed) {
   const Formats ours = our_formats();
   Formats theirs = ours;

@@ -242,8 +242,7 @@ namespace {
 // ESTALE.
 Ref<vfs::ArenaMemory> take_arena(UniqueFd fd, const MountState& state) {
   if (!fd) return nullptr;
-  Result<Ref<vfs::ArenaMemory>> memory =
-      vfs::ArenaMemory::adopt(std::move(fd), vfs::InodeTable::kLayout);
+  Result<Ref<vfs::ArenaMemory>> memory = vfs::ArenaMemory::adopt(std::move(fd), vfs::kArenaForm);
   if (memory.ok() && !vfs::SavedLocks::are_whole(memory.value())) {
     memory = Error(EPROTO, "vfs.arena", "what it has of locks is damaged");
   }

@@ -193,7 +193,11 @@ void Supervisor::check_upgrade(MonoTime now) {
   }
   // Its death leads on: to the new one, or back to the old one.
   upgrade_->deadline = MonoTime::max();
-  if (worker_pid_ >= 0) kill_process(worker_pid_, SIGKILL);
+  if (worker_pid_ < 0) return;
+  shout(upgrade_->phase == Upgrade::Phase::kDraining
+            ? "upgrade: the worker does not end: it is killed"
+            : "upgrade: the new worker does not serve: it is killed");
+  kill_process(worker_pid_, SIGKILL);
 }
 
 void Supervisor::finish_upgrade() {

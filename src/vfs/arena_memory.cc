@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstring>
 #include <span>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "vfs/twice.h"
 
 namespace netfs::vfs {
 
@@ -23,6 +25,7 @@ struct ArenaMemory::Header {
   uint32_t version;
   uint32_t layout;
   uint64_t chunks;  // how many, and a checksum of their kinds: one store, by which a chunk counts
+  Twice additions;  // those that whoever wrote here last knew: ArenaForm
   uint64_t reserved[5];
   uint8_t kinds[kChunksMax];
 };
@@ -60,7 +63,7 @@ Result<void*> ArenaMemory::map_chunk(size_t index) {
   return mapped;
 }
 
-Result<Ref<ArenaMemory>> ArenaMemory::create(uint32_t layout) {
+Result<Ref<ArenaMemory>> ArenaMemory::create(const ArenaForm& form) {
   UniqueFd fd(::memfd_create("netfs-arena", MFD_CLOEXEC));
   if (!fd) return Error::from_errno("vfs.arena");
   if (::ftruncate(fd.get(), static_cast<off_t>(kHeaderBytes)) != 0) {
@@ -69,12 +72,13 @@ Result<Ref<ArenaMemory>> ArenaMemory::create(uint32_t layout) {
   Ref<ArenaMemory> memory(new ArenaMemory(std::move(fd)));
   TRY(memory->map_header());
   memory->header_->version = Header::kVersion;
-  memory->header_->layout = layout;
+  memory->header_->layout = form.layout;
+  memory->take_form(form);
   memory->header_->magic = Header::kMagic;
   return memory;
 }
 
-Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, uint32_t layout) {
+Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, const ArenaForm& form) {
   struct stat st {};
   if (::fstat(fd.get(), &st) != 0) return Error::from_errno("vfs.arena");
   const auto size = static_cast<uint64_t>(st.st_size);
@@ -83,21 +87,38 @@ Result<Ref<ArenaMemory>> ArenaMemory::adopt(UniqueFd fd, uint32_t layout) {
   TRY(memory->map_header());
   const Header& header = *memory->header_;
   if (header.magic != Header::kMagic) return Error(EPROTO, "vfs.arena", "it is no arena");
-  if (header.version != Header::kVersion || header.layout != layout) {
+  if (header.version != Header::kVersion || header.layout != form.layout) {
     return Error(EPROTO, "vfs.arena", "it is of another version of netfs");
   }
   const auto count = static_cast<uint32_t>(header.chunks);
   const bool whole =
-      count <= kChunksMax &&
+      count <= kChunksMax && header.additions.get() &&
       header.chunks == with_checksum(count, crc_of(std::span(header.kinds).first(count)));
   if (!whole) return Error(EPROTO, "vfs.arena", "it is damaged");
   if (size < bytes_of(count)) return Error(EPROTO, "vfs.arena", "it is cut short");
-  sync::MutexLock lock(memory->mutex_);
-  for (uint32_t i = 0; i < count; ++i) {
-    memory->chunks_.push_back(TRY(memory->map_chunk(i)));
+  {
+    sync::MutexLock lock(memory->mutex_);
+    for (uint32_t i = 0; i < count; ++i) {
+      memory->chunks_.push_back(TRY(memory->map_chunk(i)));
+    }
   }
+  memory->take_form(form);
   memory->adopted_ = true;
   return memory;
+}
+
+// What stands in an addition is old where somebody has served since who did not know it.
+void ArenaMemory::take_form(const ArenaForm& form) {
+  NETFS_ASSERT(form.additions() <= ArenaForm::kAdditionsMax);
+  const uint32_t known = header_->additions.get().value_or(0);
+  for (uint32_t i = 0; i < form.additions(); ++i) {
+    const std::vector<void*> there = chunks(form.added[i]);
+    if (there.empty()) (void)add_chunk(form.added[i]);
+    if (i < known) continue;
+    for (void* chunk : there) std::memset(chunk, 0, kChunkBytes);
+  }
+  std::atomic_signal_fence(std::memory_order_release);
+  header_->additions.set(form.additions());
 }
 
 ArenaMemory::~ArenaMemory() {

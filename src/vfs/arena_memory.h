@@ -9,9 +9,9 @@
 //
 // Thread-safe; a leaf.  What lies in the chunks is guarded by who uses them.
 //
-//   const Ref<ArenaMemory> memory = TRY(ArenaMemory::create(layout));
+//   const Ref<ArenaMemory> memory = TRY(ArenaMemory::create(kArenaForm));
 //   ... hand memory->fd() to whoever keeps it; a later process:
-//   const Ref<ArenaMemory> memory = TRY(ArenaMemory::adopt(std::move(fd), layout));
+//   const Ref<ArenaMemory> memory = TRY(ArenaMemory::adopt(std::move(fd), kArenaForm));
 
 #include <cstddef>
 #include <cstdint>
@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "sync/mutex.h"
+#include "vfs/arena_form.h"
 #include "vfs/lock_classes.h"
 
 namespace netfs::vfs {
@@ -31,10 +32,11 @@ class ArenaMemory : public RefCounted<ArenaMemory> {
   static constexpr size_t kChunksMax = 65'536;  // 16 GiB
   static constexpr uint8_t kNoKind = 0;
 
-  // `layout`: a number that tells one form of the records from another.  ENOMEM, EMFILE.
-  static Result<Ref<ArenaMemory>> create(uint32_t layout);
-  // As another process left it.  EPROTO, with a sentence: of another form, or damaged.
-  static Result<Ref<ArenaMemory>> adopt(UniqueFd fd, uint32_t layout);
+  // ENOMEM, EMFILE.  Of each kind that is an addition there is a chunk from the beginning.
+  static Result<Ref<ArenaMemory>> create(const ArenaForm& form);
+  // As another process left it, which from now on is of that form.  EPROTO, with a sentence: it is
+  // of another layout, or damaged.
+  static Result<Ref<ArenaMemory>> adopt(UniqueFd fd, const ArenaForm& form);
   ~ArenaMemory();
 
   [[nodiscard]] int fd() const { return fd_.get(); }
@@ -52,6 +54,8 @@ class ArenaMemory : public RefCounted<ArenaMemory> {
   explicit ArenaMemory(UniqueFd fd) : fd_(std::move(fd)) {}
   Result<void> map_header();
   Result<void*> map_chunk(size_t index);
+  // Its chunks are there.
+  void take_form(const ArenaForm& form) EXCLUDES(mutex_);
 
   const UniqueFd fd_;
   Header* header_ = nullptr;

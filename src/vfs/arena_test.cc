@@ -72,6 +72,38 @@ TEST(ArenaMemory, WhatIsOfAnotherFormOrDamagedIsRefusedWithASentence) {
   refused(kLayout, "cut short");
 }
 
+// Both ways: what one of them does not know it leaves alone, and what the other one finds of its
+// own after that is empty.
+TEST(ArenaMemory, TwoFormsThatDifferInAnAdditionGoOnWithWhatTheOtherLeaves) {
+  constexpr uint8_t kAdded[] = {kKind + 7};
+  const ArenaForm older(kLayout);
+  const ArenaForm newer(kLayout, kAdded);
+  const auto added_byte = [&](const ArenaMemory& memory) -> char& {
+    return *static_cast<char*>(memory.chunks(kAdded[0]).at(0));
+  };
+  Ref<ArenaMemory> memory = MUST(ArenaMemory::create(older));
+  {
+    Arena<Record> arena(memory, kKind);
+    arena[arena.allocate()].value = 42;
+  }
+  const auto go_on_as = [&](const ArenaForm& form) {
+    memory = MUST(ArenaMemory::adopt(copy_of(*memory), form));
+    Arena<Record> arena(memory, kKind);
+    EXPECT_EQ(arena[0].value, 42U);
+  };
+  go_on_as(newer);
+  added_byte(*memory) = 1;
+  go_on_as(newer);
+  EXPECT_EQ(added_byte(*memory), 1);
+  go_on_as(older);
+  (void)memory->add_chunk(kKind);
+  EXPECT_EQ(added_byte(*memory), 1) << "who does not know it leaves it alone";
+  go_on_as(newer);
+  EXPECT_EQ(added_byte(*memory), 0) << "it is from before the other one served";
+  EXPECT_EQ(memory->chunks(kKind).size(), 2U);
+  EXPECT_EQ(memory->chunks(kAdded[0]).size(), 1U);
+}
+
 TEST(BytesArena, HoldsStringsOfAllLengthsAndGivesTheirPlacesOutAgain) {
   BytesArena arena(MUST(ArenaMemory::create(kLayout)), kKind);
   std::vector<uint32_t> numbers;

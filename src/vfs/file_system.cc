@@ -45,7 +45,7 @@ Result<std::unique_ptr<FileSystem>> FileSystem::create(Parts parts) {
     return Error(EIO, "vfs.create", "the origin says of its root what no directory can be");
   }
   Ref<ArenaMemory> memory = std::move(parts.memory);
-  if (!memory) memory = TRY(ArenaMemory::create(InodeTable::kLayout));
+  if (!memory) memory = TRY(ArenaMemory::create(kArenaForm));
   std::unique_ptr<FileSystem> made(new FileSystem(std::move(parts), std::move(memory), root));
   if (is_old) {
     sync::MutexLock lock(made->table_.mutex);

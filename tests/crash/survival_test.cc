@@ -37,6 +37,11 @@ struct Mode {
   const char* write;  // null: read-only
 };
 
+std::chrono::milliseconds stopped_time() {
+  const char* given = std::getenv("NETFS_TEST_STOPPED_MS");
+  return std::chrono::milliseconds(given != nullptr ? std::strtol(given, nullptr, 10) : 1000);
+}
+
 class Survival : public testing::TestWithParam<Mode> {
  protected:
   void SetUp() override {
@@ -235,9 +240,45 @@ class Survival : public testing::TestWithParam<Mode> {
     });
   }
 
+  void read_in_all_ways() {
+    read_what_is_open();
+    open_and_read();
+    fault();
+    list_and_stat();
+  }
+  void write_in_all_ways() {
+    read_what_is_open();
+    append_and_sync();
+    storm_of_names();
+    lock_and_unlock();
+  }
+
   [[nodiscard]] bool any_ended() const {
     return std::any_of(users_.begin(), users_.end(),
                        [](const auto& user) { return user->ended(); });
+  }
+
+  void let_all_go_on() {
+    std::vector<uint64_t> rounds;
+    for (const auto& user : users_) rounds.push_back(user->rounds());
+    ASSERT_TRUE(wait_until(
+        [&] {
+          size_t moved = 0;
+          for (size_t i = 0; i < users_.size(); ++i) moved += users_[i]->rounds() > rounds[i];
+          return moved == users_.size() || any_ended();
+        },
+        kPauseMax));
+  }
+
+  void stop_for_a_while() {
+    ASSERT_NO_FATAL_FAILURE(let_all_go_on());
+    const pid_t worker = mount_->worker();
+    ASSERT_EQ(kill_process(worker, SIGSTOP), 0);
+    const MonoTime until = Clock::system().now() + stopped_time();
+    (void)wait_until([&] { return Clock::system().now() >= until; }, kPauseMax);
+    ASSERT_EQ(kill_process(worker, SIGCONT), 0);
+    ASSERT_NO_FATAL_FAILURE(let_all_go_on());
+    EXPECT_EQ(mount_->worker(), worker);
   }
 
   // As many as come to pass in the time that is given, each at a random moment.
@@ -245,15 +286,7 @@ class Survival : public testing::TestWithParam<Mode> {
     const MonoTime end = Clock::system().now() + time;
     while ((Clock::system().now() < end || kills_ < kills_wanted()) && !any_ended()) {
       // Once each has done something since the last one: else a far origin is never reached.
-      std::vector<uint64_t> rounds;
-      for (const auto& user : users_) rounds.push_back(user->rounds());
-      ASSERT_TRUE(wait_until(
-          [&] {
-            size_t moved = 0;
-            for (size_t i = 0; i < users_.size(); ++i) moved += users_[i]->rounds() > rounds[i];
-            return moved == users_.size() || any_ended();
-          },
-          kPauseMax));
+      ASSERT_NO_FATAL_FAILURE(let_all_go_on());
       const MonoTime until = Clock::system().now() + std::chrono::milliseconds(random_() % 50);
       (void)wait_until([&] { return Clock::system().now() >= until; }, std::chrono::seconds(1));
       const pid_t worker = mount_->worker();
@@ -265,11 +298,19 @@ class Survival : public testing::TestWithParam<Mode> {
 
   void expect_all_fine() {
     std::printf("%u kills\n", kills_);
-    for (const auto& user : users_) user->expect_fine();
     EXPECT_GE(kills_, kills_wanted()) << "it proves little";
+    expect_users_fine();
+  }
+  void expect_users_fine() {
+    for (const auto& user : users_) user->expect_fine();
     EXPECT_TRUE(mount_->mounted());
     if (HasFailure() || std::getenv("NETFS_TEST_LOG")) std::printf("%s\n", mount_->log().c_str());
     users_.clear();
+  }
+  void expect_the_log_came_to_the_origin() {
+    EXPECT_EQ(whole(here("/written/log")), log_);
+    EXPECT_TRUE(mount_->unmount()) << mount_->log();
+    EXPECT_EQ(whole(source_ + "/written/log"), log_) << "nothing acknowledged is lost";
   }
 
   TempDir temp_;
@@ -288,10 +329,7 @@ class Survival : public testing::TestWithParam<Mode> {
 
 TEST_P(Survival, KillsOfTheWorkerAreAPauseToWhoReads) {
   const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
-  read_what_is_open();
-  open_and_read();
-  fault();
-  list_and_stat();
+  read_in_all_ways();
   look_for_names_that_are_not_there();
   kill_for(run_time());
   expect_all_fine();
@@ -299,19 +337,31 @@ TEST_P(Survival, KillsOfTheWorkerAreAPauseToWhoReads) {
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
+// It is waited for, and goes on.
+TEST_P(Survival, AWorkerThatIsStoppedCostsWhoReadsNoCall) {
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
+  read_in_all_ways();
+  stop_for_a_while();
+  expect_users_fine();
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
 class SurvivalOfWrites : public Survival {};
 
 TEST_P(SurvivalOfWrites, KillsOfTheWorkerAreAPauseToWhoWrites) {
   const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
-  read_what_is_open();
-  append_and_sync();
-  storm_of_names();
-  lock_and_unlock();
+  write_in_all_ways();
   kill_for(run_time());
   expect_all_fine();
-  EXPECT_EQ(whole(here("/written/log")), log_);
-  EXPECT_TRUE(mount_->unmount()) << mount_->log();
-  EXPECT_EQ(whole(source_ + "/written/log"), log_) << "nothing acknowledged is lost";
+  expect_the_log_came_to_the_origin();
+}
+
+TEST_P(SurvivalOfWrites, AWorkerThatIsStoppedCostsWhoWritesNoCall) {
+  const Watchdog watchdog(kills_bound(), [&] { abort_mount(temp_ / "mnt"); });
+  write_in_all_ways();
+  stop_for_a_while();
+  expect_users_fine();
+  expect_the_log_came_to_the_origin();
 }
 
 constexpr Mode kReadOnly[] = {{"file", false, nullptr}, {"sftp", true, nullptr}};

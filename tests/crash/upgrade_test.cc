@@ -2,194 +2,91 @@
 // that cannot do that leaves the one that does in its place.
 //
 // Method: a real mount that is read and written all the time, and `netfs upgrade` to netfs-next,
-// which is this netfs under another version, and back; then to whatever else may lie there.
+// which is this netfs under another version and with another arena, and back; then to whatever else
+// may lie there.
 
 #include <atomic>
 #include <csignal>
-#include <dirent.h>
 #include <filesystem>
-#include <functional>
 #include <gtest/gtest.h>
+#include <random>
 #include <string>
 #include <sys/file.h>
-#include <vector>
 
 #include "base/kill_process.h"
 #include "daemon/version.h"
 #include "sync/thread.h"
-#include "tests/crash/user.h"
-#include "tests/mount/write_fixture.h"
-#include "tests/support/process.h"
-#include "tests/support/wait.h"
+#include "tests/crash/upgrade_fixture.h"
 
 namespace netfs::test {
 namespace {
 
-constexpr std::chrono::seconds kPatience{120};
-constexpr unsigned kFiles = 6;
-constexpr uint64_t kFileBytes = 100'000;
-
-unsigned number_given(const char* name, unsigned otherwise) {
-  const char* given = std::getenv(name);
-  return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : otherwise;
-}
-
-class Upgrade : public testing::Test {
+class UpgradeBackAndForth : public Upgrade, public testing::WithParamInterface<Mode> {
  protected:
   void SetUp() override {
-    NETFS_TEST_NEEDS(root());
-    NETFS_TEST_NEEDS(fuse());
-    source_ = temp_.make_dir("source");
-    for (unsigned i = 0; i < kFiles; ++i) {
-      write_file(source_ + name(i), pattern(i, 0, kFileBytes));
-    }
-    std::filesystem::create_directory(source_ + "/written");
-    mount_ = std::make_unique<NetfsMount>(
-        NetfsMount::Options{.url = "file://" + source_,
-                            .cache_dir = temp_ / "cache",
-                            .more = {"--hot", "0s", "--metadata-ttl", "1s", "--write=close"}},
-        temp_);
-    ASSERT_TRUE(mount_->ready()) << mount_->log();
-    watchdog_ = std::make_unique<Watchdog>(std::chrono::seconds(240) * number_of_upgrades(),
-                                           [this] { mount_->abort(); });
-    use_it();
-  }
-  void TearDown() override {
-    for (const auto& user : users_) user->stop();
+    random_.seed(test_seed());
+    set_up(GetParam());
   }
 
-  static unsigned number_of_upgrades() { return number_given("NETFS_TEST_UPGRADES", 4); }
-  static std::string name(unsigned i) { return "/file" + std::to_string(i); }
-  [[nodiscard]] std::string here(const std::string& path) const { return mount_->path() + path; }
-  void use(const char* who, User::Work work) {
-    users_.push_back(std::make_unique<User>(who, test_seed() + users_.size(), std::move(work)));
-  }
-
-  void use_it() {
-    auto open = std::make_shared<std::vector<UniqueFd>>();
-    for (unsigned i = 0; i < kFiles; ++i) open->push_back(open_file(here(name(i)), O_RDONLY));
-    use("reader", [open](std::mt19937_64& random) -> std::string {
-      const unsigned pick = random() % kFiles;
-      const uint64_t at = random() % (kFileBytes - 5000);
-      const std::string bytes = bytes_at((*open)[pick].get(), static_cast<off_t>(at), 5000);
-      if (random() % 8 == 0) ::posix_fadvise((*open)[pick].get(), 0, 0, POSIX_FADV_DONTNEED);
-      return bytes == pattern(pick, at, 5000) ? "" : failed("read of an open file", errno);
+  // Whoever serves is killed once meanwhile: before it is told to end, while it ends, or the next
+  // one, while it starts or is on trial.
+  [[nodiscard]] Finished upgrade_and_kill(const std::string& program) {
+    const sync::Thread killer("killer", [&, wait = random_() % 3000] {
+      const MonoTime until = Clock::system().now() + std::chrono::milliseconds(wait);
+      (void)wait_until([&] { return Clock::system().now() >= until; }, kPatience);
+      (void)wait_until(
+          [&] {
+            const pid_t worker = mount_->worker();
+            return worker > 0 && kill_process(worker, SIGKILL) == 0;
+          },
+          kPatience);
     });
-    use("opener", [this](std::mt19937_64& random) -> std::string {
-      const unsigned pick = random() % kFiles;
-      const Result<std::vector<std::string>> names = list_names(mount_->path());
-      if (!names.ok()) return failed("list", names.code());
-      if (names.value().size() < kFiles) return "a listing that lacks names";
-      return whole(here(name(pick))) == pattern(pick, 0, kFileBytes) ? "" : "other bytes";
-    });
-    auto log =
-        std::make_shared<UniqueFd>(open_file(here("/written/log"), O_WRONLY | O_CREAT | O_APPEND));
-    use("logger", [this, log](std::mt19937_64&) -> std::string {
-      const std::string line = "line " + std::to_string(log_.size()) + "\n";
-      const ssize_t n = ::write(log->get(), line.data(), line.size());
-      if (n != static_cast<ssize_t>(line.size())) return failed("append", n < 0 ? errno : 0);
-      if (::fsync(log->get()) != 0) return failed("fsync", errno);
-      log_ += line;
-      return "";
-    });
-    use("namer", [this](std::mt19937_64& random) -> std::string {
-      const std::string a = here("/written/a"), b = here("/written/b");
-      const std::string bytes = pattern(random(), 0, 1 + random() % 20'000);
-      if (const int error = put(a, bytes, O_CREAT | O_EXCL)) return failed("create", error);
-      if (::rename(a.c_str(), b.c_str()) != 0) return failed("rename", errno);
-      if (whole(b) != bytes) return "not what was written";
-      if (::unlink(b.c_str()) != 0) return failed("unlink", errno);
-      if (::mkdir(a.c_str(), 0755) != 0) return failed("mkdir", errno);
-      return ::rmdir(a.c_str()) == 0 ? "" : failed("rmdir", errno);
-    });
+    return upgrade_to(program);
   }
 
-  // Once each has done something since: they use what serves now.
-  void let_all_go_on() {
-    std::vector<uint64_t> rounds;
-    for (const auto& user : users_) rounds.push_back(user->rounds());
-    ASSERT_TRUE(wait_until(
-        [&] {
-          size_t moved = 0;
-          for (size_t i = 0; i < users_.size(); ++i) {
-            moved += users_[i]->rounds() > rounds[i] || users_[i]->ended();
-          }
-          return moved == users_.size();
-        },
-        kPatience));
-  }
-  void expect_all_fine() {
-    for (const auto& user : users_) user->expect_fine();
-    users_.clear();
-    EXPECT_EQ(whole(here("/written/log")), log_);
-    EXPECT_TRUE(mount_->mounted());
-    if (HasFailure()) std::printf("%s\n", mount_->log().c_str());
-    EXPECT_TRUE(mount_->unmount()) << mount_->log();
-    EXPECT_EQ(whole(source_ + "/written/log"), log_) << "nothing acknowledged is lost";
-  }
-
-  [[nodiscard]] Finished upgrade_to(const std::string& program) const {
-    return run({netfs_binary(), "upgrade", mount_->path(), "--to", program}, kPatience);
-  }
-  // By the program of that version: another one is not spoken to.
-  static nlohmann::json status_by(const std::string& program, const std::string& path) {
-    const Finished finished = run({program, "status", path, "--json"}, kPatience);
-    return nlohmann::json::parse(finished.output, nullptr, false);
-  }
-  [[nodiscard]] std::string program_of_supervisor() const {
-    std::error_code error;
-    return std::filesystem::read_symlink("/proc/" + std::to_string(mount_->supervisor()) + "/exe",
-                                         error);
-  }
-  std::string bad_program(const std::string& behaviour) {
-    const std::string path = temp_ / behaviour;
-    std::filesystem::copy_file(NETFS_TEST_BAD_PROGRAM, path);
-    return path;
-  }
-  // One line that says why, and nobody is disturbed.
-  void expect_refused(const std::string& program, const std::string& why) {
-    const Finished finished = upgrade_to(program);
-    EXPECT_EQ(finished.status, 32) << program << ": " << finished.output;
-    EXPECT_NE(finished.output.find(why), std::string::npos) << finished.output;
-    EXPECT_NE(finished.output.find("serves on"), std::string::npos) << finished.output;
-    EXPECT_EQ(std::count(finished.output.begin(), finished.output.end(), '\n'), 1)
-        << finished.output;
-    let_all_go_on();
-    EXPECT_TRUE(mount_->status().is_object()) << program;
-  }
-
-  TempDir temp_;
-  std::string source_;
-  std::unique_ptr<NetfsMount> mount_;
-  std::unique_ptr<Watchdog> watchdog_;
-  std::string log_;
-  std::vector<std::unique_ptr<User>> users_;
-};
-
-TEST_F(Upgrade, BackAndForthBetweenTwoVersionsNoCallFails) {
-  const pid_t supervisor = mount_->supervisor();
-  for (unsigned i = 0; i < number_of_upgrades() && !HasFailure(); ++i) {
-    const bool next = i % 2 == 0;
+  void expect_served_by(bool next) {
     const std::string program = next ? NETFS_TEST_NEXT_BINARY : netfs_binary();
-    const pid_t worker = mount_->worker();
-    const Finished finished = upgrade_to(program);
-    ASSERT_EQ(finished.status, 0) << finished.output << mount_->log();
-    let_all_go_on();
-    EXPECT_NE(mount_->worker(), worker);
+    const char* version = next ? "next" : daemon::kVersion;
     EXPECT_TRUE(wait_until([&] { return program_of_supervisor() == program; }, kPatience))
         << program_of_supervisor();
-    const char* version = next ? "next" : daemon::kVersion;
+    nlohmann::json told;
     EXPECT_TRUE(wait_until(
         [&] {
-          const nlohmann::json told = status_by(program, mount_->path());
+          told = status_by(program, mount_->path());
           return told.is_object() && told["supervisor_netfs"] == version;
         },
         kPatience));
-    const nlohmann::json status = status_by(program, mount_->path());
-    ASSERT_TRUE(status.is_object()) << mount_->log();
-    EXPECT_EQ(status["netfs"], version);
-    EXPECT_EQ(status["supervisor_pid"], supervisor);
+    ASSERT_TRUE(told.is_object()) << mount_->log();
+    EXPECT_EQ(told["netfs"], version);
+    EXPECT_EQ(told["supervisor_pid"], mount_->supervisor());
+    EXPECT_TRUE(wait_until([&] { return additions_of_arena() == (next ? 1 : 0); }, kPatience))
+        << "its arena has the other one's form: " << additions_of_arena();
   }
+
+  std::mt19937_64 random_;
+};
+
+TEST_P(UpgradeBackAndForth, BetweenTwoVersionsAndTwoArenasNoCallFails) {
+  unsigned done = 0;
+  bool next = false;
+  for (unsigned i = 0; done < number_of_upgrades() && !HasFailure(); ++i) {
+    const std::string program = next ? netfs_binary() : NETFS_TEST_NEXT_BINARY;
+    const pid_t worker = mount_->worker();
+    const bool killed = i % 3 == 2;
+    const Finished finished = killed ? upgrade_and_kill(program) : upgrade_to(program);
+    if (!killed || finished.status != 32) {
+      ASSERT_EQ(finished.status, 0) << finished.output << mount_->log();
+      next = !next;
+      ++done;
+    }
+    let_all_go_on();
+    if (!killed) {
+      EXPECT_NE(mount_->worker(), worker);
+    }
+    expect_served_by(next);
+  }
+  EXPECT_EQ(mount_->log().find("does not end"), std::string::npos)
+      << "one that was told to end in order was killed: " << mount_->log();
   // The worker of a supervisor that is another program by now is replaced as any.
   const pid_t worker = mount_->worker();
   kill_process(worker, SIGKILL);
@@ -197,6 +94,12 @@ TEST_F(Upgrade, BackAndForthBetweenTwoVersionsNoCallFails) {
   let_all_go_on();
   expect_all_fine();
 }
+
+constexpr Mode kModes[] = {{"file_through", false, "through"}, {"file_close", false, "close"},
+                           {"file_back", false, "back"},       {"sftp_through", true, "through"},
+                           {"sftp_close", true, "close"},      {"sftp_back", true, "back"}};
+INSTANTIATE_TEST_SUITE_P(Modes, UpgradeBackAndForth, testing::ValuesIn(kModes),
+                         [](const auto& mode) { return std::string(mode.param.name); });
 
 // Somebody beside the mount who asks for both kinds of lock all the time, and keeps what he gets.
 class AsksAllTheTime {
@@ -291,8 +194,16 @@ TEST_F(Upgrade, AProgramThatCannotGoOnLeavesTheOneThatCan) {
   expect_refused("/bin/true", "no netfs");
   expect_refused(bad_program("crashes"), "crashed");
   expect_refused(bad_program("another-arena"), "its arena is of another version");
+  expect_refused(bad_program("newer-arena"), "which could not be taken back");
   EXPECT_EQ(mount_->worker(), worker) << "it was not even disturbed";
   EXPECT_EQ(mount_->status()["netfs"], daemon::kVersion);
+  expect_all_fine();
+}
+
+TEST_F(Upgrade, OneThatDoesNotSayWhatItIsIsWaitedForInVain) {
+  const pid_t worker = mount_->worker();
+  expect_refused(bad_program("hangs"), "it does not say what it is");
+  EXPECT_EQ(mount_->worker(), worker) << "it was not even disturbed";
   expect_all_fine();
 }
 
