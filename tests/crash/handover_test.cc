@@ -311,40 +311,6 @@ TEST_F(Handover, WhenAllAreKilledTheNextMountCleansUpAndSaysSo) {
   EXPECT_FALSE(mount.mounted()) << "the dead one was below it";
 }
 
-// Nobody waits for a worker that only crashes: users get errors, and whoever asks is told why.
-TEST_F(Handover, AMountThatIsGivenUpSaysWhyAndUmountTakesItAway) {
-  const std::string path = temp_.make_dir("mnt");
-  const std::string cache = temp_.make_dir("cache");
-  const Watchdog watchdog(std::chrono::seconds(90), [&] { abort_mount(path); });
-  const Finished mounted = run({"/usr/bin/prlimit", "--core=0", netfs_binary(), "mount",
-                                "file://" + source_, path, "--cache-dir", cache},
-                               kEndTime);
-  ASSERT_EQ(mounted.status, 0) << mounted.output;
-  const nlohmann::json before = nlohmann::json::parse(
-      run({netfs_binary(), "status", path, "--json"}, kSoonTime).output, nullptr, false);
-  const pid_t supervisor = before.value("supervisor_pid", 0);
-  ASSERT_GT(supervisor, 1) << before;
-  // Each of its workers, as soon as there is one.
-  EXPECT_TRUE(wait_until(
-      [&] {
-        for (const pid_t child : children_of(supervisor)) kill_process(child, SIGSEGV);
-        return kill_process(supervisor, 0) != 0;
-      },
-      kEndTime));
-  EXPECT_TRUE(wait_until([&] { return read_whole(path + name(0)).is_error(ENOTCONN); }, kSoonTime));
-  const Finished status = run({netfs_binary(), "status", path}, kSoonTime);
-  EXPECT_NE(status.status, 0);
-  EXPECT_EQ(std::count(status.output.begin(), status.output.end(), '\n'), 1) << status.output;
-  EXPECT_NE(status.output.find("given up: the worker was killed by signal 11"), std::string::npos)
-      << status.output;
-  const Finished umount = run({netfs_binary(), "umount", path}, kSoonTime);
-  EXPECT_EQ(umount.status, 0) << umount.output;
-  EXPECT_NE(::access((path + name(0)).c_str(), F_OK), 0);
-  EXPECT_EQ(errno, ENOENT) << "nothing is mounted there";
-  ::unlink(daemon::owner_paths(daemon::runtime_dir().value(), daemon::owner_name(cache).value())
-               .log.c_str());
-}
-
 // It may only be busy, and is somebody's.
 TEST_F(Handover, AMountWhoseDaemonHangsIsNotTakenForADeadOne) {
   NetfsMount mount(options(), temp_);

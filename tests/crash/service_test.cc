@@ -127,6 +127,10 @@ TEST_F(Service, OutlivesItsSupervisorAndARestartAndEndsWithAStop) {
   const std::string kept = show("NFileDescriptorStore");
   goes_on_after({"systemctl", "restart", "netfs"});
   EXPECT_EQ(show("NFileDescriptorStore"), kept);
+  // Twice within a second: whoever is being started is told to go.
+  goes_on_after(
+      {"bash", "-c", "systemctl restart --no-block netfs; sleep 0.3; systemctl restart netfs"});
+  EXPECT_EQ(show("NFileDescriptorStore"), kept) << log();
   // The worker alone, and then the supervisor: the arena is said anew by each worker.
   const std::string children =
       "/proc/" + show("MainPID") + "/task/" + show("MainPID") + "/children";

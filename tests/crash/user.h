@@ -41,6 +41,8 @@ class User {
   }
   [[nodiscard]] bool ended() const { return ended_; }
   [[nodiscard]] uint64_t rounds() const { return rounds_; }
+  // What was wrong; once it has ended.
+  [[nodiscard]] const std::string& wrong() const { return wrong_; }
   // Once it was stopped.
   void expect_fine() {
     stop();
