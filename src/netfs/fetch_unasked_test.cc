@@ -2,7 +2,7 @@
 
 #include <atomic>
 #include <gtest/gtest.h>
-#include <set>
+#include <map>
 
 #include "netfs/testing/reading.h"
 
@@ -78,18 +78,26 @@ class OpeningOrigin final : public Origin {
     if (!by_read) return nullptr;
     ++opened_by_read;
     auto file = MUST(inner_.open(path, Deadline::never()));  // the test made it
-    by_reads_.insert(file.get());
+    sync::MutexLock lock(mutex_);
+    by_reads_[file.get()] = path;
     return file;
   }
   void issue_read(Subrequest& subrequest) override {
-    if (!said_before || !by_reads_.contains(&subrequest.file())) {
-      return inner_.issue_read(subrequest);
+    std::string path;
+    {
+      sync::MutexLock lock(mutex_);
+      const auto found = by_reads_.find(&subrequest.file());
+      if (found != by_reads_.end()) path = found->second;
     }
-    inner_.issue_read(*new Saying(subrequest, *said_before, said_size));
+    if (path.empty() || !said_before) return inner_.issue_read(subrequest);
+    Validator said = *said_before;
+    if (says_of_each) said = MUST(inner_.stat(path, Deadline::never())).validator;  // it is there
+    inner_.issue_read(*new Saying(subrequest, std::move(said), said_size));
   }
   // By each read of what is opened by that.
   std::optional<Validator> said_before;
   std::optional<uint64_t> said_size;
+  bool says_of_each = false;  // and not `said_before`
 
  private:
   // A read whose outcome says of which version its answer was.
@@ -114,8 +122,8 @@ class OpeningOrigin final : public Origin {
   };
 
   SimulatedOrigin& inner_;
-  std::set<const OriginFile*> by_reads_;  // filled before it is read
   sync::Mutex mutex_{kSimulatedOriginLock};
+  std::map<const OriginFile*, std::string> by_reads_ GUARDED_BY(mutex_);
   sync::CondVar changed_;
   bool holding_ GUARDED_BY(mutex_) = false;
   bool holding_stats_ GUARDED_BY(mutex_) = false;
@@ -255,6 +263,47 @@ TEST(OpenedByRead, WhoWaitsAsksOnceAndHasHisBytesBeforeTheOriginIsAskedAgain) {
   EXPECT_EQ(fixture.opening.opened_by_read, 1U);
   EXPECT_EQ(fixture.origin.counts().opens, 1U) << "that one";
   EXPECT_EQ(fixture.origin.counts().stats, stats + 1);
+}
+
+// More than are opened at a time are asked for before the origin knows that reads open its files.
+TEST(OpenedByRead, WhoStoodInTheQueueBeforeIsOpenedByItInHisTurn) {
+  ByReadFixture fixture;
+  fixture.opening.says_of_each = true;
+  fixture.opening.by_read = false;
+  fixture.opening.hold_opens();
+  std::vector<Ref<File>> files;
+  std::vector<PendingRead> reads;
+  for (int i = 0; i < 30; ++i) {
+    files.push_back(fixture.open(UnaskedFixture::name(i)));
+    reads.push_back(LibraryFixture::begin_read(*files.back(), {0, 40 * kKiB}));
+  }
+  ASSERT_TRUE(fixture.opening.wait_for_opens(16));
+  fixture.opening.by_read = true;
+  fixture.opening.release_opens();
+  for (int i = 0; i < 30; ++i) {
+    const Result<std::string> bytes = reads[static_cast<size_t>(i)].take();
+    ASSERT_TRUE(bytes.ok()) << bytes.error().message();
+    EXPECT_TRUE(bytes.value() == pattern(static_cast<uint64_t>(i), {0, 40 * kKiB})) << i;
+  }
+  EXPECT_EQ(fixture.opening.opened_by_read, 14U);
+}
+
+// Twenty confirmations hang, of files whose readers have their bytes.
+TEST(OpenedByRead, WhoWaitsForAnOpenStandsBehindNoConfirmationThatNobodyWaitsFor) {
+  ByReadFixture fixture;
+  fixture.opening.says_of_each = true;
+  fixture.opening.hold_stats();
+  std::vector<Ref<File>> files;
+  for (int i = 0; i < 20; ++i) {
+    files.push_back(fixture.open(UnaskedFixture::name(i)));
+    ASSERT_TRUE(LibraryFixture::read(*files.back(), {0, 40 * kKiB}).ok()) << i;
+  }
+  fixture.opening.by_read = false;
+  const Ref<File> other = fixture.open("f39");
+  const PendingRead read = LibraryFixture::begin_read(*other, {0, 40 * kKiB});
+  EXPECT_TRUE(fixture.opening.wait_for_opens(1));
+  fixture.opening.release_stats();
+  EXPECT_TRUE(read.take().ok());
 }
 
 // Garbage is what comes by the answer of another version; who waits has the file opened by open(),

@@ -6,8 +6,8 @@
 // library was closed still finds everything it touches.  Its threads end with Library::close().
 //
 // Four queues, so that none waits for another: `timers` never blocks (timeouts, back-offs),
-// `waiting` blocks on the origin (open, stat) for who waits, `opening` on opens for nobody yet,
-// `readers` on the cache's disk.
+// `waiting` blocks on the origin (open, stat) for who waits, `opening` on opens for nobody yet and
+// on confirmations that nobody waits for, `readers` on the cache's disk.
 
 #include <atomic>
 #include <list>

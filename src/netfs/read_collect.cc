@@ -160,8 +160,8 @@ void RemoteFile::filled_locked(Fetch& fetch, FollowUp& follow) {
     keep_locked(fetch, follow);
     return;
   }
+  wake_waiters_locked(fetch, follow);  // first: who has his bytes waits for no confirmation
   confirm_later_locked(fetch, follow);
-  wake_waiters_locked(fetch, follow);
 }
 
 // From here on the bytes are immutable.

@@ -218,7 +218,15 @@ void RemoteFile::open_asked() {
   if (std::unique_ptr<OriginFile> handle = open_by_read()) {
     return take_opened(std::move(handle), OpenedBy::kRead);
   }
-  (void)core_->waiting.post([self = Ref<RemoteFile>(this)] { self->open_origin(); });
+  (void)core_->waiting.post([self = Ref<RemoteFile>(this)] { self->open_in_turn(); });
+}
+
+// Of those that stood in the queue before, one may have shown that reads open its files.
+void RemoteFile::open_in_turn() {
+  if (std::unique_ptr<OriginFile> handle = open_by_read()) {
+    return take_opened(std::move(handle), OpenedBy::kRead);
+  }
+  open_origin();
 }
 
 // On a worker that may wait for the origin.

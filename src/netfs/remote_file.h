@@ -110,6 +110,7 @@ class RemoteFile final : public File {
   void pump_locked(FollowUp& follow) REQUIRES(mutex_);
   [[nodiscard]] std::unique_ptr<OriginFile> open_by_read() EXCLUDES(mutex_);
   void open_asked() EXCLUDES(mutex_);
+  void open_in_turn() EXCLUDES(mutex_);
   void open_origin() EXCLUDES(mutex_);
   void take_opened(Result<std::unique_ptr<OriginFile>> outcome, OpenedBy by) EXCLUDES(mutex_);
   void issue(FollowUp::Issue issue);
