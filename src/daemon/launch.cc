@@ -105,8 +105,8 @@ Result<void> start_in_front(Ownership ownership, const LaunchPlan& plan) {
 
 Error other_version(const Hello& hello) {
   return Error(EPROTONOSUPPORT, "control",
-               fmt::format("{} is owned by netfs {} (pid {}), and this is netfs {}; unmount what "
-                           "it has mounted, or choose another --cache-dir",
+               fmt::format("{} is owned by netfs {} (pid {}), and this is netfs {}; run netfs "
+                           "upgrade, unmount what it has mounted, or choose another --cache-dir",
                            hello.cache_dir.empty() ? "the mount" : hello.cache_dir, hello.version,
                            hello.pid, kVersion));
 }

@@ -138,7 +138,7 @@ class Upgrade : public testing::Test {
     EXPECT_EQ(whole(here("/written/log")), log_);
     EXPECT_TRUE(mount_->mounted());
     if (HasFailure()) std::printf("%s\n", mount_->log().c_str());
-    const Finished synced = run({program_of_supervisor(), "sync", mount_->path()}, kPatience);
+    const Finished synced = run({netfs_binary(), "sync", mount_->path()}, kPatience);
     EXPECT_EQ(synced.status, 0) << synced.output;
     EXPECT_TRUE(mount_->unmount()) << mount_->log();
     EXPECT_EQ(whole(source_ + "/written/log"), log_) << "nothing acknowledged is lost";
@@ -147,14 +147,14 @@ class Upgrade : public testing::Test {
   [[nodiscard]] Finished upgrade_to(const std::string& program) const {
     return run({netfs_binary(), "upgrade", mount_->path(), "--to", program}, kPatience);
   }
-  // By the program of that version: another one is not spoken to.
-  static nlohmann::json status_by(const std::string& program, const std::string& path) {
-    const Finished finished = run({program, "status", path, "--json"}, kPatience);
+  // By this version's program, whoever serves.
+  static nlohmann::json status_of(const std::string& path) {
+    const Finished finished = run({netfs_binary(), "status", path, "--json"}, kPatience);
     return nlohmann::json::parse(finished.output, nullptr, false);
   }
   // Additions to the arena's layout that whoever serves now knows, as its header has them.
   [[nodiscard]] uint32_t additions_of_arena() const {
-    constexpr off_t kAdditionsAt = 20;
+    constexpr off_t kAdditionsAt = 24;
     const std::string fds = "/proc/" + std::to_string(mount_->supervisor()) + "/fd";
     std::error_code error;
     for (const auto& entry : std::filesystem::directory_iterator(fds, error)) {
