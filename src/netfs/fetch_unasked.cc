@@ -41,7 +41,7 @@ void RemoteFile::open_unasked() {
   Ref<RemoteFile> self(this);
   // Refused only when the library closes, and then every request is ended anyway.
   if (waited) {
-    (void)core_->waiting.post([self = std::move(self)] { self->open_origin(); });
+    (void)core_->waiting.post([self = std::move(self)] { self->open_in_turn(); });
     return;
   }
   (void)core_->opening.post([self = std::move(self)] { self->open_unasked_now(); });
