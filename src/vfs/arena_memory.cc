@@ -26,7 +26,7 @@ struct ArenaMemory::Header {
   uint32_t layout;
   uint64_t chunks;  // how many, and a checksum of their kinds: one store, by which a chunk counts
   Twice additions;  // those that whoever wrote here last knew: ArenaForm
-  uint64_t reserved[5];
+  uint64_t reserved[4];
   uint8_t kinds[kChunksMax];
 };
 
