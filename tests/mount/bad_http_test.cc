@@ -287,7 +287,7 @@ TEST_P(BadHttpLooks, AreAnsweredWithAClearErrnoAndCounted) {
 }
 
 TEST_F(BadHttp, AListingByWebdavThatIsRubbishIsMadeUpForByThePage) {
-  mount_liar("dav-cut");
+  mount_it(server_.url("dav-cut"), "60s");
   EXPECT_EQ(said("listings"), "by WebDAV");
   const Result<std::vector<std::string>> names = list_names(mount_->path());
   ASSERT_TRUE(names.ok()) << names.error().message();

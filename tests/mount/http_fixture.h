@@ -109,11 +109,14 @@ class WebMount : public testing::TestWithParam<Web> {
     return -1;
   }
   [[nodiscard]] long sent() const { return of_origin("requests"); }
-  // As much memory as the process that serves has had at a time; -1: nobody says.
-  [[nodiscard]] long peak_bytes() const {
+  // As much memory as the process that serves has had at a time is less than that.
+  void expect_peak_below(long bytes) const {
     const std::string status = read_text("/proc/" + std::to_string(mount_->worker()) + "/status");
     const size_t at = status.find("VmHWM:");
-    return at == std::string::npos ? -1 : std::stol(status.substr(at + 6)) * 1024;
+    ASSERT_NE(at, std::string::npos) << status;
+    const long peak = std::stol(status.substr(at + 6)) * 1024;
+    ASSERT_GT(peak, 0);
+    EXPECT_LT(peak, bytes);
   }
 
   // Servers of all tests of a suite, which start slowly.

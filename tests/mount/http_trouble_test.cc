@@ -200,7 +200,7 @@ TEST_P(HttpPages, OneThatIsLongerThanAnyListingIsRefusedAndNotKept) {
   ASSERT_EQ(::truncate((folder + "/index.html").c_str(), kPageBytes), 0);
   mount_it({});
   EXPECT_TRUE(list_names(at("long")).is_error(EFBIG));
-  EXPECT_LT(peak_bytes(), kPageBytes / 4) << "the page would be more";
+  expect_peak_below(kPageBytes / 4);  // the page would be more
   EXPECT_EQ(mount_->status_number("origin_errors"), 1);
   EXPECT_TRUE(mount_->says("/long: cannot be listed (")) << mount_->log();
   EXPECT_TRUE(same_bytes(at("long/file"), folder + "/file"));
@@ -242,9 +242,9 @@ TEST_P(HttpMillion, NamesAreListedWholeInBoundedMemoryAndManyMoreAreRefused) {
     size_t right = 0;
     while (right < kNames && names.value()[right] == million_name(right)) ++right;
     EXPECT_EQ(right, kNames) << place;
-    EXPECT_LT(peak_bytes(), kBytesMax) << place;
+    expect_peak_below(kBytesMax);
     EXPECT_TRUE(list_names(at(place + "many")).is_error(EFBIG)) << place;
-    EXPECT_LT(peak_bytes(), kBytesMax) << place;
+    expect_peak_below(kBytesMax);
     EXPECT_EQ(mount_->status_number("origin_errors"), 1);
     EXPECT_TRUE(mount_->says("many: cannot be listed (the listing has more names than"))
         << mount_->log();

@@ -19,7 +19,7 @@ class HttpWebdav : public WebMount {
     WebMount::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
     NETFS_TEST_NEEDS(http_->setting(GetParam().port).empty()
-                         ? "nginx without WebDAV (libnginx-mod-http-dav-ext)"
+                         ? "nginx without WebDAV (libnginx-mod-http-dav-ext), or Apache"
                          : "");
     // The root's file is the one of its kind that is compared.
     write(tree_ + "/first", 1);
@@ -52,7 +52,7 @@ class HttpWebdav : public WebMount {
     const Finished find = run({"find", mount_->path(), "-mindepth", "1", "-printf", "x\n"}, kBound);
     EXPECT_EQ(std::count(find.output.begin(), find.output.end(), '\n'), found) << find.output;
   }
-  // Of directories or of files; Apache writes a line once it has answered.
+  // Of directories or of files; a server writes a line once it has answered.
   [[nodiscard]] unsigned asked(const std::string& method, bool of_directories) const {
     const std::vector<WebRequest> all = requests();
     return static_cast<unsigned>(std::count_if(all.begin(), all.end(), [&](const auto& one) {
@@ -74,12 +74,13 @@ INSTANTIATE_TEST_SUITE_P(Servers, HttpWebdav,
                          [](const auto& each) { return each.param.name; });
 
 TEST_P(HttpWebdav, ATreeIsFoundByOneRequestADirectoryAndReadByteForByte) {
-  mount_it({"--metadata-ttl", "1h"});
+  mount_it({"--metadata-ttl", "1h", "--timeout", "60s"});
   EXPECT_EQ(listings(), "by WebDAV");
   const Finished find = run({"find", mount_->path(), "-ls"}, kBound);
   EXPECT_EQ(find.status, 0) << find.output;
   const unsigned listed = kDirectories + 1;
   EXPECT_TRUE(wait_until([&] { return asked("PROPFIND", true) > listed; }, kSoon));
+  EXPECT_TRUE(wait_until([&] { return asked("HEAD", false) > 0; }, kSoon));
   EXPECT_EQ(asked("PROPFIND", true), listed + 1) << "each once, and the root when it was mounted";
   EXPECT_EQ(asked("HEAD", false), 1U) << "of the one that is compared";
   EXPECT_EQ(asked("GET", true) + asked("GET", false), 0U);
@@ -90,7 +91,7 @@ TEST_P(HttpWebdav, ATreeIsFoundByOneRequestADirectoryAndReadByteForByte) {
 }
 
 TEST_P(HttpWebdav, WhatChangesAtTheServerIsSeen) {
-  mount_it({"--metadata-ttl", "0s"});
+  mount_it({"--metadata-ttl", "0s", "--timeout", "60s"});
   expect_same();
   write(tree_ + "/first.new", 2);
   std::filesystem::rename(tree_ + "/first.new", tree_ + "/first");
@@ -106,7 +107,7 @@ TEST_P(HttpWebdav, WhatChangesAtTheServerIsSeen) {
 }
 
 TEST_P(HttpWebdav, WithoutItDirectoriesAreListedByTheirPages) {
-  mount_it({"-o", "webdav=no"});
+  mount_it({"-o", "webdav=no", "--timeout", "60s"});
   EXPECT_EQ(listings(), "by page");
   expect_same();
   EXPECT_TRUE(wait_until([&] { return asked("GET", true) > kDirectories; }, kSoon));
@@ -117,12 +118,14 @@ TEST_P(HttpWebdav, WithoutItDirectoriesAreListedByTheirPages) {
       NetfsMount::Options{
           .url =
               http_->url(server() == "apache" ? "HTTP_APACHE_PORT" : "HTTP_NGINX_HTML_PORT", tree_),
-          .cache_dir = temp_ / "cache"},
+          .cache_dir = temp_ / "cache",
+          .more = {"--timeout", "60s"}},
       temp_);
   ASSERT_TRUE(mount_->ready()) << mount_->log();
   EXPECT_EQ(listings(), "by page");
   expect_same();
   EXPECT_TRUE(wait_until([&] { return asked("GET", true) > 2 * kDirectories; }, kSoon));
+  EXPECT_TRUE(wait_until([&] { return asked("PROPFIND", true) > 0; }, kSoon));
   EXPECT_EQ(asked("PROPFIND", true), 1U);
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }

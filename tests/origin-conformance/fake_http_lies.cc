@@ -278,7 +278,8 @@ FakeReply lie(const FakeRequest& request, const std::string& elsewhere) {
   if (file.empty()) return list(name, request, elsewhere);
   if (name.starts_with("redirect-")) return led_away(name, request, elsewhere);
   if (name == "list-slow" && file == "slow") return {.bytes = "", .then = Then::kStall};
-  if (file != "file") return name == "list-million" ? reply_of(honest(request)) : status(404);
+  const bool all_names = name == "list-million" || name == "dav-empty";
+  if (file != "file") return all_names ? reply_of(honest(request)) : status(404);
   for (const auto& lies : all) {
     const auto found = lies.find(name);
     if (found != lies.end()) return found->second(request);

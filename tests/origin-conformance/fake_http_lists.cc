@@ -78,8 +78,9 @@ FakeReply list(const std::string& lie, const FakeRequest& request, const std::st
   if (lie == "list-rubbish") return page(request, rubbish());
   if (lie == "list-json-rubbish") return page(request, "[{" + rubbish(), "application/json");
   if (lie == "list-page") return page(request, "<html><title>Welcome</title>" + file + "</html>");
-  const bool refused = lie == "list-refused" || lie == "dav-rubbish-only";
+  const bool refused = lie == "list-refused" || lie.ends_with("-only");
   if (refused && request.method == "GET") return status(403);
+  if (lie.ends_with("-gone") && request.method == "GET") return status(404);
   if (lie == "list-evil") {
     return page(
         request,

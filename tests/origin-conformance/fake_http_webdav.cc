@@ -16,9 +16,9 @@ std::string dav_directory(const std::string& href) {
   return dav_response(href, "<D:resourcetype><D:collection/></D:resourcetype>");
 }
 
-std::string dav_file(const std::string& href, const std::string& tag = "\"v1\"") {
-  return dav_response(href, "<D:resourcetype/><D:getcontentlength>" +
-                                std::to_string(kFakeHttpBytes) +
+std::string dav_file(const std::string& href, const std::string& tag = "\"v1\"",
+                     uint64_t size_bytes = kFakeHttpBytes) {
+  return dav_response(href, "<D:resourcetype/><D:getcontentlength>" + std::to_string(size_bytes) +
                                 "</D:getcontentlength><D:getlastmodified>Sun, 06 Nov 1994 08:49:37 "
                                 "GMT</D:getlastmodified><D:getetag>" +
                                 tag + "</D:getetag>");
@@ -45,9 +45,20 @@ FakeReply list_by_webdav(const std::string& lie, const FakeRequest& request) {
   const std::string honest = dav_directory(here) + dav_file(here + "file");
   if (lie == "dav-never") return said("<html>Hello</html>", 200, "text/html");
   if (request.field("depth") == "0") return said(multistatus(dav_directory(here)));
-  if (lie == "dav-refused") return status(405);
+  if (lie.starts_with("dav-refused")) return status(405);
   if (lie == "dav-page") return said("<html>Hello</html>", 200, "text/html");
   if (lie == "dav-rubbish") return said(rubbish());
+  // More than the largest that is taken; none of it comes.
+  if (lie.starts_with("dav-large")) {
+    return reply_of(
+        {.status = 207,
+         .fields = {{"Content-Type", "application/xml"}, {"Content-Length", "200000000"}},
+         .body = ""},
+        Then::kStall);
+  }
+  if (lie.starts_with("dav-busy")) return status(503);
+  if (lie.starts_with("dav-late")) return status(504);
+  if (lie.starts_with("dav-broken")) return status(500);
   if (lie == "dav-cut" || lie == "dav-rubbish-only") {
     return said(multistatus(honest).substr(0, honest.size() / 2));
   }
@@ -66,6 +77,9 @@ FakeReply list_by_webdav(const std::string& lie, const FakeRequest& request) {
                             dav_file(here + "a/b") + dav_file(here + "a%2fb") +
                             dav_file(here + "%2e%2e") + dav_file(here + "a%00b") +
                             dav_file("http://far.example" + here + "x") + dav_file(here + "file")));
+  }
+  if (lie == "dav-empty") {
+    return said(multistatus(honest + dav_file(here + "made", "\"v1\"", 0)));
   }
   if (lie == "dav-other-tag") {
     return said(multistatus(dav_directory(here) + dav_file(here + "file", "\"v0\"")));

@@ -37,12 +37,23 @@ class HostileHttpNames : public testing::Test {
   }
   Result<std::map<std::string, NodeInfo>> list_liar(const std::string& lie) {
     const std::unique_ptr<Origin> origin = TRY(open_liar(lie));
+    return list(*origin);
+  }
+  static Result<std::map<std::string, NodeInfo>> list(Origin& origin) {
     std::map<std::string, NodeInfo> entries;
-    TRY(origin->list("", soon(), [&](OriginEntry entry) -> Result<void> {
+    TRY(origin.list("", soon(), [&](OriginEntry entry) -> Result<void> {
       entries.emplace(std::move(entry.name), entry.info);
       return {};
     }));
     return entries;
+  }
+  // How often a directory was, the root's first PROPFIND among them.
+  [[nodiscard]] unsigned asked_of_directory(const std::string& method) const {
+    unsigned count = 0;
+    for (const FakeRequest& request : server_.requests()) {
+      count += request.method == method && request.path.ends_with('/') ? 1 : 0;
+    }
+    return count;
   }
   // How often the file was asked for with a method.
   [[nodiscard]] unsigned asked(const std::string& method) const {
@@ -184,11 +195,77 @@ TEST_F(HostileHttpNames, WhatIsRefusedOrNonsenseByWebdavIsListedByItsPage) {
   EXPECT_TRUE(listed.is_error(EIO)) << "and where there is no page that is said";
 }
 
+TEST_F(HostileHttpNames, WhyWebdavDoesNotListIsSaidWhereThereIsNoPage) {
+  const std::map<std::string, int> errors = {{"dav-busy-only", EAGAIN},
+                                             {"dav-late-only", ETIMEDOUT},
+                                             {"dav-broken-only", EIO},
+                                             {"dav-large-only", EFBIG},
+                                             {"dav-refused-only", EACCES},
+                                             {"dav-broken-gone", ENOENT},
+                                             {"dav-busy", 0},
+                                             {"dav-late", 0},
+                                             {"dav-broken", 0}};
+  for (const auto& [lie, error] : errors) {
+    const unsigned before = asked_of_directory("PROPFIND");
+    const Result<std::map<std::string, NodeInfo>> listed = list_liar(lie);
+    EXPECT_EQ(listed.ok() ? 0 : listed.error().code(), error) << lie;
+    EXPECT_EQ(asked_of_directory("PROPFIND") - before, 2U) << lie;
+  }
+}
+
+TEST_F(HostileHttpNames, WhoDoesNotKnowTheQuestionIsNoLongerAskedAndWhoHasNoTimeIs) {
+  constexpr unsigned kTimes = 12;
+  Result<std::unique_ptr<Origin>> origin = open_liar("dav-refused");
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  for (unsigned i = 0; i < kTimes; ++i) EXPECT_TRUE(list(*origin.value()).ok());
+  EXPECT_EQ(asked_of_directory("PROPFIND"), 1U + 8U);
+  for (const char* lie : {"dav-busy", "dav-late", "dav-broken", "dav-cut", "dav-refused-only"}) {
+    origin = open_liar(lie);
+    ASSERT_TRUE(origin.ok()) << origin.error().message();
+    const unsigned before = asked_of_directory("PROPFIND");
+    for (unsigned i = 0; i < kTimes; ++i) (void)list(*origin.value());
+    EXPECT_EQ(asked_of_directory("PROPFIND") - before, kTimes) << lie;
+  }
+}
+
+TEST_F(HostileHttpNames, AServerThatIsAwayForAWhileIsListedByWebdavAfterIt) {
+  const Result<std::unique_ptr<Origin>> origin = open_liar("dav-healthy");
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  for (const char* trouble : {"all-503", "all-404", "all-500", "all-405"}) {
+    server_.act_as(trouble);
+    for (int i = 0; i < 9; ++i) EXPECT_FALSE(list(*origin.value()).ok()) << trouble;
+    server_.act_as("");
+    const unsigned before = asked_of_directory("GET");
+    const Result<std::map<std::string, NodeInfo>> listed = list(*origin.value());
+    ASSERT_TRUE(listed.ok()) << trouble << ": " << listed.error().message();
+    EXPECT_EQ(listed.value().size(), 1U);
+    EXPECT_EQ(asked_of_directory("GET") - before, 0U) << trouble;
+  }
+}
+
+TEST_F(HostileHttpNames, WhatIsLongerThanIsTakenIsNotAskedForAgainWhereThereIsAPage) {
+  for (const bool page : {true, false}) {
+    const Result<std::unique_ptr<Origin>> origin = open_liar(page ? "dav-large" : "dav-large-only");
+    ASSERT_TRUE(origin.ok()) << origin.error().message();
+    const unsigned before = asked_of_directory("PROPFIND");
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(list(*origin.value()).ok(), page);
+    EXPECT_EQ(asked_of_directory("PROPFIND") - before, page ? 1U : 10U);
+  }
+}
+
 TEST_F(HostileHttpNames, OfAListingByWebdavOnlyWhatLiesInItIsShown) {
-  const Result<std::map<std::string, NodeInfo>> listed = list_liar("dav-evil");
+  const Result<std::unique_ptr<Origin>> origin = open_liar("dav-evil");
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  const Result<std::map<std::string, NodeInfo>> listed = list(*origin.value());
   ASSERT_TRUE(listed.ok()) << listed.error().message();
   ASSERT_EQ(listed.value().size(), 1U);
   EXPECT_EQ(listed.value().begin()->first, "file");
+  EXPECT_EQ(asked_of_directory("GET"), 0U) << "it was by WebDAV";
+  for (const auto& [name, value] : origin.value()->status()) {
+    if (name == "names refused") {
+      EXPECT_EQ(value, "8");
+    }
+  }
 }
 
 // The version is what reads will meet.
@@ -197,6 +274,18 @@ TEST_F(HostileHttpNames, AVersionThatOnlyWebdavHasIsNotBelieved) {
   ASSERT_TRUE(listed.ok()) << listed.error().message();
   ASSERT_TRUE(listed.value().contains("file"));
   EXPECT_EQ(listed.value().at("file").validator.bytes, "v1");
+  EXPECT_EQ(asked_of_directory("PROPFIND"), 2U);
+  EXPECT_EQ(asked_of_directory("GET"), 0U);
+}
+
+// Many say so of what they make anew for each GET.
+TEST_F(HostileHttpNames, ALengthOf0ThatWebdavListsIsLookedAt) {
+  const Result<std::map<std::string, NodeInfo>> listed = list_liar("dav-empty");
+  ASSERT_TRUE(listed.ok()) << listed.error().message();
+  ASSERT_TRUE(listed.value().contains("made"));
+  EXPECT_EQ(listed.value().at("made").attributes.size_bytes, kFakeHttpBytes);
+  EXPECT_EQ(asked_of_directory("GET"), 0U);
+  EXPECT_EQ(asked("HEAD"), 1U) << "of the one that is compared: the kind is believed";
 }
 
 TEST_F(HostileHttpNames, AConnectionThatIsResetInTheHandshakeIsAResetConnection) {

@@ -27,6 +27,8 @@ nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONG
   DOWNGRADE DAV LIMITED TROUBLE)
 # For the port DAV, which is there where this is (libnginx-mod-http-dav-ext).
 dav_module=/usr/lib/nginx/modules/ngx_http_dav_ext_module.so
+apache_modules=/usr/lib/apache2/modules
+apache_has_dav() { [[ -f $apache_modules/mod_dav.so && -f $apache_modules/mod_dav_fs.so ]]; }
 
 die() { echo "http.sh: $*" >&2; exit 1; }
 
@@ -227,12 +229,12 @@ CONFIG
 }
 
 apache_config() {
-  local modules=/usr/lib/apache2/modules name tls=$state/tls port
+  local name tls=$state/tls port
   port=$(first_port apache)
   for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2 proxy proxy_http \
     proxy_connect authn_core authn_file authz_user auth_basic env filter deflate dav dav_fs; do
     # What is built in has no file.
-    [[ ! -f $modules/mod_$name.so ]] || echo "LoadModule ${name}_module $modules/mod_$name.so"
+    [[ ! -f $apache_modules/mod_$name.so ]] || echo "LoadModule ${name}_module $apache_modules/mod_$name.so"
   done
   [[ $EUID -ne 0 ]] || printf 'User www-data\nGroup www-data\n'
   cat <<CONFIG
@@ -278,10 +280,10 @@ $(printf '  RedirectMatch %d "/s%d$"\n' 403 403 500 500 502 502 503 503 504 504)
   </LocationMatch>
 </VirtualHost>
 Listen $address:$((port + 5))
-DavLockDB $state/apache.locks
+$(! apache_has_dav || echo "DavLockDB $state/apache.locks")
 <VirtualHost $address:$((port + 5))>
   <Location "/">
-    Dav On
+    $(! apache_has_dav || echo "Dav On")
     <LimitExcept GET HEAD OPTIONS PROPFIND>
       Require all denied
     </LimitExcept>
@@ -355,6 +357,7 @@ print_env() {
   for name in "${nginx_ports[@]}"; do
     [[ $name == DAV && ! -f $dav_module ]] || echo "HTTP_NGINX_${name}_PORT=$(nginx_port "$name")"
   done
+  ! apache_has_dav || echo "HTTP_APACHE_DAV_PORT=$(($(first_port apache) + 5))"
   cat <<ENV
 HTTP_NOBODY_PORT=$(first_port nobody)
 HTTP_APACHE_PORT=$(first_port apache)
@@ -362,7 +365,6 @@ HTTP_APACHE_HTTPS_PORT=$(($(first_port apache) + 1))
 HTTP_APACHE_PROXY_PORT=$(($(first_port apache) + 2))
 HTTP_APACHE_BASIC_PORT=$(($(first_port apache) + 3))
 HTTP_APACHE_TROUBLE_PORT=$(($(first_port apache) + 4))
-HTTP_APACHE_DAV_PORT=$(($(first_port apache) + 5))
 HTTP_PYTHON_PORT=$(first_port python)
 HTTP_ROOT=$root
 HTTP_NGINX_ACCESS=$state/nginx.access

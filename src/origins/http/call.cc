@@ -1,6 +1,7 @@
 #include "origins/http/call.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "origins/http/redirect.h"
@@ -26,7 +27,12 @@ Result<void> Call::head(const ResponseHead& head) {
   answer_.head = head;
   // Of an error's page nobody wants the text.
   enough_ = options_.body_bytes_max == 0 || head.status() >= 300;
+  if (!enough_ && head.content_length().value_or(0) > options_.body_bytes_max) return too_long();
   return {};
+}
+
+Error Call::too_long() const {
+  return Error(EFBIG, "http.call", answer_.url + ": the answer is longer than is taken");
 }
 
 Result<Transfer::Taken> Call::body(std::span<const std::byte> bytes) {
@@ -39,7 +45,7 @@ Result<Transfer::Taken> Call::body(std::span<const std::byte> bytes) {
     return Taken::kAll;
   }
   if (bytes.size() > options_.body_bytes_max - answer_.body.size()) {
-    return Error(EFBIG, "http.call", answer_.url + ": the answer is longer than is taken");
+    return too_long();
   }
   answer_.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return Taken::kAll;

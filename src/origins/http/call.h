@@ -1,7 +1,8 @@
 #pragma once
 // Call: a transfer whose caller waits for the whole answer; for metadata, on a metadata worker.
 //
-// The body is kept up to a limit, and refused beyond it (EFBIG).  An answer with any status is an
+// The body is kept up to a limit, and refused beyond it (EFBIG), before it comes where its length
+// is said.  An answer with any status is an
 // answer: what it means is the caller's to say.  A redirect that only adds a '/' to the path says
 // that the URL is a directory, and is not followed when the caller wants to know just that.
 //
@@ -48,6 +49,8 @@ class Call final : public Transfer {
   void ended(Result<void> result) override EXCLUDES(mutex_);
 
  private:
+  [[nodiscard]] Error too_long() const;
+
   const Options options_;
   Answer answer_;  // the engine's until it has ended
   bool enough_ = false;

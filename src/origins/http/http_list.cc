@@ -1,9 +1,14 @@
 // A directory is listed: its page is fetched and decoded, and its files are looked at.
 
 #include <algorithm>
+#include <cerrno>
 #include <deque>
+#include <optional>
 #include <spdlog/fmt/fmt.h>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "origins/http/answer_error.h"
 #include "origins/http/http_origin.h"
@@ -50,6 +55,25 @@ OriginEntry unknown(std::string name) {
   return {.name = std::move(name), .info = {}};
 }
 
+bool is_no_page(const Error& error) {
+  return error.code() == EOPNOTSUPP || error.code() == EACCES || error.code() == EFBIG;
+}
+
+// Of it nothing can be said now; all else that a look fails with is the file's.
+bool is_away(const Error& error) {
+  switch (error.code()) {
+    case ETIMEDOUT:
+    case EAGAIN:
+    case ENOTCONN:
+    case ECONNRESET:
+    case ECANCELED:
+    case ENOMEM:
+      return true;
+    default:
+      return false;
+  }
+}
+
 struct Looking {
   ListedName* entry;
   bool known;      // by the listing
@@ -64,8 +88,7 @@ Error HttpOrigin::cannot_list(const std::string& path, Error error, Deadline dea
     if (seen.ok() && !seen.value().is_directory) return Error(ENOTDIR, "http.list");
   }
   // EIO of our own: what came is no listing as its type has them.
-  const bool unlisted = error.code() == EOPNOTSUPP || error.code() == EACCES ||
-                        error.code() == EFBIG ||
+  const bool unlisted = is_no_page(error) ||
                         (error.code() == EIO && std::string_view(error.context()) == "http.list");
   if (unlisted && !unlisted_told_.exchange(true)) {
     telemetry::log_warn("http",
@@ -80,15 +103,19 @@ Result<Listing> HttpOrigin::fetch_listing(const std::string& path, Deadline dead
   const std::string url = path.empty() ? base_ : url_of(path) + "/";
   if (!webdav_->speaks()) return fetch_page(url, deadline);
   Result<Listing> by_webdav = webdav_->list(url, deadline);
-  if (by_webdav.ok() || !WebDav::is_refusal(by_webdav.error())) return by_webdav;
+  if (by_webdav.ok() || !WebDav::leaves_the_page(by_webdav.error())) return by_webdav;
   Result<Listing> by_page = fetch_page(url, deadline);
-  // That WebDAV is refused is nobody's trouble; that it is nonsense is, where there is nothing
-  // else.
-  if (!by_page.ok() && by_webdav.is_error(EIO)) return by_webdav;
-  return by_page;
+  webdav_->page_came(url, by_webdav.error(), by_page.ok());
+  if (by_page.ok()) return by_page;
+  // That there is no page says nothing of a server that lists by WebDAV as a rule, and why it did
+  // not does: that it has no time, say.  That the directory is gone is the page's to say.
+  const bool no_page = is_no_page(by_page.error());
+  const bool says_why = !by_webdav.is_error(EOPNOTSUPP) && !by_webdav.is_error(ENOENT);
+  return no_page && says_why ? std::move(by_webdav) : std::move(by_page);
 }
 
 Result<Listing> HttpOrigin::fetch_page(const std::string& url, Deadline deadline) {
+  const int64_t sent_seconds = engine_->wall_seconds();
   const Call::Answer answer = TRY(
       looker_->ask({.method = Method::kGet, .url = url, .deadline = deadline, .check = check_type},
                    {.body_bytes_max = kPageBytesMax}));
@@ -100,9 +127,8 @@ Result<Listing> HttpOrigin::fetch_page(const std::string& url, Deadline deadline
   Listing listing;
   listing.page =
       TRY(is_json(answer.head) ? parse_json_listing(answer.body) : parse_html_listing(answer.body));
-  const int64_t wall = side_->engine.wall_seconds();
-  listing.listed_at_seconds = answer.head.date().value_or(wall);
-  listing.skew_seconds = skew_of(answer.head, wall);
+  listing.listed_at_seconds = answer.head.date().value_or(sent_seconds);
+  listing.skew_seconds = skew_of(answer.head, engine_->wall_seconds());
   return listing;
 }
 
@@ -120,14 +146,25 @@ bool HttpOrigin::is_exact(const std::string& url, const ListingPage& page, Deadl
 }
 
 // Of each kind of file of which it is not known yet whether WebDAV says what a look says, one that
-// is not empty is looked at.
-void HttpOrigin::compare_kinds(const std::string& url, const Listing& listing, Deadline deadline) {
+// is not empty is looked at; as many at a time as the listing has turns for.
+void HttpOrigin::compare_kinds(const std::string& url, const Listing& listing,
+                               const LooksShared::Listing& turns, Deadline deadline) {
   struct Compared {
     std::string kind;
     const ListedName* entry;
     Ref<Call> call;
   };
   std::vector<Compared> samples;
+  size_t compared = 0;  // the first of them
+  const auto compare_next = [&] {
+    Compared& one = samples[compared++];
+    const Result<Seen> seen = looker_->finish(*std::exchange(one.call, nullptr), deadline);
+    if (seen.ok() && !seen.value().is_directory) {
+      kinds_.compared(one.kind, *one.entry, seen.value().edition);
+    } else if (seen.ok() || !is_away(seen.error())) {
+      kinds_.not_compared(one.kind);
+    }
+  };
   for (const ListedName& entry : listing.page.names) {
     if (samples.size() == kSamplesMax) break;
     if (entry.size_bytes.value_or(0) == 0 || !has_settled(listing, entry)) continue;
@@ -135,14 +172,11 @@ void HttpOrigin::compare_kinds(const std::string& url, const Listing& listing, D
     const bool taken = std::any_of(samples.begin(), samples.end(),
                                    [&](const Compared& one) { return one.kind == kind; });
     if (taken || kinds_.of(kind) != ListedKinds::Verdict::kUnknown) continue;
+    while (samples.size() - compared >= turns.looks_max(engine_->counts().http2)) compare_next();
     samples.push_back(
         {std::move(kind), &entry, looker_->begin(url + percent_encode_path(entry.name), deadline)});
   }
-  for (const Compared& one : samples) {
-    const Result<Seen> seen = looker_->finish(*one.call, deadline);
-    if (!seen.ok() || seen.value().is_directory) continue;
-    kinds_.compared(one.kind, *one.entry, seen.value().edition);
-  }
+  while (compared < samples.size()) compare_next();
 }
 
 // The listing says of it all that a look would say.
@@ -150,7 +184,8 @@ bool HttpOrigin::is_known(const Listing& listing, const ListedName& entry, bool 
   if (entry.is_directory) return true;
   if (!entry.size_bytes || !entry.mtime_seconds) return false;
   if (!listing.by_webdav) return exact;
-  return has_settled(listing, entry) &&
+  // Of length 0 is said to be what is made anew for each GET (look.h).
+  return *entry.size_bytes > 0 && has_settled(listing, entry) &&
          kinds_.of(ListedKinds::kind_of(entry)) == ListedKinds::Verdict::kSame;
 }
 
@@ -163,9 +198,9 @@ Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const 
   const std::string url = path.empty() ? base_ : url_of(path) + "/";
   const MonoTime look_until = clock_.now() + kLookFor;
   const Deadline looks{.at = std::min(deadline.at, look_until + kLookPatience)};
-  if (fetched.value().by_webdav) compare_kinds(url, fetched.value(), looks);
-  const bool exact = !fetched.value().by_webdav && is_exact(url, page, looks);
   const LooksShared::Listing listing(looks_);
+  if (fetched.value().by_webdav) compare_kinds(url, fetched.value(), listing, looks);
+  const bool exact = !fetched.value().by_webdav && is_exact(url, page, looks);
   std::deque<Looking> under_way;
   auto next = page.names.begin();
   while (next != page.names.end() || !under_way.empty()) {

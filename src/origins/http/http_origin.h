@@ -58,7 +58,8 @@ class HttpOrigin final : public Origin {
   Result<Listing> fetch_listing(const std::string& path, Deadline deadline);
   Result<Listing> fetch_page(const std::string& url, Deadline deadline);
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
-  void compare_kinds(const std::string& url, const Listing& listing, Deadline deadline);
+  void compare_kinds(const std::string& url, const Listing& listing,
+                     const LooksShared::Listing& turns, Deadline deadline);
   [[nodiscard]] bool is_known(const Listing& listing, const ListedName& entry, bool exact) const;
   Error cannot_list(const std::string& path, Error error, Deadline deadline);
 

@@ -13,6 +13,8 @@ constexpr size_t kKindsMax = 256;
 constexpr size_t kEndingBytesMax = 8;
 // A file may change between the two.
 constexpr unsigned kDifferedMax = 3;
+// So many in a row make up for one that differed.
+constexpr unsigned kSameAgainMin = 8;
 
 bool is_letter(char c) {
   return lower(c) >= 'a' && lower(c) <= 'z';
@@ -48,14 +50,25 @@ void ListedKinds::compared(const std::string& kind, const ListedName& file, cons
   const bool same = compare(listed, seen) == Sameness::kSame &&
                     listed.mtime_seconds == seen.mtime_seconds &&
                     listed.validator == seen.validator;
+  learn(kind, same);
+}
+
+void ListedKinds::not_compared(const std::string& kind) {
+  learn(kind, false);
+}
+
+void ListedKinds::learn(const std::string& kind, bool same) {
   sync::MutexLock lock(mutex_);
   if (kinds_.size() >= kKindsMax && !kinds_.contains(kind)) return;
   Kind& known = kinds_[kind];
+  if (known.verdict == Verdict::kOther) return;
   if (same) {
-    known.verdict = Verdict::kSame;
-  } else if (++known.differed >= kDifferedMax) {
-    known.verdict = Verdict::kOther;
+    ++known.same_in_row;
+    if (known.differed == 0 || known.same_in_row >= kSameAgainMin) known.verdict = Verdict::kSame;
+    return;
   }
+  known.same_in_row = 0;
+  known.verdict = ++known.differed >= kDifferedMax ? Verdict::kOther : Verdict::kUnknown;
 }
 
 }  // namespace netfs::origins::http

@@ -4,10 +4,12 @@
 // Most servers give the same tag, size and time both ways.  Those that do not are one server in
 // front of another one, or one that makes some files anew for whoever gets them and lists what they
 // are made of.  So one file of each kind is compared: a kind is what the listing has (a strong tag,
-// a weak one, none) and how the name ends (".php").
+// a weak one, none) and how the name ends (".php").  Where one differed, more have to be the same;
+// where three did, no file of the kind is believed for as long as the mount lasts.
 //
 // Thread-safe.
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -32,11 +34,16 @@ class ListedKinds {
   // A file of that kind was looked at.
   void compared(const std::string& kind, const ListedName& file, const Edition& seen)
       EXCLUDES(mutex_);
+  // A look at one found no file, which is as good as another one.
+  void not_compared(const std::string& kind) EXCLUDES(mutex_);
 
  private:
+  void learn(const std::string& kind, bool same) EXCLUDES(mutex_);
+
   struct Kind {
     Verdict verdict = Verdict::kUnknown;
     unsigned differed = 0;
+    unsigned same_in_row = 0;
   };
 
   mutable sync::Mutex mutex_{kListedKindsLock};

@@ -56,6 +56,26 @@ TEST(ListedKinds, AKindThatDiffersAgainAndAgainIsLeftAlone) {
   EXPECT_EQ(kinds.of(ListedKinds::kind_of(file("b.php", nullptr))), Verdict::kUnknown);
 }
 
+TEST(ListedKinds, OneThatIsTheSameDoesNotMakeUpForOthersThatAreNot) {
+  ListedKinds kinds;
+  const ListedName page = file("a.php", "\"v0\"");
+  const std::string kind = ListedKinds::kind_of(page);
+  kinds.compared(kind, page, seen("\"v1\""));
+  for (int i = 0; i < 7; ++i) {
+    kinds.compared(kind, page, seen("\"v0\""));
+    EXPECT_EQ(kinds.of(kind), Verdict::kUnknown) << i;
+  }
+  kinds.compared(kind, page, seen("\"v0\""));
+  EXPECT_EQ(kinds.of(kind), Verdict::kSame) << "many do";
+  // Of another listing, which was compared at the same time.
+  kinds.compared(kind, page, seen("\"v1\""));
+  EXPECT_EQ(kinds.of(kind), Verdict::kUnknown);
+  kinds.not_compared(kind);
+  EXPECT_EQ(kinds.of(kind), Verdict::kOther) << "by that it is no file, too";
+  for (int i = 0; i < 20; ++i) kinds.compared(kind, page, seen("\"v0\""));
+  EXPECT_EQ(kinds.of(kind), Verdict::kOther) << "for good";
+}
+
 TEST(ListedKinds, EndingsThatTellNothingAreOneKindAndMoreThanAreTakenAreLeftAlone) {
   const std::string none = ListedKinds::kind_of(file("a", "\"x\""));
   for (const char* name : {"a.1", "a.000017", "a.", "a.b c", "a.averylongending", "a.1php"}) {

@@ -14,7 +14,8 @@
 // what lies in it, exact; any prefix may stand for its namespace.  A name is what an href has below
 // the directory, on whatever port of the same host; the directory itself has to be among them, else
 // it is the listing of something else.  Properties count where the server says 200 of them.  A
-// document type is refused, and with it all entities that are not XML's own.
+// document type is refused, and with it all entities that are not XML's own; and so are more names
+// of elements and attributes that are of no use here than any server has.
 
 #include <cstdint>
 #include <optional>

@@ -1,7 +1,15 @@
+// A multistatus is read: what a server answers to PROPFIND (RFC 4918).
+
+#include <cerrno>
 #include <expat.h>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <set>
 #include <spdlog/fmt/fmt.h>
+#include <string>
 #include <type_traits>
+#include <vector>
 
 #include "origins/http/listing.h"
 #include "origins/http/listing_names.h"
@@ -16,6 +24,10 @@ constexpr size_t kPartBytes = 64 * 1024;
 // expat keeps a tag or a comment whole until it has its end.
 constexpr long kTokenBytesMax = 256 * 1024;
 constexpr size_t kDepthMax = 64;
+// expat keeps each name of an element, attribute or prefix for as long as it reads; of those that
+// are of no use here servers have a dozen.
+constexpr size_t kOtherNamesMax = 256;
+constexpr size_t kOtherNameBytesMax = 1024;
 // The longest path there is, each of its bytes escaped, on a host with a long name.
 constexpr size_t kTextBytesMax = 16 * 1024;
 
@@ -110,12 +122,15 @@ class MultistatusReader {
 
   static MultistatusReader& self(void* data) { return *static_cast<MultistatusReader*>(data); }
   static void on_start(void* data, const char* name, const char** attributes);
+  static void on_prefix(void* data, const char* prefix, const char* uri);
   static void on_end(void* data, const char* name);
   static void on_text(void* data, const char* text, int length);
   static void on_doctype(void* data, const char*, const char*, const char*, int);
 
   void begin(Part part);
   void end(Part part);
+  // False: it was one too many.
+  bool take_other_name(std::string_view name);
   void end_response();
   void stop(Error error);
   [[nodiscard]] Error trouble() const;
@@ -124,6 +139,7 @@ class MultistatusReader {
   std::unique_ptr<std::remove_pointer_t<XML_Parser>, Free> parser_;
   std::vector<Part> open_{Part::kDocument};
   std::optional<Error> error_;
+  std::set<std::string, std::less<>> other_names_;
   ListingNames names_;
   bool seen_itself_ = false;
 
@@ -137,7 +153,22 @@ class MultistatusReader {
   ListedName properties_;
 };
 
-void MultistatusReader::on_start(void* data, const char* name, const char**) {
+bool MultistatusReader::take_other_name(std::string_view name) {
+  if (other_names_.contains(name)) return true;
+  if (other_names_.size() < kOtherNamesMax && name.size() <= kOtherNameBytesMax) {
+    other_names_.emplace(name);
+    return true;
+  }
+  stop(Error(EIO, "http.list", "the multistatus has more other elements than are taken"));
+  return false;
+}
+
+void MultistatusReader::on_prefix(void* data, const char* prefix, const char*) {
+  MultistatusReader& reader = self(data);
+  if (!reader.error_ && prefix != nullptr) reader.take_other_name(prefix);
+}
+
+void MultistatusReader::on_start(void* data, const char* name, const char** attributes) {
   MultistatusReader& reader = self(data);
   if (reader.error_) return;
   const Part part = part_of(reader.open_.back(), name);
@@ -147,6 +178,10 @@ void MultistatusReader::on_start(void* data, const char* name, const char**) {
   if (reader.open_.size() > kDepthMax) {
     return reader.stop(
         Error(EIO, "http.list", "the multistatus has elements in elements for ever"));
+  }
+  if (part == Part::kOther && !reader.take_other_name(name)) return;
+  for (; *attributes != nullptr; attributes += 2) {
+    if (!reader.take_other_name(*attributes)) return;
   }
   reader.open_.push_back(part);
   reader.begin(part);
@@ -201,6 +236,8 @@ void MultistatusReader::end(Part part) {
   const std::string_view text = text_too_long_ ? std::string_view() : trimmed(text_);
   switch (part) {
     case Part::kHref:
+      // Of several it says one status, and nothing else.
+      if (href_) names_.refuse();
       if (!href_) href_ = std::string(text);
       break;
     case Part::kStatus:
@@ -276,6 +313,7 @@ Result<ListingPage> MultistatusReader::read(std::string_view body) {
   if (parser == nullptr) return Error(ENOMEM, "http.list");
   XML_SetUserData(parser, this);
   XML_SetElementHandler(parser, &on_start, &on_end);
+  XML_SetNamespaceDeclHandler(parser, &on_prefix, nullptr);
   XML_SetCharacterDataHandler(parser, &on_text);
   XML_SetStartDoctypeDeclHandler(parser, &on_doctype);
   for (size_t at = 0; at < body.size() || body.empty();) {

@@ -137,6 +137,36 @@ TEST(HttpMultistatus, ADocumentTypeIsRefusedWhateverItDeclares) {
   }
 }
 
+// They are kept by who reads them.
+TEST(HttpMultistatus, MoreNamesOfOtherElementsThanAnyServerHasAreNonsense) {
+  const auto many = [](const std::string& before, bool distinct, const std::string& behind) {
+    std::string all = response("/a%20dir/f");
+    for (int i = 0; i < 1000; ++i) all += before + (distinct ? std::to_string(i) : "") + behind;
+    return all;
+  };
+  for (const bool distinct : {false, true}) {
+    for (const std::string& responses :
+         {many("<a", distinct, "/>"), many("<d:response b", distinct, "=\"\"/>"),
+          many("<d:response xmlns:c", distinct, "=\"DAV:\"/>")}) {
+      const Result<ListingPage> page = parse(responses);
+      if (distinct) {
+        EXPECT_TRUE(page.is_error(EIO)) << responses.substr(200, 100);
+      } else {
+        EXPECT_THAT(names_of(page), ElementsAre("f"));
+      }
+    }
+  }
+  EXPECT_TRUE(parse("<" + std::string(2000, 'a') + "/>").is_error(EIO));
+}
+
+TEST(HttpMultistatus, OfSeveralHrefsInAResponseTheOthersAreCounted) {
+  const Result<ListingPage> page = parse(
+      "<d:response><d:href>/a%20dir/one</d:href><d:href>/a%20dir/two</d:href>"
+      "<d:status>HTTP/1.1 403 No</d:status></d:response>");
+  EXPECT_THAT(names_of(page), ElementsAre("one"));
+  EXPECT_EQ(page.value().refused, 1U);
+}
+
 // Neither one tag nor tags in tags may take memory for ever; the second page would take seconds if
 // it were read to its end.
 TEST(HttpMultistatus, WhatHasNoEndIsNotReadToItsEnd) {

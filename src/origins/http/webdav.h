@@ -2,17 +2,22 @@
 // WebDav: directories listed by PROPFIND (RFC 4918), where the server speaks that.
 //
 // Whether it does is asked once, beside the first look at the root: whoever refuses is listed by
-// its pages.  What a directory's PROPFIND is refused with says nothing of the rest of the tree;
-// after several refusals in a row no more of them are asked.
+// its pages.  A directory that is not listed so is listed by its page, and what that was refused
+// with says nothing of the rest of the tree: only where the answer is that of a server that does
+// not know the question (405, 501, no multistatus), several times in a row and of directories whose
+// pages list, no more of them are asked for some minutes.
 //
 // Thread-safe; begin() and finish() by one thread, before anybody else is here.
 
 #include <atomic>
+#include <set>
 #include <string>
 
 #include "origins/http/listing.h"
+#include "origins/http/lock_classes.h"
 #include "origins/http/look.h"
 #include "origins/http/read_side.h"
+#include "sync/mutex.h"
 
 namespace netfs::origins::http {
 
@@ -32,21 +37,32 @@ class WebDav {
   Ref<Call> begin(std::string url, Deadline deadline);
   void finish(Call& call);
 
-  [[nodiscard]] bool speaks() const { return speaks_.load(); }
+  [[nodiscard]] bool speaks() const {
+    return answered_.load() && side_.engine.now() >= rests_until_.load();
+  }
 
-  // EOPNOTSUPP, EIO, EFBIG: not that way, and so says is_refusal(); the log has a line once where
-  // the answer was nonsense.
-  Result<Listing> list(const std::string& url, Deadline deadline);
-  static bool is_refusal(const Error& error);
+  // Takes half of the time there is, for the page is to have the rest.  EOPNOTSUPP: the server does
+  // not know the question.  EACCES, ENOENT, EAGAIN, ETIMEDOUT, EIO: by its status.  EIO: nonsense,
+  // of which the log has a line once.  EFBIG: it is more than is taken, or was the last time.
+  // ELOOP, and what a connection failed with.
+  Result<Listing> list(const std::string& url, Deadline deadline) EXCLUDES(mutex_);
+  // The page may list what failed so: there is a connection.
+  static bool leaves_the_page(const Error& error);
+  // What the page of `url` came to, behind list()'s `error`.
+  void page_came(const std::string& url, const Error& error, bool listed) EXCLUDES(mutex_);
 
  private:
-  Result<Listing> ask(const std::string& url, Deadline deadline);
+  Result<Listing> ask(const std::string& url, Deadline deadline) EXCLUDES(mutex_);
 
   ReadSide& side_;
   Looker& looker_;
-  std::atomic<bool> speaks_{false};
-  std::atomic<unsigned> refusals_{0};  // since the last listing
+  std::atomic<bool> answered_{false};  // that of the root
+  std::atomic<MonoTime> rests_until_{MonoTime::min()};
+  std::atomic<unsigned> unknown_{0};  // since the last listing
   std::atomic<bool> nonsense_told_{false};
+
+  sync::Mutex mutex_{kWebDavLock};
+  std::set<std::string> too_large_ GUARDED_BY(mutex_);  // URLs that are not asked again
 };
 
 // Whether a listing that was asked for at `from` came from there, whoever served it.  The page that
