@@ -204,6 +204,8 @@ class InodeTable {
   // told of it.  0: none.
   fuse::HandleId opened_before(uint64_t unique) REQUIRES(mutex);
   Handle* handle(fuse::HandleId id) REQUIRES(mutex);
+  // The same where it is one of that node: the kernel says both, and its record may be damaged.
+  Handle* handle(fuse::HandleId id, fuse::NodeId opened) REQUIRES(mutex);
   // A directory's handle reads this listing from now on.
   void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
