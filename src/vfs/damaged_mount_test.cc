@@ -63,5 +63,15 @@ TEST_F(DamagedMount, WhoSyncsByAHandleOfAnotherFileIsTold) {
   EXPECT_EQ(flush(g_, of_g, 1), ESTALE);
 }
 
+TEST_F(DamagedMount, TheRootIsListedWhateverItsModeIs) {
+  start();
+  const uint64_t handle = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
+  die();
+  Arena<NodeRecord>(left_, arena_kind::kNodes)[0].open_mode ^= 4;
+  follow();
+  EXPECT_EQ(names_of(list()).size(), 2U);
+  EXPECT_EQ(names_of(list(fuse::kRootNode, handle)).size(), 2U);
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -56,5 +56,25 @@ TEST_F(Damaged, WhicheverBitIsAnotherNobodyHasAnothersFile) {
   EXPECT_GT(damaged, 500U);
 }
 
+TEST_F(Damaged, WhicheverBitOfTheRootsModeIsAnotherItIsOpened) {
+  fuse::HandleId first;
+  {
+    sync::MutexLock lock(table->mutex);
+    first = table->open_handle(table->root(), OpenMode::kDaemon, graveyard);
+  }
+  for (int bit = 0; bit < 32; ++bit) {
+    {
+      sync::MutexLock lock(table->mutex);
+      table->record(table->root()).open_mode ^= 1U << bit;
+    }
+    succeed();
+    sync::MutexLock lock(table->mutex);
+    ASSERT_NE(table->handle(first), nullptr) << bit;
+    const fuse::HandleId next = table->open_handle(table->root(), OpenMode::kDaemon, graveyard);
+    EXPECT_EQ(table->record(table->root()).opens, 2U) << bit;
+    table->close_handle(next, graveyard);
+  }
+}
+
 }  // namespace
 }  // namespace netfs::vfs
