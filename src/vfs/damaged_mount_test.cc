@@ -73,5 +73,16 @@ TEST_F(DamagedMount, TheRootIsListedWhateverItsModeIs) {
   EXPECT_EQ(names_of(list(fuse::kRootNode, handle)).size(), 2U);
 }
 
+TEST_F(DamagedMount, ADirectoryWhosePlaceIsNotKnownIsNotReadOn) {
+  start();
+  const uint64_t handle = open_directory(fuse::kRootNode).as<proto::OpenOut>().fh;
+  EXPECT_EQ(read_directory(fuse::kRootNode, handle, 0).error, 0);
+  die();
+  left_of(handle).position.both ^= 2;
+  follow();
+  EXPECT_EQ(read_directory(fuse::kRootNode, handle, 3).error, ESTALE);
+  EXPECT_EQ(names_of(list()).size(), 2U);
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -76,5 +76,36 @@ TEST_F(Damaged, WhicheverBitOfTheRootsModeIsAnotherItIsOpened) {
   }
 }
 
+// Who read on from nowhere would miss names, or see them twice.
+TEST_F(Damaged, ADirectoryWhosePlaceIsNotKnownIsReadOnByNobody) {
+  const auto handle_record = [&] {
+    return static_cast<HandleRecord*>(memory->chunks(arena_kind::kHandles).at(0));
+  };
+  constexpr unsigned kNameBits = 40;
+  for (unsigned bit = 0; bit < 64 + kNameBits; ++bit) {
+    memory = ArenaMemory::create(InodeTable::kLayout).value();
+    table = table_on(memory, counters, ++epoch);
+    fuse::HandleId read;
+    fuse::HandleId begun;
+    {
+      sync::MutexLock lock(table->mutex);
+      read = table->open_handle(table->root(), OpenMode::kDaemon, graveyard);
+      begun = table->open_handle(table->root(), OpenMode::kDaemon, graveyard);
+      table->note_position(read, {.offset = 7, .names = {"some", "names"}});
+      if (bit >= 64) {
+        const BytesArena bytes(memory, arena_kind::kSavedBytes);
+        const std::string_view names = bytes.get(handle_record()->position.get().value());
+        const_cast<char&>(names[(bit - 64) / 8]) ^= static_cast<char>(1U << bit % 8);
+      }
+    }
+    if (bit < 64) handle_record()->position.both ^= uint64_t{1} << bit;
+    succeed();
+    sync::MutexLock lock(table->mutex);
+    EXPECT_EQ(table->handle(read), nullptr) << bit;
+    EXPECT_NE(table->handle(begun), nullptr) << bit;
+    EXPECT_EQ(table->restored().damaged, 1U) << bit;
+  }
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -125,7 +125,12 @@ void InodeTable::restore_place(Node& node, uint64_t parent_id, uint8_t flags) {
 void InodeTable::restore_handle(uint32_t index, std::vector<uint32_t>& used) {
   HandleRecord& record = handle_records_[index];
   const uint32_t at = record.node_id == fuse::kRootNode.value ? 0 : index_of(record.node_id);
-  const bool whole = record.crc == record.checksum() && record.flags.get() &&
+  const uint32_t at_name = record.position.get().value_or(0);
+  const Result<SavedPosition> position = decode_saved_position(saved_.get(at_name));
+  // Without it names would be left out, or come twice.
+  const bool goes_on = !record.has(HandleRecord::kDirectory) ||
+                       (record.position.get() && (at_name == 0 || position.ok()));
+  const bool whole = goes_on && record.crc == record.checksum() && record.flags.get() &&
                      index_of(record.handle_id) == index && at < nodes_.size() && nodes_[at] &&
                      records_[at].node_id == record.node_id &&
                      record.has(HandleRecord::kDirectory) == (nodes_[at]->directory != nullptr);
@@ -142,8 +147,6 @@ void InodeTable::restore_handle(uint32_t index, std::vector<uint32_t>& used) {
   ++records_[at].opens;
   if (handle.writable) ++node.open_state().writers;
   handle.owes_error = record.error.get() != 0U;
-  const uint32_t at_name = record.position.get().value_or(0);
-  const Result<SavedPosition> position = decode_saved_position(saved_.get(at_name));
   if (at_name != 0 && position.ok()) {
     handle.resume = position.value();
     used.push_back(at_name);
