@@ -41,6 +41,12 @@ TEST_F(Damaged, WhicheverBitIsAnotherNobodyHasAnothersFile) {
     chunk[random() % 320] ^= static_cast<uint8_t>(1U << random() % 8);
     succeed();
     sync::MutexLock lock(table->mutex);
+    // Nor has who has another one lost his.
+    size_t missing = 0;
+    for (const auto& [id, node] : opened) {
+      missing += table->handle(fuse::HandleId(id)) == nullptr ? 1 : 0;
+    }
+    ASSERT_LE(missing, 1U) << round;
     damaged += table->restored().damaged > 0 ? 1 : 0;
     for (const auto& [id, node] : opened) {
       const Handle* handle = table->handle(fuse::HandleId(id));
