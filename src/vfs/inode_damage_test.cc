@@ -113,5 +113,45 @@ TEST_F(Damaged, ADirectoryWhosePlaceIsNotKnownIsReadOnByNobody) {
   }
 }
 
+// The kernel has that handle's file open by its backing file, which nobody would know any more.
+TEST_F(Damaged, AFileThatTheKernelReadsGoesWithAnyOfItsHandles) {
+  std::array<fuse::NodeId, 3> ids;
+  std::array<fuse::HandleId, 3> handles;
+  {
+    sync::MutexLock lock(table->mutex);
+    for (int i = 0; i < 3; ++i) {
+      Node& node = add(table->root(), "file" + std::to_string(i),
+                       info_of(FileType::kRegular, "1", std::to_string(i)));
+      table->add_lookup(node);
+      ids.at(i) = table->id(node);
+      const OpenMode mode = i == 0 ? OpenMode::kDaemon : OpenMode::kHandedOut;
+      if (mode == OpenMode::kHandedOut) table->record(node).backing_id.set(i + 1);
+      handles.at(i) = table->open_handle(node, mode, graveyard);
+      (void)table->open_handle(node, mode, graveyard);
+    }
+    // As one leaves it that was killed before its handle was one: nobody has it.
+    ++table->record(*table->find(ids[2])).opens;
+  }
+  succeed();
+  {
+    sync::MutexLock lock(table->mutex);
+    EXPECT_EQ(table->handed_out().size(), 2U) << "all handles are whole";
+  }
+  auto* records = static_cast<HandleRecord*>(memory->chunks(arena_kind::kHandles).at(0));
+  for (size_t i = 0; i < 6; ++i) {
+    const uint64_t id = records[i].handle_id;
+    if (id == handles[0].value || id == handles[1].value) records[i].unique ^= 4;
+  }
+  succeed();
+  sync::MutexLock lock(table->mutex);
+  EXPECT_NE(table->find(ids[0]), nullptr) << "it is read from here";
+  EXPECT_EQ(table->find(ids[1]), nullptr);
+  EXPECT_EQ(table->child(table->root(), "file1"), nullptr) << "by its path it is made anew";
+  ASSERT_EQ(table->handed_out().size(), 1U);
+  EXPECT_EQ(table->handed_out()[0].node, ids[2]);
+  EXPECT_EQ(table->handle(handles[0]), nullptr);
+  EXPECT_NE(table->handle(handles[2]), nullptr);
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -274,6 +274,8 @@ class InodeTable {
   void restore(MonoTime now) REQUIRES(mutex);
   void restore_node(uint32_t index, SavedNode saved, MonoTime now) REQUIRES(mutex);
   void restore_place(Node& node, uint64_t parent_id, uint8_t flags) REQUIRES(mutex);
+  [[nodiscard]] bool is_whole(const HandleRecord& record, uint32_t index) REQUIRES(mutex);
+  [[nodiscard]] std::vector<uint32_t> whole_opens() REQUIRES(mutex);
   void restore_handle(uint32_t index, std::vector<uint32_t>& used) REQUIRES(mutex);
   void save(Node& node) REQUIRES(mutex);
   void save_again(const Node& node) REQUIRES(mutex);
