@@ -1,6 +1,7 @@
 // Goal: what is damaged of what a process has left is nobody else's to the one that takes it over.
 
 #include <array>
+#include <bit>
 #include <map>
 #include <random>
 
@@ -111,6 +112,34 @@ TEST_F(Damaged, ADirectoryWhosePlaceIsNotKnownIsReadOnByNobody) {
     EXPECT_NE(table->handle(begun), nullptr) << bit;
     EXPECT_EQ(table->restored().damaged, 1U) << bit;
   }
+}
+
+// One bit of where its bytes are may lead to those that it had before.
+TEST_F(Damaged, ANodeIsNeverWhatItWasBefore) {
+  unsigned gone = 0;
+  for (int bit = 0; bit < 32; ++bit) {
+    memory = ArenaMemory::create(InodeTable::kLayout).value();
+    table = table_on(memory, counters, ++epoch);
+    fuse::NodeId id;
+    {
+      sync::MutexLock lock(table->mutex);
+      Node& node = add(table->root(), "old", info_of(FileType::kRegular, "1", "a"));
+      table->add_lookup(node);
+      id = table->id(node);
+      const uint32_t before = table->record(node).saved;
+      (void)table->rename(table->root(), "old", table->root(), "new", kNow, graveyard);
+      ASSERT_EQ(std::popcount(before ^ table->record(node).saved), 1) << "else this tests nothing";
+      table->record(node).saved ^= 1U << bit;
+    }
+    succeed();
+    sync::MutexLock lock(table->mutex);
+    const Node* node = table->find(id);
+    gone += node == nullptr ? 1 : 0;
+    if (node != nullptr) {
+      EXPECT_EQ(node->name, "new") << bit;
+    }
+  }
+  EXPECT_EQ(gone, 32U);
 }
 
 // The kernel has that handle's file open by its backing file, which nobody would know any more.
