@@ -148,6 +148,25 @@ TEST(BytesArena, AfterARestartWhatNobodyNamesIsFreeAndTheRestStays) {
   }
 }
 
+// Else one bit of a number may lead to bytes that were somebody's before.
+TEST(BytesArena, WhatIsFreeIsEmpty) {
+  const Ref<ArenaMemory> memory = MUST(ArenaMemory::create(kLayout));
+  BytesArena before(memory, kKind);
+  const uint32_t freed = before.put("one");
+  const uint32_t left = before.put("two");
+  const uint32_t kept = before.put("three");
+  before.free(freed);
+  EXPECT_EQ(before.get(freed), "");
+  BytesArena arena(MUST(ArenaMemory::adopt(copy_of(*memory), kLayout)), kKind);
+  EXPECT_EQ(arena.get(freed), "");
+  EXPECT_EQ(arena.get(left), "two");
+  arena.keep_only({kept});
+  EXPECT_EQ(arena.get(left), "");
+  EXPECT_EQ(arena.get(kept), "three");
+  EXPECT_EQ(arena.put("four"), freed);
+  EXPECT_EQ(arena.get(freed), "four");
+}
+
 TEST(BytesArena, WhatIsDamagedIsEmpty) {
   const Ref<ArenaMemory> memory = MUST(ArenaMemory::create(kLayout));
   BytesArena arena(memory, kKind);

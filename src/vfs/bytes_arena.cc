@@ -17,6 +17,10 @@ namespace {
 constexpr unsigned kPlaceBits = 29;
 constexpr uint32_t kPlaceMax = (1U << kPlaceBits) - 2;
 
+// The length of what is free, which no bytes have: whoever comes to it by a damaged number finds
+// nothing there.
+constexpr uint32_t kFree = UINT32_MAX;
+
 uint32_t number_of(size_t size, uint32_t place) {
   return static_cast<uint32_t>(size << kPlaceBits) + place + 1;
 }
@@ -75,6 +79,9 @@ uint32_t BytesArena::put(std::string_view bytes) {
 
 void BytesArena::free(uint32_t number) {
   NETFS_ASSERT(slot(number) != nullptr);
+  // Behind whoever names it no more.
+  std::atomic_signal_fence(std::memory_order_release);
+  slot(number)->length = kFree;
   sizes_[(number - 1) >> kPlaceBits].free.push_back((number - 1) & ((1U << kPlaceBits) - 1));
   --in_use_;
 }
@@ -99,7 +106,9 @@ void BytesArena::keep_only(const std::vector<uint32_t>& used) {
   for (size_t i = 0; i < sizes_.size(); ++i) {
     // The first ones are given out first.
     for (uint32_t place = sizes_[i].count; place-- > 0;) {
-      if (!taken[i][place]) sizes_[i].free.push_back(place);
+      if (taken[i][place]) continue;
+      slot(number_of(i, place))->length = kFree;
+      sizes_[i].free.push_back(place);
     }
   }
 }

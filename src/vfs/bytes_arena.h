@@ -26,7 +26,7 @@ class BytesArena {
   // Never 0.  At most kBytesMax.
   uint32_t put(std::string_view bytes);
   void free(uint32_t number);
-  // Until it is freed; empty where there is none, or it is damaged.
+  // Until it is freed; empty where there is none, it is free, or it is damaged.
   [[nodiscard]] std::string_view get(uint32_t number) const;
   // Of what an earlier process left, these are in use: called once, before put().
   void keep_only(const std::vector<uint32_t>& used);

@@ -73,6 +73,11 @@ Handle* InodeTable::handle(fuse::HandleId id) {
   return handles_[index].get();
 }
 
+Handle* InodeTable::handle(fuse::HandleId id, fuse::NodeId opened) {
+  Handle* open = handle(id);
+  return open != nullptr && this->id(*open->node) == opened ? open : nullptr;
+}
+
 void InodeTable::set_writable(fuse::HandleId id) {
   handle(id)->writable = true;
   Twice& flags = handle_records_[index_of(id.value)].flags;

@@ -18,6 +18,14 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+bool is_handed_out(const NodeRecord& record) {
+  return record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut);
+}
+
+}  // namespace
+
 std::string InodeTable::saved_form(const Node& node) {
   SavedNode saved{.node_id = records_[node.index].node_id,
                   .parent_id = node.parent ? records_[node.parent->index].node_id : 0,
@@ -122,11 +130,37 @@ void InodeTable::restore_place(Node& node, uint64_t parent_id, uint8_t flags) {
   if (!found) node.hidden = false;
 }
 
+// What the record of a handle says by itself.
+bool InodeTable::is_whole(const HandleRecord& record, uint32_t index) {
+  const uint32_t at_name = record.position.get().value_or(0);
+  // Without it names would be left out, or come twice.
+  const bool goes_on =
+      !record.has(HandleRecord::kDirectory) ||
+      (record.position.get() && (at_name == 0 || decode_saved_position(saved_.get(at_name)).ok()));
+  return goes_on && record.crc == record.checksum() && record.flags.get() &&
+         index_of(record.handle_id) == index;
+}
+
+// How many handles of each node are whole; empty: all handles are.
+std::vector<uint32_t> InodeTable::whole_opens() {
+  std::vector<uint32_t> opens(records_.limit());
+  bool all = true;
+  for (uint32_t i = 0; i < handle_records_.limit(); ++i) {
+    const HandleRecord& record = handle_records_[i];
+    if (record.handle_id == 0) continue;
+    const uint32_t at = record.node_id == fuse::kRootNode.value ? 0 : index_of(record.node_id);
+    const bool whole = is_whole(record, i) && at < opens.size();
+    if (whole) ++opens[at];
+    all &= whole;
+  }
+  if (all) opens.clear();
+  return opens;
+}
+
 void InodeTable::restore_handle(uint32_t index, std::vector<uint32_t>& used) {
   HandleRecord& record = handle_records_[index];
   const uint32_t at = record.node_id == fuse::kRootNode.value ? 0 : index_of(record.node_id);
-  const bool whole = record.crc == record.checksum() && record.flags.get() &&
-                     index_of(record.handle_id) == index && at < nodes_.size() && nodes_[at] &&
+  const bool whole = is_whole(record, index) && at < nodes_.size() && nodes_[at] &&
                      records_[at].node_id == record.node_id &&
                      record.has(HandleRecord::kDirectory) == (nodes_[at]->directory != nullptr);
   if (!whole) {
@@ -178,6 +212,7 @@ void InodeTable::restore(MonoTime now) {
   std::vector<uint64_t> parents(limit);
   std::vector<uint8_t> flags(limit);
   std::vector<uint32_t> used;
+  const std::vector<uint32_t> opens = whole_opens();
   // A process that knew nothing of a saved root may have given its place to another node.
   const Result<SavedNode> root = decode_saved_node(saved_.get(records_[0].saved));
   const bool is_root = root.ok() && root.value().node_id == fuse::kRootNode.value;
@@ -187,9 +222,12 @@ void InodeTable::restore(MonoTime now) {
     NodeRecord& record = records_[i];
     if (record.node_id == 0) continue;
     Result<SavedNode> saved = decode_saved_node(saved_.get(record.saved));
+    // Who opened it would have its bytes by another backing file than the kernel, which refuses
+    // that: by its path it is another node.
+    const bool lacks_one = is_handed_out(record) && !opens.empty() && record.opens > opens[i];
     const bool known_how =
         record.open_mode <= static_cast<uint32_t>(OpenMode::kHandedOut) && record.backing_id.get();
-    const bool whole = known_how && index_of(record.node_id) == i && saved.ok() &&
+    const bool whole = known_how && !lacks_one && index_of(record.node_id) == i && saved.ok() &&
                        saved.value().node_id == record.node_id;
     // What was never saved the kernel does not know.
     if (!whole && record.saved != 0) ++restored_.damaged;
@@ -225,8 +263,7 @@ void InodeTable::restore(MonoTime now) {
     const bool closed = record.open_mode == static_cast<uint32_t>(OpenMode::kClosed);
     if (record.opens == 0) record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
     if (record.opens > 0 && closed) record.open_mode = static_cast<uint32_t>(OpenMode::kDaemon);
-    const bool handed_out = record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut);
-    if (handed_out) nodes_[i]->open_state().was_handed_out = true;
+    if (is_handed_out(record)) nodes_[i]->open_state().was_handed_out = true;
   }
   for (uint32_t i = handle_records_.limit(); i-- > 0;) {
     if (!handles_[i]) handle_records_.free(i);
@@ -241,8 +278,7 @@ std::vector<fuse::BackingIds::Known> InodeTable::handed_out() {
   std::vector<fuse::BackingIds::Known> known;
   for (uint32_t i = 1; i < records_.limit(); ++i) {
     const NodeRecord& record = records_[i];
-    const bool handed_out = record.open_mode == static_cast<uint32_t>(OpenMode::kHandedOut);
-    if (record.node_id == 0 || record.opens == 0 || !handed_out) continue;
+    if (record.node_id == 0 || record.opens == 0 || !is_handed_out(record)) continue;
     const auto backing_id = static_cast<int32_t>(record.backing_id.get().value_or(0));
     known.push_back({fuse::NodeId(record.node_id), backing_id, record.opens});
   }

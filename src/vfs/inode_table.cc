@@ -118,6 +118,7 @@ void InodeTable::make_root(const NodeInfo& info, MonoTime now) {
   record.ino = number_of_new(node);
   record.lookups = 1;  // the kernel holds the root without ever looking it up
   record.opens = 0;
+  record.open_mode = static_cast<uint32_t>(OpenMode::kDaemon);  // as its handles have it
   referenced_ = 1;
 }
 

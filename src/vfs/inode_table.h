@@ -204,6 +204,8 @@ class InodeTable {
   // told of it.  0: none.
   fuse::HandleId opened_before(uint64_t unique) REQUIRES(mutex);
   Handle* handle(fuse::HandleId id) REQUIRES(mutex);
+  // The same where it is one of that node: the kernel says both, and its record may be damaged.
+  Handle* handle(fuse::HandleId id, fuse::NodeId opened) REQUIRES(mutex);
   // A directory's handle reads this listing from now on.
   void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
@@ -272,6 +274,8 @@ class InodeTable {
   void restore(MonoTime now) REQUIRES(mutex);
   void restore_node(uint32_t index, SavedNode saved, MonoTime now) REQUIRES(mutex);
   void restore_place(Node& node, uint64_t parent_id, uint8_t flags) REQUIRES(mutex);
+  [[nodiscard]] bool is_whole(const HandleRecord& record, uint32_t index) REQUIRES(mutex);
+  [[nodiscard]] std::vector<uint32_t> whole_opens() REQUIRES(mutex);
   void restore_handle(uint32_t index, std::vector<uint32_t>& used) REQUIRES(mutex);
   void save(Node& node) REQUIRES(mutex);
   void save_again(const Node& node) REQUIRES(mutex);

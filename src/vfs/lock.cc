@@ -193,13 +193,18 @@ bool FileSystem::Locking::refuses(const fuse::Request& request) {
   return copy != nullptr && (has_lost(copy->from) || has_lost(copy->to));
 }
 
-// Of the file of a handle that is known here; no other can be used.
+// Of a file that is known here; no other can be used.
 std::optional<std::string> FileSystem::Locking::identity_of(const SavedLocks::Owner& owner) {
   sync::MutexLock lock(of_.table_.mutex);
-  const Handle* handle = of_.table_.handle(owner.handle);
-  if (handle == nullptr || of_.table_.id(*handle->node) != owner.node) return {};
-  handle->node->seldom_part().locked = true;
-  return handle->node->identity;
+  Node* node = of_.table_.find(owner.node);
+  if (node == nullptr) return {};
+  node->seldom_part().locked = true;
+  return node->identity;
+}
+
+bool FileSystem::Locking::has_handle(const SavedLocks::Owner& owner) {
+  sync::MutexLock lock(of_.table_.mutex);
+  return of_.table_.handle(owner.handle, owner.node) != nullptr;
 }
 
 void FileSystem::Locking::take_over() {
@@ -221,7 +226,8 @@ void FileSystem::Locking::take_over() {
       descriptor = std::move(found->second);
       kept.erase(found);
     }
-    table_.take_over(left, *identity, std::move(descriptor), until);
+    const LockTable::Heir heir{.identity = *identity, .has_handle = has_handle(left.owner)};
+    table_.take_over(left, heir, std::move(descriptor), until);
     // Whoever has it now may change the file, and what the kernel has of it is not asked for.
     if (table_.has_lost(left.owner.handle)) of_.forget_pages(left.owner.node);
   }

@@ -138,9 +138,8 @@ Result<void> LockTable::give_back_gaps(OriginLock& lock, const SavedLocks::Left&
   return parts_.origin.set(lock, LockMode::kNone, {next, kLockEnd}, until);
 }
 
-Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& left,
-                                                     const Wanted& wanted, UniqueFd kept,
-                                                     Deadline until) {
+Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& left, const Heir& heir,
+                                                     UniqueFd kept, Deadline until) {
   std::unique_ptr<OriginLock> lock;
   // What was kept is held, however late it is.
   if (kept) until = Deadline::after(parts_.clock, parts_.timeout);
@@ -149,23 +148,28 @@ Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& lef
         parts_.origin.take_over(std::move(kept), left.owner.kind);
     if (taken.ok()) lock = std::move(taken).value();
   }
-  if (left.owner.lost) return Error(EIO, "vfs.lock");  // what was kept of it is given back by that
+  // What was kept of it is given back by that.
+  if (left.owner.lost) return Error(EIO, "vfs.lock");
+  if (!heir.has_handle) return Error(ESTALE, "vfs.lock", "what it was taken through is damaged");
   if (!lock && until.passed(parts_.clock.now())) return Error(ETIMEDOUT, "vfs.lock");
   if (lock) TRY(give_back_gaps(*lock, left, until));
-  if (!lock) lock = TRY(parts_.open(wanted));
+  if (!lock) {
+    lock = TRY(parts_.open({.node = left.owner.node,
+                            .identity = heir.identity,
+                            .handle = left.owner.handle,
+                            .kind = left.owner.kind}));
+  }
   for (const LockedRange& range : left.ranges) {
     TRY(parts_.origin.set(*lock, range.mode, range.span, until));
   }
   return lock;
 }
 
-void LockTable::take_over(const SavedLocks::Left& left, const std::string& identity, UniqueFd kept,
+void LockTable::take_over(const SavedLocks::Left& left, const Heir& heir, UniqueFd kept,
                           Deadline until) {
   const auto [node, handle, kind, owner, was_lost, was_lost_now] = left.owner;
-  Wanted wanted{.node = node, .identity = identity, .handle = handle, .kind = kind};
-  wanted.range.owner = owner;
   const bool was_kept = bool(kept);
-  Result<std::unique_ptr<OriginLock>> claimed = claim(left, wanted, std::move(kept), until);
+  Result<std::unique_ptr<OriginLock>> claimed = claim(left, heir, std::move(kept), until);
   const bool holds = claimed.ok();
   if (!holds && !was_lost) {
     parts_.counters.locks_lost.add();
@@ -177,7 +181,7 @@ void LockTable::take_over(const SavedLocks::Left& left, const std::string& ident
   int descriptor = -1;
   {
     sync::MutexLock lock(mutex_);
-    file = file_of_locked(wanted);
+    file = file_of_locked({.node = node, .identity = heir.identity});
     Holder& holder = file->holders[key];
     holder.node = node;
     holder.handle = handle;

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "sync/mutex.h"
+#include "vfs/arena.h"
+#include "vfs/arena_kinds.h"
 #include "vfs/kept_writes.h"
 #include "vfs/saved_locks.h"
 #include "vfs/testing/lock_fixture.h"
@@ -292,6 +294,33 @@ TEST_F(LocksKept, WhatNobodyWasToldOfIsGivenBack) {
   EXPECT_EQ(other.set(LockMode::kExclusive, {20, 29}), 0) << "though its descriptor may live on";
   EXPECT_EQ(keeper_.count(), 1U);
   EXPECT_EQ(fs_->sizes().lock_owners, 1U);
+}
+
+TEST_F(LocksKept, WhatWasTakenThroughAHandleThatIsDamagedIsLostWithWhatWasWrittenUnderIt) {
+  start(Options::Write::kClose);
+  const uint64_t h = open_with(f_);
+  const uint64_t again = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+  be_killed();
+  Arena<HandleRecord> handles(left_, arena_kind::kHandles);
+  for (uint32_t i = 0; i < handles.limit(); ++i) {
+    if (handles[i].handle_id == h) handles[i].unique ^= 0x10;
+  }
+  const std::string bytes = "lost!";
+  (void)KeptWrites(left_).put(f_, {0, bytes.size()}, std::as_bytes(std::span(bytes)));
+  follow();
+  EXPECT_EQ(lost(), 1U);
+  EXPECT_EQ(keeper_.count(), 0U);
+  EXPECT_EQ(fsync(again), EIO) << "whoever has the lock now may have written there";
+  EXPECT_EQ(tree_.content("f"), "bytes");
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0);
+  EXPECT_EQ(read(f_, h), "errno 5");
+  EXPECT_EQ(lock(f_, again, 1, F_WRLCK), EIO) << "until he has given it back";
+  succeed();
+  EXPECT_EQ(lost(), 0U) << "by the process before";
+  close(f_, h);
+  EXPECT_TRUE(wait_for_owners(0));
+  EXPECT_EQ(lock(f_, again, 1, F_WRLCK), 0);
 }
 
 TEST_F(LocksKept, WhatWasNotKeptIsOpenedAnew) {

@@ -81,9 +81,15 @@ class LockTable {
   LockTable(const LockTable&) = delete;
   LockTable& operator=(const LockTable&) = delete;
 
+  // What is known here of whom a process before this one held something for.
+  struct Heir {
+    std::string identity;  // of his file; may be empty
+    // Else nobody can use what he has: it is lost, with what was written under it and is kept yet.
+    bool has_handle = true;
+  };
   // Holds on what a process before this one held, or has lost it.  Before anybody asks.
-  void take_over(const SavedLocks::Left& left, const std::string& identity, UniqueFd kept,
-                 Deadline until) EXCLUDES(mutex_);
+  void take_over(const SavedLocks::Left& left, const Heir& heir, UniqueFd kept, Deadline until)
+      EXCLUDES(mutex_);
 
   // What a process before this one held and nobody was told of, or that nobody can use: whoever has
   // copies of its descriptor, its locks are free.
@@ -187,7 +193,7 @@ class LockTable {
   void save_what_is_left(LockedFile& file, const Wanted& wanted) EXCLUDES(mutex_);
   Gone extract_locked(LockedFile& file, const LockedFile::OwnerKey& key) REQUIRES(mutex_);
   void let_go(Gone gone) EXCLUDES(mutex_);
-  Result<std::unique_ptr<OriginLock>> claim(const SavedLocks::Left& left, const Wanted& wanted,
+  Result<std::unique_ptr<OriginLock>> claim(const SavedLocks::Left& left, const Heir& heir,
                                             UniqueFd kept, Deadline until);
   Result<void> give_back_gaps(OriginLock& lock, const SavedLocks::Left& left, Deadline until);
   void lose_whole(LockedFile& file, const Wanted& wanted) EXCLUDES(mutex_);

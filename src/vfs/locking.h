@@ -65,6 +65,7 @@ class FileSystem::Locking {
  private:
   LockTable::FileName name_of(fuse::NodeId node);
   std::optional<std::string> identity_of(const SavedLocks::Owner& owner);
+  bool has_handle(const SavedLocks::Owner& owner);
   Result<LockTable::Wanted> wanted_of(const fuse::Request& request);
   void find(LockTable::Wanted wanted, fuse::Reply reply);
   void unlock(LockTable::Wanted wanted, fuse::Reply reply);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <span>
 #include <type_traits>
@@ -45,6 +46,11 @@ LockedRange SavedLocks::range_of(const Record& record) {
           .pid = record.pid};
 }
 
+// Also where one bit of it is another: a serial that was given has several (last_serial_).
+bool SavedLocks::is_free(const Record& record) {
+  return std::popcount(record.serial) <= 1;
+}
+
 bool SavedLocks::is_sound(const Record& record) {
   const bool names_somebody = record.number != 0 && record.node_id != 0;
   const bool has_range = record.first <= record.last && record.last <= kLockEnd;
@@ -63,7 +69,7 @@ uint32_t SavedLocks::crc_of(const Record& record) {
 bool SavedLocks::are_whole(const Ref<ArenaMemory>& memory) {
   Arena<Record> records(memory, arena_kind::kLocks);
   for (uint32_t i = 0; i < records.limit(); ++i) {
-    if (records[i].serial != 0 && !is_sound(records[i])) return false;
+    if (!is_free(records[i]) && !is_sound(records[i])) return false;
   }
   return true;
 }
@@ -136,7 +142,7 @@ void SavedLocks::set(uint64_t number, const Owner& owner, const std::vector<Lock
 void SavedLocks::restore() {
   for (uint32_t i = records_.limit(); i-- > 0;) {
     Record& record = records_[i];
-    if (record.serial == 0 || !is_sound(record)) {
+    if (is_free(record) || !is_sound(record)) {
       record.serial = 0;
       records_.free(i);
       continue;

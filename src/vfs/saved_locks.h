@@ -83,6 +83,7 @@ class SavedLocks {
   static uint32_t crc_of(const Record& record);
   static Owner owner_of(const Record& record);
   static LockedRange range_of(const Record& record);
+  static bool is_free(const Record& record);
   static bool is_sound(const Record& record);
   uint32_t add(uint64_t number, const Owner& owner, const LockedRange& range) REQUIRES(mutex_);
   void restore() REQUIRES(mutex_);
@@ -92,7 +93,7 @@ class SavedLocks {
   std::map<uint64_t, std::vector<uint32_t>> by_number_ GUARDED_BY(mutex_);
   std::vector<Left> left_ GUARDED_BY(mutex_);
   size_t count_ GUARDED_BY(mutex_) = 0;
-  // Of several bits, so that none of them alone makes a record a free one.
+  // Of many bits, so that none of them alone makes a record a free one, or a free one a record.
   uint64_t last_serial_ GUARDED_BY(mutex_) = uint64_t{0xf0f} << 48;
   uint64_t last_number_ GUARDED_BY(mutex_) = 0;
 };

@@ -174,5 +174,24 @@ TEST_F(Saved, WhicheverBitOfARecordIsAnotherItIsSeen) {
   EXPECT_TRUE(SavedLocks::are_whole(memory));
 }
 
+TEST_F(Saved, WhicheverBitOfTheSerialOfAFreeRecordIsAnotherItStaysFree) {
+  const uint64_t one = saved->new_number();
+  saved->set(one, kOne, {{700, LockMode::kExclusive, {0, 9}, 5}});
+  const uint64_t gone = saved->new_number();
+  saved->set(gone, kOne, {{700, LockMode::kShared, {20, 29}, 5}});
+  saved->forget(gone);
+  constexpr size_t kRecordBytes = 72;
+  // The second one was used, the third never was.
+  for (size_t bit = 0; bit < 2 * 64; ++bit) {
+    auto* record = static_cast<uint8_t*>(memory->chunks(arena_kind::kLocks).at(0)) +
+                   (1 + bit / 64) * kRecordBytes;
+    record[bit % 64 / 8] ^= static_cast<uint8_t>(1U << bit % 8);
+    EXPECT_TRUE(SavedLocks::are_whole(memory)) << bit;
+    succeed();
+    EXPECT_EQ(saved->count(), 1U) << bit;
+    ASSERT_EQ(saved->left().size(), 1U) << bit;
+  }
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "vfs/arena_kinds.h"
 #include "vfs/testing/mount_fixture.h"
 
 namespace netfs::vfs {
@@ -55,6 +56,25 @@ TEST_F(Succession, AFileThatTheKernelReadsKeepsItsBackingFile) {
   EXPECT_EQ(kernel_->backing_open_count(), 0U);
   close(node, first.fh);
   close(node, second.fh);
+}
+
+TEST_F(Succession, AFileThatTheKernelReadsByADamagedHandleIsOpenedAsAnother) {
+  write("file", "text");
+  library_.seal("file");
+  start();
+  const NodeId node(look_up("file").nodeid);
+  ASSERT_GT(opened(node).backing_id, 0);
+  die();
+  for (void* chunk : left_->chunks(arena_kind::kHandles)) {
+    static_cast<HandleRecord*>(chunk)->unique ^= 4;
+  }
+  follow();
+  EXPECT_EQ(open(node).error, ESTALE) << "the kernel has it open by a file that nobody knows";
+  const NodeId now(look_up("file").nodeid);
+  EXPECT_NE(now, node);
+  const proto::OpenOut again = opened(now);
+  EXPECT_GT(again.backing_id, 0);
+  close(now, again.fh);
 }
 
 TEST_F(Succession, ADirectoryIsReadOnBehindWhatWasReadOfIt) {

@@ -29,20 +29,20 @@ void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
   const fuse::HandleId id = closing.handle;
   const bool lost = locking_ && locking_->has_lost(id);
   if (!keeps_writes_ && !locked) return answer(lost ? EIO : 0, reply);
-  fuse::NodeId node;
+  const fuse::NodeId node = request.header.node;
   bool wrote = false;
   bool waits = locked;
+  bool known = false;
   {
     sync::MutexLock lock(table_.mutex);
-    const Handle* handle = table_.handle(id);
-    if (handle != nullptr) {
-      node = table_.id(*handle->node);
+    if (const Handle* handle = table_.handle(id, node)) {
+      known = true;
       wrote = keeps_writes_ && handle->writable;
       waits |= wrote && (handle->node->is_dirty() || handle->node->is_written());
     }
   }
   // Of a process before this one: what that had kept is lost, and nobody else will say so.
-  if (node.value == 0) return reply.error(ESTALE);
+  if (!known) return reply.error(ESTALE);
   const auto error_of = [this, id, wrote, lost] {
     const int error = wrote ? new_write_error(id) : 0;
     return error == 0 && lost ? EIO : error;
@@ -86,7 +86,9 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);
-    if (node == nullptr) {
+    // What was written by a handle that is not known here nobody can tell of.
+    const bool lost = handle.value != 0 && table_.handle(handle, id) == nullptr;
+    if (node == nullptr || lost) {
       error = ESTALE;
     } else {
       if (node->is_live()) live = node->open->live;

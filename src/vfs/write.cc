@@ -38,9 +38,9 @@ void tell_of_lost_pages(const WritableFile& file, uint64_t bytes, const Error& e
 
 Result<LiveHandle> FileSystem::live_handle(fuse::HandleId id, fuse::NodeId opened) {
   sync::MutexLock lock(table_.mutex);
-  const Handle* handle = table_.handle(id);
+  const Handle* handle = table_.handle(id, opened);
   // Of a process before this one that left nothing, or something damaged.
-  if (handle == nullptr || table_.id(*handle->node) != opened) return Error(ESTALE, "vfs.handle");
+  if (handle == nullptr) return Error(ESTALE, "vfs.handle");
   if (!handle->writable) return Error(EBADF, "vfs.handle");
   return LiveHandle{table_.id(*handle->node), handle->node->open->live};
 }

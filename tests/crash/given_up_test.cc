@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <csignal>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/kill_process.h"
@@ -36,8 +38,18 @@ class GivenUp : public testing::Test {
     ASSERT_TRUE(said.is_object()) << status.output;
     supervisor_ = said.value("supervisor_pid", 0);
     ASSERT_GT(supervisor_, 1) << said;
+    process_.reset(static_cast<int>(::syscall(SYS_pidfd_open, supervisor_, 0)));
   }
+  // Also what a test that has failed leaves.
   void TearDown() override {
+    if (HasFailure()) (void)run({netfs_binary(), "umount", path_}, kSaidTime);
+    abort_mount(path_);
+    for (const int signal : {SIGTERM, SIGKILL}) {
+      pollfd ended{.fd = process_.get(), .events = POLLIN, .revents = 0};
+      if (!process_ || ::poll(&ended, 1, 0) != 0) break;
+      (void)::syscall(SYS_pidfd_send_signal, process_.get(), signal, nullptr, 0);
+      (void)::poll(&ended, 1, static_cast<int>(kSaidTime / std::chrono::milliseconds(1)));
+    }
     ::unlink(daemon::owner_paths(daemon::runtime_dir().value(), daemon::owner_name(cache_).value())
                  .log.c_str());
   }
@@ -57,6 +69,7 @@ class GivenUp : public testing::Test {
   const std::string path_ = temp_.make_dir("mnt");
   const std::string cache_ = temp_.make_dir("cache");
   pid_t supervisor_ = 0;
+  UniqueFd process_;  // the supervisor, whose number may be another's once it has ended
   const Watchdog watchdog_{kBound, [this] { abort_mount(path_); }};
 };
 

@@ -143,6 +143,21 @@ TEST_P(AskedAgain, WhatOthersHadAHandInMeanwhileStaysAsItIs) {
   EXPECT_EQ(st.st_mode & 07777, 0700U);
 }
 
+// With something in it, it is more than what was made: who opened it to others would show that.
+TEST_P(AskedAgain, ADirectoryThatIsNotEmptyAnyMoreStaysAsItIs) {
+  begin_process();
+  const std::string made = tree_path_ + "/new";
+  const Request request{Opcode::kMkdir, kRoot, body_of(proto::MkdirIn{.mode = 0755}, {"new"})};
+  const Answer answer = outlive(request, Death::kMade, "make", [&] {
+    EXPECT_EQ(::chmod(made.c_str(), 0700), 0);
+    put(made + "/private", "text");
+  });
+  EXPECT_EQ(answer.error, 0);
+  struct stat st {};
+  EXPECT_EQ(::stat(made.c_str(), &st), 0);
+  EXPECT_EQ(st.st_mode & 07777, 0700U);
+}
+
 TEST_P(AskedAgain, EveryChangeIsMadeOnceWhereverWhoMadeItDied) {
   std::vector<Change> changes = all_changes();
   if (GetParam().identities) {

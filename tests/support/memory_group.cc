@@ -42,7 +42,8 @@ MemoryGroup::MemoryGroup() {
   const std::string path = root + "/netfs-memory-" + std::to_string(::getpid());
   if (::mkdir(path.c_str(), 0755) != 0) return;
   path_ = path;
-  (void)say(file("memory.swap.max"), "0");
+  // Who is swapped out is not killed.
+  (void)say(file(is_first_form_ ? "memory.swappiness" : "memory.swap.max"), "0");
 }
 
 MemoryGroup::~MemoryGroup() {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
@@ -54,6 +55,19 @@ Result<UniqueFd> hold_new(const Place& place, const NewNode& what) {
     return Error(ESTALE, "file.make", "it was replaced as soon as it was made");
   }
   return fd;
+}
+
+// Whether a directory has no names in it; nobody knows it of one that may not be listed.
+bool is_empty_directory(int fd) {
+  const std::string path = "/proc/self/fd/" + std::to_string(fd);
+  DIR* names = ::opendir(path.c_str());
+  if (names == nullptr) return false;
+  size_t count = 0;
+  errno = 0;
+  while (::readdir(names) != nullptr) ++count;
+  const bool read = errno == 0;
+  ::closedir(names);
+  return read && count <= 2;  // "." and ".."
 }
 
 // What a new node got by itself is brought to what was asked.  Giving it away clears set-ID bits,
@@ -203,8 +217,10 @@ Result<NodeInfo> FileWriter::finish(const std::string& path, const NewNode& what
   const Attributes is = TRY(stat_fd(made.get(), "")).attributes;
   const bool own = what.owner && is.uid == what.owner->uid && is.gid == what.owner->gid;
   const bool closed = (is.permissions & 0777) == first_mode(what, Inheriting::kNothing);
-  const bool alone = what.type == FileType::kDirectory || is.link_count == 1;
-  const bool empty = what.type != FileType::kRegular || is.size_bytes == 0;
+  const bool is_directory = what.type == FileType::kDirectory;
+  const bool alone = is_directory || is.link_count == 1;
+  bool empty = what.type != FileType::kRegular || is.size_bytes == 0;
+  if (is_directory && own && closed) empty = is_empty_directory(made.get());
   const bool lacks_it = inheriting == Inheriting::kNothing && what.type != FileType::kSymlink;
   if (!own || !closed || !alone || !empty || !lacks_it) return Error(ESTALE, "file.finish");
   return finish_new(made.get(), what, inheriting);
