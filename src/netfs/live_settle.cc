@@ -33,7 +33,7 @@ WriteErrors LiveFile::write_errors() const {
 
 void LiveFile::saw(const Validator& validator) {
   sync::MutexLock lock(mutex_);
-  if (turns_.kept_count() == 0 && !turns_.any_begun()) last_seen_ = validator;
+  if (turns_.kept_count() == 0 && !turns_.any_changing()) last_seen_ = validator;
 }
 
 uint64_t LiveFile::kept_end_bytes() const {

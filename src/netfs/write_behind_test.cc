@@ -305,6 +305,33 @@ TEST(WriteBehind, ALibraryThatClosesSaysWhatItCouldNotBring) {
   EXPECT_EQ(fixture.pool.used_bytes(), 0U);
 }
 
+// Several that were on their way together show nothing of the file: whoever waited for them looks,
+// at once, while the last of them has yet to give back its turn.
+TEST(WriteBehind, TheNextWriteIsMeasuredByALookAtOnceAfterTheLastHasLanded) {
+  LibraryFixture fixture(write_behind());
+  fixture.origin.add_file("f", "");
+  hold(fixture);
+  const Ref<WritableFile> file = open_for_writing(fixture, "f");
+  const Ref<Heard> heard = make_ref<Heard>();
+  file->watch(heard);
+  for (const uint64_t at : {0, 2, 4}) {
+    ASSERT_TRUE(write(fixture, *file, at * kPiece, pattern(5, {at * kPiece, kPiece})).ok());
+  }
+  ASSERT_TRUE(fixture.origin.wait_for_hung_writes(3, soon()));
+  const PendingWrite settled;
+  file->settle([&fixture, &file, done = settled.callback()]() mutable {
+    const Result<NodeInfo> seen = fixture.origin.stat("f", soon());
+    if (seen.ok()) file->saw(seen.value().validator);
+    done(Written{});
+  });
+  hold_no_more(fixture);
+  ASSERT_TRUE(settled.take().ok());
+  fixture.origin.write("f", "foreign bytes");
+  ASSERT_TRUE(write(fixture, *file, 1, "ours").ok());
+  ASSERT_TRUE(settle(*file));
+  EXPECT_TRUE(heard->last().foreign);
+}
+
 TEST(WriteBehind, AllFilesOfALibraryAreSettledAtOnceAndLiveThatLong) {
   LibraryFixture fixture(write_behind());
   for (const std::string name : {"a", "b"}) {

@@ -53,6 +53,12 @@ bool WriteTurns::is_stuck() const {
   });
 }
 
+bool WriteTurns::any_changing() const {
+  return exclusive_ || std::any_of(running_.begin(), running_.end(), [](const auto& one) {
+           return !one->finished || one->origin.in_flight > 0;
+         });
+}
+
 bool WriteTurns::is_apart(ByteRange range) const {
   return std::none_of(running_.begin(), running_.end(), [&](const Ref<WriteRequest>& one) {
     return !one->range.intersect(range).empty();

@@ -42,8 +42,9 @@ class WriteTurns {
   void remove(const WriteRequest& write);
   // All writes without a time limit whose turn has not come, and never will.
   [[nodiscard]] std::vector<Ref<WriteRequest>> remove_untimed();
-  // Whether a change is on its way.
-  [[nodiscard]] bool any_begun() const { return exclusive_ || !running_.empty(); }
+  // Whether the file may still be changed by one that is on its way.  One that has ended and holds
+  // its turn while others hear of it changes nothing more.
+  [[nodiscard]] bool any_changing() const;
   // Until when those under way have time, where a limit of bandwidth holds writes back; nullopt:
   // none is.
   [[nodiscard]] std::optional<MonoTime> held_until() const;
