@@ -113,6 +113,10 @@ Result<Url> Url::parse(std::string_view text) {
       url.query = path.substr(question + 1);
       path = path.substr(0, question);
     }
+    // Others end the host there, and would ask another one than we do.
+    if (authority.find_first_of("?#") != std::string_view::npos) {
+      return bad(text, "a '/' comes between the host and '?' or '#'; in a user they are %3F, %23");
+    }
     TRY(parse_user_host(url, authority));
   } else if (!authority.empty() && authority != "localhost") {
     return bad(text, "file: takes no host; write file:///PATH");

@@ -1,7 +1,9 @@
 #include "origins/http/url_parts.h"
 
+#include <algorithm>
 #include <curl/curl.h>
 #include <memory>
+#include <string_view>
 
 #include "origins/http/text.h"
 
@@ -21,6 +23,14 @@ std::optional<std::string> part(CURLU* url, CURLUPart what, unsigned flags = 0) 
   return copy;
 }
 
+// libcurl decodes %XX in hosts, and not all of what comes of that ends its reading of the URL.
+bool is_plain_host(std::string_view host) {
+  return !host.empty() && std::none_of(host.begin(), host.end(), [](char c) {
+    return static_cast<unsigned char>(c) <= ' ' || c == 0x7f || c == '/' || c == '?' || c == '#' ||
+           c == '@' || c == '\\';
+  });
+}
+
 }  // namespace
 
 std::optional<UrlParts> UrlParts::parse(const std::string& text) {
@@ -38,7 +48,7 @@ std::optional<UrlParts> UrlParts::parse(const std::string& text) {
   const std::optional<std::string> port = part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
   const std::optional<std::string> path = part(url.get(), CURLUPART_PATH);
   const std::optional<std::string> whole = part(url.get(), CURLUPART_URL);
-  if (!scheme || !host || !port || !path || !whole) return std::nullopt;
+  if (!scheme || !host || !port || !path || !whole || !is_plain_host(*host)) return std::nullopt;
   return UrlParts{.scheme = lowered(*scheme),
                   .host = lowered(*host),
                   .port = *port,
