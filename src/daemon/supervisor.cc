@@ -130,8 +130,9 @@ bool Supervisor::hand_over() {
 void Supervisor::serve_worker() {
   Result<Packet> packet = receive_packet(worker_socket_.get(), soon(), LackOfFds::kIsTold);
   if (!packet.ok()) {
-    // Its end is told by SIGCHLD; until then nothing more is read.
+    // Its end is told by SIGCHLD; until then nothing more is read.  It may be kept from it.
     worker_socket_.reset();
+    if (worker_pid_ >= 0) look_at_ = std::min(look_at_, Clock::system().now() + kFirstLook);
     return;
   }
   Result<WorkerMessage> message = decode_worker_message(packet.value().text);
@@ -278,10 +279,6 @@ void Supervisor::worker_died(int wait_status) {
   worker_pid_ = -1;
   kill_at_ = MonoTime::max();
   look_at_ = MonoTime::max();
-  if (refusing_ > 0) {
-    kill_process(refusing_, SIGKILL);
-    abandoned_.push_back(std::exchange(refusing_, -1));
-  }
   drop_unfinished();
   const bool ended_well = WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0;
   const bool ending = !options_.listener;

@@ -17,6 +17,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -90,7 +91,7 @@ class Supervisor {
   void unmount_held();
   void begin_stop();
   void check_worker();
-  void abandon_worker();
+  void abandon_worker(std::string_view why);
   void check_deadlines();
   [[nodiscard]] bool settled() const;
   [[nodiscard]] int next_wait_ms() const;
@@ -130,9 +131,10 @@ class Supervisor {
   std::map<uint64_t, Held> held_;
   std::vector<ChildOperation> operations_;
   static constexpr Duration kBetweenLooks = std::chrono::seconds(1);
+  static constexpr Duration kFirstLook =
+      std::chrono::milliseconds(20);    // once its socket has ended
   MonoTime look_at_ = MonoTime::max();  // for a worker that was killed and does not end
   unsigned kept_looks_ = 0;             // that found it killed, and kept by its cache
-  pid_t refusing_ = -1;                 // the child that helps it, see stuck_worker.h
   std::vector<pid_t> abandoned_;        // killed, and in a wait that even that does not end
   std::optional<Upgrade> upgrade_;
   UniqueFd next_self_;     // the program that this process is to become

@@ -36,11 +36,9 @@ void Supervisor::end_rings() {
   }
 }
 
-// What it stood in ends when the disk goes on, and so does it; nobody has to wait for that.
-void Supervisor::abandon_worker() {
-  shout(
-      "the worker was killed while it wrote to its cache, whose disk stands still: it is left "
-      "behind");
+// It ends by itself some day; nobody has to wait for that.
+void Supervisor::abandon_worker(std::string_view why) {
+  shout(fmt::format("the worker was killed while {}: it is left behind", why));
   // It says nothing more, and its end of the socket stays open.
   pollfd said{.fd = worker_socket_.get(), .events = POLLIN, .revents = 0};
   while (worker_socket_ && ::poll(&said, 1, 0) > 0) serve_worker();
@@ -52,19 +50,15 @@ void Supervisor::abandon_worker() {
 
 void Supervisor::check_worker() {
   look_at_ = Clock::system().now() + kBetweenLooks;
+  if (!held_.empty() && is_stuck_in_a_notification(worker_pid_)) {
+    return abandon_worker("it told the kernel to forget something that somebody waits for");
+  }
   const bool kept =
       !held_.empty() && abandoned_.size() < kAbandonedMax && is_kept_by_its_cache(worker_pid_);
   kept_looks_ = kept ? kept_looks_ + 1 : 0;
-  if (kept_looks_ == kKeptLooks) return abandon_worker();
-  if (refusing_ > 0 || !is_stuck_in_a_notification(worker_pid_)) return;
-  end_rings();
-  std::vector<int> fds;
-  for (const auto& [id, held] : held_) fds.push_back(held.fds.front().get());
-  const Result<pid_t> started = start_refusing(fds);
-  if (started.ok()) refusing_ = started.value();
-  shout(
-      "the worker was killed while it told the kernel to forget something; what it left "
-      "unanswered fails");
+  if (kept_looks_ == kKeptLooks) {
+    abandon_worker("it wrote to its cache, whose disk stands still");
+  }
 }
 
 }  // namespace netfs::daemon

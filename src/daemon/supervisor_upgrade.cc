@@ -218,8 +218,8 @@ void Supervisor::finish_upgrade() {
 
 // Where nothing is under way that only this program knows of.
 void Supervisor::become_next() {
-  const bool quiet = operations_.empty() && abandoned_.empty() && refusing_ < 0 && !stopping_ &&
-                     !ended_ && worker_pid_ > 0 && worker_socket_;
+  const bool quiet = operations_.empty() && abandoned_.empty() && !stopping_ && !ended_ &&
+                     worker_pid_ > 0 && worker_socket_;
   if (!next_self_ || upgrade_ || !quiet) return;
   SupervisorState state{.listener = std::move(options_.listener),
                         .settings = options_.settings,

@@ -46,6 +46,11 @@ class KernelChannel {
   // ENOENT: the request was interrupted away, or the notified thing is not known: not a failure.
   virtual Result<void> send(unsigned queue, std::span<const iovec> message) = 0;
 
+  // For a thread that sends nothing but notifications, by queue 0, once and first: from then on it
+  // has descriptors of its own, and none but that queue's.  A notification may keep it in the
+  // kernel when its process was killed; it is not to keep anything open then, a lock above all.
+  virtual void isolate_notifier() {}
+
   // Registers a file that the kernel may read by itself; the backing id (> 0).
   // EPERM without CAP_SYS_ADMIN, ENOTTY or EOPNOTSUPP where the kernel cannot.
   virtual Result<int32_t> backing_open(int fd) = 0;

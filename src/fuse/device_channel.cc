@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -100,6 +101,14 @@ Result<void> DeviceChannel::send(unsigned queue, std::span<const iovec> message)
       ::writev(fds_[queue].get(), message.data(), static_cast<int>(message.size()));
   if (sent < 0) return Error::from_errno("fuse.send");
   return {};
+}
+
+void DeviceChannel::isolate_notifier() {
+  if (::unshare(CLONE_FILES) != 0) return;
+  constexpr unsigned kFirst = STDERR_FILENO + 1;
+  const auto kept = static_cast<unsigned>(fds_[0].get());
+  if (kept > kFirst) ::close_range(kFirst, kept - 1, 0);
+  ::close_range(kept + 1, ~0U, 0);
 }
 
 Result<int32_t> DeviceChannel::backing_open(int fd) {

@@ -35,6 +35,7 @@ class DeviceChannel final : public KernelChannel {
   [[nodiscard]] unsigned queue_count() const override;
   Result<std::span<const std::byte>> receive(unsigned queue, std::span<std::byte> buffer) override;
   Result<void> send(unsigned queue, std::span<const iovec> message) override;
+  void isolate_notifier() override;
   Result<int32_t> backing_open(int fd) override;
   Result<void> backing_close(int32_t backing_id) override;
   void shutdown() override;

@@ -40,7 +40,10 @@ Result<void> send_resend(KernelChannel& channel) {
 }
 
 Notifier::Notifier(KernelChannel& channel, size_t depth_max)
-    : channel_(channel), depth_max_(depth_max), thread_("netfs-notify", [this] { run(); }) {}
+    : channel_(channel),
+      depth_max_(depth_max),
+      thread_("netfs-notify", [this] { run(); }),
+      teller_("netfs-notified", [this] { run_told(); }) {}
 
 Notifier::~Notifier() {
   stop();
@@ -100,8 +103,11 @@ bool Notifier::post(Item item) {
 
 bool Notifier::drain(Deadline deadline) {
   sync::MutexLock lock(mutex_);
-  while (sending_ || !queue_.empty()) {
-    if (!changed_.wait_until(mutex_, deadline.at)) return !sending_ && queue_.empty();
+  const auto busy = [this]() REQUIRES(mutex_) {
+    return sending_ || telling_ || !queue_.empty() || !told_.empty();
+  };
+  while (busy()) {
+    if (!changed_.wait_until(mutex_, deadline.at)) return !busy();
   }
   return true;
 }
@@ -124,6 +130,7 @@ void Notifier::stop() {
   }
   lock.unlock();
   thread_.join();
+  teller_.join();
   lock.lock();
   joined_ = true;
   changed_.notify_all();
@@ -135,19 +142,38 @@ size_t Notifier::depth() const {
 }
 
 void Notifier::run() {
+  channel_.isolate_notifier();
   sync::MutexLock lock(mutex_);
   while (true) {
     while (queue_.empty() && !stopping_) changed_.wait(mutex_);
-    if (stopping_) return;
+    if (stopping_) break;
     Item item = std::move(queue_.front());
     queue_.pop_front();
     sending_ = true;
     lock.unlock();
     send(item);
-    if (item.then) item.then();
-    item.then = {};  // what it owns goes without the lock
     lock.lock();
+    if (item.then) told_.push_back(std::move(item.then));
     sending_ = false;
+    changed_.notify_all();
+  }
+  sent_all_ = true;
+  changed_.notify_all();
+}
+
+void Notifier::run_told() {
+  sync::MutexLock lock(mutex_);
+  while (true) {
+    while (told_.empty() && !sent_all_) changed_.wait(mutex_);
+    if (told_.empty()) return;
+    UniqueFunction<void()> then = std::move(told_.front());
+    told_.pop_front();
+    telling_ = true;
+    lock.unlock();
+    then();
+    then = {};  // what it owns goes without the lock
+    lock.lock();
+    telling_ = false;
     changed_.notify_all();
   }
 }

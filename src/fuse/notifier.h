@@ -7,6 +7,10 @@
 // Notifications leave in the order in which they were posted.  ENOENT from the kernel (it does not
 // know the node or name) is not a failure.
 //
+// While the kernel keeps it so, even SIGKILL does not end that thread.  It has no descriptor but
+// the connection's, so that nothing else of a killed process stays open; who waits for a
+// notification hears of it from a second thread.
+//
 // Life: stop() before the session stops answering, or the thread may wait in the kernel until the
 // connection ends.  The channel must outlive it.  Thread-safe.
 //
@@ -42,7 +46,7 @@ class Notifier {
 
   // Drops cached pages of `range` (length 0: to the end) and the attributes.
   [[nodiscard]] bool inval_inode(NodeId node, ByteRange range) EXCLUDES(mutex_);
-  // The same; `then` is called once it is done, or dropped by stop(), from the notifier's thread or
+  // The same; `then` is called once it is done, or dropped by stop(), from the second thread or
   // stop()'s.  False: it never will be.
   [[nodiscard]] bool inval_inode(NodeId node, ByteRange range, UniqueFunction<void()> then)
       EXCLUDES(mutex_);
@@ -57,8 +61,8 @@ class Notifier {
   [[nodiscard]] bool delete_entry(NodeId parent, NodeId child, std::string_view name)
       EXCLUDES(mutex_);
 
-  // Until everything posted before has been sent; false at the deadline.  Not for a thread that
-  // owes the kernel an answer.
+  // Until everything posted before has been sent, and told of; false at the deadline.  Not for a
+  // thread that owes the kernel an answer.
   bool drain(Deadline deadline) EXCLUDES(mutex_);
   // Drops what is queued, refuses more, waits for the thread's end.  Idempotent, from any thread.
   void stop() EXCLUDES(mutex_);
@@ -81,6 +85,7 @@ class Notifier {
   };
   bool post(Item item) EXCLUDES(mutex_);
   void run() EXCLUDES(mutex_);
+  void run_told() EXCLUDES(mutex_);
   void send(const Item& item);
 
   KernelChannel& channel_;
@@ -92,10 +97,14 @@ class Notifier {
   sync::CondVar changed_;
   std::deque<Item> queue_ GUARDED_BY(mutex_);
   bool sending_ GUARDED_BY(mutex_) = false;
+  bool sent_all_ GUARDED_BY(mutex_) = false;                    // the first thread has ended
+  std::deque<UniqueFunction<void()>> told_ GUARDED_BY(mutex_);  // of what was sent
+  bool telling_ GUARDED_BY(mutex_) = false;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool joining_ GUARDED_BY(mutex_) = false;  // by whoever stopped it first
   bool joined_ GUARDED_BY(mutex_) = false;
   sync::Thread thread_;
+  sync::Thread teller_;
 };
 
 // Asks the kernel to put every request that was read and not answered back into its queue, marked

@@ -45,6 +45,7 @@ class RingChannel final : public KernelChannel {
   [[nodiscard]] bool over_ring() const override EXCLUDES(mutex_);
   Result<std::span<const std::byte>> receive(unsigned queue, std::span<std::byte> buffer) override;
   Result<void> send(unsigned queue, std::span<const iovec> message) override;
+  void isolate_notifier() override { device_->isolate_notifier(); }
   Result<int32_t> backing_open(int fd) override { return device_->backing_open(fd); }
   Result<void> backing_close(int32_t id) override { return device_->backing_close(id); }
   void initialized(bool over_ring) override EXCLUDES(mutex_);
