@@ -6,12 +6,28 @@
 
 namespace netfs::sync {
 
+namespace {
+
+// Signals belong to the main thread: what a worker inherits blocked stays blocked.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
 Thread::Thread(std::string name, UniqueFunction<void()> body) {
-  // Signals belong to the main thread: what a worker inherits blocked stays blocked.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
   probe_ = std::make_unique<ThreadProbe>(name.c_str());
   auto run = [probe = probe_.get(), name = std::move(name), body = std::move(body)]() mutable {
     pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
@@ -21,7 +37,6 @@ Thread::Thread(std::string name, UniqueFunction<void()> body) {
     probe->ends();
   };
   thread_ = std::thread(std::move(run));
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 unsigned cpu_count() {

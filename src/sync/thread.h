@@ -4,6 +4,8 @@
 // The name (15 bytes at most are kept) is what ps, gdb and the live-request list show.  The
 // destructor joins, so whoever owns a thread must have told it to stop.
 //
+// Errors: std::system_error where the system gives no thread.
+//
 //   Thread reader("netfs-fuse-0", [this] { read_loop(); });
 
 #include <memory>

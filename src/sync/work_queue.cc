@@ -1,5 +1,6 @@
 #include "sync/work_queue.h"
 
+#include <system_error>
 #include <utility>
 
 #include "sync/lock_classes.h"
@@ -8,10 +9,11 @@ namespace netfs::sync {
 
 WorkQueue::WorkQueue(Options options)
     : options_(std::move(options)), probe_(options_.name.c_str()), mutex_(kWorkQueueLock) {
-  threads_.reserve(options_.threads);
-  for (unsigned i = 0; i < options_.threads; ++i) {
-    threads_.emplace_back(options_.name + "-" + std::to_string(i), [this] { run(); });
-  }
+  if (options_.threads == 0) return;
+  started_ = 1;
+  Thread first(options_.name + "-0", [this] { run(); });
+  MutexLock lock(mutex_);
+  threads_.push_back(std::move(first));
 }
 
 WorkQueue::~WorkQueue() {
@@ -51,7 +53,13 @@ void WorkQueue::stop() {
     dropped.swap(delayed_);
     changed_.notify_all();
   }
-  for (Thread& thread : threads_) thread.join();
+  std::vector<Thread> threads;
+  {
+    MutexLock lock(mutex_);
+    while (starting_ > 0) idle_.wait(mutex_);
+    threads.swap(threads_);
+  }
+  for (Thread& thread : threads) thread.join();
 }
 
 size_t WorkQueue::depth() const {
@@ -75,19 +83,46 @@ MonoTime WorkQueue::promote_due_locked() {
   return delayed_.empty() ? MonoTime::max() : delayed_.begin()->first;
 }
 
+// By a thread of the queue, which stop() joins: it waits for this one to be known, too.
+void WorkQueue::start_thread(unsigned number) {
+  Thread thread;
+  try {
+    thread = Thread(options_.name + "-" + std::to_string(number), [this] { run(); });
+  } catch (const std::system_error&) {
+    // The next work that nobody waits behind tries again.
+  }
+  MutexLock lock(mutex_);
+  --starting_;
+  if (thread.joinable()) {
+    threads_.push_back(std::move(thread));
+  } else {
+    --started_;
+  }
+  idle_.notify_all();
+}
+
 void WorkQueue::run() {
   MutexLock lock(mutex_);
   for (;;) {
     const MonoTime next_due = promote_due_locked();
     if (queue_.empty()) {
       if (stopping_) return;
+      ++waiting_;
       changed_.wait_until(mutex_, next_due);
+      --waiting_;
       continue;
     }
     Work work = std::move(queue_.front());
     queue_.pop_front();
     ++running_;
+    const bool last = waiting_ == 0 && started_ < options_.threads && !stopping_;
+    const unsigned number = started_;
+    if (last) {
+      ++started_;
+      ++starting_;
+    }
     lock.unlock();
+    if (last) start_thread(number);
     probe_.begins();
     work();
     work = Work();  // what it owned goes before we count as idle

@@ -6,6 +6,11 @@
 // refuses, and the caller says what that means (drop a store, answer EAGAIN).  Delayed work does
 // not count as queued until it is due.
 //
+// Threads are started as they are needed, and stay: whoever begins work and leaves nobody waiting
+// for more starts the next one, so post() finds a thread that waits until all are at work.  What
+// begins with a few hundred threads that it may need is slow to begin.  Where the system gives no
+// more of them, those that there are do the work.
+//
 // Thread-safe.  The destructor is stop().
 //
 //   WorkQueue stores({.name = "netfs-store", .threads = 2, .depth_max = 1024});
@@ -32,8 +37,8 @@ class WorkQueue {
   using Work = UniqueFunction<void()>;
 
   struct Options {
-    std::string name;  // of its threads; "-N" is appended
-    unsigned threads = 1;
+    std::string name;             // of its threads; "-N" is appended
+    unsigned threads = 1;         // at most
     size_t depth_max = SIZE_MAX;  // work queued and not begun
   };
 
@@ -58,6 +63,7 @@ class WorkQueue {
 
  private:
   void run() EXCLUDES(mutex_);
+  void start_thread(unsigned number) EXCLUDES(mutex_);
   // Moves delayed work that is due to the queue; returns when the next one is.
   MonoTime promote_due_locked() REQUIRES(mutex_);
 
@@ -69,8 +75,11 @@ class WorkQueue {
   std::deque<Work> queue_ GUARDED_BY(mutex_);
   std::multimap<MonoTime, Work> delayed_ GUARDED_BY(mutex_);
   unsigned running_ GUARDED_BY(mutex_) = 0;
+  unsigned waiting_ GUARDED_BY(mutex_) = 0;   // threads without work
+  unsigned started_ GUARDED_BY(mutex_) = 0;   // threads, with those being started
+  unsigned starting_ GUARDED_BY(mutex_) = 0;  // those
   bool stopping_ GUARDED_BY(mutex_) = false;
-  std::vector<Thread> threads_;
+  std::vector<Thread> threads_ GUARDED_BY(mutex_);
 };
 
 }  // namespace netfs::sync

@@ -2,6 +2,8 @@
 
 #include <atomic>
 #include <gtest/gtest.h>
+#include <set>
+#include <thread>
 
 namespace netfs::sync {
 namespace {
@@ -19,6 +21,53 @@ TEST(WorkQueue, RunsEverythingPostedBeforeStop) {
   queue.stop();
   EXPECT_EQ(ran, 1000);
   EXPECT_FALSE(queue.post([] {}));
+}
+
+// Goal: all threads that were promised are there once there is work for them, and no more.
+TEST(WorkQueue, AsManyWorkAtOnceAsWerePromised) {
+  Mutex mutex{kTestLock};
+  CondVar cond;
+  int at_work = 0;
+  bool go = false;
+  WorkQueue queue({.name = "test", .threads = 4});
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_TRUE(queue.post([&] {
+      MutexLock lock(mutex);
+      ++at_work;
+      cond.notify_all();
+      while (!go) cond.wait(mutex);
+    }));
+  }
+  {
+    MutexLock lock(mutex);
+    while (at_work < 4) ASSERT_TRUE(cond.wait_until(mutex, in(10'000)));
+  }
+  EXPECT_EQ(queue.depth(), 2u);
+  EXPECT_EQ(queue.unfinished(), 6u);
+  {
+    MutexLock lock(mutex);
+    EXPECT_EQ(at_work, 4);
+    go = true;
+    cond.notify_all();
+  }
+  EXPECT_TRUE(queue.drain(in(10'000)));
+  EXPECT_EQ(at_work, 6);
+}
+
+TEST(WorkQueue, ThreadsThatNobodyNeedsAreNotStarted) {
+  Mutex mutex{kTestLock};
+  std::set<std::thread::id> seen;
+  WorkQueue queue({.name = "test", .threads = 50});
+  for (int i = 0; i < 200; ++i) {
+    ASSERT_TRUE(queue.post([&] {
+      MutexLock lock(mutex);
+      seen.insert(std::this_thread::get_id());
+    }));
+    ASSERT_TRUE(queue.drain(in(10'000)));
+  }
+  MutexLock lock(mutex);
+  EXPECT_LE(seen.size(), 3u)
+      << "one that works, one that waits, and one that has just ended its work";
 }
 
 // Goal: a full queue refuses and does not block.  Method: the only worker waits for us.
