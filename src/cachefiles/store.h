@@ -159,7 +159,9 @@ class Store {
   Result<void> start();
   Result<void> prepare_directories();
   Result<void> open_index();
-  Result<void> read_meta(bool* clean);
+  // What the index says of the process before this one.
+  enum class LastEnd : uint8_t { kNone, kClean, kUnclean };
+  Result<void> read_meta(LastEnd* last);
   Result<void> recover();
   Result<void> remove_orphans(const std::vector<ObjectId>& known, std::vector<ObjectId>* missing);
   void load_graveyard();

@@ -101,15 +101,17 @@ Result<void> Store::start() {
   lock_file_ = TRY(disk_.lock("lock"));
   TRY(prepare_directories());
   TRY(open_index());
-  bool clean = false;
-  Result<void> read = read_meta(&clean);
-  if (read.ok() && !clean) read = recover();
+  LastEnd last = LastEnd::kNone;
+  Result<void> read = read_meta(&last);
+  if (read.ok() && last == LastEnd::kUnclean) read = recover();
   if (read.is_error(EUCLEAN)) {
     TRY(rebuild_index());
   } else {
     TRY(read);
   }
   load_graveyard();
+  // It says so already; and each commit brings this start's epoch before what counts on it.
+  if (last == LastEnd::kUnclean) return {};
   IndexBatch batch;
   add_meta(batch, false);
   return index_->apply(batch);
@@ -141,7 +143,7 @@ Result<void> Store::open_index() {
   return {};
 }
 
-Result<void> Store::read_meta(bool* clean) {
+Result<void> Store::read_meta(LastEnd* last) {
   const std::optional<std::string> value = TRY(index_->get(meta_key()));
   MetaRecord meta;
   if (value) {
@@ -155,7 +157,7 @@ Result<void> Store::read_meta(bool* clean) {
   epoch_ = meta.epoch + 1;
   unclean_epoch_ = meta.clean ? meta.unclean_epoch : epoch_;
   next_object_.store(meta.next_object);
-  *clean = meta.clean;
+  if (value) *last = meta.clean ? LastEnd::kClean : LastEnd::kUnclean;
   if (meta.clean) {
     space_.add(meta.allocated_bytes);
     object_count_.store(meta.object_count);
@@ -214,7 +216,7 @@ Result<void> Store::recover() {
   if (highest >= next_object_.load()) next_object_.store(highest + 1);
   telemetry::log_info("cachefiles", "cache {}: recovered after an unclean end: {} objects",
                       directory_, object_count_.load());
-  return index_->apply(repairs);
+  return repairs.empty() ? Result<void>() : index_->apply(repairs);
 }
 
 Result<void> Store::remove_orphans(const std::vector<ObjectId>& known,
