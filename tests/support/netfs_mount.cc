@@ -1,8 +1,10 @@
 #include "tests/support/netfs_mount.h"
 
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <gtest/gtest.h>
 #include <sstream>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -25,6 +27,14 @@ void sum_numbers(const nlohmann::json& json, const std::string& key, int64_t& su
       sum = (sum < 0 ? 0 : sum) + item.value().get<int64_t>();
     }
   }
+}
+
+// What the mount had to say of a test that failed: its folder is removed.
+void print_end_of(const std::string& log) {
+  constexpr size_t kBytesMax = 8 << 10;
+  size_t from = log.size() > kBytesMax ? log.find('\n', log.size() - kBytesMax) : 0;
+  if (from == std::string::npos) from = log.size() - kBytesMax;
+  std::printf("---- the mount's log\n%s\n----\n", log.c_str() + from);
 }
 
 }  // namespace
@@ -63,8 +73,9 @@ NetfsMount::NetfsMount(Options options, const TempDir& temp)
 
 NetfsMount::~NetfsMount() {
   // A mount that has ended may have a successor at the same place.
-  if (process_->wait(Duration::zero())) return;
-  if (unmount(std::chrono::seconds(60))) return;
+  const bool over = process_->wait(Duration::zero()) || unmount(std::chrono::seconds(60));
+  if (testing::Test::HasFailure()) print_end_of(log());
+  if (over) return;
   abort();
   const std::vector<pid_t> workers = children_of(supervisor());
   process_->signal(SIGKILL);
