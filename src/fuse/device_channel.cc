@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -104,11 +103,11 @@ Result<void> DeviceChannel::send(unsigned queue, std::span<const iovec> message)
 }
 
 void DeviceChannel::isolate_notifier() {
-  if (::unshare(CLONE_FILES) != 0) return;
   constexpr unsigned kFirst = STDERR_FILENO + 1;
   const auto kept = static_cast<unsigned>(fds_[0].get());
+  // Not unshare(2): containers refuse that.
+  if (::close_range(kept + 1, ~0U, CLOSE_RANGE_UNSHARE) != 0) return;
   if (kept > kFirst) ::close_range(kFirst, kept - 1, 0);
-  ::close_range(kept + 1, ~0U, 0);
 }
 
 Result<int32_t> DeviceChannel::backing_open(int fd) {
