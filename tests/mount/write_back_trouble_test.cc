@@ -20,7 +20,7 @@ INSTANTIATE_TEST_SUITE_P(Origins, WriteBackRemote, testing::Values("sftp_back"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(WriteBackRemote, AnUnmountWhileTheOriginIsAwaySaysWhatWaitsAndItIsThereAfterTheNextMount) {
-  mount_it({"--timeout=2s"});
+  mount_it({"--timeout=4s"});
   const std::string bytes = pattern(71, 0, 50'000);
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
