@@ -63,7 +63,7 @@ class BadHttp : public testing::Test {
 
   // Of a server that answers, on a machine that has other things to do; and of one whose silence is
   // waited out.
-  static std::string timeout_for(int error) { return error == ETIMEDOUT ? "2s" : "30s"; }
+  static std::string timeout_for(int error) { return error == ETIMEDOUT ? "4s" : "30s"; }
   // Every name is asked for anew.
   void mount_it(const std::string& url, const std::string& timeout = timeout_for(0)) {
     mount_ = std::make_unique<NetfsMount>(
