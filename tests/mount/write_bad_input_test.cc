@@ -110,7 +110,7 @@ TEST_P(Write, WhatTwoProcessesAppendAtOnceIsAllThereAndWhole) {
 
 // The origin is back, and has a directory where the file was.
 TEST_P(WriteRemote, AFileThatBecameADirectoryWhileTheOriginWasAwayIsNotWrittenInto) {
-  mount_it({"--timeout", "3s", "--metadata-ttl", "1s"});
+  mount_it({"--timeout", "30s", "--metadata-ttl", "1s"});
   const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
   ASSERT_TRUE(fd);
   ASSERT_EQ(::pwrite(fd.get(), "first", 5, 0), 5);

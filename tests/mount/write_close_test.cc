@@ -150,7 +150,8 @@ TEST_P(WriteClose, WhoOpensAfterAFailureHearsNothingOfItAndADupIsNotToldTwice) {
 
 // As on a local disk: who has it open writes on to what has no name any more.
 TEST_P(WriteClose, AFileThatADirectoryReplacesWhileItsWritesAreKeptIsWrittenByItsHandle) {
-  mount_it({"--bwlimit", "256K", "--metadata-ttl", "1s"});
+  // So that the last of it is here yet for as long as anybody may need.
+  mount_it({"--bwlimit", "32K:off", "--metadata-ttl", "1s"});
   const std::string bytes = pattern(46, 0, 400'000);
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
@@ -162,6 +163,7 @@ TEST_P(WriteClose, AFileThatADirectoryReplacesWhileItsWritesAreKeptIsWrittenByIt
     ASSERT_EQ(::unlink(there("a").c_str()), 0);
     ASSERT_EQ(::mkdir(there("a").c_str(), 0755), 0);
     write_file(there("a/in"), "theirs");
+    EXPECT_EQ(limit("off").status, 0);
     EXPECT_EQ(code(::fsync(fd.get())), 0);
     EXPECT_EQ(mount_->status_number("lost_bytes"), 0);
     // SFTP opens a file once more to read it, by its name: there is no more than the kernel has.
@@ -215,7 +217,7 @@ TEST_P(WriteClose, UnmountingBringsWhatIsHere) {
 
 // What a process that died had kept is written by the next one; close waits for that.
 TEST_P(WriteClose, WhatWasKeptWhenTheWorkerDiedIsThereWithTheClose) {
-  mount_it({"--bwlimit", "256K"});
+  mount_it({"--bwlimit", "32K:off"});
   const int fd = ::open(here("a").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   ASSERT_GE(fd, 0);
   const std::string bytes = pattern(44, 0, 500'000);
@@ -229,6 +231,7 @@ TEST_P(WriteClose, WhatWasKeptWhenTheWorkerDiedIsThereWithTheClose) {
   ASSERT_TRUE(wait_until([&] { return mount_->worker() > 0 && mount_->worker() != first; },
                          std::chrono::seconds(60)));
   EXPECT_TRUE(whole(here("a")) == bytes) << "who reads it sees it at once";
+  EXPECT_EQ(limit("off").status, 0);
   EXPECT_EQ(code(::close(fd)), 0);
   EXPECT_TRUE(whole(there("a")) == bytes);
   EXPECT_EQ(put(here("b"), "afterwards"), 0);

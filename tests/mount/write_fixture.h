@@ -207,6 +207,12 @@ class Write : public testing::TestWithParam<const char*> {
     mount_ = mount_of(source_, std::move(more));
     ASSERT_TRUE(mount_->ready());
   }
+  // `netfs bwlimit`; empty: asks for it.
+  [[nodiscard]] Finished limit(const std::string& rate) const {
+    std::vector<std::string> words = {NETFS_TEST_BINARY, "bwlimit", mount_->path()};
+    if (!rate.empty()) words.push_back(rate);
+    return run(words, std::chrono::seconds(60));
+  }
   // `netfs umount`: its exit code, and what it says on stderr.
   [[nodiscard]] Finished umount_it() const {
     return run({"sh", "-c", "exec \"$0\" umount \"$1\" 2>&1 >/dev/null", NETFS_TEST_BINARY,

@@ -118,7 +118,7 @@ INSTANTIATE_TEST_SUITE_P(Origins, WriteRemote, testing::Values("sftp", "sftp_clo
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
-  mount_it({"--timeout", "3s"});
+  mount_it({"--timeout", "4s"});
   const UniqueFd fd = open_file(here("a"), O_RDWR | O_CREAT);
   ASSERT_TRUE(fd);
   const std::string bytes = pattern(13, 0, 1 << 20);
@@ -135,14 +135,14 @@ TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
   EXPECT_TRUE(errno == ETIMEDOUT || errno == ENOTCONN) << strerror(errno);
   const int made = code(::mkdir(here("d").c_str(), 0755));
   EXPECT_TRUE(made == ETIMEDOUT || made == ENOTCONN) << strerror(made);
-  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(20));
+  EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(30));
   ASSERT_TRUE(sshd_->start_again()) << sshd_->log();
-  // The same descriptor goes on: the file is opened again by its name.
-  EXPECT_TRUE(
-      wait_until([&] { return ::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20) == 1 << 20; },
-                 std::chrono::seconds(60)))
-      << strerror(errno);
-  EXPECT_EQ(::fsync(fd.get()), 0) << strerror(errno);
+  // The same descriptor goes on: the file is opened again by its name, once there is a new login.
+  const auto is_written = [&] {
+    return ::pwrite(fd.get(), bytes.data(), bytes.size(), 1 << 20) == 1 << 20 &&
+           ::fsync(fd.get()) == 0;
+  };
+  EXPECT_TRUE(wait_until(is_written, std::chrono::seconds(60))) << strerror(errno);
   EXPECT_TRUE(whole(there("a")) == bytes + bytes);
 }
 
@@ -150,7 +150,7 @@ TEST_P(WriteRemote, AnOriginThatDiesInMidWriteCostsNoMoreThanTheTimeout) {
 TEST_P(WriteRemote, AnUnmountWhileTheOriginIsAwaySaysWhatIsLost) {
   const std::string old = pattern(14, 0, 100'000);
   write_file(there("a"), old);
-  mount_it({"--timeout", "2s"});
+  mount_it({"--timeout", "4s"});
   void* map = MAP_FAILED;
   {
     const UniqueFd fd = open_file(here("a"), O_RDWR);

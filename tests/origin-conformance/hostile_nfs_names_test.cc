@@ -22,7 +22,7 @@ TEST_F(HostileNfs, AChangeThatIsGivenUpOnTakesItsConnectionWithIt) {
   server_->put("a");
   OriginWriter& writer = open();
   ASSERT_TRUE(wait_until([&] { return field("connections") == "4 of 4"; }, kPatience));
-  const Duration brief = std::chrono::milliseconds(500);
+  const Duration brief = std::chrono::seconds(1);
   const NewNode directory{.type = FileType::kDirectory, .permissions = 0755};
   EXPECT_TRUE(
       writer.set_attributes({.path = "a"}, {.permissions = 0600}, in(brief)).is_error(ETIMEDOUT));

@@ -213,7 +213,7 @@ TEST_F(HostileNfs, AWriteThatIsGivenUpOnTakesItsConnectionWithIt) {
   const OpenedFile file = MUST(writer.create("f", {.permissions = 0644}, soon()));
   const std::string bytes = "bytes";
   const MonoTime began = Clock::system().now();
-  WaitedWrite late(*file.file, 0, bytes, std::chrono::milliseconds(500));
+  WaitedWrite late(*file.file, 0, bytes, std::chrono::milliseconds(1500));
   EXPECT_TRUE(late.run(writer).transferred_bytes.is_error(ETIMEDOUT));
   EXPECT_LT(Clock::system().now() - began, std::chrono::seconds(4));
   EXPECT_EQ(field("lost connections"), "1");

@@ -65,7 +65,7 @@ TEST_F(HostileNfs, WhatATruncationCutOffDoesNotComeBackAlsoIfItsAnswerWasLost) {
   const OpenedFile file = create("f");
   ASSERT_TRUE(write(file, 0, "bytes").ok());
   const FileAt at{"f", file.file.get()};
-  EXPECT_TRUE(writer.set_attributes(at, {.size_bytes = 0}, in(std::chrono::milliseconds(500)))
+  EXPECT_TRUE(writer.set_attributes(at, {.size_bytes = 0}, in(std::chrono::seconds(2)))
                   .is_error(ETIMEDOUT));
   life = 2;
   EXPECT_TRUE(writer.sync(at, SyncKind::kAll, soon()).ok());
@@ -200,7 +200,7 @@ TEST_F(HostileNfs, MuchThatIsHeldOfManyOpenFilesIsCommitted) {
 
 TEST_F(HostileNfs, WhatIsHeldForLongOfAnOpenFileIsCommitted) {
   serve({});
-  open(std::chrono::seconds(1));
+  open(std::chrono::seconds(3));
   const OpenedFile file = create("f");
   ASSERT_TRUE(write(file, 0, "bytes").ok());
   EXPECT_EQ(field(kNotCommitted), "5");

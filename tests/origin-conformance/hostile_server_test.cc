@@ -354,7 +354,7 @@ TEST(SshProcess, NoneIsLeftWhenTheOriginIsClosed) {
   const TempDir temp;
   ASSERT_EQ(::setenv("NETFS_FAKE_SFTP_PIDS", (temp / "pids").c_str(), 1), 0);
   {
-    const Result<std::unique_ptr<Origin>> origin = open_liar("healthy", kTimeout, "4");
+    const Result<std::unique_ptr<Origin>> origin = open_liar("healthy", kLongTimeout, "4");
     ASSERT_TRUE(origin.ok());
     EXPECT_TRUE(wait_until([&] { return pids_in(temp / "pids").size() == 4; }, kPatience));
   }

@@ -18,17 +18,20 @@
 namespace netfs::test {
 namespace {
 
+// Of servers of which nothing is expected but an end.
 constexpr std::chrono::seconds kTimeout{2};
+// Of servers that answer, each on a machine that has other things to do.
+constexpr std::chrono::seconds kLongTimeout{30};
 constexpr std::chrono::seconds kPatience{90};
 constexpr uint64_t kBytes = 3'000'000;
 
-Deadline soon(Duration timeout = kTimeout) {
+Deadline soon(Duration timeout = kLongTimeout) {
   return Deadline::after(Clock::system(), timeout);
 }
 
-Result<std::unique_ptr<Origin>> open(const std::string& url) {
+Result<std::unique_ptr<Origin>> open(const std::string& url, Duration timeout = kLongTimeout) {
   origins::OriginRequest request{.url = TRY(origins::Url::parse(url))};
-  request.timeout = kTimeout;
+  request.timeout = timeout;
   return origins::open_origin(request);
 }
 
@@ -53,17 +56,18 @@ INSTANTIATE_TEST_SUITE_P(Lies, LiesByRead, testing::ValuesIn(kLies), [](const au
 // What is opened by its first read has no version before that, and says which one it found.
 TEST_P(LiesByRead, OfALiarNoWrongByteComesUnderTheVersionItSays) {
   const Watchdog watchdog(kPatience, [] { std::abort(); });
-  Result<std::unique_ptr<Origin>> origin = open(server_.url(GetParam()));
-  ASSERT_TRUE(origin.ok()) << origin.error().message();
-  const Result<NodeInfo> info = origin.value()->stat("file", soon());
-  const std::unique_ptr<OriginFile> file = origin.value()->open_by_read("file");
   const std::string lie = GetParam();
+  const Duration timeout = lie == "healthy" ? kLongTimeout : kTimeout;
+  Result<std::unique_ptr<Origin>> origin = open(server_.url(lie), timeout);
+  ASSERT_TRUE(origin.ok()) << origin.error().message();
+  const Result<NodeInfo> info = origin.value()->stat("file", soon(timeout));
+  const std::unique_ptr<OriginFile> file = origin.value()->open_by_read("file");
   if (lie == "healthy") {
     ASSERT_TRUE(info.ok() && file);
   }
   // Not of a server of which nobody has seen a range yet, nor the promise of one.
   for (uint64_t at = 0; file && at < kFakeHttpBytes; at += kFakeHttpBytes / 3) {
-    TestRead read(*file, {at, std::min<uint64_t>(100'000, kFakeHttpBytes - at)}, soon());
+    TestRead read(*file, {at, std::min<uint64_t>(100'000, kFakeHttpBytes - at)}, soon(timeout));
     origin.value()->issue_read(read);
     const std::optional<ReadOutcome> outcome = read.wait(kPatience);
     ASSERT_TRUE(outcome.has_value());

@@ -18,6 +18,7 @@
 #include "tests/origin-conformance/waited_write.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tree.h"
+#include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
@@ -361,11 +362,12 @@ TEST(JournalOverAway, AnOriginThatIsAwayIsTriedAgainUntilItIsBack) {
   ASSERT_TRUE(WaitedWrite(*file.file, 3, "abc").run(writer).transferred_bytes.ok());
   EXPECT_TRUE(writer.sync_all(soon()).ok()) << "that is a matter of the disk here";
   EXPECT_EQ(origin->stat("f", soon()).value().attributes.size_bytes, 10U);
+  const auto has_failed = [&] { return origin->journal().status().last_error != ""; };
+  EXPECT_TRUE(wait_until(has_failed, std::chrono::seconds(60)));
   EXPECT_FALSE(
       origin->journal().drain(Deadline::after(Clock::system(), std::chrono::milliseconds(50))));
   EXPECT_EQ(inner.content("f"), "0123456789");
   EXPECT_EQ(origin->journal().status().pending, 1U);
-  EXPECT_NE(origin->journal().status().last_error, "");
   inner.set_metadata_error(0);
   EXPECT_TRUE(origin->journal().drain(soon()));
   EXPECT_EQ(inner.content("f"), "012abc6789");

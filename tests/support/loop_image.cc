@@ -75,7 +75,7 @@ bool LoopImage::mount() {
 bool LoopImage::unmount() {
   // A process that was just killed may need a moment to let go of its files.
   return wait_until([this] { return ::umount2(path_.c_str(), 0) == 0 || errno != EBUSY; },
-                    std::chrono::seconds(10));
+                    kToolTimeout);
 }
 
 bool LoopImage::cut_power() const {
@@ -91,8 +91,7 @@ bool LoopImage::mount_again() {
     const UniqueFd probe(::open(path_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
     return static_cast<bool>(probe);
   };
-  return wait_until([&] { return unmount() && mount() && takes_files(); },
-                    std::chrono::seconds(10));
+  return wait_until([&] { return unmount() && mount() && takes_files(); }, kToolTimeout);
 }
 
 bool set_immutable(const std::string& path, bool immutable) {

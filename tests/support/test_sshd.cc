@@ -85,7 +85,8 @@ void TestSshd::stop() {
 }
 
 bool TestSshd::start_again() {
-  return start(port_, use_pam_);
+  // Somebody else's connection may have the port for a moment.
+  return wait_until([this] { return start(port_, use_pam_); }, 3 * kToolTimeout);
 }
 
 std::string TestSshd::log() const {
