@@ -19,7 +19,7 @@ namespace {
 
 std::string output_of(const std::string& command) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe(
-      ::popen(("timeout 20 " + command + " 2>&1").c_str(), "r"), ::pclose);
+      ::popen(("timeout 60 " + command + " 2>&1").c_str(), "r"), ::pclose);
   std::string text;
   char buffer[256];
   while (pipe && std::fgets(buffer, sizeof buffer, pipe.get()) != nullptr) text += buffer;

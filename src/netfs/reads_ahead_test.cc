@@ -141,7 +141,7 @@ TEST(ReadsAhead, OneThatFailsEndsItsTurnAndNoOther) {
 
 TEST(ReadsAhead, ClosingTheLibraryEndsThoseThatHaveNoTurn) {
   LibraryFixture::Options options = few_at_a_time(1);
-  options.timeout = std::chrono::seconds(1);  // so long it waits for the held ones when it closes
+  options.timeout = std::chrono::seconds(3);  // so long it waits for the held ones when it closes
   LibraryFixture fixture(std::move(options));
   fixture.origin.add_pattern("file", 16 * kMiB, 7);
   {

@@ -332,6 +332,31 @@ TEST(WriteBehind, TheNextWriteIsMeasuredByALookAtOnceAfterTheLastHasLanded) {
   EXPECT_TRUE(heard->last().foreign);
 }
 
+// The next one may go out as soon, beside one that holds its turn and changes nothing more: it
+// shows what others made of the file before it.
+TEST(WriteBehind, AWriteThatGoesOutAtOnceAfterTheLastHasLandedIsAlone) {
+  LibraryFixture fixture(write_behind());
+  fixture.origin.add_file("f", "");
+  hold(fixture);
+  const Ref<WritableFile> file = open_for_writing(fixture, "f");
+  const Ref<Heard> heard = make_ref<Heard>();
+  file->watch(heard);
+  ASSERT_TRUE(write(fixture, *file, 0, pattern(5, {0, kPiece})).ok());
+  ASSERT_TRUE(fixture.origin.wait_for_hung_writes(1, soon()));
+  const PendingWrite settled;
+  file->settle([&fixture, &file, done = settled.callback()]() mutable {
+    fixture.origin.write("f", "foreign bytes");
+    const ByteRange range{2 * kPiece, kPiece};
+    (void)begin_write(fixture, *file, range.offset_bytes, pattern(5, range));
+    done(Written{});
+  });
+  hold_no_more(fixture);
+  ASSERT_TRUE(settled.take().ok());
+  ASSERT_TRUE(settle(*file));
+  EXPECT_TRUE(heard->last().foreign);
+  EXPECT_TRUE(heard->last().info) << "as of any write that is alone";
+}
+
 TEST(WriteBehind, AllFilesOfALibraryAreSettledAtOnceAndLiveThatLong) {
   LibraryFixture fixture(write_behind());
   for (const std::string name : {"a", "b"}) {

@@ -182,7 +182,13 @@ TEST(Write, AnOriginThatNeverAnswersCostsTheTimeoutAndNoMore) {
   EXPECT_EQ(fixture.origin.content("f"), "");
   EXPECT_GE(fixture.library->stats().timeouts.get(), 2U);
   fixture.origin.release_hung();
-  EXPECT_EQ(MUST(write(fixture, *file, 0, "after")), 5U);
+  // On a busy machine this one may be late himself.
+  Result<uint64_t> after = write(fixture, *file, 0, "after");
+  for (int i = 0; i < 100 && after.is_error(ETIMEDOUT); ++i) {
+    after = write(fixture, *file, 0, "after");
+  }
+  ASSERT_TRUE(after.ok()) << after.error().message();
+  EXPECT_EQ(after.value(), 5U);
   EXPECT_EQ(fixture.origin.content("f"), "after");
 }
 

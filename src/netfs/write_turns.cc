@@ -121,7 +121,7 @@ WriteTurns::Next WriteTurns::next() {
 void WriteTurns::begun(const std::vector<Ref<WriteRequest>>& parts, Ref<WriteRequest> write) {
   write->order = parts.front()->order;
   for (size_t i = 1; i < parts.size(); ++i) unsettled_.erase(parts[i]->order);
-  write->alone = running_.empty();
+  write->alone = !any_changing();
   for (const Ref<WriteRequest>& other : running_) other->alone = false;
   running_.push_back(std::move(write));
 }

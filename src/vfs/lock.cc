@@ -295,13 +295,15 @@ bool FileSystem::Locking::look_under_lock(fuse::NodeId id) {
   bool could_hide = true;
   {
     sync::MutexLock lock(of_.table_.mutex);
-    const Node* node = of_.table_.find(id);
+    Node* node = of_.table_.find(id);
     // One without a name has its bytes by its handle, and nobody else changes them but by that.
     if (node == nullptr || !InodeTable::is_current(*node) || node->parent == nullptr) return false;
     before = node->validator;
     name = {.parent = of_.table_.id(*node->parent),
             .name = node->name,
             .path = InodeTable::path_of(*node)};
+    // What a look brings that began before is not believed, however late it comes in.
+    node->seldom_part().changed_in = of_.table_.serial();
     if (node->validated_at > MonoTime()) {
       const Duration since = of_.clock_.now() - node->validated_at;
       const Duration granule = of_.origin_.capabilities().validator_granularity;

@@ -1,6 +1,7 @@
 // Goal: what locks at the origin have to do with the bytes: what was written is there before a lock
 // is given back, and who gets one sees what others have written.
 
+#include <atomic>
 #include <cstring>
 
 #include "vfs/testing/lock_fixture.h"
@@ -66,6 +67,29 @@ TEST_F(Lock, WhoGetsALockSeesWhatOthersMadeOfTheFile) {
   ASSERT_GE(told->body.size(), sizeof out);
   std::memcpy(&out, told->body.data(), sizeof out);
   EXPECT_EQ(out.off, 0) << "its pages, too";
+}
+
+// Its answer was on its way when others wrote.
+TEST_F(Lock, AnOlderLookThatComesInLaterIsNotBelieved) {
+  start();
+  const uint64_t h = open_with(f_);
+  EXPECT_EQ(read(f_, h), "bytes");
+  clock_.advance(std::chrono::seconds(6));
+  std::atomic<int> looks{0};
+  std::atomic<bool> go{false};
+  origin_.set_change([&](const std::string& path, NodeInfo&) {
+    if (path != "f" || looks++ > 0) return;
+    EXPECT_TRUE(wait_for([&] { return go.load(); }));
+  });
+  const uint64_t older = kernel_->send_name(Opcode::kLookup, fuse::kRootNode, "f");
+  EXPECT_TRUE(wait_for([&] { return looks == 1; }));
+  tree_.write("f", "longer than it was");
+  EXPECT_EQ(lock(f_, h, 1, F_RDLCK), 0);
+  go = true;
+  EXPECT_EQ(await(older).as<proto::EntryOut>().attr.size, 18U);
+  EXPECT_EQ(look_up("f").attr.size, 18U);
+  EXPECT_EQ(get_attributes(f_).as<proto::AttrOut>().attr.size, 18U);
+  origin_.set_change({});
 }
 
 TEST_F(Lock, WhoGetsALockOfAFileThatIsAsItWasKeepsItsPages) {

@@ -122,7 +122,7 @@ TEST_F(SharedNames, WhatIsDroppedWhileItIsStoredIsNotKept) {
 // One that is swept is known to the store as it was listed last.
 TEST_F(SharedNames, ADirectoryThatIsNotStoredYetIsNotSwept) {
   keep(2, {.metadata_ttl = seconds(2), .on_error = OnError::kStale, .unreferenced_nodes_max = 2});
-  ASSERT_TRUE(offload_.drain(patience()));
+  ASSERT_TRUE(is_kept("") && is_kept("dir"));
   kernel_->forget(NodeId(look_up("0", NodeId(look_up("dir").nodeid)).nodeid), 10);
   time_.time.advance(minutes(1));
   tree_.write("dir/0", "longer");

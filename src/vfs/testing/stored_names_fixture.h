@@ -85,6 +85,15 @@ class StoredNames : public MountFixture {
     const auto newest = volume_->newest(std::string(kNamesIdentity) + path);
     return newest.ok() && newest.value() ? newest.value()->validator.bytes : std::string();
   }
+  // Until the cache has another listing of a directory than `before`: what a mount lists is brought
+  // there behind its answer.
+  bool is_kept(const std::string& path, const std::string& before = {}) {
+    const auto is_there = [&] {
+      const std::string version = stored_version(path);
+      return !version.empty() && version != before;
+    };
+    return wait_for(is_there) && offload_.drain(patience());
+  }
   [[nodiscard]] uint64_t lists() { return origin_.counts().lists; }
   [[nodiscard]] uint64_t stats() { return origin_.counts().stats; }
 
