@@ -32,6 +32,9 @@ class JournaledOrigin final : public Origin {
   ~JournaledOrigin() override;
 
   [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
+  [[nodiscard]] unsigned listings_ahead() const override {
+    return journal_->inner().listings_ahead();
+  }
   [[nodiscard]] std::string volume_key() const override { return journal_->inner().volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;

@@ -1,174 +1,13 @@
 // Fetches for who has not opened the file yet.
 
-#include <atomic>
 #include <gtest/gtest.h>
-#include <map>
 
-#include "netfs/testing/reading.h"
+#include "netfs/testing/opening_origin.h"
 
 namespace netfs {
 namespace {
 
 constexpr uint64_t kKiB = 1 << 10;
-
-// In front of a simulated origin: opens that wait, and files that their first read opens.
-class OpeningOrigin final : public Origin {
- public:
-  explicit OpeningOrigin(SimulatedOrigin& inner) : inner_(inner) {}
-
-  void hold_opens() {
-    sync::MutexLock lock(mutex_);
-    holding_ = true;
-  }
-  void release_opens() {
-    sync::MutexLock lock(mutex_);
-    holding_ = false;
-    changed_.notify_all();
-  }
-  void hold_stats() {
-    sync::MutexLock lock(mutex_);
-    holding_stats_ = true;
-  }
-  void release_stats() {
-    sync::MutexLock lock(mutex_);
-    holding_stats_ = false;
-    changed_.notify_all();
-  }
-  bool wait_for_opens(size_t count) {
-    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
-    sync::MutexLock lock(mutex_);
-    while (waiting_ < count) {
-      if (!changed_.wait_until(mutex_, until)) return waiting_ >= count;
-    }
-    return true;
-  }
-  std::atomic<bool> by_read{false};
-  std::atomic<unsigned> opened_by_read{0};
-
-  [[nodiscard]] const OriginCapabilities& capabilities() const override {
-    return inner_.capabilities();
-  }
-  [[nodiscard]] std::string volume_key() const override { return inner_.volume_key(); }
-  Result<NodeInfo> stat(const std::string& path, Deadline deadline) override {
-    {
-      sync::MutexLock lock(mutex_);
-      while (holding_stats_) changed_.wait(mutex_);
-    }
-    return inner_.stat(path, deadline);
-  }
-  Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override {
-    return inner_.list(path, deadline, sink);
-  }
-  Result<std::string> read_link(const std::string& path, Deadline deadline) override {
-    return inner_.read_link(path, deadline);
-  }
-  Result<FileSystemStats> stat_file_system(Deadline deadline) override {
-    return inner_.stat_file_system(deadline);
-  }
-  Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override {
-    {
-      sync::MutexLock lock(mutex_);
-      ++waiting_;
-      changed_.notify_all();
-      while (holding_) changed_.wait(mutex_);
-    }
-    return inner_.open(path, deadline);
-  }
-  std::unique_ptr<OriginFile> open_by_read(const std::string& path) override {
-    if (!by_read) return nullptr;
-    ++opened_by_read;
-    auto file = MUST(inner_.open(path, Deadline::never()));  // the test made it
-    sync::MutexLock lock(mutex_);
-    by_reads_[file.get()] = path;
-    return file;
-  }
-  void issue_read(Subrequest& subrequest) override {
-    std::string path;
-    {
-      sync::MutexLock lock(mutex_);
-      const auto found = by_reads_.find(&subrequest.file());
-      if (found != by_reads_.end()) path = found->second;
-    }
-    if (path.empty() || !said_before) return inner_.issue_read(subrequest);
-    Validator said = *said_before;
-    if (says_of_each) said = MUST(inner_.stat(path, Deadline::never())).validator;  // it is there
-    inner_.issue_read(*new Saying(subrequest, std::move(said), said_size));
-  }
-  // By each read of what is opened by that.
-  std::optional<Validator> said_before;
-  std::optional<uint64_t> said_size;
-  bool says_of_each = false;  // and not `said_before`
-
- private:
-  // A read whose outcome says of which version its answer was.
-  class Saying final : public Subrequest {
-   public:
-    Saying(Subrequest& of, Validator said, std::optional<uint64_t> size)
-        : Subrequest(of.file(), of.range(), of.destination(), of.deadline()),
-          of_(of),
-          said_(std::move(said)),
-          size_(size) {}
-    void terminated(ReadOutcome outcome) override {
-      outcome.validator_before = said_;
-      outcome.size_before = size_;
-      of_.terminated(std::move(outcome));
-      delete this;
-    }
-
-   private:
-    Subrequest& of_;
-    const Validator said_;
-    const std::optional<uint64_t> size_;
-  };
-
-  SimulatedOrigin& inner_;
-  sync::Mutex mutex_{kSimulatedOriginLock};
-  std::map<const OriginFile*, std::string> by_reads_ GUARDED_BY(mutex_);
-  sync::CondVar changed_;
-  bool holding_ GUARDED_BY(mutex_) = false;
-  bool holding_stats_ GUARDED_BY(mutex_) = false;
-  size_t waiting_ GUARDED_BY(mutex_) = 0;
-};
-
-struct UnaskedFixture : LibraryFixture {
-  explicit UnaskedFixture(size_t budget_bytes = size_t{32} << 20,
-                          SimulatedOrigin::Options simulated = {})
-      : LibraryFixture({.origin = simulated, .budget_bytes = budget_bytes, .readahead = true}) {
-    for (int i = 0; i < 40; ++i) origin.add_pattern(name(i), 40 * kKiB, static_cast<uint64_t>(i));
-    library.reset();
-    Ref<Volume> volume = MUST(cache.open_volume(origin.volume_key()));  // in memory
-    library = MUST(Library::create({.origin = opening,
-                                    .volume = std::move(volume),
-                                    .offload = offload.get(),
-                                    .pool = pool,
-                                    .timeout = std::chrono::seconds(10),
-                                    .readahead = true}));
-  }
-  ~UnaskedFixture() {
-    opening.release_opens();
-    opening.release_stats();
-    library.reset();
-  }
-  static std::string name(int i) { return "f" + std::to_string(i); }
-  bool settled() {
-    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
-    while (origin.counts().reads == 0 || library->stats().subrequests_open > 0) {
-      if (Clock::system().now() > until) return false;
-    }
-    return true;
-  }
-
-  // So many at least.
-  bool opened(uint64_t count) {
-    const MonoTime until = Clock::system().now() + std::chrono::seconds(60);
-    while (origin.counts().opens < count) {
-      if (Clock::system().now() > until) return false;
-    }
-    return true;
-  }
-
-  OpeningOrigin opening{origin};
-};
 
 TEST(FetchUnasked, BringsTheFileAndClosesItAtTheOrigin) {
   for (const bool by_read : {false, true}) {
@@ -213,6 +52,41 @@ TEST(FetchUnasked, WhoReadsWaitsForNoneOfItsOpens) {
   ASSERT_TRUE(fixture.drain());
   EXPECT_EQ(fixture.origin.counts().opens, 31U) << "each once";
   EXPECT_EQ(fixture.origin.counts().overlapping_reads, 0U);
+}
+
+// Sixteen confirmations that nobody waits for hang, and more stand behind them: whoever wants what
+// one of those is about, or more of the same file, has it asked for at once.
+TEST(FetchUnasked, WhoJoinsAConfirmationStandsBehindNoneThatNobodyWaitsFor) {
+  constexpr size_t kFiles = 20;
+  constexpr uint64_t kFirst = 64 * kKiB;  // a block
+  for (const bool more : {false, true}) {
+    UnaskedFixture fixture(size_t{32} << 20, {.validator_after = false});
+    std::vector<Ref<File>> files;
+    for (size_t i = 0; i < kFiles; ++i) {
+      const std::string name = "large" + std::to_string(i);
+      fixture.origin.add_pattern(name, 100 * kKiB, i);
+      files.push_back(fixture.open(name));
+    }
+    fixture.origin.hold_reads();
+    for (const Ref<File>& file : files) ASSERT_GT(file->fetch_unasked(kFirst), 0U);
+    ASSERT_TRUE(fixture.origin.wait_for_held(kFiles, Deadline::within(std::chrono::seconds(60))));
+    fixture.opening.hold_stats();
+    fixture.origin.release_reads();
+    ASSERT_TRUE(fixture.opening.wait_for_stats(16));
+    const ByteRange wanted = more ? ByteRange{kFirst, 8 * kKiB} : ByteRange{0, kFirst};
+    std::vector<PendingRead> reads;
+    for (const Ref<File>& file : files) reads.push_back(LibraryFixture::begin_read(*file, wanted));
+    EXPECT_TRUE(fixture.opening.wait_for_stats(kFiles));
+    fixture.opening.release_stats();
+    for (size_t i = 0; i < kFiles; ++i) {
+      const Result<std::string> bytes = reads[i].take();
+      ASSERT_TRUE(bytes.ok()) << i << ": " << bytes.error().message();
+      EXPECT_TRUE(bytes.value() == pattern(i, wanted)) << i;
+    }
+    if (!more) {
+      EXPECT_EQ(fixture.library->stats().confirmations.issued.get(), kFiles) << "each once";
+    }
+  }
 }
 
 // The read that was to open it says what is wrong; who waits has it opened by open().

@@ -69,6 +69,10 @@ class LateOrigin final : public Origin {
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return known_.capabilities;
   }
+  [[nodiscard]] unsigned listings_ahead() const override {
+    const Origin* const there = there_.load();
+    return there != nullptr ? there->listings_ahead() : known_.capabilities.listings_ahead;
+  }
   [[nodiscard]] std::string volume_key() const override { return known_.volume_key; }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;

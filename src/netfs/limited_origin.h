@@ -41,6 +41,7 @@ class LimitedOrigin final : public Origin {
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return inner_.capabilities();
   }
+  [[nodiscard]] unsigned listings_ahead() const override { return inner_.listings_ahead(); }
   [[nodiscard]] std::string volume_key() const override { return inner_.volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override {
     return inner_.stat(path, deadline);

@@ -46,7 +46,8 @@ struct OriginCapabilities {
   // Subrequests ahead of a reader that are carried out at a time, and leave room for what somebody
   // waits for; more of them wait for each other.  0: as many as there are.
   unsigned reads_ahead = 0;
-  unsigned listings_ahead = 16;  // as many at a time leave room for what somebody waits for
+  // As many at a time leave room for what somebody waits for, at most (Origin::listings_ahead()).
+  unsigned listings_ahead = 16;
   // Files that nobody has opened may be fetched, hundreds at a time: it opens them by read, and who
   // waits for another one is not behind them.
   bool files_ahead = false;
@@ -72,6 +73,10 @@ class Origin {
   virtual ~Origin() = default;
 
   [[nodiscard]] virtual const OriginCapabilities& capabilities() const = 0;
+
+  // As many listings that nobody has asked for may be under way now, or fewer: of some origins it
+  // shows with time what a listing costs.
+  [[nodiscard]] virtual unsigned listings_ahead() const { return capabilities().listings_ahead; }
 
   // What tells this tree, seen with these credentials, from any other: scheme, authority, root,
   // user, and each option that changes bytes.  Caches are shared where these are equal.

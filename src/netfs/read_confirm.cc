@@ -10,12 +10,19 @@ namespace netfs {
 void RemoteFile::confirm_later_locked(Fetch& fetch, FollowUp& follow) {
   fetch.state = FetchState::kConfirming;
   unconfirmed_.emplace_back(&fetch);
-  if (!confirming_) {
-    follow.confirm = true;
-    // Whoever comes to wait for what is to be confirmed first is not to stand behind strangers.
-    follow.confirm_awaited = !fetch.waiters.empty() || (fetch.confirm_first && asked_);
-  }
+  // Whoever comes to wait for what is to be confirmed first is not to stand behind strangers.
+  const bool awaited = !fetch.waiters.empty() || (fetch.confirm_first && asked_);
+  if (!confirming_ || awaited) confirm_soon_locked(awaited, follow);
+}
+
+// One that stands in a queue where nobody is waited for is asked for once more by who waits: the
+// first of the two takes all there is, and the other one finds nothing.
+void RemoteFile::confirm_soon_locked(bool awaited, FollowUp& follow) {
+  if (confirming_ && !confirming_later_) return;
   confirming_ = true;
+  confirming_later_ = !awaited;
+  follow.confirm = true;
+  follow.confirm_awaited = awaited;
 }
 
 // On a worker that may wait for the origin.  The question is put after the last byte of each fetch
@@ -25,7 +32,9 @@ void RemoteFile::confirm() {
   uint64_t serial = 0;
   {
     sync::MutexLock lock(mutex_);
+    if (unconfirmed_.empty()) return;
     batch.swap(unconfirmed_);
+    confirming_later_ = false;
     serial = handle_serial_;
   }
   Result<NodeInfo> info = Error(ECANCELED, "netfs.close");
@@ -59,6 +68,7 @@ void RemoteFile::confirm() {
     confirming_ = !unconfirmed_.empty();
     follow.confirm = confirming_;
     follow.confirm_awaited = confirming_;  // it may be
+    confirming_later_ = false;
     pump_locked(follow);
   }
   std::move(follow).run();

@@ -79,7 +79,7 @@ void RemoteFile::plan_part_locked(const Ref<ReadRequest>& request, size_t at, co
     piece.fetch = nullptr;
     ++piece.plans;
     if (slice.source != Source::kCache) {
-      add_fetch_parts_locked(request, piece, parts);
+      add_fetch_parts_locked(request, piece, parts, follow);
       continue;
     }
     for (uint64_t done = 0; done < slice.range.length_bytes; done += kPieceBytesMax) {
@@ -96,7 +96,7 @@ void RemoteFile::plan_part_locked(const Ref<ReadRequest>& request, size_t at, co
 
 // The fetches that a slice of memory or origin lies in, one part each; new ones where none is.
 void RemoteFile::add_fetch_parts_locked(const Ref<ReadRequest>& request, const ReadPart& slice,
-                                        std::vector<ReadPart>& parts) {
+                                        std::vector<ReadPart>& parts, FollowUp& follow) {
   uint64_t at = slice.range.offset_bytes;
   const uint64_t end = slice.range.end_bytes();
   while (at < end) {
@@ -113,6 +113,8 @@ void RemoteFile::add_fetch_parts_locked(const Ref<ReadRequest>& request, const R
     if (fetch->busy()) {
       fetch->waiters.push_back(request);
       fetch->awaited = true;
+      const bool there = fetch->visible_end() >= part.range.end_bytes();
+      if (fetch->state == FetchState::kConfirming && !there) confirm_soon_locked(true, follow);
     }
     at = part.range.end_bytes();
     part.fetch = std::move(fetch);

@@ -104,7 +104,7 @@ class RemoteFile final : public File {
   void plan_part_locked(const Ref<ReadRequest>& request, size_t at, const ReadPart& part,
                         FollowUp& follow) REQUIRES(mutex_);
   void add_fetch_parts_locked(const Ref<ReadRequest>& request, const ReadPart& slice,
-                              std::vector<ReadPart>& parts) REQUIRES(mutex_);
+                              std::vector<ReadPart>& parts, FollowUp& follow) REQUIRES(mutex_);
   Ref<Fetch> new_fetch_locked(ByteRange range, Ref<Buffer> buffer, uint64_t request_id)
       REQUIRES(mutex_);
   void pump_locked(FollowUp& follow) REQUIRES(mutex_);
@@ -158,6 +158,7 @@ class RemoteFile final : public File {
 
   // read_confirm.cc
   void confirm_later_locked(Fetch& fetch, FollowUp& follow) REQUIRES(mutex_);
+  void confirm_soon_locked(bool awaited, FollowUp& follow) REQUIRES(mutex_);
   void confirm() EXCLUDES(mutex_);
   void confirmed_locked(Fetch& fetch, FollowUp& follow) REQUIRES(mutex_);
 
@@ -189,9 +190,10 @@ class RemoteFile final : public File {
   bool outcomes_lack_validator_ GUARDED_BY(mutex_) = false;
   std::vector<Ref<Fetch>> unconfirmed_ GUARDED_BY(mutex_);
   bool confirming_ GUARDED_BY(mutex_) = false;
-  std::atomic<bool> asked_{false};             // somebody has read it
-  std::atomic<bool> superseded_{false};        // nothing more is fetched; set under mutex_
-  bool discarded_ GUARDED_BY(mutex_) = false;  // and the cache was told
+  bool confirming_later_ GUARDED_BY(mutex_) = false;  // behind others that nobody waits for
+  std::atomic<bool> asked_{false};                    // somebody has read it
+  std::atomic<bool> superseded_{false};               // nothing more is fetched; set under mutex_
+  bool discarded_ GUARDED_BY(mutex_) = false;         // and the cache was told
 };
 
 }  // namespace netfs

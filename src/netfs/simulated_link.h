@@ -40,6 +40,7 @@ class SimulatedLink final : public Origin {
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return inner_.capabilities();
   }
+  [[nodiscard]] unsigned listings_ahead() const override { return inner_.listings_ahead(); }
   [[nodiscard]] std::string volume_key() const override { return inner_.volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;

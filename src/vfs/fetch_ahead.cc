@@ -25,7 +25,7 @@ void FileSystem::note_opened(fuse::NodeId id) {
     sync::MutexLock lock(table_.mutex);
     unordered->files = std::move(order);
   }
-  const size_t slots = std::min<size_t>(kAheadUnderWayMax, origin_.capabilities().listings_ahead);
+  const size_t slots = std::min<size_t>(kAheadUnderWayMax, origin_.listings_ahead());
   std::vector<AheadListing> listings;
   for (const fuse::NodeId directory : plan.directories) {
     sync::MutexLock lock(table_.mutex);

@@ -34,7 +34,7 @@ void FileSystem::note_walk(fuse::NodeId id) {
 // Begins what comes next, as far as there is room.
 void FileSystem::list_ahead() {
   if (stopping_ || believed_unreachable()) return;
-  const size_t slots = std::min<size_t>(kAheadUnderWayMax, origin_.capabilities().listings_ahead);
+  const size_t slots = std::min<size_t>(kAheadUnderWayMax, origin_.listings_ahead());
   std::vector<AheadListing> planned;
   {
     sync::MutexLock lock(table_.mutex);

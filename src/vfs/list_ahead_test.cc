@@ -122,6 +122,26 @@ TEST_F(ListAhead, NoMoreThanTheOriginWantsAreUnderWayAndWhoAsksIsNotHeldUp) {
   for (const uint64_t one : asked) EXPECT_EQ(await(one).error, 0);
 }
 
+// Of some origins it shows with time what a listing costs.
+TEST_F(ListAhead, AsManyAreUnderWayAsTheOriginSaysAtTheTime) {
+  for (int i = 0; i < 100; ++i) make(numbered("d", i));
+  constexpr unsigned kFew = 2;
+  origin_.set_listings_ahead(kFew);
+  start({.metadata_ttl = std::chrono::minutes(5)});
+  const std::vector<Listed> all = list();
+  const auto node = [&](size_t i) { return NodeId(all[2 + i].entry.nodeid); };
+  ASSERT_EQ(open_directory(node(0)).error, 0);
+  ASSERT_TRUE(wait_for([&] { return origin_.counts().lists == 2 + kAheadFaintReach; }));
+  origin_.hold();
+  ASSERT_EQ(open_directory(node(1)).error, 0);
+  ASSERT_TRUE(origin_.wait_held(kFew));
+  EXPECT_EQ(counters().ahead_listings.get(), kAheadFaintReach + kFew);
+  origin_.set_listings_ahead(origin_.capabilities().listings_ahead);
+  ASSERT_EQ(open_directory(node(2)).error, 0);
+  EXPECT_TRUE(origin_.wait_held(origin_.capabilities().listings_ahead));
+  origin_.release();
+}
+
 TEST_F(ListAhead, WhoDoesNotWalkIsLeftAlone) {
   for (int i = 0; i < 20; ++i) make(numbered("d", i) + "/deep");
   start({.metadata_ttl = std::chrono::minutes(5)});

@@ -118,15 +118,16 @@ Result<Listing> HttpOrigin::fetch_page(const std::string& url, Deadline deadline
   const int64_t sent_seconds = engine_->wall_seconds();
   const Call::Answer answer = TRY(
       looker_->ask({.method = Method::kGet, .url = url, .deadline = deadline, .check = check_type},
-                   {.body_bytes_max = kPageBytesMax}));
+                   {.body_bytes_max = kPageBytesMax, .large = &side_->large}));
   if (answer.head.status() != 200) return error_of_status(answer.head.status(), url);
   if (!is_same_path(url, answer.url)) {
     return Error(EOPNOTSUPP, "http.list", "the server leads on to another page");
   }
   TRY(refuse_encoding(*side_, answer.head, url));
   Listing listing;
+  listing.by_json = is_json(answer.head);
   listing.page =
-      TRY(is_json(answer.head) ? parse_json_listing(answer.body) : parse_html_listing(answer.body));
+      TRY(listing.by_json ? parse_json_listing(answer.body) : parse_html_listing(answer.body));
   listing.listed_at_seconds = answer.head.date().value_or(sent_seconds);
   listing.skew_seconds = skew_of(answer.head, engine_->wall_seconds());
   return listing;
@@ -143,6 +144,12 @@ bool HttpOrigin::is_exact(const std::string& url, const ListingPage& page, Deadl
   if (!seen.ok()) return false;
   const Edition listed = edition_of(std::nullopt, sample->mtime_seconds, *sample->size_bytes, 0);
   return !seen.value().is_directory && compare(listed, seen.value().edition) == Sameness::kSame;
+}
+
+void HttpOrigin::note_page(const Listing& listing, bool exact) {
+  const bool has_files = std::any_of(listing.page.names.begin(), listing.page.names.end(),
+                                     [](const ListedName& one) { return !one.is_directory; });
+  pages_say_all_.store(listing.by_json && (exact || !has_files), std::memory_order_relaxed);
 }
 
 // Of each kind of file of which it is not known yet whether WebDAV says what a look says, one that
@@ -201,6 +208,7 @@ Result<void> HttpOrigin::list(const std::string& path, Deadline deadline, const 
   const LooksShared::Listing listing(looks_);
   if (fetched.value().by_webdav) compare_kinds(url, fetched.value(), listing, looks);
   const bool exact = !fetched.value().by_webdav && is_exact(url, page, looks);
+  if (!fetched.value().by_webdav) note_page(fetched.value(), exact);
   std::deque<Looking> under_way;
   auto next = page.names.begin();
   while (next != page.names.end() || !under_way.empty()) {

@@ -25,11 +25,6 @@ Result<std::unique_ptr<Origin>> HttpOrigin::open(const OriginRequest& request) {
   origin->webdav_ = std::make_unique<WebDav>(*origin->side_, *origin->looker_);
   const Deadline deadline = Deadline::after(*request.clock, request.timeout);
   TRY(origin->find_root(deadline, request.url.text));
-  const unsigned connections = origin->settings_.connections;
-  if (origin->webdav_->speaks() && connections >= kFilesAheadConnections) {
-    origin->capabilities_.listings_ahead =
-        std::min(connections - connections / 4, kListingsAheadMax);
-  }
   return std::unique_ptr<Origin>(std::move(origin));
 }
 
@@ -85,6 +80,12 @@ Result<void> HttpOrigin::find_root(Deadline deadline, const std::string& asked_f
   }
   if (end->query.empty() && end->path.ends_with('/')) base_ = end->url;
   return {};
+}
+
+unsigned HttpOrigin::listings_ahead() const {
+  const unsigned most = capabilities_.listings_ahead;
+  const bool cheap = webdav_->speaks() || pages_say_all_.load(std::memory_order_relaxed);
+  return cheap ? most : std::min(most, settings_.connections / 8);
 }
 
 // A name that no file system has, HTTP has not either: what a server would do with it differs.

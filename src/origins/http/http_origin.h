@@ -34,6 +34,8 @@ class HttpOrigin final : public Origin {
   static Result<std::unique_ptr<Origin>> open(const OriginRequest& request);
 
   [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
+  // Few while each may take a HEAD for each of its names (looks_shared.h).
+  [[nodiscard]] unsigned listings_ahead() const override;
   [[nodiscard]] std::string volume_key() const override;
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;
@@ -58,6 +60,7 @@ class HttpOrigin final : public Origin {
   Result<Listing> fetch_listing(const std::string& path, Deadline deadline);
   Result<Listing> fetch_page(const std::string& url, Deadline deadline);
   bool is_exact(const std::string& url, const ListingPage& page, Deadline deadline);
+  void note_page(const Listing& listing, bool exact);
   void compare_kinds(const std::string& url, const Listing& listing,
                      const LooksShared::Listing& turns, Deadline deadline);
   [[nodiscard]] bool is_known(const Listing& listing, const ListedName& entry, bool exact) const;
@@ -69,18 +72,22 @@ class HttpOrigin final : public Origin {
 
   const Settings settings_;
   // A connection needs some data under way to be worth its round trip, and one of eight is left for
-  // what somebody waits for.  Few listings ahead, for each may take a HEAD for each of its names
-  // (looks_shared.h), but where one request is all of it.  Set before anybody else is here.
-  OriginCapabilities capabilities_{
+  // what somebody waits for.
+  const OriginCapabilities capabilities_{
       .read_bytes_max = 4 << 20,
       .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
-      .listings_ahead = settings_.connections / 8,
+      .listings_ahead =
+          settings_.connections < kFilesAheadConnections
+              ? 0
+              : std::min(settings_.connections - settings_.connections / 8, kListingsAheadMax),
       .files_ahead = settings_.connections >= kFilesAheadConnections,
       .opens_by_read = true};
   const Clock& clock_;
   std::string base_;  // URL of the root, escaped, with its '/'; set before anybody else is here
   std::atomic<uint64_t> refused_names_{0};
   LooksShared looks_{settings_.connections};
+  // The last page was JSON, and left no file to be looked at.
+  std::atomic<bool> pages_say_all_{false};
   std::atomic<bool> unlisted_told_{false};  // a line is in the log
   std::unique_ptr<ReadSide> side_;
   std::unique_ptr<Engine> engine_;  // goes first: its thread uses the others

@@ -1,6 +1,8 @@
 #include "origins/http/look.h"
 
+#include <cerrno>
 #include <spdlog/fmt/fmt.h>
+#include <utility>
 
 #include "origins/http/answer_error.h"
 
@@ -21,11 +23,16 @@ bool refuses_method(int status) {
 }  // namespace
 
 Result<Call::Answer> Looker::ask(const TransferRequest& request, Call::Options options) {
-  for (unsigned attempt = 1;; ++attempt) {
-    const Ref<Call> call = make_ref<Call>(request, options);
+  LargeBodies::Turn turn;
+  for (unsigned attempt = 1;;) {
+    const Ref<Call> call = make_ref<Call>(request, options, std::exchange(turn, {}));
     side_.engine.submit(call);
     Result<Call::Answer> answer = call->wait();
-    if (!answer.is_error(ECONNRESET) || attempt == kAttemptsMax) return answer;
+    if (answer.is_error(EBUSY) && call->lacked_turn()) {
+      turn = TRY(options.large->take(request.deadline));
+      continue;
+    }
+    if (!answer.is_error(ECONNRESET) || attempt++ == kAttemptsMax) return answer;
   }
 }
 

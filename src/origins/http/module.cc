@@ -21,7 +21,7 @@ const char* const kOptions[] = {
     "key",           "its private key, PEM (else in the certificate's file)",
     "ca_cert",       "file of the only CAs to believe (else the system's)",
     "user_agent",    "what netfs calls itself to the server",
-    "connections",   "how many connections, 1 to 64 (default 16)",
+    "connections",   "how many connections, 1 to 64 (default 18)",
     "webdav",        "no: directories are listed by their pages, also where WebDAV would do",
     nullptr,
 };

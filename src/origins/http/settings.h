@@ -25,7 +25,7 @@ struct Settings {
   std::string key;          // its key, unless the certificate's file holds it
   std::string ca_cert;      // the only CAs that are believed; empty: the system's
   std::string user_agent;
-  unsigned connections = 16;
+  unsigned connections = 18;
   bool webdav = true;  // where the server speaks it
   Duration timeout = std::chrono::seconds(30);
 

@@ -25,6 +25,7 @@ namespace netfs::origins::http {
 struct Listing {
   ListingPage page;
   bool by_webdav = false;
+  bool by_json = false;
   int64_t listed_at_seconds = 0;  // by the server's clock
   int64_t skew_seconds = 0;       // how far ours is before it
 };

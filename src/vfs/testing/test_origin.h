@@ -9,6 +9,7 @@
 //   ASSERT_TRUE(origin.wait_held(1));
 //   origin.release();
 
+#include <atomic>
 #include <functional>
 #include <map>
 #include <string>
@@ -38,6 +39,8 @@ class TestOrigin final : public Origin {
   // Listings stop behind so many entries until release(), and then fail with `error` if that is not
   // 0.
   void hold_listings_at(size_t entries, int error = 0);
+  // From now on so many ahead are enough; capabilities() have the most.
+  void set_listings_ahead(unsigned count) { listings_ahead_ = count; }
   // Before a file system is made of it; outlives that.
   void give_locks(OriginLocks& locks) { locks_ = &locks; }
   // What stat and list say passes through it.
@@ -56,6 +59,7 @@ class TestOrigin final : public Origin {
   [[nodiscard]] const OriginCapabilities& capabilities() const override {
     return tree_.capabilities();
   }
+  [[nodiscard]] unsigned listings_ahead() const override { return listings_ahead_; }
   [[nodiscard]] std::string volume_key() const override { return tree_.volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
   Result<void> list(const std::string& path, Deadline deadline, const EntrySink& sink) override;
@@ -75,6 +79,7 @@ class TestOrigin final : public Origin {
 
   SimulatedOrigin& tree_;
   OriginLocks* locks_ = nullptr;
+  std::atomic<unsigned> listings_ahead_{capabilities().listings_ahead};
   mutable sync::Mutex mutex_{kTestOriginLock};
   sync::CondVar changed_;
   Counts counts_ GUARDED_BY(mutex_);
