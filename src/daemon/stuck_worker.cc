@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,7 @@ namespace {
 constexpr const char* kNotifier = "netfs-notify";
 // Threads that write to the cache's disk or the log's and change nothing at an origin: what they
 // are in the middle of may come to pass whenever it does.  Those of requests are not among them.
+// "NAME-N" of those that are a queue's.
 constexpr std::string_view kAtTheCache[] = {"netfs-store",   "netfs-commit", "netfs-cache",
                                             "netfs-control", "netfs-worker", "netfs-journal",
                                             "netfs-jwrite"};
@@ -71,6 +73,14 @@ bool is_killed(const std::string& folder) {
 
 }  // namespace
 
+bool is_at_the_cache(std::string_view thread) {
+  return std::any_of(std::begin(kAtTheCache), std::end(kAtTheCache), [&](std::string_view name) {
+    if (!thread.starts_with(name)) return false;
+    const std::string_view rest = thread.substr(name.size());
+    return rest.empty() || rest.front() == '-';
+  });
+}
+
 bool is_stuck_in_a_notification(pid_t worker) {
   if (state_of(folder_of(worker) + "/stat").state != 'Z') return false;
   bool notifies = false;
@@ -88,13 +98,26 @@ bool is_kept_by_its_cache(pid_t worker) {
   for (const std::string& folder : threads_of(worker)) {
     const ThreadState thread = state_of(folder + "/stat");
     if (has_ended(thread)) continue;
-    const bool waits_for_cache = std::find(std::begin(kAtTheCache), std::end(kAtTheCache),
-                                           thread.name) != std::end(kAtTheCache);
+    const bool waits_for_cache = is_at_the_cache(thread.name);
     if (thread.state != 'D' || !is_killed(folder)) return false;
     if (!waits_for_cache && thread.name != kNotifier) return false;
     kept = kept || waits_for_cache;
   }
   return kept;
+}
+
+int wait_status_of(pid_t dying) {
+  constexpr int kFieldsFromState = 49;  // of /proc/PID/stat: from the 3rd, the state, to the 52nd
+  std::string text;
+  std::ifstream in(folder_of(dying) + "/stat");
+  std::getline(in, text);
+  const size_t end = text.rfind(')');
+  if (end == std::string::npos) return SIGKILL;
+  std::istringstream fields(text.substr(end + 1));
+  std::string field;
+  for (int i = 0; i <= kFieldsFromState; ++i) fields >> field;
+  const int status = std::atoi(field.c_str());
+  return fields && status != 0 ? status : SIGKILL;  // 0: that is not for us to know
 }
 
 }  // namespace netfs::daemon

@@ -13,6 +13,7 @@
 //
 //   if (is_stuck_in_a_notification(worker)) abandon(worker);
 
+#include <string_view>
 #include <sys/types.h>
 
 namespace netfs::daemon {
@@ -23,5 +24,12 @@ bool is_stuck_in_a_notification(pid_t worker);
 // Whether this process is being killed, and is kept by threads at the disk of its cache, all of
 // which stand still at this moment: what they change at an origin is not to come later.
 bool is_kept_by_its_cache(pid_t worker);
+
+// Whether a thread of this name writes to the disk of the cache or of the journal.
+bool is_at_the_cache(std::string_view thread);
+
+// Of a process whose first thread has ended: what wait(2) will say of it; SIGKILL where the kernel
+// does not tell.
+int wait_status_of(pid_t dying);
 
 }  // namespace netfs::daemon

@@ -28,14 +28,6 @@ Deadline soon() {
   return Deadline::within(kSendTimeout);
 }
 
-std::string describe_death(int wait_status) {
-  if (WIFSIGNALED(wait_status)) {
-    return fmt::format("was killed by signal {} ({})", WTERMSIG(wait_status),
-                       ::strsignal(WTERMSIG(wait_status)));
-  }
-  return fmt::format("ended with code {}", WEXITSTATUS(wait_status));
-}
-
 }  // namespace
 
 Supervisor::Supervisor(Options options) : options_(std::move(options)), worker_version_(kVersion) {}

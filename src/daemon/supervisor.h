@@ -91,7 +91,7 @@ class Supervisor {
   void unmount_held();
   void begin_stop();
   void check_worker();
-  void abandon_worker(std::string_view why);
+  void abandon_worker(std::string_view where);
   void check_deadlines();
   [[nodiscard]] bool settled() const;
   [[nodiscard]] int next_wait_ms() const;

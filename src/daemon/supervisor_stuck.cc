@@ -6,6 +6,7 @@
 #include "daemon/mount_state.h"
 #include "daemon/stuck_worker.h"
 #include "daemon/supervisor.h"
+#include "daemon/worker_process.h"
 #include "fuse/connection.h"
 #include "telemetry/log.h"
 
@@ -30,6 +31,7 @@ void Supervisor::end_rings() {
       continue;
     }
     shout(fmt::format("{}: over io_uring its requests went with its worker", mount_point));
+    end_connection(it->second);
     undo_mount(mount_point, fuse::UnmountMode::kForce);
     it = held_.erase(it);
     exit_code_ = 1;
@@ -37,27 +39,28 @@ void Supervisor::end_rings() {
 }
 
 // It ends by itself some day; nobody has to wait for that.
-void Supervisor::abandon_worker(std::string_view why) {
-  shout(fmt::format("the worker was killed while {}: it is left behind", why));
-  // It says nothing more, and its end of the socket stays open.
+void Supervisor::abandon_worker(std::string_view where) {
+  const int status = wait_status_of(worker_pid_);
+  shout(fmt::format("the worker {} {}: it is left behind", describe_death(status), where));
+  // It says nothing more, and its end of the socket may stay open.
   pollfd said{.fd = worker_socket_.get(), .events = POLLIN, .revents = 0};
   while (worker_socket_ && ::poll(&said, 1, 0) > 0) serve_worker();
   worker_socket_.reset();
   end_rings();
   abandoned_.push_back(worker_pid_);
-  worker_died(SIGKILL);
+  worker_died(status);
 }
 
 void Supervisor::check_worker() {
   look_at_ = Clock::system().now() + kBetweenLooks;
-  if (!held_.empty() && is_stuck_in_a_notification(worker_pid_)) {
-    return abandon_worker("it told the kernel to forget something that somebody waits for");
-  }
-  const bool kept =
-      !held_.empty() && abandoned_.size() < kAbandonedMax && is_kept_by_its_cache(worker_pid_);
+  const bool notifies = !held_.empty() && is_stuck_in_a_notification(worker_pid_);
+  const bool kept = notifies || (!held_.empty() && abandoned_.size() < kAbandonedMax &&
+                                 is_kept_by_its_cache(worker_pid_));
   kept_looks_ = kept ? kept_looks_ + 1 : 0;
-  if (kept_looks_ == kKeptLooks) {
-    abandon_worker("it wrote to its cache, whose disk stands still");
+  // The socket's end says that all that it had open is closed, and no other thread of it lives.
+  if ((notifies && !worker_socket_) || kept_looks_ == kKeptLooks) {
+    abandon_worker(notifies ? "while it told the kernel to forget what somebody waits for"
+                            : "while it wrote to its cache, whose disk stands still");
   }
 }
 

@@ -2,7 +2,10 @@
 
 #include <array>
 #include <csignal>
+#include <cstring>
 #include <fcntl.h>
+#include <spdlog/fmt/fmt.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace netfs::daemon {
@@ -33,6 +36,14 @@ Result<pid_t> start_worker(const std::vector<std::string>& command, int socket, 
   }
   ::execv(arguments[0], arguments.data());
   ::_exit(kCannotExec);
+}
+
+std::string describe_death(int wait_status) {
+  if (WIFSIGNALED(wait_status)) {
+    return fmt::format("was killed by signal {} ({})", WTERMSIG(wait_status),
+                       ::strsignal(WTERMSIG(wait_status)));
+  }
+  return fmt::format("ended with code {}", WEXITSTATUS(wait_status));
 }
 
 }  // namespace netfs::daemon

@@ -22,4 +22,7 @@ void reset_signals();
 // `command` is program and arguments; the program's path is used as it is.
 Result<pid_t> start_worker(const std::vector<std::string>& command, int socket, int listener);
 
+// "was killed by signal 9 (Killed)", of what wait(2) said.
+std::string describe_death(int wait_status);
+
 }  // namespace netfs::daemon

@@ -9,6 +9,7 @@
 
 #include "fuse/device_ioctl.h"
 #include "fuse/protocol.h"
+#include "telemetry/log.h"
 
 namespace netfs::fuse {
 
@@ -106,7 +107,13 @@ void DeviceChannel::isolate_notifier() {
   constexpr unsigned kFirst = STDERR_FILENO + 1;
   const auto kept = static_cast<unsigned>(fds_[0].get());
   // Not unshare(2): containers refuse that.
-  if (::close_range(kept + 1, ~0U, CLOSE_RANGE_UNSHARE) != 0) return;
+  if (::close_range(kept + 1, ~0U, CLOSE_RANGE_UNSHARE) != 0) {
+    return telemetry::log_warn(
+        "fuse",
+        "close_range is refused ({}): a worker that is killed while it tells "
+        "the kernel to forget something may keep its journal and cache",
+        Error::from_errno("close_range").message());
+  }
   if (kept > kFirst) ::close_range(kFirst, kept - 1, 0);
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <sys/uio.h>
+#include <system_error>
 #include <utility>
 
 #include "telemetry/log.h"
@@ -40,10 +41,18 @@ Result<void> send_resend(KernelChannel& channel) {
 }
 
 Notifier::Notifier(KernelChannel& channel, size_t depth_max)
-    : channel_(channel),
-      depth_max_(depth_max),
-      thread_("netfs-notify", [this] { run(); }),
-      teller_("netfs-notified", [this] { run_told(); }) {}
+    : channel_(channel), depth_max_(depth_max) {
+  teller_ = sync::Thread("netfs-notified", [this] { run_told(); });
+  try {
+    thread_ = sync::Thread("netfs-notify", [this] { run(); });
+  } catch (const std::system_error& error) {
+    telemetry::log_error("fuse", "nothing can be told to the kernel: {}", error.what());
+    sync::MutexLock lock(mutex_);
+    stopping_ = true;
+    sent_all_ = true;  // or the other one is waited for in vain
+    changed_.notify_all();
+  }
+}
 
 Notifier::~Notifier() {
   stop();

@@ -53,13 +53,16 @@ void WorkQueue::stop() {
     dropped.swap(delayed_);
     changed_.notify_all();
   }
-  std::vector<Thread> threads;
-  {
-    MutexLock lock(mutex_);
-    while (starting_ > 0) idle_.wait(mutex_);
-    threads.swap(threads_);
+  // What is queued still may need more of them.
+  for (std::vector<Thread> threads;; threads.clear()) {
+    {
+      MutexLock lock(mutex_);
+      while (starting_ > 0) idle_.wait(mutex_);
+      threads.swap(threads_);
+    }
+    if (threads.empty()) return;
+    for (Thread& thread : threads) thread.join();
   }
-  for (Thread& thread : threads) thread.join();
 }
 
 size_t WorkQueue::depth() const {
@@ -115,7 +118,7 @@ void WorkQueue::run() {
     Work work = std::move(queue_.front());
     queue_.pop_front();
     ++running_;
-    const bool last = waiting_ == 0 && started_ < options_.threads && !stopping_;
+    const bool last = waiting_ == 0 && started_ < options_.threads;
     const unsigned number = started_;
     if (last) {
       ++started_;
