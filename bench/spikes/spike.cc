@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <string_view>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/wait.h>
@@ -93,6 +94,36 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+// Of sides, by their numbers.
+struct Compared {
+  size_t side;
+  size_t over;
+};
+
+std::vector<Compared> compared(const std::vector<Side>& sides) {
+  std::vector<Compared> all;
+  for (size_t i = 0; i < sides.size(); ++i) {
+    if (sides[i].over == nullptr) continue;
+    const auto over = std::find_if(sides.begin(), sides.end(), [&](const Side& other) {
+      return std::string_view(other.name) == sides[i].over;
+    });
+    NETFS_ASSERT(over != sides.end());
+    all.push_back({i, static_cast<size_t>(over - sides.begin())});
+  }
+  all.push_back({sides.size() - 1, 0});
+  return all;
+}
+
+void print_ratio(const std::vector<Rates>& side, const std::vector<Rates>& over, size_t row) {
+  std::vector<double> ratios;
+  for (size_t round = 0; round < side.size(); ++round) {
+    ratios.push_back(side[round][row] / over[round][row]);
+  }
+  std::printf(" **%.2f** (%.2f to %.2f) |", median(ratios),
+              *std::min_element(ratios.begin(), ratios.end()),
+              *std::max_element(ratios.begin(), ratios.end()));
+}
+
 }  // namespace
 
 void OneFile::read(const fuse::ReadRequest& request, fuse::Reply reply) {
@@ -159,8 +190,12 @@ void run(const std::string& directory, unsigned rounds, const std::vector<Side>&
   }
   std::printf("| a second |");
   for (const Side& side : sides) std::printf(" %s |", side.name);
-  std::printf(" last over first |\n| --- |");
-  for (size_t i = 0; i <= sides.size(); ++i) std::printf(" --- |");
+  const std::vector<Compared> ratios = compared(sides);
+  for (const Compared& one : ratios) {
+    std::printf(" %s over %s |", sides[one.side].name, sides[one.over].name);
+  }
+  std::printf("\n| --- |");
+  for (size_t i = 0; i < sides.size() + ratios.size(); ++i) std::printf(" --- |");
   std::printf("\n");
   for (size_t row = 0; row < rows.size(); ++row) {
     std::printf("| %s |", rows[row].what);
@@ -169,13 +204,8 @@ void run(const std::string& directory, unsigned rounds, const std::vector<Side>&
       for (const Rates& rates : of) values.push_back(rates[row]);
       std::printf(" %.0f |", median(values));
     }
-    std::vector<double> ratios;
-    for (unsigned round = 0; round < rounds; ++round) {
-      ratios.push_back(all.back()[round][row] / all.front()[round][row]);
-    }
-    std::printf(" **%.2f** (%.2f to %.2f) |\n", median(ratios),
-                *std::min_element(ratios.begin(), ratios.end()),
-                *std::max_element(ratios.begin(), ratios.end()));
+    for (const Compared& one : ratios) print_ratio(all[one.side], all[one.over], row);
+    std::printf("\n");
   }
 }
 

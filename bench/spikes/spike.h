@@ -4,7 +4,7 @@
 //
 // Every round mounts each side, in turned order, and runs each row for 0.4 s; what comes out is a
 // table in Markdown: medians of what was done a second, and the median of the rounds' ratios of the
-// last side over the first, least to most.
+// last side over the first, and of others that want it, least to most.
 //
 // Not thread-safe.  What fails ends the program.
 
@@ -44,6 +44,7 @@ struct Row {
 struct Side {
   const char* name;
   Result<void> (*serve)(const std::string& directory);  // until unmounted
+  const char* over = nullptr;  // a side before it, whose ratio to this one is shown as well
 };
 
 // The descriptors of a new mount, one for each processor.

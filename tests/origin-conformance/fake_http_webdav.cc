@@ -2,6 +2,7 @@
 // what each of them makes of it once members are asked for.  All others do not know the method.
 
 #include "tests/origin-conformance/fake_http_answer.h"
+#include "tests/support/wait.h"
 
 namespace netfs::test {
 
@@ -37,6 +38,22 @@ FakeReply said(const std::string& body, int code = 207,
        .body = body});
 }
 
+std::string space_after_a_moment(unsigned /*number*/) {
+  (void)wait_until([] { return false; }, std::chrono::milliseconds(50));
+  return " ";
+}
+
+// An answer that comes for ever.
+FakeReply trickle() {
+  FakeReply reply =
+      reply_of({.status = 207,
+                .fields = {{"Content-Type", "application/xml"}, {"Content-Length", "200000"}},
+                .body = "<?xml version=\"1.0\"?>\n"});
+  reply.repeats = 200'000;
+  reply.part = space_after_a_moment;
+  return reply;
+}
+
 }  // namespace
 
 FakeReply list_by_webdav(const std::string& lie, const FakeRequest& request) {
@@ -44,8 +61,12 @@ FakeReply list_by_webdav(const std::string& lie, const FakeRequest& request) {
   const std::string& here = request.path;
   const std::string honest = dav_directory(here) + dav_file(here + "file");
   if (lie == "dav-never") return said("<html>Hello</html>", 200, "text/html");
+  if (lie == "dav-swallowed") return {.bytes = "", .then = Then::kStall};
+  if (lie == "dav-trickle") return trickle();
   if (request.field("depth") == "0") return said(multistatus(dav_directory(here)));
   if (lie.starts_with("dav-refused")) return status(405);
+  // After the first one of each directory so many are refused.
+  if (lie == "dav-learns" && request.number <= 9) return status(405);
   if (lie == "dav-page") return said("<html>Hello</html>", 200, "text/html");
   if (lie == "dav-rubbish") return said(rubbish());
   // More than the largest that is taken; none of it comes.

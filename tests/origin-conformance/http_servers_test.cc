@@ -1,114 +1,27 @@
 // Goal: what only a real web server shows: logins, certificates, a proxy, HTTP/2, listings that are
 // exact, a server that stands still. Method: nginx and Apache from tests/servers/http.sh.
 
+#include "tests/origin-conformance/http_servers.h"
+
 #include <arpa/inet.h>
-#include <cstdlib>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/sanitizer.h"
 #include "base/unique_fd.h"
-#include "origins/module_loader.h"
-#include "tests/origin-conformance/reads.h"
 #include "tests/support/needs.h"
 #include "tests/support/process.h"
-#include "tests/support/temp_dir.h"
-#include "tests/support/test_http.h"
-#include "tests/support/tree.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
 namespace {
 
-using origins::OriginOptions;
-
-constexpr std::chrono::seconds kTimeout{10};
+constexpr std::chrono::seconds kTimeout = kServerTimeout;
 
 Deadline soon(Duration timeout = kTimeout) {
   return Deadline::after(Clock::system(), timeout);
 }
-
-// A variable of the environment, for as long as the object lives.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    ::setenv(name, value.c_str(), 1);
-  }
-  ~Variable() {
-    if (before_) ::setenv(name_, before_->c_str(), 1);
-    if (!before_) ::unsetenv(name_);
-  }
-  Variable(const Variable&) = delete;
-  Variable& operator=(const Variable&) = delete;
-
- private:
-  const char* const name_;
-  std::optional<std::string> before_;
-};
-
-class HttpServers : public testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    // Of the machine: the tests say themselves which proxy there is.
-    for (const char* name : {"http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY",
-                             "no_proxy", "NO_PROXY"}) {
-      ::unsetenv(name);
-    }
-    temp_ = new TempDir;
-    http_ = new TestHttp(*temp_, {"nginx", "apache"});
-    write_file(*temp_ / "file", pattern(1, 0, kBytes));
-  }
-  static void TearDownTestSuite() {
-    delete http_;
-    delete temp_;
-  }
-  void SetUp() override { ASSERT_TRUE(http_->ready()) << http_->log(); }
-
-  static Result<std::unique_ptr<Origin>> open(const std::string& port, const OriginOptions& options,
-                                              const std::string& scheme = "http",
-                                              Duration timeout = kTimeout) {
-    origins::OriginRequest request{
-        .url = TRY(origins::Url::parse(http_->url(port, temp_->path() + "/", scheme)))};
-    request.options = options;
-    request.timeout = timeout;
-    return origins::open_origin(request);
-  }
-  static Result<std::unique_ptr<Origin>> open_tls(const std::string& port, OriginOptions options) {
-    options.emplace("ca_cert", http_->setting("HTTP_CA"));
-    return open(port, options, "https");
-  }
-  static void expect_readable(const Result<std::unique_ptr<Origin>>& origin) {
-    ASSERT_TRUE(origin.ok()) << origin.error().message();
-    const Result<std::string> read = read_file(*origin.value(), "file");
-    ASSERT_TRUE(read.ok()) << read.error().message();
-    EXPECT_TRUE(read.value() == pattern(1, 0, kBytes));
-  }
-  static void expect_refused(const Result<std::unique_ptr<Origin>>& origin,
-                             const std::string& words) {
-    ASSERT_TRUE(origin.is_error(EACCES)) << origin.code();
-    EXPECT_NE(origin.error().message().find(words), std::string::npos) << origin.error().message();
-  }
-  static std::string secret(const std::string& name, const std::string& text) {
-    std::ofstream(*temp_ / name) << text << "\n";
-    return *temp_ / name;
-  }
-  static std::string status_of(const Origin& origin, const std::string& name) {
-    for (const auto& [key, value] : origin.status()) {
-      if (key == name) return value;
-    }
-    return "";
-  }
-
-  static constexpr uint64_t kBytes = 3'000'000;
-  static TempDir* temp_;
-  static TestHttp* http_;
-};
-
-TempDir* HttpServers::temp_ = nullptr;
-TestHttp* HttpServers::http_ = nullptr;
 
 TEST_F(HttpServers, BasicLoginComesFromAFileTheEnvironmentOrNetrc) {
   const std::string wrong = secret("wrong", "guess");
@@ -258,6 +171,7 @@ TEST_F(HttpServers, AJsonListingIsBelievedOnceOneOfItsFilesWasComparedAndAsksFor
   for (int i = 0; i < 200; ++i) write_file(dir + "/" + std::to_string(i), std::string(i, 'x'));
   const Result<std::unique_ptr<Origin>> origin = open("HTTP_NGINX_JSON_PORT", {});
   ASSERT_TRUE(origin.ok()) << origin.error().message();
+  EXPECT_EQ(origin.value()->listings_ahead(), 2U) << "nobody knows yet";
   const int64_t before = std::stoll(status_of(*origin.value(), "requests"));
   unsigned known = 0;
   const Result<void> listed =
@@ -269,6 +183,7 @@ TEST_F(HttpServers, AJsonListingIsBelievedOnceOneOfItsFilesWasComparedAndAsksFor
   ASSERT_TRUE(listed.ok()) << listed.error().message();
   EXPECT_EQ(known, 200U);
   EXPECT_EQ(std::stoll(status_of(*origin.value(), "requests")) - before, 2);
+  EXPECT_EQ(origin.value()->listings_ahead(), 16U);
 }
 
 TEST_F(HttpServers, ADirectoryWithoutListingIsSaidToHaveNoneAndItsFilesAreFound) {

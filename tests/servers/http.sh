@@ -289,6 +289,24 @@ $(! apache_has_dav || echo "DavLockDB $state/apache.locks")
     </LimitExcept>
   </Location>
 </VirtualHost>
+# The same over TLS, for who logs in.
+Listen $address:$((port + 6)) https
+<VirtualHost $address:$((port + 6))>
+  SSLEngine on
+  SSLCertificateFile $tls/server.pem
+  SSLCertificateKeyFile $tls/server.key
+  Protocols h2 http/1.1
+  <Location "/">
+    $(! apache_has_dav || echo "Dav On")
+    AuthType Basic
+    AuthName netfs
+    AuthUserFile $state/users
+    Require valid-user
+    <LimitExcept GET HEAD OPTIONS PROPFIND>
+      Require all denied
+    </LimitExcept>
+  </Location>
+</VirtualHost>
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
 ErrorLog $state/apache.log
@@ -339,7 +357,7 @@ launch_kind() {
       launch "$1" nginx -c "$state/$1.conf" -p "$state" -e "$state/$1.log"
       ;;
     apache)
-      choose_ports apache 6
+      choose_ports apache 7
       printf '<html>No such page, sorry.</html>' >"$state/page.html"
       apache_config >"$state/apache.conf"
       launch apache apache2 -DFOREGROUND -f "$state/apache.conf"
@@ -357,7 +375,10 @@ print_env() {
   for name in "${nginx_ports[@]}"; do
     [[ $name == DAV && ! -f $dav_module ]] || echo "HTTP_NGINX_${name}_PORT=$(nginx_port "$name")"
   done
-  ! apache_has_dav || echo "HTTP_APACHE_DAV_PORT=$(($(first_port apache) + 5))"
+  if apache_has_dav; then
+    echo "HTTP_APACHE_DAV_PORT=$(($(first_port apache) + 5))"
+    echo "HTTP_APACHE_DAVS_PORT=$(($(first_port apache) + 6))"
+  fi
   cat <<ENV
 HTTP_NOBODY_PORT=$(first_port nobody)
 HTTP_APACHE_PORT=$(first_port apache)

@@ -1,11 +1,12 @@
 // splice_spike: would large replies gain by splice(2)?  A file of the disk's page cache, read
-// through a daemon that copies its bytes, that copies and checks them as netfs does, and that
-// splices them.
+// through a daemon that copies its bytes, that copies and checks them as netfs does, that reads and
+// checks them and then splices what it has read, and that splices them.
 //
 //   splice_spike DIRECTORY [ROUNDS]      an empty directory, the file is made beside it; root
 //
-// Reads are O_DIRECT, so that each is a READ of its length.  What is spliced has been looked at by
-// nobody: this is the most that could be gained.
+// Reads are O_DIRECT, so that each is a READ of its length.  What is only spliced has been looked
+// at by nobody: this is the most that could be gained.  What is checked and then spliced is read
+// twice, and may have changed in between: this is what could be gained where that does not matter.
 
 #include <fcntl.h>
 #include <sys/uio.h>
@@ -39,25 +40,36 @@ UniqueFd stored_file(const std::string& directory) {
 }
 
 // The file is longer than what is stored of it, which comes again and again.
+off_t place_of(const ByteRange& range) {
+  return static_cast<off_t>(range.offset_bytes % kStoredBytes);
+}
+
+// Good until this thread reads again.
+std::span<const std::byte> read_stored(const UniqueFd& stored, const ByteRange& range) {
+  alignas(kPageBytes) thread_local std::byte buffer[kReadBytesMax];
+  const iovec to{buffer, range.length_bytes};
+  const ssize_t got = ::preadv2(stored.get(), &to, 1, place_of(range), RWF_NOWAIT);
+  NETFS_ASSERT(got == static_cast<ssize_t>(range.length_bytes));
+  return std::span(buffer).first(range.length_bytes);
+}
+
+void check_pages(std::span<const std::byte> bytes) {
+  uint32_t sum = 0;
+  for (size_t page = 0; page < bytes.size(); page += kPageBytes) {
+    sum += crc32c(bytes.subspan(page, kPageBytes));
+  }
+  NETFS_ASSERT(sum != 1);
+}
+
 class Copying : public OneFile {
  public:
   Copying(const UniqueFd& stored, bool checks) : stored_(stored), checks_(checks) {}
 
  protected:
   void read(const fuse::ReadRequest& request, fuse::Reply reply) override {
-    alignas(kPageBytes) thread_local std::byte buffer[kReadBytesMax];
-    const size_t length = request.range.length_bytes;
-    const auto at = static_cast<off_t>(request.range.offset_bytes % kStoredBytes);
-    const iovec to{buffer, length};
-    NETFS_ASSERT(::preadv2(stored_.get(), &to, 1, at, RWF_NOWAIT) == static_cast<ssize_t>(length));
-    if (checks_) {
-      uint32_t sum = 0;
-      for (size_t page = 0; page < length; page += kPageBytes) {
-        sum += crc32c(std::span(buffer).subspan(page, kPageBytes));
-      }
-      NETFS_ASSERT(sum != 1);
-    }
-    reply.data(std::span(buffer).first(length));
+    const std::span<const std::byte> bytes = read_stored(stored_, request.range);
+    if (checks_) check_pages(bytes);
+    reply.data(bytes);
   }
 
  private:
@@ -73,14 +85,21 @@ struct Spliced {
 thread_local Spliced spliced;
 
 class Splicing final : public OneFile {
+ public:
+  Splicing(const UniqueFd& stored, bool checks) : stored_(stored), checks_(checks) {}
+
  protected:
   void read(const fuse::ReadRequest& request, fuse::Reply reply) override {
     alignas(kPageBytes) static const std::byte kNobodySees[kReadBytesMax] = {};
-    spliced = {request.range.length_bytes,
-               static_cast<off_t>(request.range.offset_bytes % kStoredBytes)};
+    if (checks_) check_pages(read_stored(stored_, request.range));
+    spliced = {request.range.length_bytes, place_of(request.range)};
     reply.data(std::span(kNobodySees).first(request.range.length_bytes));
     spliced = {};
   }
+
+ private:
+  const UniqueFd& stored_;
+  const bool checks_;
 };
 
 struct Pipe {
@@ -154,7 +173,7 @@ Result<void> serve_copied(const std::string& directory) {
 Result<void> serve_checked(const std::string& directory) {
   return serve_copies(directory, true);
 }
-Result<void> serve_spliced(const std::string& directory) {
+Result<void> serve_splices(const std::string& directory, bool checks) {
   const UniqueFd stored = stored_file(directory);
   std::vector<UniqueFd> fds = TRY(mount(directory));
   std::vector<UniqueFd> devices;
@@ -162,8 +181,14 @@ Result<void> serve_spliced(const std::string& directory) {
   const auto device = TRY(fuse::DeviceChannel::create(std::move(fds)));
   SpliceChannel channel(*device, devices, stored);
   fuse::CallerWatch callers;
-  Splicing handler;
+  Splicing handler(stored, checks);
   return serve(channel, handler, placed(callers));
+}
+Result<void> serve_checked_then_spliced(const std::string& directory) {
+  return serve_splices(directory, true);
+}
+Result<void> serve_spliced(const std::string& directory) {
+  return serve_splices(directory, false);
 }
 
 template <size_t kBytes>
@@ -178,12 +203,14 @@ void read_in_turn(const std::string&, uint64_t turn, int fd) {
 
 int main(int argc, char** argv) {
   using namespace netfs::spike;
-  return main_of(
-      argc, argv,
-      {{"copied", serve_copied}, {"copied and checked", serve_checked}, {"spliced", serve_spliced}},
-      {{"4 KiB reads, 1 job", read_in_turn<4096>, 1},
-       {"64 KiB reads, 1 job", read_in_turn<65536>, 1},
-       {"128 KiB reads, 1 job", read_in_turn<131072>, 1},
-       {"512 KiB reads, 1 job", read_in_turn<524288>, 1},
-       {"512 KiB reads, 4 jobs", read_in_turn<524288>, 4}});
+  return main_of(argc, argv,
+                 {{"copied", serve_copied},
+                  {"copied and checked", serve_checked},
+                  {"checked, then spliced", serve_checked_then_spliced, "copied and checked"},
+                  {"spliced", serve_spliced}},
+                 {{"4 KiB reads, 1 job", read_in_turn<4096>, 1},
+                  {"64 KiB reads, 1 job", read_in_turn<65536>, 1},
+                  {"128 KiB reads, 1 job", read_in_turn<131072>, 1},
+                  {"512 KiB reads, 1 job", read_in_turn<524288>, 1},
+                  {"512 KiB reads, 4 jobs", read_in_turn<524288>, 4}});
 }
