@@ -91,8 +91,8 @@ void RemoteFile::requeue_locked(Fetch& fetch) {
 
 // The origin has another version: these bytes are neither given out nor stored.
 void RemoteFile::stale_locked(Fetch& fetch, FollowUp& follow) {
+  superseded_ = true;  // before it counts
   core_->stats.stale.add();
-  superseded_ = true;
   follow.supersede = true;
   fail_fetch_locked(fetch, Error(ESTALE, "netfs.read"), true, follow);
 }
