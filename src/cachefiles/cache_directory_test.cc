@@ -59,6 +59,75 @@ TEST(CacheDirectory, AnotherFormatIsRefusedAndLeftAlone) {
   EXPECT_FALSE(std::filesystem::exists(directory.path() + "/index"));
 }
 
+// What a store of one form leaves, read by one of another, there and back.
+class CacheForms : public testing::Test {
+ protected:
+  static CacheForm with(std::vector<std::string> incompatible,
+                        std::vector<std::string> compatible) {
+    CacheForm form = our_cache_form();
+    form.incompatible = std::move(incompatible);
+    form.compatible = std::move(compatible);
+    return form;
+  }
+  // Opens it, reads what others have left, and leaves a file of its own; an error, or "".
+  std::string use(const CacheForm& form) {
+    TestStore store(directory_.path(), {.form = form});
+    if (!store.ok()) return store.error().message();
+    const std::string bytes = test_bytes(1, 100000);
+    for (int i = 0; i < files_; ++i) {
+      const Ref<Cookie> cookie = store.lookup("f" + std::to_string(i), bytes.size());
+      EXPECT_EQ(store.read_all(*cookie), bytes) << i;
+    }
+    const Ref<Cookie> cookie = store.lookup("f" + std::to_string(files_++), bytes.size());
+    store.seal(*cookie, bytes);
+    return {};
+  }
+  std::string text() {
+    std::ifstream file(directory_.path() + "/format");
+    return {std::istreambuf_iterator<char>(file), {}};
+  }
+
+  TestDirectory directory_;
+  int files_ = 0;
+};
+
+TEST_F(CacheForms, TwoThatDifferInWhatMayBeIgnoredGoOnWithWhatTheOtherLeaves) {
+  const CacheForm newer = with({}, {"pins", "names-2"});
+  const std::string plain = "netfs cache, format 1\n";
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(use(our_cache_form()), "");
+    EXPECT_EQ(text(), plain) << "its words are gone: what belongs to them is old";
+    EXPECT_EQ(use(newer), "");
+    EXPECT_EQ(text(), plain + "compatible pins\ncompatible names-2\n");
+  }
+}
+
+TEST_F(CacheForms, WhatMustNotBeIgnoredIsRefusedInALineAndLeftAlone) {
+  const CacheForm newer = with({"packs"}, {"pins"});
+  EXPECT_EQ(use(our_cache_form()), "");
+  EXPECT_EQ(use(newer), "") << "it knows all that the older one writes";
+  const std::string after = text();
+  EXPECT_EQ(after, "netfs cache, format 1\nincompatible packs\ncompatible pins\n");
+  const std::string why = use(our_cache_form());
+  EXPECT_NE(why.find("packs"), std::string::npos) << why;
+  EXPECT_NE(why.find("--cache-dir"), std::string::npos) << why;
+  EXPECT_EQ(why.find('\n'), std::string::npos) << why;
+  EXPECT_EQ(text(), after);
+  EXPECT_EQ(use(newer), "") << "it has lost nothing";
+  EXPECT_EQ(use(with({"packs", "keys"}, {})), "");
+  EXPECT_NE(use(newer).find("keys"), std::string::npos);
+}
+
+TEST_F(CacheForms, ATextThatIsNoneIsRefused) {
+  for (const char* text :
+       {"", "netfs cache, format 1", "netfs cache, format 1\nlater pins\n", "incompatible x\n",
+        "netfs cache, format 1\ncompatible \n", "netfs cache, format 1x\n", "other\n"}) {
+    EXPECT_FALSE(CacheForm::decode(text).has_value()) << text;
+  }
+  const CacheForm all = with({"a", "b-2"}, {"c"});
+  EXPECT_EQ(CacheForm::decode(all.text()), all);
+}
+
 TEST(CacheDirectory, FilesThatAreNoCachesAreRefusedAndLeftAlone) {
   TestDirectory directory;
   std::ofstream(directory.path() + "/thesis.txt") << "years of work";

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "cachefiles/cache_form.h"
 #include "netfs/cache.h"
 
 namespace netfs::cachefiles {
@@ -56,6 +57,7 @@ class CacheFiles : public Cache {
     uint32_t descriptor_budget = 512;         // open data files, at most; 16 at least
     const Clock& clock = Clock::system();     // outlives the store
     Disk* disk = nullptr;                     // null: the real one; else it outlives the store
+    CacheForm form = our_cache_form();
   };
 
   // Opens or makes the store; recovers by itself after a crash.  Waits for the disk.

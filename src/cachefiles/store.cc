@@ -20,6 +20,7 @@ Store::Store(const CacheFiles::Options& options, Disk& disk)
     : disk_(disk),
       clock_(options.clock),
       directory_(options.directory),
+      form_(options.form),
       space_(options.size_limit_bytes),
       files_(disk, space_, options.descriptor_budget) {}
 

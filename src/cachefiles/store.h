@@ -171,6 +171,7 @@ class Store {
   Disk& disk_;
   const Clock& clock_;
   const std::string directory_;
+  const CacheForm form_;
   std::unique_ptr<DiskFile> lock_file_;
   std::unique_ptr<Index> index_;
   Space space_;

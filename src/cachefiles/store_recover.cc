@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <spdlog/fmt/fmt.h>
 
-#include "cachefiles/format_version.h"
+#include "cachefiles/cache_form.h"
 #include "cachefiles/limits.h"
 #include "cachefiles/sqlite_index.h"
 #include "cachefiles/store.h"
@@ -15,9 +15,6 @@ namespace netfs::cachefiles {
 namespace {
 
 constexpr const char* kFormatFile = "format";
-constexpr const char* kFormatText = "netfs cache, format 1\n";
-static_assert(kFormatVersion == 1, "the text says which");
-
 // What a cache directory may hold besides what a newer version adds.
 bool is_ours(const std::string& name) {
   for (const char* known : {"lock", "format", "format.new", "index", "index-wal", "index-journal",
@@ -27,20 +24,36 @@ bool is_ours(const std::string& name) {
   return false;
 }
 
-Result<void> check_format(Disk& disk, const std::string& directory) {
+Error refuse(const std::string& directory, const std::string& why) {
+  return Error(ENOTSUP, "cachefiles.format",
+               fmt::format("cache directory {} {}; choose another with --cache-dir, or remove it "
+                           "if nothing in its journal waits to be uploaded",
+                           directory, why));
+}
+
+// The form of what is there; nothing: there is no cache yet.
+Result<std::optional<CacheForm>> read_form(Disk& disk, const CacheForm& ours,
+                                           const std::string& directory) {
   Result<std::unique_ptr<DiskFile>> file = disk.open(kFormatFile, OpenMode::kRead);
-  if (file.ok()) {
-    std::string text(64, '\0');
-    const size_t got =
-        TRY(file.value()->read(0, std::as_writable_bytes(std::span(text.data(), text.size()))));
-    text.resize(got);
-    if (text == kFormatText) return {};
-    return Error(ENOTSUP, "cachefiles.format",
-                 fmt::format("cache directory {} has another format than this netfs writes; remove "
-                             "it, or choose another with --cache-dir",
-                             directory));
+  if (file.is_error(ENOENT)) return std::optional<CacheForm>();
+  if (!file.ok()) return file.error();
+  std::string text(kFormTextBytesMax, '\0');
+  const size_t got =
+      TRY(file.value()->read(0, std::as_writable_bytes(std::span(text.data(), text.size()))));
+  text.resize(got);
+  std::optional<CacheForm> found = CacheForm::decode(text);
+  if (!found || found->layout != ours.layout) {
+    return refuse(directory, "has another format than this netfs writes");
   }
-  if (!file.is_error(ENOENT)) return file.error();
+  if (const std::string* word = ours.unknown_in(*found)) {
+    return refuse(directory, fmt::format("holds what this netfs cannot read (\"{}\")", *word));
+  }
+  return found;
+}
+
+Result<void> check_form(Disk& disk, const CacheForm& ours, const std::string& directory) {
+  const std::optional<CacheForm> found = TRY(read_form(disk, ours, directory));
+  if (found) return {};
   bool foreign = false;
   TRY(disk.list(".", [&](const std::string& name) { foreign |= !is_ours(name); }));
   if (foreign) {
@@ -49,9 +62,16 @@ Result<void> check_format(Disk& disk, const std::string& directory) {
                              "--cache-dir",
                              directory));
   }
+  return {};
+}
+
+// Before anything is written there: what another netfs finds in it is as its form says.
+Result<void> set_form(Disk& disk, const CacheForm& ours, const std::string& directory) {
+  const std::optional<CacheForm> found = TRY(read_form(disk, ours, directory));
+  if (found && *found == ours) return {};
   Result<std::unique_ptr<DiskFile>> fresh = disk.open("format.new", OpenMode::kCreate);
   if (!fresh.ok()) return fresh.error();
-  const std::string_view text = kFormatText;
+  const std::string text = ours.text();
   TRY(fresh.value()->truncate(0));
   TRY(fresh.value()->write(0, std::as_bytes(std::span(text.data(), text.size()))));
   TRY(fresh.value()->sync_data());
@@ -97,8 +117,9 @@ Result<std::unique_ptr<Store>> Store::open(const CacheFiles::Options& options, D
 
 Result<void> Store::start() {
   // The format first: a directory that is not a cache gets no lock file.
-  TRY(check_format(disk_, directory_));
+  TRY(check_form(disk_, form_, directory_));
   lock_file_ = TRY(disk_.lock("lock"));
+  TRY(set_form(disk_, form_, directory_));
   TRY(prepare_directories());
   TRY(open_index());
   LastEnd last = LastEnd::kNone;

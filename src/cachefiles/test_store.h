@@ -74,6 +74,7 @@ struct TestStoreOptions {
   uint64_t size_limit_bytes = 1ull << 30;
   uint32_t descriptor_budget = 64;
   Disk* disk = nullptr;
+  CacheForm form = our_cache_form();
 };
 
 class TestStore {
@@ -83,7 +84,8 @@ class TestStore {
                                       .size_limit_bytes = options.size_limit_bytes,
                                       .descriptor_budget = options.descriptor_budget,
                                       .clock = clock_,
-                                      .disk = options.disk};
+                                      .disk = options.disk,
+                                      .form = options.form};
     Result<std::unique_ptr<CacheFiles>> created = CacheFiles::create(cache_options);
     if (!created.ok()) {
       error_ = created.error();

@@ -241,7 +241,7 @@ std::string encode_segment_header(const SegmentHeader& header) {
   ByteWriter out;
   out.little(kSegmentMagic);
   out.little(kFormatVersion);
-  out.little(uint32_t{0});
+  for (const uint16_t bits : {header.form.incompatible, header.form.compatible}) out.little(bits);
   for (const uint64_t number : {header.number, header.generation, header.first_sequence}) {
     out.little(number);
   }
@@ -262,8 +262,9 @@ std::optional<SegmentHeader> decode_segment_header(std::string_view bytes) {
   ByteReader in(checked);
   if (in.little<uint64_t>() != kSegmentMagic) return std::nullopt;
   if (in.little<uint32_t>() != kFormatVersion) return std::nullopt;
-  (void)in.little<uint32_t>();
   SegmentHeader header;
+  header.form.incompatible = in.little<uint16_t>();
+  header.form.compatible = in.little<uint16_t>();
   header.number = in.little<uint64_t>();
   header.generation = in.little<uint64_t>();
   header.first_sequence = in.little<uint64_t>();
@@ -368,9 +369,7 @@ std::optional<RecordHeader> decode_record_header(std::string_view bytes) {
   header.data_crc = in.little<uint32_t>();
   const auto kind = in.little<uint32_t>();
   header.kind = static_cast<RecordKind>(kind);
-  const bool known = kind >= static_cast<uint32_t>(RecordKind::kKnown) &&
-                     kind <= static_cast<uint32_t>(RecordKind::kDone);
-  if (!known || header.body_bytes > kBodyBytesMax || header.data_bytes > kDataBytesMax) {
+  if (!is_kind(kind) || header.body_bytes > kBodyBytesMax || header.data_bytes > kDataBytesMax) {
     return std::nullopt;
   }
   return header;
@@ -384,6 +383,7 @@ std::optional<Record> decode_record(std::string_view front) {
   record.kind = header->kind;
   record.sequence = header->sequence;
   record.durable = header->durable;
+  if (is_addition(record.kind)) return record;  // what is in it is for who knows it
   ByteReader in(front.substr(kRecordHeaderBytes));
   if (!take(in, record.time) || !take_path(in, record.path)) return std::nullopt;
   if (!take_fields(in, record) || !in.at_end()) return std::nullopt;

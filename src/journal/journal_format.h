@@ -31,7 +31,19 @@ inline uint32_t checksum_of(std::string_view bytes) {
   return crc32c(bytes_of(bytes));
 }
 
+// The layout of what everybody has to understand.
 constexpr uint32_t kFormatVersion = 1;
+// What came later has a bit.  A segment with an incompatible one that is not known is refused; a
+// compatible one may be ignored: its records are of kinds from kFirstAddition on, which whoever
+// does not know them skips, and a later segment without it says that somebody has.
+struct JournalForm {
+  uint16_t incompatible = 0;
+  uint16_t compatible = 0;
+
+  friend bool operator==(const JournalForm&, const JournalForm&) = default;
+};
+// Of this netfs.
+constexpr JournalForm kJournalForm{};
 constexpr size_t kSegmentHeaderBytes = 4096;
 constexpr size_t kRecordHeaderBytes = 40;
 constexpr size_t kRecordAlign = 8;
@@ -53,6 +65,18 @@ enum class RecordKind : uint8_t {
   kBegin,          // the changes up to `upto` that are not done may be under way at the origin
   kDone,           // those up to `upto` are done there, or never will be
 };
+
+// Kinds from here on may be skipped.
+constexpr uint32_t kFirstAddition = 128;
+constexpr uint32_t kLastAddition = 255;
+constexpr bool is_addition(RecordKind kind) {
+  return static_cast<uint32_t>(kind) >= kFirstAddition;
+}
+constexpr bool is_kind(uint32_t number) {
+  const bool known = number >= static_cast<uint32_t>(RecordKind::kKnown) &&
+                     number <= static_cast<uint32_t>(RecordKind::kDone);
+  return known || (number >= kFirstAddition && number <= kLastAddition);
+}
 
 // Whether it changes the tree, and so is carried out at the origin.
 constexpr bool is_change(RecordKind kind) {
@@ -112,6 +136,7 @@ struct SegmentHeader {
   uint64_t generation = 0;      // of the journal: one more at each opening
   uint64_t first_sequence = 0;  // of its first record, at least
   std::string volume_key;
+  JournalForm form = kJournalForm;
 
   friend bool operator==(const SegmentHeader&, const SegmentHeader&) = default;
 };

@@ -26,8 +26,8 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
   const size_t slash = options.directory.rfind('/');
   TRY(disk.sync_directory(slash == std::string::npos ? "." : options.directory.substr(0, slash)));
   std::unique_ptr<cachefiles::DiskFile> owner = TRY(disk.lock(options.directory + "/lock"));
-  Scanned scanned =
-      TRY(scan_journal(disk, options.directory, options.volume_key, ScanFor::kUse, sink));
+  Scanned scanned = TRY(
+      scan_journal(disk, options.directory, options.volume_key, ScanFor::kUse, sink, options.form));
   std::unique_ptr<JournalLog> log(new JournalLog(std::move(options), std::move(owner)));
   log->damage_ = scanned.damage;
   // Also after a journal that is gone: what was cached by its validators must not be believed.
@@ -114,7 +114,8 @@ Result<SegmentRef> JournalLog::make_segment(uint64_t number, uint64_t first_sequ
     const std::string header = encode_segment_header({.number = number,
                                                       .generation = generation_,
                                                       .first_sequence = first_sequence,
-                                                      .volume_key = options_.volume_key});
+                                                      .volume_key = options_.volume_key,
+                                                      .form = options_.form});
     made = segment->file->write(0, bytes_of(header));
   }
   if (made.ok()) made = segment->file->sync_data();

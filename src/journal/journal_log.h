@@ -53,6 +53,7 @@ class JournalLog {
     const Clock& clock = Clock::system();
     Duration sync_after = kSyncAfter;  // zero: only sync() does
     uint64_t segment_bytes = kSegmentBytes;
+    JournalForm form = kJournalForm;
   };
 
   // Space that is kept for records that are about to be appended.

@@ -52,8 +52,13 @@ std::optional<Whole> whole_record(std::string_view bytes) {
 class Scan {
  public:
   Scan(cachefiles::Disk& disk, const std::string& directory, const std::string& volume_key,
-       ScanFor what, const RecordSink& sink)
-      : disk_(disk), directory_(directory), volume_key_(volume_key), what_(what), sink_(sink) {}
+       ScanFor what, const RecordSink& sink, JournalForm ours)
+      : disk_(disk),
+        directory_(directory),
+        volume_key_(volume_key),
+        what_(what),
+        sink_(sink),
+        ours_(ours) {}
 
   Result<Scanned> run() {
     std::map<uint64_t, std::string> found;
@@ -104,6 +109,14 @@ class Scan {
                                directory_, *other));
     }
     const std::optional<SegmentHeader> header = decode_segment_header(bytes);
+    const int unknown = header ? header->form.incompatible & ~ours_.incompatible : 0;
+    if (unknown != 0) {
+      return Error(EPROTONOSUPPORT, "journal.open",
+                   fmt::format("{} holds changes with additions ({:#x}) that this netfs cannot "
+                               "read: mount the tree with the netfs that wrote them, and netfs "
+                               "sync uploads them",
+                               directory_, unknown));
+    }
     if (header && header->volume_key != volume_key_) {
       return Error(EBADMSG, "journal.open",
                    fmt::format("{} is the journal of another tree", directory_));
@@ -149,8 +162,10 @@ class Scan {
     while (at < bytes.size()) {
       const std::optional<Whole> whole = whole_record(bytes.substr(at));
       if (!whole || whole->record.sequence != scanned_.next_sequence) break;
-      sink_(whole->record, {segment, at, whole->record.sequence, whole->header.body_bytes,
-                            whole->header.data_bytes});
+      if (!is_addition(whole->record.kind)) {
+        sink_(whole->record, {segment, at, whole->record.sequence, whole->header.body_bytes,
+                              whole->header.data_bytes});
+      }
       segment->last_sequence = whole->record.sequence;
       ++scanned_.next_sequence;
       at += whole->header.bytes();
@@ -213,6 +228,7 @@ class Scan {
   const std::string& volume_key_;
   const ScanFor what_;
   const RecordSink& sink_;
+  const JournalForm ours_;
   Scanned scanned_;
   std::string rest_;  // of the last segment with records: what is behind the last of them
   uint64_t rest_number_ = 0;
@@ -230,8 +246,9 @@ std::string segment_path(const std::string& directory, uint64_t number) {
 }
 
 Result<Scanned> scan_journal(cachefiles::Disk& disk, const std::string& directory,
-                             const std::string& volume_key, ScanFor what, const RecordSink& sink) {
-  return Scan(disk, directory, volume_key, what, sink).run();
+                             const std::string& volume_key, ScanFor what, const RecordSink& sink,
+                             JournalForm ours) {
+  return Scan(disk, directory, volume_key, what, sink, ours).run();
 }
 
 Result<bool> holds_changes(cachefiles::Disk& disk, const std::string& directory,

@@ -34,9 +34,11 @@ enum class ScanFor : uint8_t {
   kLook,  // nothing is changed
 };
 
-// EBADMSG: the journal is another volume's.  EPROTONOSUPPORT: another version of netfs made it.
+// `ours`: what may be in it.  EBADMSG: the journal is another volume's.  EPROTONOSUPPORT: another
+// version of netfs made it, and this one cannot read it; then nothing is changed.
 Result<Scanned> scan_journal(cachefiles::Disk& disk, const std::string& directory,
-                             const std::string& volume_key, ScanFor what, const RecordSink& sink);
+                             const std::string& volume_key, ScanFor what, const RecordSink& sink,
+                             JournalForm ours = kJournalForm);
 
 // Whether a journal has changes that are not known to be uploaded; nothing is changed.  EBUSY: a
 // process has it.
