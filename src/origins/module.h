@@ -4,9 +4,10 @@
 // A module is a shared object libnetfs-origin-SCHEME.so with one C entry, netfs_origin_module(),
 // that answers a table.  It is loaded only when a URL names its scheme and stays loaded.  The table
 // starts with the ABI number: it changes whenever this file, or what it stands on of netfs
-// (origin.h, origin_locks.h, origin_writer.h, subrequest.h, write_subrequest.h), does so
-// incompatibly, and a module of another number is refused.  Modules take the symbols of libnetfs
-// from the program that loads them, so there is one log, one set of thread contexts.
+// (origin.h, origin_locks.h, origin_writer.h, subrequest.h, write_subrequest.h, blocking_origin.h,
+// sync/work_queue.h), does so incompatibly, and a module of another number is refused.  Modules
+// take the symbols of libnetfs from the program that loads them, so there is one log, one set of
+// thread contexts.
 //
 //   NETFS_ORIGIN_MODULE("file", "0.1", file_traits, file_options, open_file_origin)
 
@@ -24,8 +25,8 @@
 namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
-// 13: OriginWriter::finish().
-inline constexpr uint32_t kOriginAbi = 13 | (sync::kValidated ? 1u << 16 : 0);
+// 14: Origin::listings_ahead(); WorkQueue is larger.
+inline constexpr uint32_t kOriginAbi = 14 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
 using OriginOptions = std::map<std::string, std::string>;

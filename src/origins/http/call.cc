@@ -8,10 +8,9 @@
 
 namespace netfs::origins::http {
 
-Call::Call(TransferRequest request, Options options, LargeBodies::Turn turn)
+Call::Call(TransferRequest request, Options options)
     : Transfer(std::move(request)), options_(options) {
   answer_.url = this->request().url;
-  answer_.turn = std::move(turn);
 }
 
 bool Call::follow(const std::string& url) {
@@ -28,16 +27,8 @@ Result<void> Call::head(const ResponseHead& head) {
   answer_.head = head;
   // Of an error's page nobody wants the text.
   enough_ = options_.body_bytes_max == 0 || head.status() >= 300;
-  return enough_ ? Result<void>() : check_size(head.content_length().value_or(0));
-}
-
-Result<void> Call::check_size(uint64_t bytes) {
-  if (bytes > options_.body_bytes_max) return too_long();
-  if (options_.large == nullptr || bytes <= kSmallBodyBytes || answer_.turn) return {};
-  answer_.turn = options_.large->try_take();
-  if (answer_.turn) return {};
-  lacked_turn_ = true;
-  return Error(EBUSY, "http.call", answer_.url + ": another large answer is under way");
+  if (!enough_ && head.content_length().value_or(0) > options_.body_bytes_max) return too_long();
+  return {};
 }
 
 Error Call::too_long() const {
@@ -53,7 +44,9 @@ Result<Transfer::Taken> Call::body(std::span<const std::byte> bytes) {
     }
     return Taken::kAll;
   }
-  TRY(check_size(answer_.body.size() + bytes.size()));
+  if (bytes.size() > options_.body_bytes_max - answer_.body.size()) {
+    return too_long();
+  }
   answer_.body.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   return Taken::kAll;
 }
@@ -61,8 +54,6 @@ Result<Transfer::Taken> Call::body(std::span<const std::byte> bytes) {
 void Call::ended(Result<void> result) {
   // What was not wanted may have been cut short by us, or by anybody.
   if (enough_) result = {};
-  // Nobody gets what came: its room is for others now, whoever holds on to this.
-  if (!result.ok()) answer_ = {};
   sync::MutexLock lock(mutex_);
   outcome_ = std::move(result);
   done_.notify_all();

@@ -2,9 +2,8 @@
 // Call: a transfer whose caller waits for the whole answer; for metadata, on a metadata worker.
 //
 // The body is kept up to a limit, and refused beyond it (EFBIG), before it comes where its length
-// is said.  Where large ones have turns it is refused as well (EBUSY, lacked_turn()) when it is
-// large and the turn is somebody else's.  An answer with any status is an answer: what it means is
-// the caller's to say.  A redirect that only adds a '/' to the path says
+// is said.  An answer with any status is an
+// answer: what it means is the caller's to say.  A redirect that only adds a '/' to the path says
 // that the URL is a directory, and is not followed when the caller wants to know just that.
 //
 // Thread-safety: made, submitted and waited for by one thread.  Whoever gives up may go: the engine
@@ -18,7 +17,6 @@
 #include <string>
 
 #include "base/result.h"
-#include "origins/http/large_bodies.h"
 #include "origins/http/lock_classes.h"
 #include "origins/http/transfer.h"
 #include "sync/cond_var.h"
@@ -31,7 +29,6 @@ class Call final : public Transfer {
   struct Options {
     size_t body_bytes_max = 0;       // 0: the body is not wanted
     bool stop_at_directory = false;  // a redirect that adds a '/' is the answer
-    LargeBodies* large = nullptr;    // who says whether it may be large; null: it may
   };
   struct Answer {
     ResponseHead head;
@@ -39,16 +36,12 @@ class Call final : public Transfer {
     std::string url;            // the last one that was asked
     bool is_directory = false;  // by stop_at_directory
     std::string led_to;         // then: the redirect that said so, not followed
-    LargeBodies::Turn turn;     // of a large body, for as long as that is held
   };
 
-  // With a turn that was waited for, or none.
-  Call(TransferRequest request, Options options, LargeBodies::Turn turn = {});
+  Call(TransferRequest request, Options options);
 
   // Ends soon after the request's deadline in any case.
   Result<Answer> wait() EXCLUDES(mutex_);
-  // Once that has returned an error: it is for want of a turn, and may come with one.
-  [[nodiscard]] bool lacked_turn() const { return lacked_turn_; }
 
   bool follow(const std::string& url) override;
   Result<void> head(const ResponseHead& head) override;
@@ -57,13 +50,10 @@ class Call final : public Transfer {
 
  private:
   [[nodiscard]] Error too_long() const;
-  // Whether the body may come to so many bytes.
-  Result<void> check_size(uint64_t bytes);
 
   const Options options_;
   Answer answer_;  // the engine's until it has ended
   bool enough_ = false;
-  bool lacked_turn_ = false;
   size_t unwanted_bytes_ = 0;
 
   sync::Mutex mutex_{kCallLock};

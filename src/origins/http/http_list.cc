@@ -118,7 +118,7 @@ Result<Listing> HttpOrigin::fetch_page(const std::string& url, Deadline deadline
   const int64_t sent_seconds = engine_->wall_seconds();
   const Call::Answer answer = TRY(
       looker_->ask({.method = Method::kGet, .url = url, .deadline = deadline, .check = check_type},
-                   {.body_bytes_max = kPageBytesMax, .large = &side_->large}));
+                   {.body_bytes_max = kPageBytesMax}));
   if (answer.head.status() != 200) return error_of_status(answer.head.status(), url);
   if (!is_same_path(url, answer.url)) {
     return Error(EOPNOTSUPP, "http.list", "the server leads on to another page");

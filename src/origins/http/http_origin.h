@@ -71,15 +71,14 @@ class HttpOrigin final : public Origin {
   static constexpr unsigned kListingsAheadMax = 16;
 
   const Settings settings_;
-  // A connection needs some data under way to be worth its round trip, and one of eight is left for
-  // what somebody waits for.
+  // One of eight is left for what somebody waits for, of those that read and of those that list.
+  const unsigned ahead_ = settings_.connections - std::max(settings_.connections / 8, 1U);
+  // A connection needs some data under way to be worth its round trip.
   const OriginCapabilities capabilities_{
       .read_bytes_max = 4 << 20,
-      .reads_ahead = std::max(settings_.connections - settings_.connections / 8, 1U),
+      .reads_ahead = std::max(ahead_, 1U),
       .listings_ahead =
-          settings_.connections < kFilesAheadConnections
-              ? 0
-              : std::min(settings_.connections - settings_.connections / 8, kListingsAheadMax),
+          settings_.connections < kFilesAheadConnections ? 0 : std::min(ahead_, kListingsAheadMax),
       .files_ahead = settings_.connections >= kFilesAheadConnections,
       .opens_by_read = true};
   const Clock& clock_;

@@ -7,7 +7,6 @@ namespace netfs::origins::http {
 
 inline constinit sync::LockClass kEngineLock{"http.engine"};
 inline constinit sync::LockClass kCallLock{"http.call"};
-inline constinit sync::LockClass kLargeBodiesLock{"http.large_bodies"};
 inline constinit sync::LockClass kListedKindsLock{"http.listed_kinds"};
 inline constinit sync::LockClass kWebDavLock{"http.webdav"};
 

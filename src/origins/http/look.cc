@@ -1,8 +1,6 @@
 #include "origins/http/look.h"
 
-#include <cerrno>
 #include <spdlog/fmt/fmt.h>
-#include <utility>
 
 #include "origins/http/answer_error.h"
 
@@ -23,16 +21,11 @@ bool refuses_method(int status) {
 }  // namespace
 
 Result<Call::Answer> Looker::ask(const TransferRequest& request, Call::Options options) {
-  LargeBodies::Turn turn;
-  for (unsigned attempt = 1;;) {
-    const Ref<Call> call = make_ref<Call>(request, options, std::exchange(turn, {}));
+  for (unsigned attempt = 1;; ++attempt) {
+    const Ref<Call> call = make_ref<Call>(request, options);
     side_.engine.submit(call);
     Result<Call::Answer> answer = call->wait();
-    if (answer.is_error(EBUSY) && call->lacked_turn()) {
-      turn = TRY(options.large->take(request.deadline));
-      continue;
-    }
-    if (!answer.is_error(ECONNRESET) || attempt++ == kAttemptsMax) return answer;
+    if (!answer.is_error(ECONNRESET) || attempt == kAttemptsMax) return answer;
   }
 }
 

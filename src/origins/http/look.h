@@ -33,7 +33,7 @@ class Looker {
   Ref<Call> begin(const std::string& url, Deadline deadline);
   Result<Seen> finish(Call& call, Deadline deadline);
 
-  // Asks, and asks again when the answer is lost on its way, or once it may be large.
+  // Asks, and asks again when the answer is lost on its way.
   Result<Call::Answer> ask(const TransferRequest& request, Call::Options options);
 
  private:

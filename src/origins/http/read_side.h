@@ -3,13 +3,12 @@
 // server, and the whole-file streams: whose turn
 // it is, and how far they came.
 //
-// The engine's thread only, but for what is atomic, and `large`.
+// The engine's thread only, but for what is atomic.
 
 #include <atomic>
 #include <memory>
 
 #include "origins/http/engine.h"
-#include "origins/http/large_bodies.h"
 #include "origins/http/stream_turns.h"
 
 namespace netfs::origins::http {
@@ -31,7 +30,6 @@ struct ReadSide {
   std::atomic<bool> encoding_told{false};  // a line is in the log
   StreamTurns turns;
   const std::unique_ptr<StreamRecords> records;
-  LargeBodies large;  // of listings
 };
 
 // EIO where an answer is compressed although "identity" was asked for: its bytes are not the

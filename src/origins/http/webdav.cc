@@ -139,7 +139,7 @@ Result<Listing> WebDav::ask(const std::string& url, Deadline deadline) {
   const int64_t sent_seconds = side_.engine.wall_seconds();
   const Call::Answer answer = TRY(looker_.ask(
       {.method = Method::kPropfindMembers, .url = url, .deadline = deadline, .check = check_xml},
-      {.body_bytes_max = kMultistatusBytesMax, .large = &side_.large}));
+      {.body_bytes_max = kMultistatusBytesMax}));
   TRY(refuse_encoding(side_, answer.head, url));
   Listing listing{.page = TRY(decode_multistatus(answer, url)), .by_webdav = true};
   listing.listed_at_seconds = answer.head.date().value_or(sent_seconds);
