@@ -66,6 +66,7 @@ FileSystem::Locking::Locking(FileSystem& of, OriginLocks& origin, DescriptorKeep
               .saved = saved_,
               .keeper = keeper,
               .timeout = of.options_.timeout,
+              .close_grace = of.options_.lock_close_grace,
               .clock = of.clock_,
               .counters = of.counters_}) {}
 
