@@ -142,6 +142,7 @@ class FileSystem final : public fuse::Handler {
   Result<void> take_stat(const Name& name, Result<NodeInfo> info, Asked asked, bool& overtaken);
   bool was_changed_since(Node& parent, std::string_view name, uint64_t serial)
       REQUIRES(table_.mutex);
+  bool was_seen_since(Node& parent, std::string_view name, uint64_t serial) REQUIRES(table_.mutex);
   bool is_dirty(Node& parent, std::string_view name) REQUIRES(table_.mutex);
   [[nodiscard]] bool serve_stale(const Name& name);
   // refresh_cheaply.cc: the same, by a listing where many names of one directory are asked for.

@@ -133,6 +133,9 @@ inline constexpr Duration kStaleGrace = std::chrono::seconds(1);
 // Looks at the origin that changes of ours overtake, before what the changes left is answered.
 inline constexpr int kOvertakenLooksMax = 3;
 
+// So often that many are asked for who gets a lock: he is not to read what was there before it.
+inline constexpr int kLooksUnderLockMax = 16;
+
 // Looks for a file that changes of names move away under a read or an open: each waits for the
 // change, so only a directory that moves all the time takes more than one or two.
 inline constexpr int kMovedLooksMax = 64;

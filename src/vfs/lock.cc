@@ -66,6 +66,7 @@ FileSystem::Locking::Locking(FileSystem& of, OriginLocks& origin, DescriptorKeep
               .saved = saved_,
               .keeper = keeper,
               .timeout = of.options_.timeout,
+              .close_grace = of.options_.lock_close_grace,
               .clock = of.clock_,
               .counters = of.counters_}) {}
 
@@ -287,14 +288,32 @@ void FileSystem::Locking::refuse_stale(LockTable::Wanted got, const Ref<Pending>
              [pending](const Result<void>&) { pending->error(ESTALE); });
 }
 
+// Whether what is known of it was seen by a look that began after a serial number: this one, or a
+// newer one of somebody else's that came in before.
+bool FileSystem::Locking::look_since(fuse::NodeId id, const Name& name, uint64_t serial) {
+  const Deadline until = of_.deadline();
+  for (int attempt = 0; attempt < kLooksUnderLockMax; ++attempt) {
+    if (!of_.look(name, until).ok()) return false;
+    sync::MutexLock lock(of_.table_.mutex);
+    const Node* node = of_.table_.find(id);
+    if (node == nullptr || !InodeTable::is_current(*node)) return false;
+    if (node->looked_in() > serial) return true;
+    // Changes of ours overtook it; what is live is read from the origin whatever is known of it.
+    if (node->is_live() || of_.believed_unreachable()) return false;
+  }
+  return false;
+}
+
 // Whether the kernel may keep its pages: what was last seen of the file, at a time when no change
 // could hide behind it, is what is there.
 bool FileSystem::Locking::look_under_lock(fuse::NodeId id) {
   Name name;
   Validator before;
   bool could_hide = true;
+  uint64_t locked_in = 0;
   {
     sync::MutexLock lock(of_.table_.mutex);
+    locked_in = of_.table_.serial();
     Node* node = of_.table_.find(id);
     // One without a name has its bytes by its handle, and nobody else changes them but by that.
     if (node == nullptr || !InodeTable::is_current(*node) || node->parent == nullptr) return false;
@@ -302,20 +321,18 @@ bool FileSystem::Locking::look_under_lock(fuse::NodeId id) {
     name = {.parent = of_.table_.id(*node->parent),
             .name = node->name,
             .path = InodeTable::path_of(*node)};
-    // What a look brings that began before is not believed, however late it comes in.
-    node->seldom_part().changed_in = of_.table_.serial();
     if (node->validated_at > MonoTime()) {
       const Duration since = of_.clock_.now() - node->validated_at;
       const Duration granule = of_.origin_.capabilities().validator_granularity;
       could_hide = is_racy(before, granule + since, of_.clock_.wall());
     }
   }
-  const Result<void> seen = of_.look(name, of_.deadline());
+  const bool seen = look_since(id, name, locked_in);
   sync::MutexLock lock(of_.table_.mutex);
   Node* node = of_.table_.find(id);
   if (node == nullptr) return false;
-  if (!seen.ok()) node->doubted = true;
-  const bool same = seen.ok() && InodeTable::is_current(*node) && node->validator == before;
+  if (!seen) node->doubted = true;
+  const bool same = seen && InodeTable::is_current(*node) && node->validator == before;
   if (node->keep_pages(of_.hides_changes(*node)) && same && !could_hide) return true;
   if (node->open && node->open->file) node->open->file->forget_racy();
   return false;

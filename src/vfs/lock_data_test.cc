@@ -3,7 +3,11 @@
 
 #include <atomic>
 #include <cstring>
+#include <span>
+#include <string>
+#include <vector>
 
+#include "vfs/limits.h"
 #include "vfs/testing/lock_fixture.h"
 
 namespace netfs::vfs {
@@ -87,7 +91,62 @@ TEST_F(Lock, AnOlderLookThatComesInLaterIsNotBelieved) {
   EXPECT_EQ(lock(f_, h, 1, F_RDLCK), 0);
   go = true;
   EXPECT_EQ(await(older).as<proto::EntryOut>().attr.size, 18U);
+  EXPECT_EQ(looks, 2) << "what was seen since counts for him, too";
   EXPECT_EQ(look_up("f").attr.size, 18U);
+  EXPECT_EQ(get_attributes(f_).as<proto::AttrOut>().attr.size, 18U);
+  origin_.set_change({});
+}
+
+// Each looks at it for himself, all at one time.
+TEST_F(Lock, WhoGetsALockWhileOthersGetTheirsSeesWhatWasMadeOfTheFile) {
+  start();
+  const uint64_t h = open_with(f_, O_RDONLY);
+  EXPECT_EQ(read(f_, h), "bytes");
+  tree_.write("f", "longer than it was");
+  std::atomic<int> looks{0};
+  std::atomic<bool> go{false};
+  std::vector<uint64_t> others;
+  origin_.set_change([&](const std::string& path, NodeInfo&) {
+    if (path != "f") return;
+    const int look = ++looks;
+    // The others' looks do not come back; each of the first one's is overtaken by one of those.
+    if (look % 2 == 0) {
+      EXPECT_TRUE(wait_for([&] { return go.load(); }));
+      return;
+    }
+    if (go) return;
+    const uint64_t owner = 1 + static_cast<uint64_t>(look);
+    others.push_back(send_lock(Opcode::kSetlk, f_, h, owner, F_RDLCK));
+    EXPECT_TRUE(wait_for([&] { return looks == look + 1; }));
+  });
+  EXPECT_EQ(lock(f_, h, 1, F_RDLCK), 0);
+  EXPECT_EQ(read(f_, h), "longer than it was");
+  EXPECT_EQ(get_attributes(f_).as<proto::AttrOut>().attr.size, 18U);
+  go = true;
+  for (const uint64_t sent : others) EXPECT_EQ(await(sent).error, 0);
+  EXPECT_EQ(looks, 2) << "one each";
+  origin_.set_change({});
+}
+
+TEST_F(Lock, WhoGetsALockWhileNamesComeAndGoSeesWhatWasMadeOfTheFile) {
+  start();
+  const uint64_t h = open_with(f_, O_RDONLY);
+  EXPECT_EQ(read(f_, h), "bytes");
+  tree_.write("f", "longer than it was");
+  std::atomic<int> looks{0};
+  origin_.set_change([&](const std::string& path, NodeInfo&) {
+    if (path != "f" || looks > kOvertakenLooksMax + 2) return;
+    const std::string name = "new" + std::to_string(++looks);
+    const proto::MkdirIn in{.mode = 0755};
+    std::string body(reinterpret_cast<const char*>(&in), sizeof in);
+    body.append(name).push_back('\0');
+    EXPECT_EQ(
+        await(kernel_->send(Opcode::kMkdir, fuse::kRootNode, std::as_bytes(std::span(body)))).error,
+        0);
+  });
+  EXPECT_EQ(lock(f_, h, 1, F_RDLCK), 0);
+  EXPECT_GT(looks, kOvertakenLooksMax + 1) << "more than are asked for who only looks";
+  EXPECT_EQ(read(f_, h), "longer than it was");
   EXPECT_EQ(get_attributes(f_).as<proto::AttrOut>().attr.size, 18U);
   origin_.set_change({});
 }

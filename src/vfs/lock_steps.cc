@@ -286,7 +286,8 @@ bool LockTable::wait_for_close(LockedFile& file, const Ref<Ask>& ask) {
     file.blocked.push_back(ask);
     ++waiting_;
   }
-  (void)workers_.post_at(Clock::system().now() + kLockCloseGrace, [this, ask] { ask_again(ask); });
+  const MonoTime over = Clock::system().now() + parts_.close_grace;
+  (void)workers_.post_at(over, [this, ask] { ask_again(ask); });
   return true;
 }
 

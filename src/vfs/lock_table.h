@@ -70,6 +70,7 @@ class LockTable {
     SavedLocks& saved;
     DescriptorKeeper* keeper = nullptr;  // null: a process after this one opens holders anew
     Duration timeout;                    // of each call of the origin
+    Duration close_grace;                // see kLockCloseGrace
     const Clock& clock;
     Counters& counters;
   };

@@ -74,6 +74,7 @@ class FileSystem::Locking {
   void answer_locked(const LockTable::Wanted& got, const Ref<Pending>& pending);
   void refuse_stale(LockTable::Wanted got, const Ref<Pending>& pending);
   [[nodiscard]] bool reads_it(fuse::NodeId id);
+  bool look_since(fuse::NodeId id, const Name& name, uint64_t serial);
   bool look_under_lock(fuse::NodeId id);
 
   FileSystem& of_;

@@ -216,6 +216,7 @@ struct Seldom {
   uint32_t letting_go = 0;
   uint64_t size_shown_bytes = 0;
   bool locked = false;          // somebody has asked for a lock of it: see InodeTable::is_same_node
+  uint64_t looked_in = 0;       // since then: serial at which the newest look believed of it began
   bool linked = false;          // has another name here, which is another node
   bool pages_doubted = false;   // the kernel read some when a change could still have been hidden
   std::string hiding;           // the hidden name that it is being given, until it has it
@@ -256,6 +257,9 @@ struct Node {
   bool hidden = false;                   // removed here, and kept at the origin under a hidden name
 
   [[nodiscard]] uint64_t changed_in() const { return seldom ? seldom->changed_in : 0; }
+  [[nodiscard]] uint64_t looked_in() const { return seldom ? seldom->looked_in : 0; }
+  // What was seen of it by who began to look at a smaller serial is older than what is known.
+  [[nodiscard]] uint64_t known_in() const { return std::max(changed_in(), looked_in()); }
   [[nodiscard]] MonoTime shown_until() const { return seldom ? seldom->shown_until : MonoTime(); }
   // It was looked at: a tree in which each name was shown once is as small as it was.
   void end_showing() {

@@ -79,6 +79,7 @@ Result<void> FileSystem::see_own_change(fuse::NodeId id) {
 Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
   if (writer_ != nullptr) TRY(see_own_change(id));
   FileVersion version;
+  Validator validator;
   uint64_t changed_in = 0;
   Graveyard graveyard;
   {
@@ -94,15 +95,18 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
     if (Ref<File> there = file_to_read(*node)) return there;
     version.path = InodeTable::path_of(*node);
     version.identity = node->identity.empty() ? version.path : node->identity;
-    version.validator = node->validator;
+    validator = node->validator;
+    version.validator = validator;
     version.size_bytes = node->attributes.size_bytes;
   }
   Ref<File> file = TRY(library_.open(std::move(version)));
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
-    // What was changed here meanwhile has another version by now: this one serves this caller only.
-    if (node != nullptr && node->changed_in() == changed_in) {
+    // What was changed here meanwhile, or was seen to be changed by others, has another version by
+    // now: this one serves this caller only.
+    const bool same = node != nullptr && node->changed_in() == changed_in;
+    if (same && node->validator == validator) {
       table_.keep_file(*node, file, graveyard);
     }
   }

@@ -61,6 +61,7 @@ struct Options {
   uint16_t epoch = 0;
   Hiding hiding;
   size_t unreferenced_nodes_max = kUnreferencedNodesMax;
+  Duration lock_close_grace = kLockCloseGrace;  // a test may have patience
 };
 
 // Whether what was seen once is believed for as long as the mount lives.

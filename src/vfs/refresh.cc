@@ -120,11 +120,21 @@ Result<void> FileSystem::look_again(const Name& name, Deadline until) {
   return known ? Result<void>() : Error(ENOENT, "vfs.stat");
 }
 
-// Whether we have changed a name's file, or that a directory has the name, since a serial number.
+// Whether we have changed a name's file, or that a directory has the name, since a serial number;
+// or have looked at it since, and it is locked here.
 bool FileSystem::was_changed_since(Node& parent, std::string_view name, uint64_t serial) {
   if (parent.changed_in() > serial) return true;
   const Node* node = name.empty() ? nullptr : table_.child(parent, name);
-  return node != nullptr && node->changed_in() > serial;
+  return node != nullptr && node->known_in() > serial;
+}
+
+// Whether what is known of a name's file was seen by a look that began after a serial number and
+// after all that we have changed: it counts for a look that began then, too.  Else looks for locks
+// that many take of one file would overtake each other without end.
+bool FileSystem::was_seen_since(Node& parent, std::string_view name, uint64_t serial) {
+  const Node* node = name.empty() ? nullptr : table_.child(parent, name);
+  return node != nullptr && !node->doubted &&
+         node->looked_in() > std::max({serial, node->changed_in(), parent.changed_in()});
 }
 
 bool FileSystem::is_dirty(Node& parent, std::string_view name) {
@@ -155,6 +165,8 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
       outcome = Error(ENOTDIR, "vfs.stat");
     } else if (is_dirty(*parent, name.name)) {
       // It is being written on: what is known here counts.
+    } else if (was_seen_since(*parent, name.name, asked.began_in)) {
+      // What is known is newer.
     } else if (was_changed_since(*parent, name.name, asked.began_in)) {
       overtaken = true;
     } else if (name.name.empty()) {
@@ -165,7 +177,11 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
       }
     } else if (info.ok()) {
       count_look(*parent, asked.took);
-      table_.adopt(*parent, name.name, std::move(info).value(), now, graveyard);
+      Node& node = table_.adopt(*parent, name.name, std::move(info).value(), now, graveyard);
+      // What began before this look is not believed after it, however late it comes in.
+      if (node.is_locked() && !node.is_dirty()) {
+        node.seldom_part().looked_in = std::max(node.looked_in(), asked.began_in);
+      }
     } else {
       table_.set_absent(*parent, name.name, now, graveyard);
       outcome = Error(ENOENT, "vfs.stat");

@@ -194,7 +194,7 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, Intake& intake) {
     // What we changed since the listing began we know better; a name that is not known any more may
     // be one that we have removed.
     const Node& believed = node != nullptr ? *node : *directory;
-    const bool overtaken = believed.is_dirty() || believed.changed_in() > listing.began_in;
+    const bool overtaken = believed.is_dirty() || believed.known_in() > listing.began_in;
     const bool newer_known = named != nullptr && named->validated_at > intake.began;
     // A process after this one would be shown what is older than what was shown here.
     const bool other_known = newer_known && !InodeTable::same_version(*node, entry.info);

@@ -95,7 +95,7 @@ void FileSystem::take_renamed(const Place& from, const Place& to, RenameHow how,
     if (known) {
       const Node* file = table_.child(*source, from.name);
       // What is written meanwhile may be in what was seen, or not.
-      const bool overtaken = file != nullptr && (file->is_dirty() || file->changed_in() > began_in);
+      const bool overtaken = file != nullptr && (file->is_dirty() || file->known_in() > began_in);
       moved = how == RenameHow::kExchange
                   ? table_.exchange(*source, from.name, *target, to.name, graveyard)
                   : table_.rename(*source, from.name, *target, to.name, clock_.now(), graveyard);

@@ -36,7 +36,7 @@ class Lock : public MountFixture {
   void start(Options::Write how = Options::Write::kThrough) {
     tree_.add_file("f", "bytes");
     tree_.add_file("g", "others");
-    MountFixture::start({.write = how});
+    MountFixture::start({.write = how, .lock_close_grace = close_grace_});
     f_ = NodeId(look_up("f").nodeid);
     g_ = NodeId(look_up("g").nodeid);
   }
@@ -97,6 +97,7 @@ class Lock : public MountFixture {
   }
 
   SimulatedLocks locks_{tree_};
+  Duration close_grace_ = kLockCloseGrace;
   std::unique_ptr<Library> real_;
   NodeId f_;
   NodeId g_;
