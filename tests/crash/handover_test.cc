@@ -273,7 +273,8 @@ TEST_F(Handover, AWorkerKilledWhileItTellsTheKernelToForgetIsReplacedAndTheReadG
     EXPECT_TRUE(wait_until([&] { return kill_process(worker, 0) != 0; }, kSoonTime));
   }
   EXPECT_TRUE(right) << "it was not read to its end";
-  EXPECT_TRUE(mount.says("while it told the kernel to forget what somebody waits for")) << mount.log();
+  EXPECT_TRUE(mount.says("while it told the kernel to forget what somebody waits for"))
+      << mount.log();
   EXPECT_TRUE(mount.unmount(kEndTime)) << mount.log();
 }
 
