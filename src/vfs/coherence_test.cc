@@ -16,15 +16,13 @@ class Coherence : public MountFixture {
   }
   ~Coherence() override {
     tree_.release_reads();
-    if (session_) session_->stop(soon());
-    if (fs_) fs_->stop();
-    real_->close();
     end();
     real_.reset();
     EXPECT_TRUE(offload_.close(soon()));
   }
 
   Library& library() override { return *real_; }
+  void close_library() override { real_->close(); }
   static Deadline soon() { return Deadline::after(Clock::system(), fuse::FakeKernel::kPatience); }
   // A whole file in requests of 64 KiB.
   std::string read_all(NodeId node, uint64_t handle, uint64_t size) {

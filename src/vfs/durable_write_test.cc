@@ -14,14 +14,9 @@ class DurableWrite : public MountFixture {
   DurableWrite() : MountFixture({.write = WriteCapabilities{}}) {
     real_ = MUST(Library::create({.origin = origin_, .pool = pool_}));
   }
-  ~DurableWrite() override {
-    const Deadline soon = Deadline::after(Clock::system(), fuse::FakeKernel::kPatience);
-    if (session_) session_->stop(soon);
-    if (fs_) fs_->stop();
-    real_->close();
-    end();
-  }
+  ~DurableWrite() override { end(); }
   Library& library() override { return *real_; }
+  void close_library() override { real_->close(); }
 
   template <class In>
   Answer call_with(Opcode opcode, NodeId node, const In& in, const std::string& rest) {

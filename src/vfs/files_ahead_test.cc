@@ -39,9 +39,6 @@ class ReadsInTurn : public MountFixture {
     EXPECT_TRUE(offload_.close(soon()));
   }
   void unmount() {
-    if (session_) session_->stop(soon());
-    if (fs_) fs_->stop();
-    if (real_) real_->close();
     end();
     real_.reset();
   }
@@ -56,6 +53,9 @@ class ReadsInTurn : public MountFixture {
   }
 
   Library& library() override { return *real_; }
+  void close_library() override {
+    if (real_) real_->close();
+  }
   Origin& origin() override { return link_; }
   const Clock& clock() override { return shifted_; }
   static Deadline soon() { return Deadline::after(Clock::system(), fuse::FakeKernel::kPatience); }

@@ -56,14 +56,10 @@ class MovingDirectories : public MountFixture {
   }
   ~MovingDirectories() override {
     gate_.open();
-    origin_.release();
-    const Deadline soon = Deadline::after(Clock::system(), fuse::FakeKernel::kPatience);
-    if (session_) session_->stop(soon);
-    if (fs_) fs_->stop();
-    real_->close();
     end();
   }
   Library& library() override { return *real_; }
+  void close_library() override { real_->close(); }
 
   template <class In>
   uint64_t send(Opcode opcode, NodeId node, const In& in, const std::string& names) {

@@ -16,14 +16,9 @@ class NewNames : public MountFixture {
   NewNames() : MountFixture({.write = WriteCapabilities{}}) {
     real_ = MUST(Library::create({.origin = origin_, .pool = pool_}));
   }
-  ~NewNames() override {
-    const Deadline soon = Deadline::after(Clock::system(), fuse::FakeKernel::kPatience);
-    if (session_) session_->stop(soon);
-    if (fs_) fs_->stop();
-    real_->close();
-    end();
-  }
+  ~NewNames() override { end(); }
   Library& library() override { return *real_; }
+  void close_library() override { real_->close(); }
 
   void start_writable(Options options = {}) {
     options.write = Options::Write::kThrough;

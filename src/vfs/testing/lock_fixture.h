@@ -17,21 +17,28 @@ class Lock : public MountFixture {
       : MountFixture({.capabilities = {.identity = true, .files_ahead = true},
                       .write = WriteCapabilities{}}) {
     origin_.give_locks(locks_);
-    real_ = MUST(Library::create(
-        {.origin = origin_, .pool = pool_, .write_behind_bytes = uint64_t{1} << 20}));
     session_options_.writable = true;
     session_options_.locks = true;
   }
   ~Lock() override {
     locks_.release();
     tree_.release_hung();
-    if (notifier_) notifier_->stop();
-    if (session_) session_->stop(Deadline::after(Clock::system(), fuse::FakeKernel::kPatience));
-    if (fs_) fs_->stop();
-    real_->close();
     end();
   }
-  Library& library() override { return *real_; }
+  // Each process has one of its own.
+  Library& library() override {
+    real_ = MUST(Library::create(
+        {.origin = origin_, .pool = pool_, .write_behind_bytes = uint64_t{1} << 20}));
+    return *real_;
+  }
+  // What was kept lands before: what is canceled is told of as lost, and a process that is killed
+  // tells nobody.
+  void close_library() override {
+    if (!real_) return;
+    const Deadline soon = Deadline::after(Clock::system(), fuse::FakeKernel::kPatience);
+    EXPECT_TRUE(real_->writer()->settle_all(soon));
+    real_->close();
+  }
 
   void start(Options::Write how = Options::Write::kThrough) {
     tree_.add_file("f", "bytes");

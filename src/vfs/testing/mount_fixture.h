@@ -47,6 +47,9 @@ class MountFixture : public testing::Test {
 
   // What files are read through.
   virtual Library& library() { return library_; }
+  // When the file system is stopped, before it goes: what it wrote may still be landing, and tells
+  // it.
+  virtual void close_library() {}
   // What the file system sees of the origin, and its time.
   virtual Origin& origin() { return origin_; }
   virtual const Clock& clock() { return clock_; }
@@ -111,6 +114,7 @@ class MountFixture : public testing::Test {
     if (notifier_) notifier_->stop();
     if (session_) session_->stop(Deadline::after(Clock::system(), std::chrono::seconds(60)));
     if (fs_) fs_->stop();
+    close_library();
     if (session_) {
       EXPECT_EQ(session_->counters().dropped_replies.get(), 0U);
       EXPECT_EQ(kernel_->protocol_errors(), 0U);
