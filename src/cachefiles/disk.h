@@ -44,6 +44,10 @@ class DiskFile {
   virtual Result<void> allocate(uint64_t size_bytes) = 0;
   virtual Result<void> sync_data() = 0;
   virtual Result<FileStat> stat() = 0;
+  // Behind it, up to the size, there are zeroes that nobody wrote: most of a file with room set
+  // aside.  Some of those may count as written once somebody has read them; all of them, where the
+  // file system cannot say.
+  virtual Result<uint64_t> data_end() = 0;
   // Whether nobody but this very file has it open or mapped (a write lease on it is granted).
   // EOPNOTSUPP where the file system cannot say.
   virtual Result<bool> only_user() = 0;

@@ -91,6 +91,19 @@ class RealFile final : public DiskFile {
     return stat_of(st);
   }
 
+  Result<uint64_t> data_end() override {
+    constexpr int kPiecesMax = 64;
+    const uint64_t size_bytes = TRY(stat()).size_bytes;
+    off_t end = 0;
+    for (int piece = 0; piece < kPiecesMax; ++piece) {
+      const off_t data = ::lseek(fd_.get(), end, SEEK_DATA);
+      if (data < 0 && errno == ENXIO) return std::min(static_cast<uint64_t>(end), size_bytes);
+      end = data < 0 ? -1 : ::lseek(fd_.get(), data, SEEK_HOLE);
+      if (end < 0) break;
+    }
+    return size_bytes;
+  }
+
   Result<bool> only_user() override {
     if (::fcntl(fd_.get(), F_SETLEASE, F_WRLCK) == 0) {
       if (::fcntl(fd_.get(), F_SETLEASE, F_UNLCK) != 0) return Error::from_errno("lease");

@@ -7,12 +7,6 @@
 
 namespace netfs::cachefiles {
 
-namespace {
-
-constexpr uint64_t kSector = 512;
-constexpr uint64_t kPage = 4096;
-}  // namespace
-
 class SimFile final : public DiskFile {
  public:
   SimFile(SimDisk& disk, std::string path, SimDisk::NodeRef node, bool writable, bool lock)
@@ -57,6 +51,7 @@ class SimFile final : public DiskFile {
     SimDisk::Change change{false, offset_bytes,
                            std::string(reinterpret_cast<const char*>(data.data()), data.size())};
     SimDisk::apply(node_->bytes, change);
+    node_->written_end = std::max(node_->written_end, offset_bytes + data.size());
     node_->pending.push_back(std::move(change));
     return {};
   }
@@ -102,6 +97,12 @@ class SimFile final : public DiskFile {
     return FileStat{node_->bytes.size(), node_->pages.size() * kPage};
   }
 
+  Result<uint64_t> data_end() override {
+    TRY(begin(SimDisk::Call::kMeta, false));
+    sync::MutexLock lock(disk_.mutex_);
+    return std::min((node_->written_end + kPage - 1) / kPage * kPage, node_->bytes.size());
+  }
+
   Result<bool> only_user() override {
     TRY(begin(SimDisk::Call::kMeta, false));
     sync::MutexLock lock(disk_.mutex_);
@@ -139,6 +140,8 @@ class SimFile final : public DiskFile {
     return {};
   }
 
+  static constexpr uint64_t kPage = SimDisk::kPage;
+
   SimDisk& disk_;
   const std::string path_;
   const SimDisk::NodeRef node_;
@@ -146,10 +149,6 @@ class SimFile final : public DiskFile {
   const bool writable_;
   const bool lock_;
 };
-
-void SimDisk::crash_at(uint64_t change) {
-  crash_at_.store(changes_.load() + change);
-}
 
 Result<void> SimDisk::begin(Call call, const std::string& path, bool change) {
   if (change && changes_.fetch_add(1) >= crash_at_.load()) dead_.store(true);
@@ -182,6 +181,7 @@ uint64_t SimDisk::allocated_bytes() {
 void SimDisk::flip(const std::string& path, uint64_t bit) {
   sync::MutexLock lock(mutex_);
   Node& node = *names_.at(path);
+  node.written_end = std::max(node.written_end, bit / 8 + 1);
   for (std::string* bytes : {&node.bytes, &node.durable}) {
     if (bit / 8 < bytes->size()) (*bytes)[bit / 8] ^= static_cast<char>(1 << (bit % 8));
   }
@@ -229,55 +229,6 @@ void SimDisk::apply(std::map<std::string, NodeRef>& names, const NameChange& cha
 std::string SimDisk::parent_of(const std::string& path) {
   const size_t slash = path.find_last_of('/');
   return slash == std::string::npos ? "." : path.substr(0, slash);
-}
-
-// Which of a file's changes reached the disk: any, and any sectors of each.
-void SimDisk::keep_some(Node& node, std::mt19937_64& random) {
-  for (const Change& change : node.pending) {
-    const uint64_t fate = random() % 4;
-    if (fate == 0) continue;  // lost
-    if (change.truncation || fate == 1) {
-      apply(node.durable, change);
-      continue;
-    }
-    for (uint64_t at = 0; at < change.data.size();) {
-      const uint64_t end = std::min<uint64_t>(
-          (change.offset + at) / kSector * kSector + kSector - change.offset, change.data.size());
-      if (random() % 2 == 0) {
-        apply(node.durable, {false, change.offset + at, change.data.substr(at, end - at)});
-      }
-      at = end;
-    }
-  }
-}
-
-void SimDisk::restart(Lost lost, uint64_t seed) {
-  sync::MutexLock lock(mutex_);
-  std::mt19937_64 random(seed);
-  if (lost == Lost::kPower) {
-    for (const NameChange& change : pending_names_) {
-      if (random() % 2 == 0) apply(durable_names_, change);
-    }
-    names_ = durable_names_;
-    for (const auto& [path, node] : names_) keep_some(*node, random);
-    for (const auto& [path, node] : names_) node->bytes = node->durable;
-  } else {
-    durable_names_ = names_;
-    for (const auto& [path, node] : names_) node->durable = node->bytes;
-  }
-  pending_names_.clear();
-  allocated_ = 0;
-  for (const auto& [path, node] : names_) {
-    node->pending.clear();
-    node->mapped = false;
-    const uint64_t pages = (node->bytes.size() + kPage - 1) / kPage;
-    node->pages.erase(node->pages.lower_bound(pages), node->pages.end());
-    allocated_ += node->pages.size() * kPage;
-  }
-  generation_.fetch_add(1);
-  crash_at_.store(UINT64_MAX);
-  locked_by_ = UINT64_MAX;
-  dead_.store(false);
 }
 
 Result<std::unique_ptr<DiskFile>> SimDisk::open(const std::string& path, OpenMode mode) {

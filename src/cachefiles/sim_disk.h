@@ -75,6 +75,8 @@ class SimDisk final : public Disk {
 
  private:
   friend class SimFile;
+  static constexpr uint64_t kSector = 512;
+  static constexpr uint64_t kPage = 4096;
   struct Change {
     bool truncation = false;
     uint64_t offset = 0;  // or the size
@@ -86,6 +88,7 @@ class SimDisk final : public Disk {
     std::string bytes;
     std::string durable;
     std::set<uint64_t> pages;
+    uint64_t written_end = 0;  // of all writes ever
     std::vector<Change> pending;
   };
   using NodeRef = std::shared_ptr<Node>;

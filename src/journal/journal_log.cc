@@ -36,7 +36,11 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
   SegmentRef fresh = TRY(log->make_segment(scanned.next_number, scanned.next_sequence, 0));
   {
     sync::MutexLock lock(log->mutex_);
-    log->segments_.assign(scanned.segments.begin(), scanned.segments.end());
+    for (const SegmentRef& segment : scanned.segments) {
+      // Of a process that has changed nothing.
+      if (segment->is_empty() && log->remove_segment(*segment).ok()) continue;
+      log->segments_.push_back(segment);
+    }
     log->segments_.push_back(std::move(fresh));
     log->end_bytes_ = kSegmentHeaderBytes;
     log->next_sequence_ = scanned.next_sequence;

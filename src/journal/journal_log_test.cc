@@ -15,68 +15,11 @@
 
 #include "base/manual_clock.h"
 #include "base/sanitizer.h"
-#include "cachefiles/sim_disk.h"
+#include "journal/test_log.h"
 #include "sync/thread.h"
 
 namespace netfs::journal {
 namespace {
-
-using cachefiles::SimDisk;
-
-constexpr char kDirectory[] = "volume";
-
-// What the record with this sequence is in these tests.
-std::string data_of(uint64_t sequence) {
-  std::string data(static_cast<size_t>(sequence * 7919 % 30'000), '\0');
-  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(sequence * 31 + i * 7);
-  return data;
-}
-
-struct Opened {
-  std::vector<std::pair<Record, RecordPlace>> records;
-  Result<std::unique_ptr<JournalLog>> log = Error(EIO, "not opened");
-};
-
-Opened open_journal(SimDisk& disk, uint64_t segment_bytes = kSegmentBytesLeast) {
-  Opened opened;
-  opened.log = JournalLog::open({.disk = disk,
-                                 .directory = kDirectory,
-                                 .volume_key = "key",
-                                 .sync_after = Duration(0),
-                                 .segment_bytes = segment_bytes},
-                                [&](const Record& record, const RecordPlace& place) {
-                                  opened.records.emplace_back(record, place);
-                                });
-  return opened;
-}
-
-Result<RecordPlace> put_next(JournalLog& log) {
-  const uint64_t next = log.last_sequence() + 1;
-  const std::string data = data_of(next);
-  Record record{
-      .kind = RecordKind::kWrite, .path = "f" + std::to_string(next), .range = {next, data.size()}};
-  return log.put(record, bytes_of(data));
-}
-
-void expect_records(Opened& opened, uint64_t first, uint64_t count) {
-  ASSERT_TRUE(opened.log.ok()) << opened.log.error().message();
-  ASSERT_EQ(opened.records.size(), count);
-  for (uint64_t i = 0; i < count; ++i) {
-    const auto& [record, place] = opened.records[i];
-    ASSERT_EQ(record.sequence, first + i);
-    EXPECT_EQ(record.path, "f" + std::to_string(first + i));
-    std::string data;
-    const Result<Record> read = opened.log.value()->read(place, &data);
-    ASSERT_TRUE(read.ok()) << read.error().message();
-    EXPECT_TRUE(read.value() == record);
-    ASSERT_TRUE(data == data_of(first + i));
-  }
-}
-
-bool has(SimDisk& disk, const std::string& file) {
-  const std::vector<std::string> files = disk.files();
-  return std::find(files.begin(), files.end(), file) != files.end();
-}
 
 TEST(JournalLog, WhatWasAppendedIsThereAtTheNextOpening) {
   SimDisk disk;
@@ -304,86 +247,6 @@ TEST(JournalLog, WhatNobodyAsksForIsDurableInTimeAllTheSame) {
     (void)::poll(nullptr, 0, 10);
   }
   EXPECT_EQ(log->durable_sequence(), 1U);
-}
-
-// What is at the start of a segment's file is put there by `spoil`.
-Result<std::unique_ptr<JournalLog>> open_spoilt(
-    SimDisk& disk, const std::function<void(cachefiles::DiskFile&)>& spoil) {
-  {
-    Opened opened = open_journal(disk);
-    for (int i = 0; i < 5; ++i) EXPECT_TRUE(put_next(*opened.log.value()).ok());
-    EXPECT_TRUE(opened.log.value()->sync(5).ok());
-  }
-  {
-    // Another process, which has used the next segment.
-    Opened opened = open_journal(disk);
-    for (uint64_t i = 6; i <= 8; ++i) {
-      EXPECT_TRUE(put_next(*opened.log.value()).ok());
-      EXPECT_TRUE(opened.log.value()->sync(i).ok());
-    }
-  }
-  spoil(*disk.open("volume/0000000000000002.segment", cachefiles::OpenMode::kReadWrite).value());
-  return std::move(open_journal(disk).log);
-}
-
-TEST(JournalLog, AnotherFormatIsRefusedInWordsAndNothingOfItGoes) {
-  SimDisk disk;
-  const Result<std::unique_ptr<JournalLog>> opened =
-      open_spoilt(disk, [](cachefiles::DiskFile& file) {
-        ASSERT_TRUE(file.write(8, bytes_of(std::string_view("\x07\0\0\0", 4))).ok());
-      });
-  ASSERT_TRUE(opened.is_error(EPROTONOSUPPORT));
-  const std::string said = opened.error().message();
-  EXPECT_NE(said.find("format 7"), std::string::npos) << said;
-  EXPECT_NE(said.find("netfs sync"), std::string::npos) << said;
-  EXPECT_TRUE(has(disk, "volume/0000000000000001.segment"));
-  EXPECT_TRUE(has(disk, "volume/0000000000000002.segment"));
-}
-
-TEST(JournalLog, ASegmentWhoseFirstRecordIsDamagedIsKeptAndSaid) {
-  SimDisk disk;
-  const Result<std::unique_ptr<JournalLog>> opened =
-      open_spoilt(disk, [](cachefiles::DiskFile& file) {
-        ASSERT_TRUE(file.write(kSegmentHeaderBytes + 20, bytes_of("x")).ok());
-      });
-  ASSERT_TRUE(opened.ok()) << opened.error().message();
-  EXPECT_NE(opened.value()->damage().find("damaged at change 6"), std::string::npos)
-      << opened.value()->damage();
-  EXPECT_EQ(opened.value()->last_sequence(), 5U);
-  EXPECT_TRUE(has(disk, "volume/damaged-0000000000000002"));
-}
-
-TEST(JournalLog, WhatWaitsInAJournalCanBeAskedWithoutTouchingIt) {
-  SimDisk disk;
-  {
-    Opened opened = open_journal(disk);
-    ASSERT_TRUE(opened.log.ok());
-    EXPECT_TRUE(holds_changes(disk, kDirectory, "key").is_error(EBUSY)) << "it is in use";
-  }
-  EXPECT_FALSE(holds_changes(disk, kDirectory, "key").value()) << "a segment, and nothing in it";
-  {
-    Opened opened = open_journal(disk);
-    ASSERT_TRUE(put_next(*opened.log.value()).ok());
-  }
-  EXPECT_TRUE(holds_changes(disk, kDirectory, "key").value());
-  {
-    Opened opened = open_journal(disk);
-    Record done{.kind = RecordKind::kDone, .upto = 1};
-    ASSERT_TRUE(opened.log.value()->put(done).ok());
-  }
-  EXPECT_FALSE(holds_changes(disk, kDirectory, "key").value());
-}
-
-TEST(JournalLog, BelongsToOneAndToOneTree) {
-  SimDisk disk;
-  const auto ignore = [](const Record&, const RecordPlace&) {};
-  Opened opened = open_journal(disk);
-  ASSERT_TRUE(opened.log.ok());
-  EXPECT_TRUE(open_journal(disk).log.is_error(EBUSY));
-  opened.log = Error(EIO, "closed");
-  EXPECT_TRUE(
-      JournalLog::open({.disk = disk, .directory = kDirectory, .volume_key = "other"}, ignore)
-          .is_error(EBADMSG));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <map>
 #include <spdlog/fmt/fmt.h>
 
@@ -47,6 +48,17 @@ std::optional<Whole> whole_record(std::string_view bytes) {
     return std::nullopt;
   }
   return Whole{std::move(*record), *header};
+}
+
+// Where at or behind `at` the first word begins that is not zero; the end, if none does.
+size_t behind_zeroes(std::string_view bytes, size_t at) {
+  for (; at + kRecordAlign <= bytes.size(); at += kRecordAlign) {
+    uint64_t word = 0;
+    static_assert(sizeof word == kRecordAlign);
+    std::memcpy(&word, bytes.data() + at, sizeof word);
+    if (word != 0) return at;
+  }
+  return std::min(bytes.find_first_not_of('\0', at), bytes.size());
 }
 
 class Scan {
@@ -97,7 +109,8 @@ class Scan {
     segment->file = TRY(
         disk_.open(path, looks ? cachefiles::OpenMode::kRead : cachefiles::OpenMode::kReadWrite));
     segment->size_bytes = TRY(segment->file->stat()).size_bytes;
-    std::string bytes(segment->size_bytes, '\0');
+    // Most of it is room.
+    std::string bytes(TRY(segment->file->data_end()), '\0');
     const std::span<std::byte> all(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
     bytes.resize(TRY(segment->file->read(0, all)));
     const std::optional<uint32_t> other = other_format(bytes);
@@ -124,7 +137,7 @@ class Scan {
     if (header) scanned_.generation = std::max(scanned_.generation, header->generation);
     const size_t behind_header = std::min(bytes.size(), kSegmentHeaderBytes);
     const std::string_view records = std::string_view(bytes).substr(behind_header);
-    const bool is_empty = records.find_first_not_of('\0') == std::string_view::npos;
+    const bool is_empty = behind_zeroes(records, 0) == records.size();
     const uint64_t first = header && header->number == number ? first_sequence(bytes) : 0;
     // An empty one was made when nothing came any more; one that begins with what cannot be read
     // is where the journal ends.
@@ -184,7 +197,7 @@ class Scan {
         ++readable_behind_;
         if (header->durable >= scanned_.next_sequence) damaged_ = true;
       }
-      at += good ? header->bytes() : kRecordAlign;
+      at = good ? at + header->bytes() : behind_zeroes(rest, at + kRecordAlign);
     }
   }
 
@@ -202,7 +215,9 @@ class Scan {
     }
     if (!behind_.empty()) TRY(disk_.sync_directory(directory_));
     // After a kill what was read may never have been on the disk.
-    for (const SegmentRef& segment : scanned_.segments) TRY(segment->file->sync_data());
+    for (const SegmentRef& segment : scanned_.segments) {
+      if (!segment->is_empty()) TRY(segment->file->sync_data());
+    }
     return {};
   }
 

@@ -20,6 +20,8 @@ struct Segment {
   uint64_t size_bytes = 0;     // as it was allocated
   bool keep = false;           // it is damaged: it is set aside, not removed; guarded likewise
   std::unique_ptr<cachefiles::DiskFile> file;
+
+  [[nodiscard]] bool is_empty() const { return last_sequence == 0; }
 };
 using SegmentRef = std::shared_ptr<Segment>;
 

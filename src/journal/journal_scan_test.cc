@@ -1,0 +1,115 @@
+// Goal: what a process finds that opens a journal, is what was left there, whoever left it and in
+// what state.
+
+#include "journal/journal_scan.h"
+
+#include <functional>
+#include <gtest/gtest.h>
+#include <memory>
+#include <string>
+
+#include "journal/test_log.h"
+
+namespace netfs::journal {
+namespace {
+
+// Else the journal of a mount that nobody writes through grows with each kill, and each start takes
+// longer than the one before.
+TEST(JournalScan, ProcessesThatAreKilledBeforeTheyChangeAnythingLeaveNothing) {
+  SimDisk disk;
+  for (int process = 0; process < 5; ++process) {
+    Opened opened = open_journal(disk);
+    expect_records(opened, 1, process == 0 ? 0 : 3);
+    if (process == 0) {
+      for (int i = 0; i < 3; ++i) ASSERT_TRUE(put_next(*opened.log.value()).ok());
+    }
+    EXPECT_EQ(disk.files().size(), process == 0 ? 2U : 3U)
+        << "the lock, what was changed, a new one";
+    disk.crash_at(0);
+    opened.log = Error(EIO, "killed");
+    disk.restart(SimDisk::Lost::kNothing, 0);
+  }
+}
+
+// What is at the start of a segment's file is put there by `spoil`.
+Result<std::unique_ptr<JournalLog>> open_spoilt(
+    SimDisk& disk, const std::function<void(cachefiles::DiskFile&)>& spoil) {
+  {
+    Opened opened = open_journal(disk);
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(put_next(*opened.log.value()).ok());
+    EXPECT_TRUE(opened.log.value()->sync(5).ok());
+  }
+  {
+    // Another process, which has used the next segment.
+    Opened opened = open_journal(disk);
+    for (uint64_t i = 6; i <= 8; ++i) {
+      EXPECT_TRUE(put_next(*opened.log.value()).ok());
+      EXPECT_TRUE(opened.log.value()->sync(i).ok());
+    }
+  }
+  spoil(*disk.open("volume/0000000000000002.segment", cachefiles::OpenMode::kReadWrite).value());
+  return std::move(open_journal(disk).log);
+}
+
+TEST(JournalScan, AnotherFormatIsRefusedInWordsAndNothingOfItGoes) {
+  SimDisk disk;
+  const Result<std::unique_ptr<JournalLog>> opened =
+      open_spoilt(disk, [](cachefiles::DiskFile& file) {
+        ASSERT_TRUE(file.write(8, bytes_of(std::string_view("\x07\0\0\0", 4))).ok());
+      });
+  ASSERT_TRUE(opened.is_error(EPROTONOSUPPORT));
+  const std::string said = opened.error().message();
+  EXPECT_NE(said.find("format 7"), std::string::npos) << said;
+  EXPECT_NE(said.find("netfs sync"), std::string::npos) << said;
+  EXPECT_TRUE(has(disk, "volume/0000000000000001.segment"));
+  EXPECT_TRUE(has(disk, "volume/0000000000000002.segment"));
+}
+
+TEST(JournalScan, ASegmentWhoseFirstRecordIsDamagedIsKeptAndSaid) {
+  SimDisk disk;
+  const Result<std::unique_ptr<JournalLog>> opened =
+      open_spoilt(disk, [](cachefiles::DiskFile& file) {
+        ASSERT_TRUE(file.write(kSegmentHeaderBytes + 20, bytes_of("x")).ok());
+      });
+  ASSERT_TRUE(opened.ok()) << opened.error().message();
+  EXPECT_NE(opened.value()->damage().find("damaged at change 6"), std::string::npos)
+      << opened.value()->damage();
+  EXPECT_EQ(opened.value()->last_sequence(), 5U);
+  EXPECT_TRUE(has(disk, "volume/damaged-0000000000000002"));
+}
+
+TEST(JournalScan, WhatWaitsInAJournalCanBeAskedWithoutTouchingIt) {
+  SimDisk disk;
+  {
+    Opened opened = open_journal(disk);
+    ASSERT_TRUE(opened.log.ok());
+    EXPECT_TRUE(holds_changes(disk, kDirectory, "key").is_error(EBUSY)) << "it is in use";
+  }
+  EXPECT_FALSE(holds_changes(disk, kDirectory, "key").value()) << "a segment, and nothing in it";
+  {
+    Opened opened = open_journal(disk);
+    ASSERT_TRUE(put_next(*opened.log.value()).ok());
+  }
+  EXPECT_TRUE(holds_changes(disk, kDirectory, "key").value());
+  {
+    Opened opened = open_journal(disk);
+    Record done{.kind = RecordKind::kDone, .upto = 1};
+    ASSERT_TRUE(opened.log.value()->put(done).ok());
+  }
+  EXPECT_FALSE(holds_changes(disk, kDirectory, "key").value());
+}
+
+TEST(JournalScan, BelongsToOneAndToOneTree) {
+  SimDisk disk;
+  const auto ignore = [](const Record&, const RecordPlace&) {};
+  Opened opened = open_journal(disk);
+  ASSERT_TRUE(opened.log.ok());
+  EXPECT_TRUE(open_journal(disk).log.is_error(EBUSY));
+  opened.log = Error(EIO, "closed");
+  EXPECT_TRUE(
+      JournalLog::open({.disk = disk, .directory = kDirectory, .volume_key = "other"}, ignore)
+          .is_error(EBADMSG));
+}
+
+}  // namespace
+}  // namespace netfs::journal
