@@ -125,6 +125,7 @@ Result<void> take_small(Lab& lab, const HttpServer& server, const SmallTree& tre
   const HttpTask task{.remote = tree.source, .work = std::move(work), .said = said};
   std::vector<Side> sides;
   if (lab.options().netfs) sides.push_back(netfs_http_side(lab, server, task));
+  if (lab.options().netfs) sides.push_back(netfs_wide_http_side(lab, server, task));
   if (peers) add_peers(lab, server, task, sides);
   if (sides.empty()) return {};
   RowResult row = run_row(spec, std::move(sides), lab.options().pairs);

@@ -99,13 +99,18 @@ Side rclone_side(Lab& lab, const std::string& remote, const std::string& url,
 
 }  // namespace
 
-Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
+namespace {
+
+Side netfs_side(Lab& lab, const HttpServer& server, const HttpTask& task, const std::string& name,
+                const std::vector<std::string>& options) {
   std::string directory = lab.work().path("http-netfs");
   std::string cache = lab.work().path("cache-http-netfs");
-  Client client{.name = "netfs", .how = "netfs mount http://... --cache-dir ..."};
+  Client client{.name = name, .how = "netfs mount http://... --cache-dir ..."};
+  for (const std::string& option : options) client.how += " " + option;
   client.command = {.argv = {lab.options().netfs_program, "mount", server.plain + task.remote,
                              directory, "--foreground", "--cache-dir", cache},
                     .log = lab.work().path("http-netfs.log")};
+  client.command.argv.insert(client.command.argv.end(), options.begin(), options.end());
   Side side = side_of({lab, std::move(client), directory, cache, task.work});
   if (!task.said) return side;
   side.finish = [&lab, directory, said = task.said, finish = side.finish] {
@@ -113,6 +118,17 @@ Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
     finish();
   };
   return side;
+}
+
+}  // namespace
+
+Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {
+  return netfs_side(lab, server, task, "netfs", {});
+}
+
+Side netfs_wide_http_side(Lab& lab, const HttpServer& server, HttpTask task) {
+  task.said = nullptr;
+  return netfs_side(lab, server, task, "netfs, 64 wide", {"-o", "connections=64"});
 }
 
 Side rclone_http_side(Lab& lab, const HttpServer& server, const HttpTask& task) {

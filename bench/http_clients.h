@@ -26,6 +26,8 @@ struct HttpTask {
 };
 
 Side netfs_http_side(Lab& lab, const HttpServer& server, const HttpTask& task);
+// As somebody sets it up whose server allows more connections than what is asked for unasked.
+Side netfs_wide_http_side(Lab& lab, const HttpServer& server, HttpTask task);
 Side rclone_http_side(Lab& lab, const HttpServer& server, const HttpTask& task);
 // The same by its WebDAV; needs `server.dav`.
 Side rclone_webdav_side(Lab& lab, const HttpServer& server, const HttpTask& task);
