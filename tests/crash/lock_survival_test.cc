@@ -206,11 +206,14 @@ TEST_P(LockSurvival, KillsNeverMakeTwoHoldersAndCostNobodyHisLock) {
   users.go();
   const MonoTime end = Clock::system().now() + run_time();
   unsigned kills = 0;
+  MonoTime next_kill;
   while ((Clock::system().now() < end || kills < kills_wanted()) && !users.any_wrong()) {
     const std::vector<uint64_t> before = users.rounds();
     ASSERT_TRUE(
         wait_until([&] { return users.moved_since(before) || users.any_wrong(); }, kPauseMax))
         << mount_->log();
+    (void)wait_until([&] { return Clock::system().now() >= next_kill; }, std::chrono::seconds(1));
+    next_kill = Clock::system().now() + kBetweenKills;
     ASSERT_NO_FATAL_FAILURE(kill_worker());
     ++kills;
   }

@@ -287,7 +287,9 @@ class Survival : public testing::TestWithParam<Mode> {
     while ((Clock::system().now() < end || kills_ < kills_wanted()) && !any_ended()) {
       // Once each has done something since the last one: else a far origin is never reached.
       ASSERT_NO_FATAL_FAILURE(let_all_go_on());
-      const MonoTime until = Clock::system().now() + std::chrono::milliseconds(random_() % 50);
+      const MonoTime until =
+          std::max(Clock::system().now() + std::chrono::milliseconds(random_() % 50),
+                   killed_at_.load() + kBetweenKills);
       (void)wait_until([&] { return Clock::system().now() >= until; }, std::chrono::seconds(1));
       const pid_t worker = mount_->worker();
       killed_at_ = Clock::system().now();

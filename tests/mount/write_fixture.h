@@ -39,6 +39,8 @@ inline std::chrono::seconds run_time() {
 }
 
 // How many kills the tests of kills come to, however slow the machine.
+// Who dies a thousand times a minute is given up (daemon/restart_policy.h): not quite so often.
+constexpr Duration kBetweenKills = std::chrono::milliseconds(70);
 inline unsigned kills_wanted() {
   const char* given = std::getenv("NETFS_TEST_KILLS");
   return given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : 4;
