@@ -104,6 +104,9 @@ class AskedAgain : public MountFixture, public testing::WithParamInterface<Stopp
   AskedAgain() { begin_tree(); }
   ~AskedAgain() override { end_process(); }
   Library& library() override { return *real_; }
+  void close_library() override {
+    if (real_) real_->close();
+  }
   Origin& origin() override { return *stopping_; }
 
   // A tree of its own: some files and directories.
@@ -133,7 +136,6 @@ class AskedAgain : public MountFixture, public testing::WithParamInterface<Stopp
   }
   void end_process() {
     end();
-    if (real_) real_->close();
     real_.reset();
   }
   // As if it had died at the moment when it left that.
