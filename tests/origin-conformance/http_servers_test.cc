@@ -107,6 +107,18 @@ TEST_F(HttpServers, AClientCertificateOpensWhatAsksForOne) {
   }
 }
 
+// nginx answers 400.  Of Apache the connection ends, and it may have done so before its word on why
+// was read.
+TEST_F(HttpServers, WhoHasNoClientCertificateIsToldToGiveOne) {
+  std::string told;
+  const auto is_told = [&] {
+    const Result<std::unique_ptr<Origin>> origin = open_tls("HTTP_APACHE_CLIENTCERT_PORT", {});
+    if (!origin.ok()) told = origin.error().message();
+    return origin.is_error(EACCES) && told.find("-o cert=FILE") != std::string::npos;
+  };
+  EXPECT_TRUE(wait_until(is_told, kTimeout)) << told;
+}
+
 // A read goes on once the server has time again; who has no time to wait hears of it at once.
 TEST_F(HttpServers, ABusyServerIsAskedAgainAfterTheTimeThatItSays) {
   struct Reader {
