@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 
+#include "tests/mount/files_ahead.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/temp_dir.h"
@@ -23,6 +24,7 @@ constexpr size_t kBytes = 10'000;
 
 class HttpAhead : public testing::Test {
  protected:
+  explicit HttpAhead(std::string ttl = "60s") : ttl_(std::move(ttl)) {}
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
     NETFS_TEST_NEEDS(fuse());
@@ -48,7 +50,7 @@ class HttpAhead : public testing::Test {
         NetfsMount::Options{
             .url = "http://127.0.0.1:" + std::to_string(std::stoi(proxy_->output())) + source_,
             .cache_dir = temp_ / "cache",
-            .more = {"--metadata-ttl", "60s"}},
+            .more = {"--metadata-ttl", ttl_}},
         temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
   }
@@ -68,6 +70,7 @@ class HttpAhead : public testing::Test {
   }
   [[nodiscard]] nlohmann::json status() const { return mount_->status()["mounts"][0]; }
 
+  const std::string ttl_;
   TempDir temp_;
   std::string source_;
   std::unique_ptr<TestHttp> http_;
@@ -150,6 +153,42 @@ TEST_F(HttpAhead, OneFileOfEachDirectoryFetchesNoOther) {
   const nlohmann::json now = status();
   EXPECT_LT(now["bytes"]["downloaded_bytes"].get<size_t>(), 2 * kDirectories * kBytes);
   EXPECT_EQ(now["files_ahead"]["fetched"].get<unsigned>(), 0U);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+TEST_F(HttpAhead, FilesReadAtRandomFetchNoOther) {
+  constexpr unsigned kMany = 200;
+  std::filesystem::create_directory(source_ + "/many");
+  for (unsigned f = 0; f < kMany; ++f) {
+    write_file(source_ + "/many/" + name(f), bytes_of(9, f), std::chrono::hours(24));
+  }
+  const Result<std::vector<std::string>> listed = list_names(mount_->path() + "/many");
+  ASSERT_TRUE(listed.ok()) << listed.error().message();
+  const std::vector<std::string> names = far_apart(listed.value(), 40);
+  EXPECT_EQ(names.size(), 40U);
+  for (const std::string& name : names) {
+    EXPECT_TRUE(same_bytes(mount_->path() + "/many/" + name, source_ + "/many/" + name));
+  }
+  EXPECT_EQ(status()["bytes"]["downloaded_bytes"].get<size_t>(), 40 * kBytes);
+  EXPECT_EQ(files_ahead_of(*mount_)["fetched"].get<unsigned>(), 0U);
+  // The same reader in turn.
+  list(0);
+  for (unsigned f = 0; f < kFiles; ++f) expect_read(0, f);
+  EXPECT_GT(files_ahead_of(*mount_)["fetched"].get<unsigned>(), 0U);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+// Names are believed for no longer, and so long a file that was fetched may yet be read.
+class HttpAheadUnread : public HttpAhead {
+ protected:
+  HttpAheadUnread() : HttpAhead("8s") {}
+};
+
+TEST_F(HttpAheadUnread, FilesAreCountedAsWastedAndShownAndReadRightLater) {
+  list(0);
+  for (unsigned f = 0; f < 5; ++f) expect_read(0, f);
+  expect_shown_as_wasted(*mount_, kBytes, kBound);
+  for (unsigned f = 0; f < kFiles; ++f) expect_read(0, f);
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 
