@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "tests/mount/files_ahead.h"
 #include "tests/mount/write_fixture.h"
 #include "tests/support/sftp_meter.h"
 
@@ -17,6 +18,7 @@ constexpr size_t kBytes = 10'000;
 
 class FilesAheadMount : public testing::Test {
  protected:
+  explicit FilesAheadMount(std::string ttl = "60s") : ttl_(std::move(ttl)) {}
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
     NETFS_TEST_NEEDS(fuse());
@@ -37,7 +39,7 @@ class FilesAheadMount : public testing::Test {
         NetfsMount::Options{
             .url = "sftp://meter" + source_,
             .cache_dir = temp_ / "cache",
-            .more = {"--metadata-ttl", "60s", "-o", "connections=1,ssh=" + meter_->program()}},
+            .more = {"--metadata-ttl", ttl_, "-o", "connections=1,ssh=" + meter_->program()}},
         temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
   }
@@ -61,6 +63,7 @@ class FilesAheadMount : public testing::Test {
   }
   [[nodiscard]] nlohmann::json status() const { return mount_->status()["mounts"][0]; }
 
+  const std::string ttl_;
   TempDir temp_;
   std::string source_;
   std::optional<SftpMeter> meter_;
@@ -116,6 +119,38 @@ TEST_F(FilesAheadMount, OneFileOfEachDirectoryFetchesNoOther) {
   const nlohmann::json now = status();
   EXPECT_LT(now["bytes"]["downloaded_bytes"].get<size_t>(), 2 * kDirectories * kBytes);
   EXPECT_EQ(now["files_ahead"]["fetched"].get<unsigned>(), 0U);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+TEST_F(FilesAheadMount, ReadAtRandomNoOtherIsFetched) {
+  constexpr size_t kMany = 200;
+  ASSERT_EQ(::mkdir((source_ + "/many").c_str(), 0755), 0);
+  for (unsigned f = 0; f < kMany; ++f) {
+    write_file(source_ + "/many/" + name(f), bytes_of("many", name(f)), std::chrono::hours(24));
+  }
+  const std::vector<std::string> names = far_apart(listed(mount_->path() + "/many"), 40);
+  EXPECT_EQ(names.size(), 40U);
+  for (const std::string& name : names) expect_read("many", name);
+  EXPECT_EQ(status()["bytes"]["downloaded_bytes"].get<size_t>(), 40 * kBytes);
+  EXPECT_EQ(files_ahead_of(*mount_)["fetched"].get<unsigned>(), 0U);
+  // The same reader in turn.
+  for (const std::string& name : listed(mount_->path() + "/d10")) expect_read("d10", name);
+  EXPECT_GT(files_ahead_of(*mount_)["fetched"].get<unsigned>(), 0U);
+  EXPECT_TRUE(mount_->unmount()) << mount_->log();
+}
+
+// Names are believed for no longer, and so long a file that was fetched may yet be read.
+class FilesAheadUnread : public FilesAheadMount {
+ protected:
+  FilesAheadUnread() : FilesAheadMount("8s") {}
+};
+
+TEST_F(FilesAheadUnread, AreCountedAsWastedAndShownAndReadRightLater) {
+  const std::vector<std::string> names = listed(mount_->path() + "/d10");
+  ASSERT_EQ(names.size(), kFiles);
+  for (size_t i = 0; i < 5; ++i) expect_read("d10", names[i]);
+  expect_shown_as_wasted(*mount_, kBytes, kBound);
+  for (const std::string& name : names) expect_read("d10", name);
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
 }
 

@@ -24,7 +24,7 @@ view=$state/view
 kinds=(nginx nobody apache python)
 # The ports of nginx, in this order from its first one.
 nginx_ports=(HTML JSON BARE NORANGES HTTPS BASIC BEARER CLIENTCERT EXPIRED WRONGNAME PROXY GZIP UPGRADE
-  DOWNGRADE DAV LIMITED TROUBLE)
+  DOWNGRADE DAV LIMITED TROUBLE BUSY)
 # For the port DAV, which is there where this is (libnginx-mod-http-dav-ext).
 dav_module=/usr/lib/nginx/modules/ngx_http_dav_ext_module.so
 apache_modules=/usr/lib/apache2/modules
@@ -224,6 +224,9 @@ CONFIG
       "location ~ /packed\$ { gzip_static always; }" \
       "location ~ /as_json/ { types { } default_type application/json; }" \
       "location @page { default_type text/html; return 200 '<html>No such page, sorry.</html>'; }"
+    # A name with NAME.busy beside it is to be asked for later.
+    nginx_server $((p + 17)) "autoindex on; if (-f \$request_filename.busy) { return 429; }" \
+      "add_header Retry-After 1 always;"
   fi
   echo "}"
 }
@@ -232,7 +235,7 @@ apache_config() {
   local name tls=$state/tls port
   port=$(first_port apache)
   for name in mpm_event authz_core authz_host unixd dir autoindex mime alias ssl http2 proxy proxy_http \
-    proxy_connect authn_core authn_file authz_user auth_basic env filter deflate dav dav_fs; do
+    proxy_connect authn_core authn_file authz_user auth_basic env filter deflate dav dav_fs rewrite headers; do
     # What is built in has no file.
     [[ ! -f $apache_modules/mod_$name.so ]] || echo "LoadModule ${name}_module $apache_modules/mod_$name.so"
   done
@@ -307,6 +310,42 @@ Listen $address:$((port + 6)) https
     </LimitExcept>
   </Location>
 </VirtualHost>
+Listen $address:$((port + 7))
+<VirtualHost $address:$((port + 7))>
+  RewriteEngine On
+  RewriteCond "%{HTTP:Authorization}" "!=Bearer an-open-sesame"
+  RewriteRule "^" - [R=401,L]
+  Header always set WWW-Authenticate Bearer "expr=%{REQUEST_STATUS} == 401"
+</VirtualHost>
+Listen $address:$((port + 8)) https
+<VirtualHost $address:$((port + 8))>
+  SSLEngine on
+  SSLCertificateFile $tls/server.pem
+  SSLCertificateKeyFile $tls/server.key
+  SSLCACertificateFile $tls/ca.pem
+  SSLVerifyClient require
+  Protocols h2 http/1.1
+</VirtualHost>
+Listen $address:$((port + 9)) https
+<VirtualHost $address:$((port + 9))>
+  SSLEngine on
+  SSLCertificateFile $tls/expired.pem
+  SSLCertificateKeyFile $tls/expired.key
+</VirtualHost>
+Listen $address:$((port + 10)) https
+<VirtualHost $address:$((port + 10))>
+  SSLEngine on
+  SSLCertificateFile $tls/wrong_name.pem
+  SSLCertificateKeyFile $tls/wrong_name.key
+</VirtualHost>
+# A name with NAME.busy beside it is to be asked for later.
+Listen $address:$((port + 11))
+<VirtualHost $address:$((port + 11))>
+  RewriteEngine On
+  RewriteCond "%{DOCUMENT_ROOT}%{REQUEST_URI}.busy" -f
+  RewriteRule "^" - [R=429,L]
+  Header always set Retry-After 1 "expr=%{REQUEST_STATUS} == 429"
+</VirtualHost>
 PidFile $state/apache.own_pid
 DefaultRuntimeDir $state
 ErrorLog $state/apache.log
@@ -357,7 +396,7 @@ launch_kind() {
       launch "$1" nginx -c "$state/$1.conf" -p "$state" -e "$state/$1.log"
       ;;
     apache)
-      choose_ports apache 7
+      choose_ports apache 12
       printf '<html>No such page, sorry.</html>' >"$state/page.html"
       apache_config >"$state/apache.conf"
       launch apache apache2 -DFOREGROUND -f "$state/apache.conf"
@@ -386,6 +425,11 @@ HTTP_APACHE_HTTPS_PORT=$(($(first_port apache) + 1))
 HTTP_APACHE_PROXY_PORT=$(($(first_port apache) + 2))
 HTTP_APACHE_BASIC_PORT=$(($(first_port apache) + 3))
 HTTP_APACHE_TROUBLE_PORT=$(($(first_port apache) + 4))
+HTTP_APACHE_BEARER_PORT=$(($(first_port apache) + 7))
+HTTP_APACHE_CLIENTCERT_PORT=$(($(first_port apache) + 8))
+HTTP_APACHE_EXPIRED_PORT=$(($(first_port apache) + 9))
+HTTP_APACHE_WRONGNAME_PORT=$(($(first_port apache) + 10))
+HTTP_APACHE_BUSY_PORT=$(($(first_port apache) + 11))
 HTTP_PYTHON_PORT=$(first_port python)
 HTTP_ROOT=$root
 HTTP_NGINX_ACCESS=$state/nginx.access

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <spdlog/fmt/fmt.h>
 #include <string_view>
+#include <utility>
 
 namespace netfs::origins::http {
 
@@ -10,6 +11,7 @@ namespace {
 
 // The context of errors about who the server is.
 constexpr const char* kCertificate = "http.certificate";
+constexpr const char* kOurCertificate = "http.our_certificate";
 
 int errno_of_status(int status) {
   switch (status) {
@@ -66,6 +68,25 @@ int errno_of_curl(int curl_code, int os_error) {
   }
 }
 
+// The server's word on ours, or on there being none.  By TLS 1.3 it comes when the handshake is
+// over on this side, where it ends a connection like any other trouble.
+bool refuses_our_certificate(int curl_code, const std::string& detail) {
+  switch (curl_code) {
+    case CURLE_SSL_CLIENTCERT:
+      return true;
+    case CURLE_RECV_ERROR:
+    case CURLE_SEND_ERROR:
+    case CURLE_SSL_CONNECT_ERROR:
+      break;
+    default:
+      return false;
+  }
+  // As the library that libcurl takes for TLS names alerts.
+  const size_t alert = detail.find(" alert ");
+  return alert != std::string::npos && (detail.find("certificate", alert) != std::string::npos ||
+                                        detail.find("unknown ca", alert) != std::string::npos);
+}
+
 }  // namespace
 
 Error error_of_status(int status, const std::string& url) {
@@ -97,6 +118,9 @@ std::string advice_on_transfer(const Error& error) {
   const auto says = [&](const char* words) {
     return error.detail().find(words) != std::string::npos;
   };
+  if (std::string_view(error.context()) == kOurCertificate) {
+    return "give a client certificate that it believes: -o cert=FILE,key=FILE";
+  }
   if (std::string_view(error.context()) != kCertificate) return "";
   // libcurl's words, and those of the library that it checks with.
   if (says("expired") || says("not yet valid")) {
@@ -111,10 +135,14 @@ std::string advice_on_transfer(const Error& error) {
 Error error_of_curl(int curl_code, int os_error, const std::string& url,
                     const std::string& detail) {
   const char* text = curl_easy_strerror(static_cast<CURLcode>(curl_code));
+  std::string what = fmt::format("{}: {}", url, detail.empty() ? text : detail);
+  if (refuses_our_certificate(curl_code, detail)) {
+    return Error(EACCES, kOurCertificate, std::move(what));
+  }
   const bool distrusted =
       curl_code == CURLE_PEER_FAILED_VERIFICATION || curl_code == CURLE_SSL_ISSUER_ERROR;
   return Error(errno_of_curl(curl_code, os_error), distrusted ? kCertificate : "http.transfer",
-               fmt::format("{}: {}", url, detail.empty() ? text : detail));
+               std::move(what));
 }
 
 }  // namespace netfs::origins::http
