@@ -34,7 +34,11 @@ namespace netfs::cachefiles {
 class SimDisk final : public Disk {
  public:
   enum class Call : uint8_t { kRead, kWrite, kTruncate, kSync, kOpen, kRemove, kRename, kMeta };
-  enum class Lost : uint8_t { kNothing, kPower };
+  enum class Lost : uint8_t {
+    kNothing,  // all is on the disk
+    kProcess,  // and nothing else: what was not synced is still to come to the disk
+    kPower,
+  };
 
   SimDisk() = default;
 
@@ -103,6 +107,7 @@ class SimDisk final : public Disk {
   static void apply(std::map<std::string, NodeRef>& names, const NameChange& change);
   static std::string parent_of(const std::string& path);
   void keep_some(Node& node, std::mt19937_64& random);
+  void settle(Lost lost, uint64_t seed) REQUIRES(mutex_);
 
   std::atomic<uint64_t> changes_{0};
   std::atomic<uint64_t> crash_at_{UINT64_MAX};

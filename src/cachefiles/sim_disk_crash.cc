@@ -30,8 +30,8 @@ void SimDisk::keep_some(Node& node, std::mt19937_64& random) {
   }
 }
 
-void SimDisk::restart(Lost lost, uint64_t seed) {
-  sync::MutexLock lock(mutex_);
+// What is on the disk is all that there is.
+void SimDisk::settle(Lost lost, uint64_t seed) {
   std::mt19937_64 random(seed);
   if (lost == Lost::kPower) {
     for (const NameChange& change : pending_names_) {
@@ -48,11 +48,16 @@ void SimDisk::restart(Lost lost, uint64_t seed) {
   allocated_ = 0;
   for (const auto& [path, node] : names_) {
     node->pending.clear();
-    node->mapped = false;
     const uint64_t pages = (node->bytes.size() + kPage - 1) / kPage;
     node->pages.erase(node->pages.lower_bound(pages), node->pages.end());
     allocated_ += node->pages.size() * kPage;
   }
+}
+
+void SimDisk::restart(Lost lost, uint64_t seed) {
+  sync::MutexLock lock(mutex_);
+  if (lost != Lost::kProcess) settle(lost, seed);
+  for (const auto& [path, node] : names_) node->mapped = false;
   generation_.fetch_add(1);
   crash_at_.store(UINT64_MAX);
   locked_by_ = UINT64_MAX;

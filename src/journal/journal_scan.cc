@@ -110,7 +110,8 @@ class Scan {
         disk_.open(path, looks ? cachefiles::OpenMode::kRead : cachefiles::OpenMode::kReadWrite));
     segment->size_bytes = TRY(segment->file->stat()).size_bytes;
     // Most of it is room.
-    std::string bytes(TRY(segment->file->data_end()), '\0');
+    const uint64_t end = TRY(segment->file->data_end());
+    std::string bytes(end, '\0');
     const std::span<std::byte> all(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
     bytes.resize(TRY(segment->file->read(0, all)));
     const std::optional<uint32_t> other = other_format(bytes);
@@ -156,6 +157,10 @@ class Scan {
     if (first_) scanned_.next_sequence = first != 0 ? first : header->first_sequence;
     first_ = false;
     const size_t rest = take_records(segment, bytes);
+    // Nobody will use it: its process has ended.
+    if (!looks && end < segment->size_bytes && segment->file->truncate(end).ok()) {
+      segment->size_bytes = end;
+    }
     scanned_.segments.push_back(segment);
     if (!is_empty) rest_ = bytes.substr(rest);
     if (!is_empty) rest_number_ = number;
@@ -180,6 +185,7 @@ class Scan {
                               whole->header.data_bytes});
       }
       segment->last_sequence = whole->record.sequence;
+      durable_ = std::max(durable_, whole->header.durable);
       ++scanned_.next_sequence;
       at += whole->header.bytes();
     }
@@ -214,9 +220,9 @@ class Scan {
       }
     }
     if (!behind_.empty()) TRY(disk_.sync_directory(directory_));
-    // After a kill what was read may never have been on the disk.
+    // After a kill what was read may never have been on the disk, but for what was known to be.
     for (const SegmentRef& segment : scanned_.segments) {
-      if (!segment->is_empty()) TRY(segment->file->sync_data());
+      if (segment->last_sequence > durable_) TRY(segment->file->sync_data());
     }
     return {};
   }
@@ -247,6 +253,7 @@ class Scan {
   Scanned scanned_;
   std::string rest_;  // of the last segment with records: what is behind the last of them
   uint64_t rest_number_ = 0;
+  uint64_t durable_ = 0;  // up to there a process before this one had synced
   std::vector<Behind> behind_;
   bool first_ = true;
   bool ended_ = false;

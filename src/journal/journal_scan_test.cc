@@ -27,7 +27,53 @@ TEST(JournalScan, ProcessesThatAreKilledBeforeTheyChangeAnythingLeaveNothing) {
         << "the lock, what was changed, a new one";
     disk.crash_at(0);
     opened.log = Error(EIO, "killed");
-    disk.restart(SimDisk::Lost::kNothing, 0);
+    disk.restart(SimDisk::Lost::kProcess, 0);
+  }
+}
+
+TEST(JournalScan, TheRoomThatAKilledProcessHadSetAsideIsGivenBack) {
+  SimDisk disk;
+  constexpr uint64_t kProcesses = 8;
+  for (uint64_t process = 0; process < kProcesses; ++process) {
+    Opened opened = open_journal(disk);
+    expect_records(opened, 1, process);
+    ASSERT_TRUE(put_next(*opened.log.value()).ok());
+    disk.crash_at(0);
+    opened.log = Error(EIO, "killed");
+    disk.restart(SimDisk::Lost::kProcess, 0);
+  }
+  Opened opened = open_journal(disk);
+  EXPECT_EQ(opened.log.value()->segments(), kProcesses + 1);
+  EXPECT_LT(disk.allocated_bytes(), 2 * kSegmentBytesLeast);
+}
+
+// What was synced need not be again, and all else is.
+TEST(JournalScan, OnceItIsOpenAllThatAKilledProcessLeftOutlivesAPowerCut) {
+  constexpr int kRecords = 60;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    SimDisk disk;
+    for (int process = 0; process < 2; ++process) {
+      Opened opened = open_journal(disk);
+      ASSERT_TRUE(opened.log.ok());
+      JournalLog& log = *opened.log.value();
+      for (int i = 0; i < kRecords; ++i) {
+        ASSERT_TRUE(put_next(log).ok());
+        if (i == static_cast<int>(seed)) ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+      }
+      disk.crash_at(0);
+      opened.log = Error(EIO, "killed");
+      disk.restart(SimDisk::Lost::kProcess, seed);
+    }
+    {
+      Opened opened = open_journal(disk);
+      ASSERT_TRUE(opened.log.ok());
+      EXPECT_EQ(opened.log.value()->durable_sequence(), uint64_t{2 * kRecords});
+      disk.crash_at(0);
+      opened.log = Error(EIO, "the power goes");
+      disk.restart(SimDisk::Lost::kPower, seed);
+    }
+    Opened opened = open_journal(disk);
+    expect_records(opened, 1, 2 * kRecords);
   }
 }
 

@@ -138,7 +138,7 @@ class Upgrade : public testing::Test {
     EXPECT_EQ(whole(here("/written/log")), log_);
     EXPECT_TRUE(mount_->mounted());
     if (HasFailure()) std::printf("%s\n", mount_->log().c_str());
-    const Finished synced = run({netfs_binary(), "sync", mount_->path()}, kPatience);
+    const Finished synced = run({netfs_binary(), "sync", mount_->path()}, kBacklogMax);
     EXPECT_EQ(synced.status, 0) << synced.output;
     EXPECT_TRUE(mount_->unmount()) << mount_->log();
     EXPECT_EQ(whole(source_ + "/written/log"), log_) << "nothing acknowledged is lost";

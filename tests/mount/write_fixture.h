@@ -30,6 +30,8 @@
 namespace netfs::test {
 
 inline constexpr std::chrono::seconds kBound{150};
+// What a journal may have waiting goes to an origin one change after the other.
+inline constexpr std::chrono::seconds kBacklogMax{600};
 inline constexpr unsigned kNobody = 65534;
 
 // How long the tests that go on as long as they are told to do so.
