@@ -115,7 +115,8 @@ SavedNode FileSystem::Intent::seen_at(const Place& place, Deadline until) const 
   }
   Result<NodeInfo> info = of_.origin_.stat(place.path, until);
   if (info.is_error(ENOENT)) return seen;
-  if (!info.ok()) {
+  // What no file can be does not go into a record.
+  if (!info.ok() || !of_.info_is_allowed(place.path, info.value())) {
     seen.flags = SavedNode::kUnknown;
     return seen;
   }
