@@ -30,13 +30,14 @@ class FileSystem::ChangeOfNames {
   void take_hidden(const std::string& path);
   // The change did not come about: the file keeps its name, or gets it back.
   void take_back(const Place& place, const Kept& kept);
+  // What was hidden for a change that did not come about gets its name back.
+  Result<void> show_again(const Place& place, const std::string& hidden_path, Deadline until);
   // The name that the file is about to have, for who serves this mount after us; empty: none.
   void set_hiding(std::string hidden_name, bool by_link);
 
  private:
   [[nodiscard]] std::string hidden_beside(const Place& place) const;
   Result<std::string> hide(const Place& place, Deadline until);
-  void show_again(const Place& place, const std::string& hidden_path, Deadline until);
 
   FileSystem& of_;
   const uint64_t number_;

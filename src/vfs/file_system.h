@@ -266,7 +266,7 @@ class FileSystem final : public fuse::Handler {
   void take_asked(fuse::NodeId id, const AttributeChange& change);
   static bool shows_all(const Node& node, const Witnessed& witnessed);
   KnownVersion known_of(fuse::NodeId id);
-  [[nodiscard]] int new_write_error(fuse::HandleId id);
+  bool tell_write_error(fuse::HandleId id, UniqueFunction<bool(int)> say);
 
   // open_write.cc, create.cc, copy.cc, nameless.cc, link.cc
   class Opening;

@@ -113,10 +113,7 @@ void InodeTable::note_lost(fuse::NodeId id, int error, bool by_us) {
 int InodeTable::take_lost(fuse::HandleId id) {
   Handle* open = handle(id);
   if (open == nullptr || !std::exchange(open->owes_error, false)) return 0;
-  Twice& error = handle_records_[index_of(id.value)].error;
-  const uint32_t lost = error.get().value_or(EIO);
-  error.set(0);
-  return static_cast<int>(lost);
+  return static_cast<int>(handle_records_[index_of(id.value)].error.get().value_or(EIO));
 }
 
 void InodeTable::told(fuse::HandleId id) {

@@ -203,12 +203,18 @@ TEST_F(Restore, WhatWasLostIsToldOnceToEachWhoHasTheFileOpenForWriting) {
     table->note_lost(table->id(node), ENOSPC, /*by_us=*/false);
     EXPECT_EQ(table->take_lost(writer), 0) << "it hears of it from its file";
   }
-  succeed();  // and whoever comes after him has not forgotten it
+  for (const bool told : {false, true}) {
+    succeed();  // and whoever comes after him has not forgotten it
+    sync::MutexLock lock(table->mutex);
+    EXPECT_EQ(table->handle(writer)->node->open->writers, 1U);
+    EXPECT_EQ(table->take_lost(reader), 0);
+    EXPECT_EQ(table->take_lost(other), 0);
+    EXPECT_EQ(table->take_lost(writer), ENOSPC) << "nor before it was said";
+    EXPECT_EQ(table->take_lost(writer), 0);
+    if (told) table->told(writer);
+  }
+  succeed();
   sync::MutexLock lock(table->mutex);
-  EXPECT_EQ(table->handle(writer)->node->open->writers, 1U);
-  EXPECT_EQ(table->take_lost(reader), 0);
-  EXPECT_EQ(table->take_lost(other), 0);
-  EXPECT_EQ(table->take_lost(writer), ENOSPC);
   EXPECT_EQ(table->take_lost(writer), 0);
 }
 

@@ -214,7 +214,8 @@ class InodeTable {
   // a process before this one.
   void note_position(fuse::HandleId id, const SavedPosition& position) REQUIRES(mutex);
   void read_on(fuse::HandleId id, const Ref<Listing>& listing) REQUIRES(mutex);
-  // What the handle is owed, once; 0: nothing.  told(): it has heard of it otherwise.
+  // What a process before this one left to tell the handle, once; 0: nothing.  A process after this
+  // one is left it as well, until told(): the handle has heard of all that it is owed.
   [[nodiscard]] int take_lost(fuse::HandleId id) REQUIRES(mutex);
   void told(fuse::HandleId id) REQUIRES(mutex);
   // Some of what was kept of its writes is lost: each who has it open for writing is to be told, by

@@ -55,6 +55,7 @@ bool FileSystem::Intent::find(uint64_t unique, Deadline until) {
   std::optional<Intents::Left> left = of_.intents_.left(unique);
   if (!left) return false;
   finish_hiding(of_, until);  // if the origin could not be reached before
+  of_.intents_.set_under_way(unique, true);
   again_ = true;
   before_ = std::move(left->before);
   return true;
@@ -115,7 +116,8 @@ SavedNode FileSystem::Intent::seen_at(const Place& place, Deadline until) const 
   }
   Result<NodeInfo> info = of_.origin_.stat(place.path, until);
   if (info.is_error(ENOENT)) return seen;
-  if (!info.ok()) {
+  // What no file can be does not go into a record.
+  if (!info.ok() || !of_.info_is_allowed(place.path, info.value())) {
     seen.flags = SavedNode::kUnknown;
     return seen;
   }
@@ -207,6 +209,10 @@ bool FileSystem::Intent::set_before(const FileRef& file, const std::string& name
   const Result<std::string> is = of_.writer_->get_xattr(file, name, until);
   if (!value) return !was_absent(before_.first) && is.is_error(ENODATA);
   return was_absent(before_.first) && is.ok() && is.value() == *value;
+}
+
+bool FileSystem::Intent::is_at_old_name(const std::string& from, Deadline until) const {
+  return is_same_thing(before_.first, of_.origin_.stat(from, until));
 }
 
 bool FileSystem::Intent::renamed_before(const std::string& from, const std::string& to,

@@ -62,6 +62,8 @@ class FileSystem::Intent {
   [[nodiscard]] bool table_has_renamed(const Place& from, const Place& to) const;
   // The table has what was to be renamed by its old name still.
   [[nodiscard]] bool table_has_source(const Place& from) const;
+  // What was to be renamed is there still, or something like it.
+  [[nodiscard]] bool is_at_old_name(const std::string& from, Deadline until) const;
   // Absent: it is to be removed.
   [[nodiscard]] bool set_before(const FileRef& file, const std::string& name,
                                 const std::optional<std::string>& value, Deadline until) const;
@@ -70,6 +72,8 @@ class FileSystem::Intent {
   static std::optional<fuse::Opened> take_opened(FileSystem& of, uint64_t unique, uint32_t flags,
                                                  fuse::NodeId& node) NO_THREAD_SAFETY_ANALYSIS;
   static void finish_hiding(FileSystem& of, Deadline until);
+  static void finish_rename(FileSystem& of, const Intents::Left& left, Deadline until);
+  void show_what_was_hidden(const Place& from, const Place& to, Deadline until) const;
   [[nodiscard]] bool find(uint64_t unique, Deadline until);
   [[nodiscard]] SavedNode seen_at(const Place& place, Deadline until) const;
   [[nodiscard]] SavedNode seen_of(fuse::NodeId id) const;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <utility>
 
+#include "telemetry/log.h"
 #include "vfs/change_of_names.h"
 #include "vfs/intent.h"
 
@@ -127,28 +128,62 @@ bool FileSystem::Intent::table_has_renamed(const Place& from, const Place& to) c
   return id_at(to) == before_.first.node_id && id_at(from) != before_.first.node_id;
 }
 
+// A file that was hidden to be replaced, which has not come to pass, and may not: who had asked for
+// it may be dead, too.  Whoever asks for it again hides it again.
+void FileSystem::Intent::show_what_was_hidden(const Place& from, const Place& to,
+                                              Deadline until) const {
+  const fuse::NodeId id(before_.second.node_id);
+  std::string hidden_path;
+  {
+    sync::MutexLock lock(of_.table_.mutex);
+    const Node* node = of_.table_.find(id);
+    if (node == nullptr || !node->hidden || of_.table_.id(*node->parent) != to.parent) return;
+    hidden_path = InodeTable::path_of(*node);
+  }
+  if (!of_.origin_.stat(to.path, until).is_error(ENOENT)) return;
+  if (!is_at_old_name(from.path, until)) return;
+  ChangeOfNames change(of_);
+  {
+    sync::MutexLock lock(of_.table_.mutex);
+    Node* node = of_.table_.find(id);
+    if (node == nullptr || !node->hidden) return;
+    change.takes_name_of(*node);
+  }
+  const Result<void> shown = change.show_again(to, hidden_path, until);
+  if (shown.ok()) return;
+  telemetry::log_warn("vfs", "{} has no name but {}: {}", to.path, hidden_path,
+                      shown.error().message());
+}
+
+void FileSystem::Intent::finish_rename(FileSystem& of, const Intents::Left& left, Deadline until) {
+  const SavedNode& first = left.before.first;
+  const SavedNode& second = left.before.second;
+  const Result<Place> from = of.place_of(fuse::NodeId(first.parent_id), first.name);
+  const Result<Place> to = of.place_of(fuse::NodeId(second.parent_id), second.name);
+  if (!from.ok() || !to.ok()) return;
+  const auto how = static_cast<RenameHow>(left.before.how - 1);
+  const Intent intent(of, left.before);
+  const bool known = intent.table_has_renamed(from.value(), to.value());
+  // What has the old name now may be another one's: the record may be of a call that nobody asks
+  // for again.
+  if (!known && !intent.table_has_source(from.value())) return;
+  if (!intent.renamed_before(from.value().path, to.value().path, until)) {
+    if (left.under_way) intent.show_what_was_hidden(from.value(), to.value(), until);
+    return;
+  }
+  if (!known) of.take_renamed(from.value(), to.value(), how, until);
+  of.intents_.done(left.unique, 0, {});
+}
+
 // Renames before anybody looks for a name that has gone: what is open beneath a directory that
 // moved would be lost by that.
 void FileSystem::Intent::finish(FileSystem& of) {
   if (of.writer_ == nullptr) return;
   const Deadline until = of.deadline();
   finish_hiding(of, until);
-  for (Intents::Left& left : of.intents_.all_left()) {
-    if (left.done || left.before.how == 0) continue;
-    const SavedNode& first = left.before.first;
-    const SavedNode& second = left.before.second;
-    const Result<Place> from = of.place_of(fuse::NodeId(first.parent_id), first.name);
-    const Result<Place> to = of.place_of(fuse::NodeId(second.parent_id), second.name);
-    if (!from.ok() || !to.ok()) continue;
-    const auto how = static_cast<RenameHow>(left.before.how - 1);
-    const Intent intent(of, std::move(left.before));
-    const bool known = intent.table_has_renamed(from.value(), to.value());
-    // What has the old name now may be another one's: the record may be of a call that nobody asks
-    // for again.
-    if (!known && !intent.table_has_source(from.value())) continue;
-    if (!intent.renamed_before(from.value().path, to.value().path, until)) continue;
-    if (!known) of.take_renamed(from.value(), to.value(), how, until);
-    of.intents_.done(left.unique, 0, {});
+  for (const Intents::Left& left : of.intents_.all_left()) {
+    if (!left.done && left.before.how != 0) finish_rename(of, left, until);
+    of.intents_.set_under_way(left.unique, false);
   }
 }
 

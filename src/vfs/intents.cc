@@ -42,6 +42,11 @@ uint32_t Intents::done_of(const Record& record) {
          1;
 }
 
+// Never 0.
+uint32_t Intents::under_way_of(uint64_t unique) {
+  return crc_of_words(std::array{key_of(unique)}) | 1;
+}
+
 bool Intents::is_whole(const Record& record) const {
   if (record.crc != crc_of(record.unique, record)) return false;
   if (record.done != 0 && record.done != done_of(record)) return false;
@@ -99,6 +104,7 @@ void Intents::begin_locked(uint64_t unique, const Before& before) {
   record.first = bytes_.put(encode(before.first));
   record.second = bytes_.put(encode(before.second));
   record.answer = 0;
+  record.under_way = under_way_of(unique);
   record.crc = crc_of(key_of(unique) | kUsed, record);
   by_unique_[key_of(unique)] = index;
   // From here on it is one, also for a process after this one.
@@ -123,6 +129,11 @@ void Intents::end(uint64_t unique) {
   end_locked(unique);
 }
 
+void Intents::set_under_way(uint64_t unique, bool under_way) {
+  sync::MutexLock lock(mutex_);
+  if (Record* record = find(unique)) record->under_way = under_way ? under_way_of(unique) : 0;
+}
+
 void Intents::end_locked(uint64_t unique) {
   Record* record = find(unique);
   if (record == nullptr) return;
@@ -141,6 +152,7 @@ Intents::Left Intents::left_locked(uint64_t unique, const Record& record) const 
             .done = record.done != 0,
             .error = static_cast<int>(record.error),
             .answer = std::string(record.answer == 0 ? "" : bytes_.get(record.answer)),
+            .under_way = record.under_way == under_way_of(unique),
             .before = {.first = {}, .second = {}, .how = record.how}};
   if (auto first = decode_saved_node(bytes_.get(record.first)); first.ok()) {
     left.before.first = std::move(first).value();

@@ -46,6 +46,7 @@ class Intents {
     bool done = false;
     int error = 0;       // it was answered, if it is done
     std::string answer;  // or that: the body
+    bool under_way = false;
     Before before;
   };
 
@@ -56,6 +57,9 @@ class Intents {
   // Nothing happens where none has begun.
   void done(uint64_t unique, int error, std::span<const std::byte> answer) EXCLUDES(mutex_);
   void end(uint64_t unique) EXCLUDES(mutex_);
+  // Whether this process is at it, as who begins one is: else what a process after this one finds
+  // at the names, others may have made of them since.
+  void set_under_way(uint64_t unique, bool under_way) EXCLUDES(mutex_);
 
   // As a process before this one left it, until it ends; and all of those.
   [[nodiscard]] std::optional<Left> left(uint64_t unique) const EXCLUDES(mutex_);
@@ -71,13 +75,14 @@ class Intents {
     uint32_t crc;            // of those
     uint32_t done;           // 0, or a checksum of `unique` and the two that follow
     uint32_t error;
-    uint32_t answer;  // among the bytes, or 0
-    uint32_t unused;
+    uint32_t answer;     // among the bytes, or 0
+    uint32_t under_way;  // a checksum of `unique`; any other value: it is not
   };
   // No single bit makes a record that is in use a free one.
   static constexpr uint64_t kUsed = uint64_t{1} << 63;
   static uint32_t crc_of(uint64_t unique, const Record& record);
   static uint32_t done_of(const Record& record);
+  static uint32_t under_way_of(uint64_t unique);
   [[nodiscard]] bool is_whole(const Record& record) const REQUIRES(mutex_);
   void begin_locked(uint64_t unique, const Before& before) REQUIRES(mutex_);
   [[nodiscard]] Left left_locked(uint64_t unique, const Record& record) const REQUIRES(mutex_);

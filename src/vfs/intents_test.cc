@@ -14,6 +14,7 @@ namespace netfs::vfs {
 namespace {
 
 constexpr uint64_t kAgain = fuse::proto::kUniqueResend;
+constexpr size_t kUnderWayFrom = 36;  // in a record: the last of it
 
 Ref<ArenaMemory> make_memory() {
   return MUST(ArenaMemory::create(InodeTable::kLayout));
@@ -115,9 +116,8 @@ TEST(Intents, WhatIsDamagedIsLeftOutAndThatIsKnownFromThenOn) {
 // Whichever bit it is: of another change, another name or another answer nobody is told.
 TEST(Intents, ARecordOfWhichABitIsAnotherIsLost) {
   constexpr size_t kRecordBytes = 40;
-  constexpr size_t kUnusedFrom = 36;
   const char body[] = "an answer";
-  for (size_t bit = 0; bit < kUnusedFrom * 8; ++bit) {
+  for (size_t bit = 0; bit < kUnderWayFrom * 8; ++bit) {
     const Ref<ArenaMemory> memory = make_memory();
     Intents intents(memory);
     intents.begin(16, before_of("one"));
@@ -133,6 +133,25 @@ TEST(Intents, ARecordOfWhichABitIsAnotherIsLost) {
       EXPECT_EQ(next.all_left().size(), of == 0 ? 1U : 0U) << bit;
     }
   }
+}
+
+TEST(Intents, WhetherAProcessWasAtOneIsKnownToTheNext) {
+  const Ref<ArenaMemory> memory = make_memory();
+  Intents(memory).begin(10, before_of("asked"));
+  const auto under_way = [&] { return Intents(adopt(*memory)).left(10)->under_way; };
+  EXPECT_TRUE(under_way());
+  Intents(adopt(*memory)).set_under_way(10, false);
+  EXPECT_FALSE(under_way());
+  Intents(adopt(*memory)).set_under_way(10 | kAgain, true);
+  EXPECT_TRUE(under_way()) << "it was asked again";
+  auto* record = static_cast<uint8_t*>(memory->chunks(arena_kind::kIntents).at(0));
+  for (size_t bit = 0; bit < 32; ++bit) {
+    uint8_t& byte = record[kUnderWayFrom + bit / 8];
+    byte ^= static_cast<uint8_t>(1U << bit % 8);
+    EXPECT_FALSE(under_way()) << bit;
+    byte ^= static_cast<uint8_t>(1U << bit % 8);
+  }
+  EXPECT_TRUE(under_way());
 }
 
 TEST(Intents, ThatAProcessHasLostThoseOfTheOneBeforeIsKnownToTheOneBehindIt) {

@@ -195,5 +195,20 @@ TEST_F(NewNames, WhoListsAfterMakingANameSeesItThoughAListingWasUnderWay) {
   }
 }
 
+// More of it than fits into the record that is made before the origin is asked.
+TEST_F(NewNames, ANameOfWhichTheOriginSaysWhatNoFileCanBeIsNotKnownToBeFree) {
+  tree_.add_file("odd", "bytes");
+  origin_.set_change([](const std::string& path, NodeInfo& info) {
+    if (path == "odd") info.identity.assign(3000, 'x');
+  });
+  start_writable();
+  EXPECT_EQ(
+      call_names(Opcode::kMkdir, fuse::kRootNode, proto::MkdirIn{.mode = 0755}, {"odd"}).error,
+      EEXIST);
+  EXPECT_EQ(fs_->counters().refused_infos.get(), 1U);
+  EXPECT_EQ(call_name(Opcode::kUnlink, fuse::kRootNode, "odd").error, 0);
+  EXPECT_TRUE(tree_.stat("odd", Deadline::never()).is_error(ENOENT));
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -82,22 +82,19 @@ void FileSystem::ChangeOfNames::take_back(const Place& place, const Kept& kept) 
     return of_.remove_hidden(kept.path);
   }
   // Whatever ended the change, this gets its own time.
-  show_again(place, kept.path, of_.deadline());
+  const Result<void> back = show_again(place, kept.path, of_.deadline());
+  if (back.ok()) return;
+  telemetry::log_warn("vfs", "{} stays at the origin as {}: {}", place.path, kept.path,
+                      back.error().message());
+  // It is nobody's to remove.
+  sync::MutexLock lock(of_.table_.mutex);
+  if (Node* node = of_.table_.find(going_)) node->hidden = false;
 }
 
-// What was hidden for a change that did not come about gets its name back.
-void FileSystem::ChangeOfNames::show_again(const Place& place, const std::string& hidden_path,
-                                           Deadline until) {
-  const Result<void> back = of_.writer_->rename(hidden_path, place.path, RenameHow::kNoReplace,
-                                                ForgetScope::kFile, until);
-  if (!back.ok()) {
-    telemetry::log_warn("vfs", "{} stays at the origin as {}: {}", place.path, hidden_path,
-                        back.error().message());
-    // It is nobody's to remove.
-    sync::MutexLock lock(of_.table_.mutex);
-    if (Node* node = of_.table_.find(going_)) node->hidden = false;
-    return;
-  }
+Result<void> FileSystem::ChangeOfNames::show_again(const Place& place,
+                                                   const std::string& hidden_path, Deadline until) {
+  TRY(of_.writer_->rename(hidden_path, place.path, RenameHow::kNoReplace, ForgetScope::kFile,
+                          until));
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
   {
@@ -112,6 +109,7 @@ void FileSystem::ChangeOfNames::show_again(const Place& place, const std::string
   }
   of_.bury(std::move(graveyard));
   of_.tell_moved(moved);
+  return {};
 }
 
 // Before a name of a file goes: if it is open it is made to live on, whatever other names it may

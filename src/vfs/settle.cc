@@ -147,16 +147,30 @@ void FileSystem::take_landed(fuse::NodeId id, Witnessed witnessed, int error) {
   if (error != 0 || witnessed.foreign) forget_pages(id);
 }
 
-// What the handle has not been told yet; it has been now.
-int FileSystem::new_write_error(fuse::HandleId id) {
+// What the handle has not been told yet, by `say`, which is false if somebody else had answered by
+// then.  Only once it was said is the next process not to say it: it comes twice rather than never.
+bool FileSystem::tell_write_error(fuse::HandleId id, UniqueFunction<bool(int)> say) {
+  WriteErrors untold;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Handle* handle = table_.handle(id);
+    if (handle == nullptr) return false;
+    untold = {.serial = handle->errors_seen, .last = table_.take_lost(id)};
+    if (untold.last == 0 && handle->node->is_live()) {
+      untold = handle->node->open->live->write_errors();
+      if (untold.serial == std::exchange(handle->errors_seen, untold.serial)) return false;
+    }
+  }
+  if (untold.last == 0) return false;
+  if (!say(untold.last)) return true;
   sync::MutexLock lock(table_.mutex);
-  if (const int lost = table_.take_lost(id); lost != 0) return lost;
-  Handle* handle = table_.handle(id);
-  if (handle == nullptr || !handle->node->is_live()) return 0;
-  const WriteErrors errors = handle->node->open->live->write_errors();
-  if (errors.serial == std::exchange(handle->errors_seen, errors.serial)) return 0;
-  table_.told(id);
-  return errors.last;
+  const Handle* handle = table_.handle(id);
+  if (handle == nullptr) return true;
+  // What has failed since is in the same record.
+  const Node& node = *handle->node;
+  const bool newer = node.is_live() && node.open->live->write_errors().serial != untold.serial;
+  if (!newer) table_.told(id);
+  return true;
 }
 
 }  // namespace netfs::vfs

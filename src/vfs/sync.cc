@@ -18,6 +18,22 @@ void answer(int error, fuse::Reply& reply) {
   }
 }
 
+// How a loss is told: whether it was.
+auto by(fuse::Reply& reply) {
+  return [&reply](int error) {
+    reply.error(error);
+    return true;
+  };
+}
+
+auto by(Pending& pending) {
+  return [&pending](int error) {
+    bool told = false;
+    pending.answer([&](fuse::Reply& reply) { told = by(reply)(error); });
+    return told;
+  };
+}
+
 }  // namespace
 
 // Who only reads hears of it here for the sake of his locks alone; who has lost one is told.
@@ -43,21 +59,18 @@ void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
   }
   // Of a process before this one: what that had kept is lost, and nobody else will say so.
   if (!known) return reply.error(ESTALE);
-  const auto error_of = [this, id, wrote, lost] {
-    const int error = wrote ? new_write_error(id) : 0;
-    return error == 0 && lost ? EIO : error;
+  const auto say = [this, id, wrote, lost](int otherwise, fuse::Reply& to) {
+    if (wrote && tell_write_error(id, by(to))) return;
+    answer(lost ? EIO : otherwise, to);
   };
-  if (!waits) return answer(error_of(), reply);
+  if (!waits) return say(0, reply);
   Ref<Pending> pending = pending_.add(std::move(reply), Interrupts::kIgnored);
-  after_landing(node, [this, node, locked, error_of, owner = closing.lock_owner, pending] {
-    const auto say = [error_of, pending](const Result<void>& given_back) {
-      pending->answer([&](fuse::Reply& to) {
-        const int error = error_of();
-        answer(error == 0 ? given_back.code() : error, to);
-      });
+  after_landing(node, [this, node, locked, say, owner = closing.lock_owner, pending] {
+    const auto end = [say, pending](const Result<void>& given_back) {
+      pending->answer([&](fuse::Reply& to) { say(given_back.code(), to); });
     };
-    if (!locked) return say({});
-    locking_->give_back(node, owner, say);
+    if (!locked) return end({});
+    locking_->give_back(node, owner, end);
   });
 }
 
@@ -98,12 +111,14 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
   }
   if (error != 0) return reply.error(error);
   // It is gone, and nobody will ask for it.
-  if (!live && nameless) return answer(new_write_error(handle), reply);
+  if (!live && nameless) {
+    if (!tell_write_error(handle, by(reply))) reply.ok();
+    return;
+  }
   change_landed(
       id, std::move(reply),
       [this, live, kind, handle, path = std::move(path)](Pending& pending, Deadline until) {
-        const int lost = new_write_error(handle);
-        if (lost != 0) return pending.error(lost);
+        if (tell_write_error(handle, by(pending))) return;
         const Result<void> synced =
             live ? live->sync(kind, until) : writer_->sync(path, kind, until);
         note_outcome(synced.code());

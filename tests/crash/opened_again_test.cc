@@ -114,9 +114,92 @@ TEST_P(Hiding, AFileThatIsBeingHiddenOutlivesIt) {
   }
 }
 
+// Where no link can be made a file that is to be replaced is hidden by a rename, and its name is
+// free until that of the other one.
+class HiddenForARename : public AskedAgain {
+ protected:
+  // What the process leaves that dies there in renaming g over f, which is open.
+  UniqueFd die_in_renaming(Death death) {
+    begin_tree();
+    begin_process();
+    node_ = NodeId(look_up("f").nodeid);
+    (void)look_up("g");
+    handle_ = await(send(open_request(node_, O_RDWR))).as<proto::OpenOut>().fh;
+    UniqueFd left = die(over_, death, "rename", unique_);
+    EXPECT_EQ(hidden_in(tree_path_).has_value(), death == Death::kMade);
+    return left;
+  }
+  void expect_readable() {
+    // Where change times count a file that lost a name is another version to who has it not open.
+    if (!GetParam().identities) {
+      EXPECT_EQ(read(node_, handle_), "text of f");
+    }
+  }
+
+  const Request over_{Opcode::kRename, kRoot,
+                      body_of(proto::RenameIn{.newdir = kRoot.value}, {"g", "f"})};
+  uint64_t unique_ = 0;
+  NodeId node_;
+  uint64_t handle_ = 0;
+};
+
+TEST_P(HiddenForARename, HasItsNameBackWhereWhoAskedForThatDiedToo) {
+  succeed_by(die_in_renaming(Death::kMade));
+  EXPECT_EQ(hidden_in(tree_path_), std::nullopt);
+  EXPECT_EQ(text_of(at("f")), "text of f");
+  EXPECT_EQ(text_of(at("g")), "text of g");
+  EXPECT_EQ(NodeId(look_up("f").nodeid), node_);
+  expect_readable();
+  succeed_by(copy_of(fs_->memory().fd()));
+  close(node_, handle_);
+  EXPECT_EQ(names_of(list()).size(), 4U);
+  EXPECT_EQ(text_of(at("f")), "text of f") << "and does not go with the last close";
+}
+
+TEST_P(HiddenForARename, IsReplacedWhereThatIsAskedAgain) {
+  for (const bool dies_again : {false, true}) {
+    succeed_by(die_in_renaming(Death::kMade));
+    if (dies_again) {
+      stopping_->stop_at(At::kMade, "rename");
+      unique_ = kernel_->send_again(unique_, over_.opcode, over_.node, bytes(over_));
+      EXPECT_TRUE(stopping_->wait_stopped());
+      EXPECT_EQ(hidden_in(tree_path_), "text of f");
+      succeed_by(copy_of(fs_->memory().fd()));
+      EXPECT_EQ(text_of(at("f")), "text of f") << "who goes on with it is as who began it";
+    }
+    EXPECT_EQ(ask_again(unique_, over_).error, 0);
+    EXPECT_EQ(text_of(at("f")), "text of g");
+    EXPECT_EQ(hidden_in(tree_path_), "text of f");
+    expect_readable();
+    close(node_, handle_);
+    EXPECT_TRUE(wait_for([&] { return !hidden_in(tree_path_); })) << "it stays at the origin";
+  }
+}
+
+// What is removed while it is open lies there as what was hidden for a rename does.
+TEST_P(HiddenForARename, HasNoNameBackThatWasRemovedSince) {
+  for (const Death death : {Death::kBefore, Death::kMade}) {
+    SCOPED_TRACE(name_of(death));
+    succeed_by(die_in_renaming(death));
+    EXPECT_EQ(text_of(at("f")), "text of f");
+    EXPECT_EQ(call_name(Opcode::kUnlink, kRoot, "f").error, 0);
+    succeed_by(copy_of(fs_->memory().fd()));
+    EXPECT_FALSE(fs::exists(at("f")));
+    EXPECT_EQ(hidden_in(tree_path_), "text of f");
+    close(node_, handle_);
+    EXPECT_TRUE(wait_for([&] { return !hidden_in(tree_path_); }));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Origins, OpenedAgain, testing::Values(kLocal, kLikeNfs, kLikeSftp),
                          name_of_kind);
 INSTANTIATE_TEST_SUITE_P(Origins, Hiding, testing::Values(kLikeNfs, kLikeSftp), name_of_kind);
+constexpr StoppingOrigin::Kind kNfsWithoutLinks{
+    .name = "like_nfs", .files_outlive_names = false, .links = false};
+constexpr StoppingOrigin::Kind kSftpWithoutLinks{
+    .name = "like_sftp", .identities = false, .files_outlive_names = false, .links = false};
+INSTANTIATE_TEST_SUITE_P(Origins, HiddenForARename,
+                         testing::Values(kNfsWithoutLinks, kSftpWithoutLinks), name_of_kind);
 
 TEST(HiddenNames, WhatOneMountTookOverIsLeftOverForNoneOfThem) {
   const HiddenNames one({.client = 77, .process = 1});

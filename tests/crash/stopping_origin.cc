@@ -199,6 +199,7 @@ Result<void> StoppingOrigin::rename(const std::string& from, const std::string& 
 }
 Result<NodeInfo> StoppingOrigin::link(const FileAt& from, const std::string& to,
                                       Deadline deadline) {
+  if (!kind_.links) return Error(EPERM, "stopping_origin");
   return change<NodeInfo>("link", to, [&] { return to_.link(from, to, deadline); });
 }
 Result<Seen> StoppingOrigin::set_attributes(const FileAt& file, const AttributeChange& change,

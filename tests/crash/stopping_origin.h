@@ -31,6 +31,7 @@ class StoppingOrigin final : public Origin, public OriginWriter {
     const char* name = "";
     bool identities = true;  // else it has no change times either, as by SFTP
     bool files_outlive_names = true;
+    bool links = true;
   };
   enum class At : uint8_t { kNowhere, kBefore, kMade };
 
