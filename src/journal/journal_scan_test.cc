@@ -58,7 +58,9 @@ TEST(JournalScan, OnceItIsOpenAllThatAKilledProcessLeftOutlivesAPowerCut) {
       JournalLog& log = *opened.log.value();
       for (int i = 0; i < kRecords; ++i) {
         ASSERT_TRUE(put_next(log).ok());
-        if (i == static_cast<int>(seed)) ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+        if (i == static_cast<int>(seed)) {
+          ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+        }
       }
       disk.crash_at(0);
       opened.log = Error(EIO, "killed");

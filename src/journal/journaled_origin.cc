@@ -1,6 +1,6 @@
 #include "journal/journaled_origin.h"
 
-#include <set>
+#include <algorithm>
 #include <utility>
 
 #include "journal/journaled_file.h"
@@ -46,7 +46,8 @@ Result<NodeInfo> JournaledOrigin::stat(const std::string& path, Deadline deadlin
   return TRY(journal_->look(path, deadline)).info;
 }
 
-// The origin's entries but those that are other here; then the rest.
+// The origin's entries but those that are other here, and the rest; by name: who is killed in the
+// middle of a listing is followed by one who goes on behind a name, and has more of it uploaded.
 Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
                                    const EntrySink& sink) {
   for (;;) {
@@ -58,7 +59,6 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
       names.emplace(name.name, std::move(name));
     }
     std::vector<OriginEntry> entries;
-    std::set<std::string> seen;
     if (glance.origin_path) {
       // Gathered first: an answer that does not stand must not be passed on.
       const Result<void> listed =
@@ -71,6 +71,8 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
       if (stand == Journal::Stands::kNo) continue;
       TRY(listed);
     }
+    std::vector<OriginEntry> all;
+    all.reserve(entries.size() + names.size());
     for (OriginEntry& entry : entries) {
       entry.info.identity.clear();
       const auto known = names.find(entry.name);
@@ -80,7 +82,7 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
         entry.info = journal_->show(*shown.glance, &entry.info);
         names.erase(known);
       }
-      TRY(sink(std::move(entry)));
+      all.push_back(std::move(entry));
     }
     for (const auto& [name, shown] : names) {
       if (!shown.glance) continue;
@@ -94,8 +96,11 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
       } else {
         entry.info = journal_->show(*shown.glance, nullptr);
       }
-      TRY(sink(std::move(entry)));
+      all.push_back(std::move(entry));
     }
+    std::sort(all.begin(), all.end(),
+              [](const OriginEntry& a, const OriginEntry& b) { return a.name < b.name; });
+    for (OriginEntry& entry : all) TRY(sink(std::move(entry)));
     return {};
   }
 }
