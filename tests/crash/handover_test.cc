@@ -20,6 +20,7 @@
 #include "daemon/control_socket.h"
 #include "daemon/runtime_dir.h"
 #include "sync/thread.h"
+#include "tests/crash/user.h"
 #include "tests/crash/without_worker.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
@@ -285,6 +286,37 @@ TEST_F(Handover, WhenTheSupervisorIsKilledTheMountEndsWithIt) {
   ASSERT_EQ(kill_process(mount.supervisor(), SIGKILL), 0);
   EXPECT_TRUE(wait_until([&] { return !mount.mounted(); }, kSoonTime)) << mount.log();
   EXPECT_TRUE(wait_until([&] { return kill_process(worker, 0) != 0; }, kSoonTime)) << mount.log();
+}
+
+// Nobody goes on waiting for a worker that has ended; and what was synced is at the origin.
+TEST_F(Handover, WhenTheSupervisorIsKilledWhoReadsAndWhoWritesIsToldSo) {
+  NetfsMount::Options by_close = options();
+  by_close.more.insert(by_close.more.end(), {"--write=close", "--simulate", "rtt=5ms"});
+  NetfsMount mount(by_close, temp_);
+  ASSERT_TRUE(mount.ready()) << mount.log();
+  const Watchdog watchdog(std::chrono::seconds(90), [&] { rescue(); });
+  const UniqueFd read(::open((mount.path() + name(0)).c_str(), O_RDONLY | O_CLOEXEC));
+  const UniqueFd log(
+      ::open((mount.path() + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  std::string bytes(kFileBytes, '\0');
+  User reader("reader", random_(), [&](std::mt19937_64&) -> std::string {
+    ::posix_fadvise(read.get(), 0, 0, POSIX_FADV_DONTNEED);
+    return ::pread(read.get(), bytes.data(), kFileBytes, 0) < 0 ? strerrorname_np(errno) : "";
+  });
+  User writer("writer", random_(), [&](std::mt19937_64&) -> std::string {
+    const bool synced = ::write(log.get(), "line\n", 5) == 5 && ::fsync(log.get()) == 0;
+    return synced ? "" : strerrorname_np(errno);
+  });
+  EXPECT_TRUE(wait_until([&] { return reader.rounds() > 3 && writer.rounds() > 3; }, kSoonTime));
+  ASSERT_EQ(kill_process(mount.supervisor(), SIGKILL), 0);
+  for (const User* user : {&reader, &writer}) {
+    // What was under way when it ended, and what came after that.
+    ASSERT_TRUE(wait_until([&] { return user->ended(); }, kSoonTime)) << mount.log();
+    EXPECT_TRUE(user->wrong() == "ECONNABORTED" || user->wrong() == "ENOTCONN") << user->wrong();
+  }
+  EXPECT_FALSE(mount.mounted());
+  const uint64_t synced = writer.rounds() - 1;
+  EXPECT_GE(read_text(source_ + "/log").size(), 5 * synced) << "nothing acknowledged is lost";
 }
 
 TEST_F(Handover, WhenAllAreKilledStatusSaysSoInALineAndUmountCleansUp) {

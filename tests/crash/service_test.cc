@@ -1,15 +1,17 @@
 // Goal: a mount that is a systemd service outlives its supervisor, where systemd keeps descriptors
 // for it; a stop unmounts it and leaves nothing.  Method: the real systemd in namespaces of its own
-// (service.sh), a reader that holds a file open all the while.
+// (service.sh); who has files open all the while: one that is read, and on a mount that is written
+// by close a log that is appended to and synced, and files that are locked.
 
-#include <atomic>
 #include <fcntl.h>
+#include <filesystem>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
-#include "sync/thread.h"
+#include "tests/crash/user.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/process.h"
@@ -23,7 +25,12 @@ namespace {
 constexpr std::chrono::seconds kBound{60};
 constexpr size_t kBytes = 3 << 20;
 
-class Service : public testing::Test {
+UniqueFd open_at(const std::string& path, int flags) {
+  return UniqueFd(::open(path.c_str(), flags | O_CLOEXEC, 0644));
+}
+
+// The parameter: read_only, or by_close.
+class Service : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
@@ -32,28 +39,104 @@ class Service : public testing::Test {
     NETFS_TEST_NEEDS(program("nsenter"));
     NETFS_TEST_NEEDS(program("systemctl"));
     NETFS_TEST_NEEDS(::access("/lib/systemd/systemd", X_OK) == 0 ? "" : "needs systemd");
-    const std::string source = temp_.make_dir("source");
-    write_file(source + "/film", bytes_, std::chrono::hours(24));
-    mount_ = temp_.make_dir("mnt");
+    write_file(source_ + "/film", bytes_, std::chrono::hours(24));
     write_file(
         temp_ / "unit",
         "[Unit]\nDefaultDependencies=no\nStartLimitIntervalSec=0\n"
         "[Service]\nType=notify\nRestart=on-failure\nRestartSec=0\n"
-        "FileDescriptorStoreMax=64\nEnvironment=FDSTORE=64\nRestartKillSignal=SIGKILL\nExecStart=" +
-            netfs_binary() + " mount --foreground --no-cache --log-file " + temp_ / "netfs.log" +
-            " file://" + source + " " + mount_ + "\n",
+        "FileDescriptorStoreMax=64\nEnvironment=FDSTORE=64\nRestartKillSignal=SIGKILL\n"
+        "ExecStartPre=/bin/sh -c 'while [ -e " +
+            held_up_ + " ]; do sleep 0.05; done'\nExecStart=" + netfs_binary() +
+            " mount --foreground --log-file " + temp_ / "netfs.log" +
+            (is_written() ? " --write=close --cache-dir " + temp_ / "cache" : " --no-cache") +
+            " file://" + source_ + " " + mount_ + "\n",
         std::chrono::hours(0));
     machine_.emplace(std::vector<std::string>{NETFS_TEST_SERVICE_SCRIPT, temp_ / "unit"},
                      temp_ / "machine.log");
-    ASSERT_TRUE(wait_until([&] { return show("ActiveState") == "active"; }, kBound)) << log();
-    film_ = UniqueFd(::open(inside("film").c_str(), O_RDONLY | O_CLOEXEC));
-    ASSERT_TRUE(film_) << log();
+    ASSERT_TRUE(wait_until([&] { return show("ActiveState") == "active"; }, kBound)) << logs();
+    use_it();
   }
   void TearDown() override {
-    film_.reset();
+    std::filesystem::remove(held_up_);
     if (!machine_) return;
-    machine_->signal(SIGTERM);
-    EXPECT_TRUE(machine_->wait(kBound)) << log();
+    machine_->signal(SIGTERM);  // with it all that a user may still wait for
+    EXPECT_TRUE(machine_->wait(kBound)) << logs();
+  }
+
+  static bool is_written() { return GetParam() == std::string("by_close"); }
+
+  void use_it() {
+    film_ = open_at(inside("film"), O_RDONLY);
+    ASSERT_TRUE(film_) << logs();
+    users_.push_back(std::make_unique<User>("reader", 1, [this](std::mt19937_64&) {
+      return reads_on() ? "" : "what is open is read no more, or has other bytes";
+    }));
+    if (!is_written()) return;
+    log_ = open_at(inside("log"), O_WRONLY | O_CREAT | O_APPEND);
+    users_.push_back(std::make_unique<User>("logger", 2, [this](std::mt19937_64&) -> std::string {
+      const std::string line = "line " + std::to_string(logged_.size()) + "\n";
+      const ssize_t n = ::write(log_.get(), line.data(), line.size());
+      if (n != static_cast<ssize_t>(line.size())) return failed("append", n < 0 ? errno : 0);
+      if (::fsync(log_.get()) != 0) return failed("fsync", errno);
+      logged_ += line;
+      return "";
+    }));
+    locked_ = open_at(inside("locked"), O_RDWR | O_CREAT);
+    taken_ = open_at(inside("taken"), O_RDWR | O_CREAT);
+    ASSERT_EQ(::flock(locked_.get(), LOCK_EX), 0) << logs();
+    ASSERT_EQ(::flock(taken_.get(), LOCK_EX), 0) << logs();
+  }
+
+  // Each has done something since that was not under way before, and nobody else has the lock.
+  [[nodiscard]] bool all_go_on() const {
+    std::vector<uint64_t> seen;
+    for (const auto& user : users_) seen.push_back(user->rounds());
+    const auto moved = [&] {
+      bool all = true;
+      for (size_t i = 0; i < users_.size(); ++i) all = all && users_[i]->rounds() > seen[i] + 2;
+      return all;
+    };
+    return wait_until(moved, kBound) && (!is_written() || !can_lock("locked"));
+  }
+  // Beside the mount.
+  [[nodiscard]] bool can_lock(const std::string& name) const {
+    return ::flock(open_at(source_ + "/" + name, O_RDWR).get(), LOCK_EX | LOCK_NB) == 0;
+  }
+  void goes_on_after(const std::vector<std::string>& words) const {
+    const std::string before = show("MainPID");
+    EXPECT_EQ(run(there(words), kBound).status, 0) << logs();
+    goes_on_as_another_than(before);
+  }
+  void goes_on_as_another_than(const std::string& before) const {
+    const auto is_another = [&] {
+      const std::string now = show("MainPID");
+      return now != before && now != "0" && show("ActiveState") == "active";
+    };
+    EXPECT_TRUE(wait_until(is_another, kBound)) << logs();
+    EXPECT_TRUE(all_go_on()) << logs();
+  }
+  // A lock of which no descriptor is kept: somebody else has taken it before there is a next
+  // worker.
+  void lose_a_lock_to_somebody_else() {
+    write_file(held_up_, "");
+    const std::string before = show("MainPID");
+    EXPECT_EQ(run(there({"systemctl", "restart", "--no-block", "netfs"}), kBound).status, 0);
+    const UniqueFd theirs = open_at(source_ + "/taken", O_RDWR);
+    EXPECT_TRUE(wait_until([&] { return ::flock(theirs.get(), LOCK_EX | LOCK_NB) == 0; }, kBound));
+    std::filesystem::remove(held_up_);
+    goes_on_as_another_than(before);
+    EXPECT_EQ(::flock(taken_.get(), LOCK_UN), -1) << "it was lost";
+    EXPECT_EQ(errno, EIO);
+    taken_.reset();
+  }
+  void expect_all_fine() {
+    for (const auto& user : users_) user->expect_fine();
+    if (!is_written()) return;
+    EXPECT_EQ(::flock(locked_.get(), LOCK_UN), 0) << strerrorname_np(errno);
+    EXPECT_TRUE(can_lock("locked"));
+    EXPECT_EQ(::close(log_.release()), 0);
+    EXPECT_EQ(::close(locked_.release()), 0);
+    EXPECT_EQ(read_text(source_ + "/log"), logged_) << "nothing acknowledged is lost";
   }
 
   // Of the service, as the machine knows it.
@@ -81,7 +164,7 @@ class Service : public testing::Test {
   [[nodiscard]] std::string inside(const std::string& name) const {
     return "/proc/" + std::to_string(first_process()) + "/root" + mount_ + "/" + name;
   }
-  [[nodiscard]] std::string log() const {
+  [[nodiscard]] std::string logs() const {
     return machine_->output() + read_text(temp_ / "netfs.log");
   }
   // By the descriptor that has been open since the beginning; the kernel's pages are let go of.
@@ -94,36 +177,20 @@ class Service : public testing::Test {
 
   TempDir temp_;
   const std::string bytes_ = pattern(7, 0, kBytes);
-  std::string mount_;
+  const std::string source_ = temp_.make_dir("source");
+  const std::string mount_ = temp_.make_dir("mnt");
+  const std::string held_up_ = temp_ / "held-up";  // while it is there no next one starts
   std::optional<Process> machine_;
   UniqueFd film_;
+  UniqueFd log_;
+  UniqueFd locked_;
+  UniqueFd taken_;
+  std::string logged_;
+  std::vector<std::unique_ptr<User>> users_;
 };
 
-TEST_F(Service, OutlivesItsSupervisorAndARestartAndEndsWithAStop) {
-  std::atomic<bool> done{false};
-  std::atomic<uint64_t> reads{0};
-  std::atomic<uint64_t> failed{0};
-  sync::Thread reader("reader", [&] {
-    while (!done) {
-      if (!reads_on()) ++failed;
-      ++reads;
-    }
-  });
-  const auto reads_some = [&] {
-    const uint64_t seen = reads;
-    return wait_until([&] { return reads > seen + 2; }, kBound);
-  };
-  const auto goes_on_after = [&](const std::vector<std::string>& words) {
-    const std::string before = show("MainPID");
-    EXPECT_EQ(run(there(words), kBound).status, 0) << log();
-    const auto is_another = [&] {
-      const std::string now = show("MainPID");
-      return now != before && now != "0" && show("ActiveState") == "active";
-    };
-    EXPECT_TRUE(wait_until(is_another, kBound)) << log();
-    EXPECT_TRUE(reads_some()) << log();
-  };
-  EXPECT_TRUE(reads_some()) << log();
+TEST_P(Service, OutlivesItsSupervisorAndARestartAndEndsWithAStop) {
+  EXPECT_TRUE(all_go_on()) << logs();
   const std::string kept = show("NFileDescriptorStore");
   // Who serves says so to its supervisor, and that to systemd, behind the answer that is read.
   const auto keeps_as_many = [&] {
@@ -134,38 +201,40 @@ TEST_F(Service, OutlivesItsSupervisorAndARestartAndEndsWithAStop) {
   // Twice within a second: whoever is being started is told to go.
   goes_on_after(
       {"bash", "-c", "systemctl restart --no-block netfs; sleep 0.3; systemctl restart netfs"});
-  EXPECT_TRUE(keeps_as_many()) << log();
+  EXPECT_TRUE(keeps_as_many()) << logs();
   // The worker alone, and then the supervisor: the arena is said anew by each worker.
   const std::string children =
       "/proc/" + show("MainPID") + "/task/" + show("MainPID") + "/children";
   EXPECT_EQ(run(there({"bash", "-c", "kill -KILL $(cat " + children + ")"}), kBound).status, 0);
-  EXPECT_TRUE(reads_some()) << log();
+  EXPECT_TRUE(all_go_on()) << logs();
   goes_on_after({"bash", "-c", "kill -KILL " + show("MainPID")});
-  EXPECT_TRUE(keeps_as_many()) << log();
+  EXPECT_TRUE(keeps_as_many()) << logs();
   // And by the supervisor that another program has become.
   EXPECT_EQ(run(there({netfs_binary(), "upgrade", "--to", NETFS_TEST_NEXT_BINARY, mount_}), kBound)
                 .status,
             0)
-      << log();
-  EXPECT_TRUE(reads_some()) << log();
+      << logs();
+  EXPECT_TRUE(all_go_on()) << logs();
   goes_on_after({"bash", "-c", "kill -KILL " + show("MainPID")});
-  EXPECT_TRUE(keeps_as_many()) << log();
+  EXPECT_TRUE(keeps_as_many()) << logs();
   goes_on_after({"systemctl", "restart", "netfs"});
   struct stat open {};
   struct stat now {};
   EXPECT_EQ(::fstat(film_.get(), &open), 0);
   EXPECT_EQ(::stat(inside("film").c_str(), &now), 0);
   EXPECT_EQ(open.st_dev, now.st_dev) << "it is the same mount";
-  done = true;
-  reader.join();
-  EXPECT_EQ(failed, 0U) << log();
+  if (is_written()) lose_a_lock_to_somebody_else();
+  expect_all_fine();
 
   film_.reset();
-  EXPECT_EQ(run(there({"systemctl", "stop", "netfs"}), kBound).status, 0) << log();
+  EXPECT_EQ(run(there({"systemctl", "stop", "netfs"}), kBound).status, 0) << logs();
   EXPECT_NE(::stat(inside("film").c_str(), &now), 0) << "it is unmounted";
   EXPECT_EQ(errno, ENOENT);
   EXPECT_EQ(show("NFileDescriptorStore"), "0");
 }
+
+INSTANTIATE_TEST_SUITE_P(Mounts, Service, testing::Values("read_only", "by_close"),
+                         [](const auto& instance) { return std::string(instance.param); });
 
 }  // namespace
 }  // namespace netfs::test

@@ -9,7 +9,33 @@
 
 #include "tests/model/mutations.h"
 
+#include "tests/support/process.h"
+
 namespace netfs::test {
+
+void Mutations::compare_both() {
+  const Watchdog watchdog(kMutationsBound, [&] { abort_mount(temp_ / "mnt"); });
+  const char* given = std::getenv("NETFS_TEST_STEPS");
+  const unsigned steps =
+      given != nullptr ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : GetParam().steps;
+  const MonoTime until = Clock::system().now() + kMutationsRun;
+  const auto goes_on = [&] { return Clock::system().now() < until || kills_ < kills_wanted_; };
+  for (unsigned i = 0; i < steps && !HasFailure() && goes_on(); ++i) step();
+  if (HasFailure()) return;
+  killer_.reset();
+  held_.clear();
+  const std::string plain = describe_tree(twin_);
+  EXPECT_EQ(describe_tree(mount_->path()), plain);
+  if (GetParam().write == std::string("back")) {
+    const Finished synced = run({netfs_binary(), "sync", mount_->path()}, kMutationsBound);
+    EXPECT_EQ(synced.status, 0) << synced.output;
+  }
+  EXPECT_EQ(describe_tree(source_), plain);
+  ASSERT_TRUE(mount_->unmount()) << mount_->log();
+  mount_anew();
+  EXPECT_EQ(describe_tree(mount_->path()), plain) << "after another mount";
+}
+
 namespace {
 
 constexpr unsigned kKillsMin = 4;
@@ -38,7 +64,9 @@ INSTANTIATE_TEST_SUITE_P(Mounts, MutationsKilled,
                          testing::Values(MutationParameters{"File", false, 80, "through"},
                                          MutationParameters{"Sftp", true, 60, "through"},
                                          MutationParameters{"FileClose", false, 80, "close"},
-                                         MutationParameters{"SftpClose", true, 60, "close"}),
+                                         MutationParameters{"SftpClose", true, 60, "close"},
+                                         MutationParameters{"FileBack", false, 80, "back"},
+                                         MutationParameters{"SftpBack", true, 60, "back"}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
 }  // namespace
