@@ -20,6 +20,7 @@ class HeldDescriptors {
   // In the place of one that had the key.
   void keep(uint64_t key, UniqueFd fd) { fds_.insert_or_assign(key, std::move(fd)); }
   void drop(uint64_t key) { fds_.erase(key); }
+  [[nodiscard]] bool has(uint64_t key) const { return fds_.contains(key); }
   [[nodiscard]] size_t count() const { return fds_.size(); }
   [[nodiscard]] const std::map<uint64_t, UniqueFd>& all() const { return fds_; }
   std::map<uint64_t, UniqueFd> take() { return std::exchange(fds_, {}); }

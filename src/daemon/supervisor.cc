@@ -188,11 +188,12 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
   operations_.push_back(std::move(operation).value());
 }
 
-// One that finds no room goes with its worker: whoever takes over does without it.
+// One that finds no room goes with its worker: whoever takes over does without it.  What takes the
+// place of another needs none.
 void Supervisor::keep_descriptor(Held& held, uint64_t key, std::vector<UniqueFd> fds) {
   size_t count = 0;
   for (const auto& [id, one] : held_) count += one.descriptors.count() + one.fds.size() + 1;
-  if (!fds.empty() && count < descriptors_max_) {
+  if (!fds.empty() && (count < descriptors_max_ || held.descriptors.has(key))) {
     held.descriptors.keep(key, std::move(fds.front()));
   }
 }

@@ -24,6 +24,10 @@ Result<NodeInfo> LateWriter::finish(const std::string& path, const NewNode& what
   return TRY(reach(deadline))->finish(path, what, deadline);
 }
 
+Result<OpenedFile> LateWriter::take_over(UniqueFd descriptor, Deadline deadline) {
+  return TRY(reach(deadline))->take_over(std::move(descriptor), deadline);
+}
+
 Result<OpenedFile> LateWriter::open_for_writing(const std::string& path, Deadline deadline) {
   return TRY(reach(deadline))->open_for_writing(path, deadline);
 }

@@ -35,6 +35,9 @@ class LimitedWriter final : public OriginWriter {
                           Deadline deadline) override {
     return inner_.finish(path, what, deadline);
   }
+  Result<OpenedFile> take_over(UniqueFd descriptor, Deadline deadline) override {
+    return inner_.take_over(std::move(descriptor), deadline);
+  }
   Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) override {
     return inner_.open_for_writing(path, deadline);
   }

@@ -18,6 +18,11 @@ FileRef LiveFile::as_ref() const {
   return source;
 }
 
+std::shared_ptr<OriginFile> LiveFile::open_by() const {
+  sync::MutexLock lock(mutex_);
+  return write_handle_ ? write_handle_ : read_handle_;
+}
+
 Result<NodeInfo> LiveFile::link(const std::string& to, Deadline deadline) {
   const FileRef self = as_ref();
   // Its name is another file's by now, and it cannot be linked without one.

@@ -59,6 +59,7 @@ class LiveFile final : public WritableFile {
   Result<CopiedFile> copy_from(const FileRef& from, const Copying& what,
                                Deadline deadline) override;
   [[nodiscard]] FileRef as_ref() const override EXCLUDES(mutex_);
+  [[nodiscard]] std::shared_ptr<OriginFile> open_by() const override EXCLUDES(mutex_);
   void watch(Ref<LandingWatch> watch) override EXCLUDES(mutex_);
   void saw(const Validator& validator) override EXCLUDES(mutex_);
   [[nodiscard]] size_t kept_writes() const override { return kept_writes_.load(); }

@@ -63,6 +63,9 @@ class OriginFile {
 
   // Whether bytes may lie in it, or come to it, that are not asked for yet.  Takes no lock.
   [[nodiscard]] virtual bool holds_bytes() const { return false; }
+  // By which it is open on this machine: whoever has a copy of it has the file, whatever becomes of
+  // its names and of this process (OriginWriter::take_over()).  -1: it has none.
+  [[nodiscard]] virtual int descriptor() const { return -1; }
 };
 
 // For `netfs status`: ordered pairs such as {"connections", "8 of 8"}.

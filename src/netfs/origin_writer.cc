@@ -11,6 +11,10 @@ Result<NodeInfo> OriginWriter::finish(const std::string& /*path*/, const NewNode
   return Error(EOPNOTSUPP, "origin.finish");
 }
 
+Result<OpenedFile> OriginWriter::take_over(UniqueFd /*descriptor*/, Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.take_over");
+}
+
 Result<OpenedFile> OriginWriter::create_nameless(const std::string& /*directory*/,
                                                  const NewNode& /*what*/, Deadline /*deadline*/) {
   return Error(EOPNOTSUPP, "origin.create_nameless");

@@ -21,6 +21,7 @@
 #include "base/byte_range.h"
 #include "base/clock.h"
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "netfs/attributes.h"
 #include "netfs/write_subrequest.h"
 
@@ -133,6 +134,9 @@ class OriginWriter {
   // somebody who died before its last step is brought to what was asked.  EOPNOTSUPP: it does not;
   // ESTALE: that is not what lies there, or others may have had a hand in it.
   virtual Result<NodeInfo> finish(const std::string& path, const NewNode& what, Deadline deadline);
+  // The file that a process before this one had open by this descriptor, open as it is.
+  // EOPNOTSUPP: files have none here.
+  virtual Result<OpenedFile> take_over(UniqueFd descriptor, Deadline deadline);
   // A regular file that is there, for writing, and for reading if that is allowed.
   virtual Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) = 0;
   virtual Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) = 0;

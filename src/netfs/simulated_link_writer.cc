@@ -64,6 +64,11 @@ Result<NodeInfo> SimulatedLinkWriter::finish(const std::string& path, const NewN
   return inner_.finish(path, what, deadline);
 }
 
+Result<OpenedFile> SimulatedLinkWriter::take_over(UniqueFd descriptor, Deadline deadline) {
+  TRY(link_.travel(deadline));
+  return inner_.take_over(std::move(descriptor), deadline);
+}
+
 Result<OpenedFile> SimulatedLinkWriter::open_for_writing(const std::string& path,
                                                          Deadline deadline) {
   TRY(link_.travel(deadline));

@@ -1,6 +1,7 @@
 #include "netfs/tree_writer.h"
 
 #include <cerrno>
+#include <fcntl.h>
 #include <utility>
 
 #include "netfs/live_file.h"
@@ -82,6 +83,19 @@ Result<TreeWriter::Opened> TreeWriter::hold(const std::string& path, Deadline de
   FileVersion version = version_of(path, info);
   return Opened{make_ref<LiveFile>(core_, writer_, std::move(version), OpenedFile{},
                                    std::move(reader), nullptr),
+                std::move(info)};
+}
+
+Result<TreeWriter::Opened> TreeWriter::take_over(const std::string& path, UniqueFd descriptor,
+                                                 Deadline deadline) {
+  const int flags = ::fcntl(descriptor.get(), F_GETFL);
+  if (flags < 0) return Error::from_errno("writer.take_over");
+  Result<OpenedFile> taken = writer_.take_over(std::move(descriptor), deadline);
+  if (!taken.ok() || (flags & O_ACCMODE) != O_RDONLY) return take(path, std::move(taken), nullptr);
+  NodeInfo info = std::move(taken.value().info);
+  FileVersion version = version_of(path, info);
+  return Opened{make_ref<LiveFile>(core_, writer_, std::move(version), OpenedFile{},
+                                   std::move(taken.value().file), nullptr),
                 std::move(info)};
 }
 

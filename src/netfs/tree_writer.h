@@ -50,6 +50,9 @@ class TreeWriter {
   // A file that is about to lose its name, to be read on by its handle.
   Result<Opened> hold(const std::string& path, Deadline deadline);
 
+  // The file that a process before this one had open by a descriptor; `path`: as it was named.
+  Result<Opened> take_over(const std::string& path, UniqueFd descriptor, Deadline deadline);
+
   Result<NodeInfo> make(const std::string& path, const NewNode& what, Deadline deadline);
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline);
   // `what`: kFile where neither is a directory: the cache then need not look at all it has.

@@ -101,6 +101,8 @@ class WritableFile : public File {
   virtual Result<CopiedFile> copy_from(const FileRef& from, const Copying& what,
                                        Deadline deadline) = 0;
   [[nodiscard]] virtual FileRef as_ref() const = 0;
+  // The origin's handle that it is open by: to write by, if it has one; or null.
+  [[nodiscard]] virtual std::shared_ptr<OriginFile> open_by() const = 0;
 
   // Before the first write.
   virtual void watch(Ref<LandingWatch> watch) = 0;

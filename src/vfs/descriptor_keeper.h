@@ -12,12 +12,20 @@
 #include <map>
 
 #include "base/unique_fd.h"
+#include "fuse/wire.h"
+#include "vfs/inode_id.h"
 
 namespace netfs::vfs {
 
 // The keys of locks: these, the kind of the lock, and the number of its holder.
 inline constexpr uint64_t kLockKeys = uint64_t{1} << 56;
 inline constexpr unsigned kLockKindShift = 48;
+// Those of files that are open and live by a descriptor: these, and a nodeid without its epoch.
+inline constexpr uint64_t kFileKeys = uint64_t{1} << 57;
+
+inline uint64_t key_of_file(fuse::NodeId id) {
+  return kFileKeys | without_epoch(id.value);
+}
 
 class DescriptorKeeper {
  public:

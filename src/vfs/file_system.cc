@@ -7,6 +7,7 @@
 #include "telemetry/log.h"
 #include "vfs/backing_log.h"
 #include "vfs/intent.h"
+#include "vfs/kept_files.h"
 #include "vfs/late_targets.h"
 #include "vfs/limits.h"
 #include "vfs/locking.h"
@@ -62,6 +63,7 @@ FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& roo
       writer_(options_.write == Options::Write::kNo ? nullptr : parts.library.writer()),
       names_(writer_ == nullptr && keeps_names(options_) ? parts.names : nullptr),
       keeps_writes_(writer_ != nullptr && options_.write == Options::Write::kClose),
+      keeper_(parts.keeper),
       hidden_names_(options_.hiding),
       files_ahead_(parts.origin.capabilities().files_ahead, options_, counters_, parts.clock),
       memory_(std::move(memory)),
@@ -75,12 +77,7 @@ FileSystem::FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& roo
       files_({.name = "netfs-files", .threads = kAheadFileThreads}),
       metadata_({.name = "netfs-meta", .threads = kMetadataThreads}) {
   OriginLocks* const locks = writer_ == nullptr ? nullptr : origin_.locks();
-  if (locks != nullptr) {
-    locking_ = std::make_unique<Locking>(*this, *locks, parts.keeper);
-  } else if (parts.keeper != nullptr) {
-    // Of a mount that has none any more: nobody would ever give them back.
-    for (const auto& [key, descriptor] : parts.keeper->take()) parts.keeper->drop(key);
-  }
+  if (locks != nullptr) locking_ = std::make_unique<Locking>(*this, *locks, keeper_);
   sync::MutexLock lock(table_.mutex);
   for (std::string& name : table_.hidden_names()) HiddenNames::keep(std::move(name));
 }
@@ -107,10 +104,13 @@ void FileSystem::attach(fuse::BackingIds* backing, fuse::Notifier* notifier) {
     }
     backing->adopt(log, known, log->all());
   }
+  std::map<uint64_t, UniqueFd> left;
+  if (keeper_ != nullptr) left = keeper_->take();
+  KeptFiles::take(*this, left);
   // By their names, which a rename that is finished first may change; and before what was kept is
   // written, which is not if the lock is lost under which it was.
   Intent::finish(*this);
-  if (locking_) locking_->take_over();
+  if (locking_) locking_->take_over(std::move(left));
   revive_kept();
 }
 
@@ -159,6 +159,7 @@ void FileSystem::bury(Graveyard graveyard) {
     if (notifier_ == nullptr || !notifier_->inval_inode(node, {0, 0}, gone)) gone();
   }
   for (std::string& path : graveyard.hidden) remove_hidden(std::move(path));
+  for (const fuse::NodeId node : graveyard.kept) KeptFiles::drop(*this, node);
   if (backing_ == nullptr) return;
   for (const fuse::NodeId node : graveyard.backed) backing_->forget(node);
 }

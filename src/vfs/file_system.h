@@ -95,12 +95,10 @@ class FileSystem final : public fuse::Handler {
   [[nodiscard]] bool has_acls() const;
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] Sizes sizes();
-  // The last names refused from the origin, escaped for a terminal.
-  [[nodiscard]] std::vector<std::string> refused_names() const;
+  [[nodiscard]] std::vector<std::string> refused_names() const;  // the last; escaped to be shown
 
  private:
   friend struct Dispatch;
-
   FileSystem(Parts parts, Ref<ArenaMemory> memory, const NodeInfo& root);
   enum class Dropped : uint8_t { kDoubted, kElsewhere };
   void drop(std::string_view path, Dropped how);
@@ -246,6 +244,7 @@ class FileSystem final : public fuse::Handler {
   class ByPath;         // made with its paths held
   class ChangeOfNames;  // from before the origin is asked until the table knows
   class Intent;         // recorded, for who may be asked the same again
+  class KeptFiles;      // those that live by a descriptor
   void answer_change(Pending& pending, int error, std::span<const std::byte> body = {});
   void after_name_changes(sync::WorkQueue::Work then);
   void tell_moved(const std::vector<InodeTable::Moved>& moved);
@@ -363,6 +362,8 @@ class FileSystem final : public fuse::Handler {
   TreeWriter* const writer_;  // null: the mount is read-only
   NamesStore* const names_;   // null where names are not kept
   const bool keeps_writes_;
+  DescriptorKeeper* const keeper_;     // or null
+  sync::Mutex keeping_{kKeepingLock};  // what is told of a file comes in its order
   HiddenNames hidden_names_;
   Counters counters_;
   AheadState ahead_state_ GUARDED_BY(table_.mutex);  // its listings' claims end before it
@@ -392,8 +393,7 @@ class FileSystem final : public fuse::Handler {
   std::atomic<bool> stopping_{false};
   std::atomic<int> held_answers_{0};  // of direct writes
   sync::WorkQueue ahead_;             // listings for nobody who waits
-  sync::WorkQueue behind_;            // looks behind what was shown
-  sync::WorkQueue files_;             // and files
+  sync::WorkQueue behind_, files_;    // looks behind what was shown, and files
   sync::WorkQueue metadata_;          // last: its threads use all of the above
 };
 

@@ -155,12 +155,23 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   if (record.opens == 0) {
     record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
     record.backing_id.set(0);
+    if (node.open && node.open->kept != OpenState::Kept::kNo) {
+      note_kept(node, OpenState::Kept::kNo);
+      graveyard.kept.emplace_back(record.node_id);
+      if (node.open->left) graveyard.descriptors.push_back(std::move(node.open->left));
+    }
     if (node.superseded && node.open && node.open->file) {
       graveyard.superseded.push_back(node.open->file);
     }
     touch_file(node, graveyard);
   }
   free_if_unused(&node, graveyard);
+}
+
+void InodeTable::note_kept(Node& node, OpenState::Kept how) {
+  const OpenState::Kept before = std::exchange(node.open_state().kept, how);
+  if (before == OpenState::Kept::kNo && how != before) ++kept_files_;
+  if (before != OpenState::Kept::kNo && how == OpenState::Kept::kNo) --kept_files_;
 }
 
 // With the last writer it is a file with a version again; one without a name, or that is losing it,

@@ -15,6 +15,11 @@ inline uint64_t make_id(uint16_t epoch, uint32_t generation, uint32_t index) {
          (uint64_t{generation} << kIndexBits) | index;
 }
 
+// Enough to name it among all that were ever there: a record's generations go on.
+inline uint64_t without_epoch(uint64_t id) {
+  return id & ((uint64_t{1} << (kGenerationBits + kIndexBits)) - 1);
+}
+
 inline uint32_t index_of(uint64_t id) {
   return static_cast<uint32_t>(id & ((1U << kIndexBits) - 1));
 }

@@ -50,6 +50,12 @@ std::string InodeTable::path_of(const Node& node) {
   return path;
 }
 
+Node* InodeTable::find_of_any_epoch(uint64_t id) {
+  const uint32_t index = index_of(id);
+  if (index >= records_.limit() || without_epoch(records_[index].node_id) != id) return nullptr;
+  return nodes_[index].get();
+}
+
 Node* InodeTable::find(fuse::NodeId id) {
   const uint32_t index = id == fuse::kRootNode ? 0 : index_of(id.value);
   if (id.value == 0 || index >= records_.limit() || records_[index].node_id != id.value) {

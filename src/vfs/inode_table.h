@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/unique_fd.h"
 #include "fuse/backing.h"
 #include "fuse/wire.h"
 #include "netfs/attributes.h"
@@ -42,6 +43,8 @@ struct Graveyard {
   std::vector<fuse::NodeId> backed;   // nodes that are gone and were handed out
   std::vector<fuse::NodeId> foreign;  // others changed them while they are open here
   std::vector<std::string> hidden;    // paths of files that nobody has open any more
+  std::vector<fuse::NodeId> kept;     // nobody has open any more what a descriptor is kept of
+  std::vector<UniqueFd> descriptors;
 };
 
 struct HandleRecord {
@@ -95,6 +98,8 @@ class InodeTable {
 
   // Null when the id is not one of ours, alive.
   Node* find(fuse::NodeId id) REQUIRES(mutex);
+  // By the id without its epoch.
+  Node* find_of_any_epoch(uint64_t id) REQUIRES(mutex);
   Node& root() REQUIRES(mutex) { return *nodes_[0]; }
   NodeRecord& record(const Node& node) REQUIRES(mutex) { return records_[node.index]; }
   fuse::NodeId id(const Node& node) REQUIRES(mutex) {
@@ -209,6 +214,9 @@ class InodeTable {
   // A directory's handle reads this listing from now on.
   void rewind(fuse::HandleId id, const Ref<Listing>& listing, Graveyard& graveyard) REQUIRES(mutex);
   void close_handle(fuse::HandleId id, Graveyard& graveyard) REQUIRES(mutex);
+  // A descriptor of it is kept for a process after this one, until nobody has it open.
+  void note_kept(Node& node, OpenState::Kept how) REQUIRES(mutex);
+  [[nodiscard]] size_t kept_count() REQUIRES(mutex) { return kept_files_; }
   void set_writable(fuse::HandleId id) REQUIRES(mutex);
   // A directory's handle was read up to there; reads this listing from now on, opened as it was by
   // a process before this one.
@@ -319,6 +327,7 @@ class InodeTable {
   std::list<Node*> idle_files_ GUARDED_BY(mutex);  // least recently used first
   size_t referenced_ GUARDED_BY(mutex) = 0;        // nodes with lookups
   size_t absent_ GUARDED_BY(mutex) = 0;            // names remembered as absent
+  size_t kept_files_ GUARDED_BY(mutex) = 0;        // nodes of which a descriptor is kept
   uint64_t forgotten_ GUARDED_BY(mutex) = 0;
   const bool writable_;
   // On a writable mount: regular files by the origin's identity, the newest version of each.

@@ -11,6 +11,18 @@
 
 namespace netfs::vfs {
 
+namespace {
+
+// By its name, or by what is kept of it.
+bool has_its_file(const Node& node, bool writes) {
+  if (node.attributes.type != FileType::kRegular) return true;
+  if (InodeTable::is_current(node) || node.hidden) return true;
+  if (!node.open || (!node.is_live() && !node.open->left)) return false;
+  return !writes || node.open->kept != OpenState::Kept::kReads;
+}
+
+}  // namespace
+
 // A second handle would make the first stay for ever.
 std::optional<fuse::Opened> FileSystem::Intent::take_opened(FileSystem& of, uint64_t unique,
                                                             uint32_t flags, fuse::NodeId& node) {
@@ -37,11 +49,20 @@ bool FileSystem::Intent::opened_before(FileSystem& of, const fuse::Request& requ
   if (!request.header.resent()) return false;
   fuse::NodeId node;
   std::optional<fuse::Opened> opened;
+  bool is_there = true;
   {
     sync::MutexLock lock(of.table_.mutex);
     opened = take_opened(of, request.header.unique, flags, node);
+    if (opened && of.writer_ != nullptr) {
+      is_there = has_its_file(*of.table_.find(node), /*writes=*/!opened->no_flush);
+    }
   }
   if (!opened || node != request.header.node) return false;
+  if (!is_there) {
+    // Its name went before that process had kept it: as if that had come first.
+    of.close_handle(opened->handle);
+    return false;
+  }
   reply.value(fuse::open_out(*opened));
   return true;
 }

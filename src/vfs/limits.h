@@ -160,6 +160,10 @@ inline constexpr Duration kLockPauseMax = std::chrono::milliseconds(64);
 // long that is waited for before one is told that they are in the way.
 inline constexpr Duration kLockCloseGrace = std::chrono::milliseconds(100);
 
+// Open files without a name, of each of which a descriptor is kept for the process after this one.
+// One more ends with this process.
+inline constexpr size_t kKeptFilesMax = 4096;
+
 // A value of an extended attribute, as Linux has it.
 inline constexpr size_t kXattrBytesMax = 65536;
 

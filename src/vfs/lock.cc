@@ -59,7 +59,6 @@ void FileSystem::interrupt(uint64_t unique) {
 FileSystem::Locking::Locking(FileSystem& of, OriginLocks& origin, DescriptorKeeper* keeper)
     : of_(of),
       origin_(origin),
-      keeper_(keeper),
       saved_(of.memory_),
       table_({.origin = origin,
               .open = [this](const LockTable::Wanted& wanted) { return open(wanted); },
@@ -208,9 +207,7 @@ bool FileSystem::Locking::has_handle(const SavedLocks::Owner& owner) {
   return of_.table_.handle(owner.handle, owner.node) != nullptr;
 }
 
-void FileSystem::Locking::take_over() {
-  std::map<uint64_t, UniqueFd> kept;
-  if (keeper_ != nullptr) kept = keeper_->take();
+void FileSystem::Locking::take_over(std::map<uint64_t, UniqueFd> kept) {
   const Deadline until = of_.deadline();
   for (const auto& [key, descriptor] : kept) {
     saved_.skip_to(key & ((uint64_t{1} << kLockKindShift) - 1));
@@ -233,7 +230,7 @@ void FileSystem::Locking::take_over() {
     if (table_.has_lost(left.owner.handle)) of_.forget_pages(left.owner.node);
   }
   for (auto& [key, descriptor] : kept) {
-    if ((key & kLockKeys) != 0) table_.give_back_left(key, std::move(descriptor));
+    table_.give_back_left(key, std::move(descriptor));
   }
 }
 

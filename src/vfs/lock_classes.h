@@ -8,6 +8,7 @@ namespace netfs::vfs {
 inline constinit sync::LockClass kInodeTableLock{"vfs.inode_table"};
 inline constinit sync::LockClass kArenaMemoryLock{"vfs.arena_memory"};
 inline constinit sync::LockClass kKeptWritesLock{"vfs.kept_writes"};
+inline constinit sync::LockClass kKeepingLock{"vfs.keeping"};
 inline constinit sync::LockClass kRevivalLock{"vfs.revival"};
 inline constinit sync::LockClass kIntentsLock{"vfs.intents"};
 inline constinit sync::LockClass kHiddenNamesLock{"vfs.hidden_names"};

@@ -1,16 +1,15 @@
 // Goal: who holds a lock at the origin holds it on when another process serves his mount, or is
 // told that he has lost it; and what was given back meanwhile is.
 
-#include <map>
 #include <unistd.h>
 #include <vector>
 
-#include "sync/mutex.h"
 #include "vfs/arena.h"
 #include "vfs/arena_kinds.h"
 #include "vfs/kept_writes.h"
 #include "vfs/saved_locks.h"
 #include "vfs/testing/lock_fixture.h"
+#include "vfs/testing/test_keeper.h"
 
 namespace netfs::vfs {
 namespace {
@@ -207,32 +206,6 @@ TEST_F(LockSuccession, ALossThatIsNotSettledYetIsByTheNextProcess) {
   EXPECT_EQ(tree_.content("f"), "bytes");
 }
 
-class Keeper final : public DescriptorKeeper {
- public:
-  void keep(uint64_t key, int fd) override {
-    sync::MutexLock lock(mutex_);
-    fds_.insert_or_assign(key, UniqueFd(::dup(fd)));
-  }
-  void drop(uint64_t key) override {
-    sync::MutexLock lock(mutex_);
-    fds_.erase(key);
-  }
-  std::map<uint64_t, UniqueFd> take() override {
-    sync::MutexLock lock(mutex_);
-    std::map<uint64_t, UniqueFd> copies;
-    for (const auto& [key, fd] : fds_) copies.emplace(key, ::dup(fd.get()));
-    return copies;
-  }
-  size_t count() {
-    sync::MutexLock lock(mutex_);
-    return fds_.size();
-  }
-
- private:
-  sync::Mutex mutex_{kTestOriginLock};
-  std::map<uint64_t, UniqueFd> fds_ GUARDED_BY(mutex_);
-};
-
 class LocksKept : public LockSuccession {
  protected:
   DescriptorKeeper* keeper() override { return &keeper_; }
@@ -242,7 +215,7 @@ class LocksKept : public LockSuccession {
     die();
     locks_.live();
   }
-  Keeper keeper_;
+  TestKeeper keeper_;
 };
 
 TEST_F(LocksKept, NobodyElseGetsThemBetweenTwoProcesses) {

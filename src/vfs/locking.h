@@ -8,6 +8,7 @@
 // One a file system that writes, to an origin that has locks.  Thread-safe.
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,7 +24,7 @@ class FileSystem::Locking {
   Locking(FileSystem& of, OriginLocks& origin, DescriptorKeeper* keeper);
   // Holds on what a process before this one held; before anything is answered.  May wait for the
   // origin.
-  void take_over();
+  void take_over(std::map<uint64_t, UniqueFd> kept);
   // Whether the kernel asks for locks; else it keeps them itself, for this machine.
   void started(const fuse::Negotiated& negotiated) {
     on_ = negotiated.has(fuse::proto::kPosixLocks | fuse::proto::kFlockLocks);
@@ -79,7 +80,6 @@ class FileSystem::Locking {
 
   FileSystem& of_;
   OriginLocks& origin_;
-  DescriptorKeeper* const keeper_;  // or null
   SavedLocks saved_;
   std::atomic<bool> on_{false};
   LockTable table_;

@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/ref.h"
+#include "base/unique_fd.h"
 #include "base/unique_function.h"
 #include "fuse/wire.h"
 #include "netfs/library.h"
@@ -201,6 +202,10 @@ struct OpenState {
   bool preparing = false;        // a worker prepares an open
   bool was_handed_out = false;   // the backing ids may remember it: no file is needed to open it
   bool hand_out_failed = false;  // the kernel or the cache will not have it
+  // Whether a descriptor of it is kept for a process after this one: to read by, or to write by as
+  // well.
+  enum class Kept : uint8_t { kNo, kReads, kWrites } kept = Kept::kNo;
+  UniqueFd left;  // by which a process before this one had it open
 };
 
 // What few nodes have: most of a tree are names that nobody here has changed.

@@ -106,8 +106,9 @@ OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared, u
   if (node.attributes.type == FileType::kDirectory) return {.error = EISDIR};
   if (node.attributes.type != FileType::kRegular) return {.error = EINVAL};
   OpenState& state = node.open_state();
-  const bool busy = state.preparing || node.is_going();
-  if (busy && prepared == Prepared::kNothing) return {.later = true};
+  // Whoever takes a name from it has seen who has it open, and keeps it for those.
+  if (node.is_going()) return {.later = true};
+  if (state.preparing && prepared == Prepared::kNothing) return {.later = true};
 
   auto mode = static_cast<OpenMode>(record.open_mode);
   if (mode == OpenMode::kDaemon && passthrough_) {

@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "telemetry/log.h"
-#include "vfs/file_system.h"
+#include "vfs/kept_files.h"
 
 namespace netfs::vfs {
 
@@ -47,11 +47,12 @@ void FileSystem::prepare_on_worker(fuse::NodeId id) {
   }
   bury(std::move(graveyard));
   for (const Ref<Pending>& pending : open_flights_.land(std::to_string(id.value))) {
-    if (prepared.ok()) {
-      answer_open(id, prepared.value(), *pending);
-    } else {
+    if (!prepared.ok()) {
       pending->error(prepared.code());
+      continue;
     }
+    answer_open(id, prepared.value(), *pending);
+    if (!pending->answered()) prepare_open(id, pending);  // it is losing a name by now
   }
   // Each open holds its own use of the id by now; while there is none the id is remembered.
   if (prepared.ok() && prepared.value() == Prepared::kHandOut) backing_->release(id);
@@ -77,7 +78,10 @@ Result<void> FileSystem::see_own_change(fuse::NodeId id) {
 
 // The file of a node, ready to be read; of an old version too.
 Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
-  if (writer_ != nullptr) TRY(see_own_change(id));
+  if (writer_ != nullptr) {
+    TRY(see_own_change(id));
+    TRY(KeptFiles::revive(*this, id, deadline()));
+  }
   FileVersion version;
   Validator validator;
   uint64_t changed_in = 0;
@@ -93,6 +97,8 @@ Result<Ref<File>> FileSystem::ready_file(fuse::NodeId id) {
                           node->open->file->superseded();
     if (given_up) table_.detach_file(*node, graveyard);
     if (Ref<File> there = file_to_read(*node)) return there;
+    // It never had one: it lived by its handle, and that of its directory is another's.
+    if (node->name.empty()) return Error(ESTALE, "vfs.open");
     version.path = InodeTable::path_of(*node);
     version.identity = node->identity.empty() ? version.path : node->identity;
     validator = node->validator;

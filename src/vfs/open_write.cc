@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "vfs/kept_files.h"
 #include "vfs/limits.h"
 #include "vfs/locking.h"
 #include "vfs/opening.h"
@@ -81,6 +82,7 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
   Validator known;
   Place place;
   uint64_t began_in = 0;
+  TRY(KeptFiles::revive(*this, id, until));
   {
     sync::MutexLock lock(table_.mutex);
     began_in = table_.serial();
@@ -112,6 +114,8 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
           table_.child(*parent, place.name) == node) {
         table_.set_absent(*parent, place.name, clock_.now(), graveyard);
       }
+      node = table_.find(id);
+      moved = node != nullptr && KeptFiles::is_left(*node);
     }
     bury(std::move(graveyard));
     return Error(ESTALE, "vfs.open");
@@ -133,6 +137,8 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
       Node& node = table_.adopt(*parent, place.name, opened.value().info, clock_.now(), graveyard);
       same_node = table_.id(node) == id;
     }
+    const Node* gone = table_.find(id);
+    moved = !same_node && gone != nullptr && KeptFiles::is_left(*gone);
   }
   bury(std::move(graveyard));
   if (!same_node) return Error(ESTALE, "vfs.open");
@@ -144,10 +150,13 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
   fuse::Opened opened;
   std::vector<InodeTable::Moved> moved;
   Graveyard graveyard;
+  bool loses_name = false;
   {
     sync::MutexLock lock(table_.mutex);
     Node* node = table_.find(id);
     if (node == nullptr) return Error(ESTALE, "vfs.open");
+    // Who takes its name may have seen before this that nobody has it open.
+    loses_name = node->is_going() || !(InodeTable::is_current(*node) || node->hidden);
     opened.handle = table_.open_handle(*node, OpenMode::kDaemon, graveyard, how.unique);
     opened.keep_cache = node->keep_pages(hides_changes(*node));
     opened.no_flush = !writes && (!locking_ || !locking_->on());
@@ -173,6 +182,7 @@ Result<fuse::Opened> FileSystem::open_handle(fuse::NodeId id, Ref<WritableFile> 
   }
   bury(std::move(graveyard));
   tell_moved(moved);
+  if (loses_name) KeptFiles::keep(*this, id);
   return opened;
 }
 

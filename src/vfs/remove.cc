@@ -9,6 +9,7 @@
 #include "vfs/by_path.h"
 #include "vfs/change_of_names.h"
 #include "vfs/intent.h"
+#include "vfs/kept_files.h"
 
 namespace netfs::vfs {
 
@@ -117,7 +118,9 @@ Result<void> FileSystem::ChangeOfNames::show_again(const Place& place,
 Result<Kept> FileSystem::ChangeOfNames::keep_open_file(const Place& place, Losing losing,
                                                        Deadline until) {
   bool held = false;
+  bool written = false;  // by handles of a process before this one: nobody has used them since
   bool has_other_name = false;
+  std::string identity;
   {
     sync::MutexLock lock(of_.table_.mutex);
     Node* parent = of_.table_.find(place.parent);
@@ -126,6 +129,8 @@ Result<Kept> FileSystem::ChangeOfNames::keep_open_file(const Place& place, Losin
     takes_name_of(*node);
     if (of_.table_.record(*node).opens == 0 && !node->is_opening()) return Kept();
     held = node->is_live();
+    written = node->open && node->open->writers > 0;
+    identity = node->identity;
     has_other_name = node->has_aliases();
   }
   if (!of_.writer_->capabilities().files_outlive_names) {
@@ -144,20 +149,28 @@ Result<Kept> FileSystem::ChangeOfNames::keep_open_file(const Place& place, Losin
     }
     return Kept{.path = TRY(hide(place, until)), .linked = false};
   }
-  if (held) return Kept();
-  Result<TreeWriter::Opened> opened = of_.writer_->hold(place.path, until);
+  if (held) {
+    KeptFiles::keep(of_, going_);
+    return Kept();
+  }
+  Result<TreeWriter::Opened> opened =
+      written ? of_.writer_->open(place.path, {}, until) : of_.writer_->hold(place.path, until);
   // Who may not read it has no handle to lose by it.
   if (opened.is_error(EACCES)) return Kept();
   if (!opened.ok()) return std::move(opened).error();
   Ref<File> surplus;
   sync::MutexLock lock(of_.table_.mutex);
   Node* node = of_.table_.find(going_);
-  if (node == nullptr || of_.table_.record(*node).opens == 0 || node->is_live()) {
+  // Others may have put another one in its place.
+  const bool is_it = opened.value().info.identity == identity;
+  if (node == nullptr || of_.table_.record(*node).opens == 0 || node->is_live() || !is_it) {
     surplus = std::move(opened.value().file);
   } else {
     node->open_state().live = std::move(opened.value().file);
+    if (written) of_.watch_landings(going_, *node->open->live);
   }
   lock.unlock();
+  KeptFiles::keep(of_, going_);
   return Kept();
 }
 

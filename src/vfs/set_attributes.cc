@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "vfs/by_path.h"
+#include "vfs/kept_files.h"
 
 namespace netfs::vfs {
 
@@ -70,6 +71,7 @@ Result<Witnessed> FileSystem::set_now(fuse::NodeId id, const AttributeChange& ch
   Ref<WritableFile> live;
   std::string path;
   Validator known;
+  TRY(KeptFiles::revive(*this, id, until));
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);

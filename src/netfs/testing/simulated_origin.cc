@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <utility>
 
 #include "netfs/lock_classes.h"
@@ -16,9 +18,11 @@ struct SimulatedOrigin::Handle final : OriginFile {
     ++*count;
   }
   ~Handle() override { --*count; }
+  [[nodiscard]] int descriptor() const override { return fd.get(); }
   const std::string path;
   const std::shared_ptr<Node> node;
   const std::shared_ptr<std::atomic<uint64_t>> count;
+  UniqueFd fd;  // that stands for it, or none
 };
 
 // What a read is answered with once its turn has come.
@@ -239,13 +243,33 @@ Result<FileSystemStats> SimulatedOrigin::stat_file_system(Deadline /*deadline*/)
 
 Result<std::unique_ptr<OriginFile>> SimulatedOrigin::open(const std::string& path,
                                                           Deadline deadline) {
+  return open(path, O_RDONLY, deadline);
+}
+
+Result<std::unique_ptr<OriginFile>> SimulatedOrigin::take_over(UniqueFd descriptor,
+                                                               NodeInfo& info) {
+  sync::MutexLock lock(mutex_);
+  struct stat st {};
+  if (::fstat(descriptor.get(), &st) != 0) return Error::from_errno("simulated.take_over");
+  const auto found = by_descriptor_.find(st.st_ino);
+  if (found == by_descriptor_.end()) return Error(ESTALE, "simulated.take_over");
+  info = info_of(*found->second);
+  auto handle = std::make_unique<Handle>("", found->second, open_files_);
+  handle->fd = std::move(descriptor);
+  return std::unique_ptr<OriginFile>(std::move(handle));
+}
+
+Result<std::unique_ptr<OriginFile>> SimulatedOrigin::open(const std::string& path, int access,
+                                                          Deadline deadline) {
   TRY(metadata_call(&Counts::opens));
   sync::MutexLock lock(mutex_);
   last_open_deadline_ = deadline;
   std::shared_ptr<Node> node = find_locked(path);
   if (!node) return Error(ENOENT, "simulated.open");
   if (node->attributes.type != FileType::kRegular) return Error(EISDIR, "simulated.open");
-  return std::unique_ptr<OriginFile>(std::make_unique<Handle>(path, std::move(node), open_files_));
+  auto handle = std::make_unique<Handle>(path, node, open_files_);
+  handle->fd = descriptor_locked(node, access);
+  return std::unique_ptr<OriginFile>(std::move(handle));
 }
 
 void SimulatedOrigin::issue_read(Subrequest& subrequest) {

@@ -149,6 +149,10 @@ class SimulatedOrigin final : public Origin {
   NodeInfo info_of(const Node& node) const REQUIRES(mutex_);
   static Node& node_of(OriginFile& file);
   Result<void> metadata_call(uint64_t Counts::*counter) EXCLUDES(mutex_);
+  // As the other open(), for reading or for writing.
+  Result<std::unique_ptr<OriginFile>> open(const std::string& path, int access, Deadline deadline);
+  UniqueFd descriptor_locked(const std::shared_ptr<Node>& node, int access) REQUIRES(mutex_);
+  Result<std::unique_ptr<OriginFile>> take_over(UniqueFd descriptor, NodeInfo& info);
   std::shared_ptr<Node> find_locked(const std::string& path) const REQUIRES(mutex_);
   void put_locked(const std::string& path, std::shared_ptr<Node> node) REQUIRES(mutex_);
   void put(const std::string& path, std::shared_ptr<Node> node) EXCLUDES(mutex_);
@@ -160,6 +164,7 @@ class SimulatedOrigin final : public Origin {
   mutable sync::Mutex mutex_;
   sync::CondVar changed_;
   std::map<std::string, std::shared_ptr<Node>> nodes_ GUARDED_BY(mutex_);
+  std::map<uint64_t, std::shared_ptr<Node>> by_descriptor_ GUARDED_BY(mutex_);
   std::function<std::optional<Fault>(const SimulatedRead&)> fault_ GUARDED_BY(mutex_);
   std::vector<Subrequest*> held_ GUARDED_BY(mutex_);
   std::vector<Subrequest*> hung_ GUARDED_BY(mutex_);

@@ -1,5 +1,8 @@
 // The tree of a SimulatedOrigin, as tests build and change it.
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <utility>
 
 #include "netfs/testing/simulated_node.h"
@@ -19,6 +22,18 @@ std::string parent_of(const std::string& path) {
 std::shared_ptr<SimulatedOrigin::Node> SimulatedOrigin::find_locked(const std::string& path) const {
   const auto found = nodes_.find(path);
   return found == nodes_.end() ? nullptr : found->second;
+}
+
+// Where handles outlive names each is a descriptor of an empty file that stands for it.
+UniqueFd SimulatedOrigin::descriptor_locked(const std::shared_ptr<Node>& node, int access) {
+  if (!options_.write || !options_.write->files_outlive_names) return {};
+  UniqueFd made(::memfd_create("simulated", MFD_CLOEXEC));
+  struct stat st {};
+  if (::fstat(made.get(), &st) != 0) return {};
+  by_descriptor_[st.st_ino] = node;
+  if (access != O_RDONLY) return made;
+  const std::string again = "/proc/self/fd/" + std::to_string(made.get());
+  return UniqueFd(::open(again.c_str(), O_RDONLY | O_CLOEXEC));
 }
 
 void SimulatedOrigin::put_locked(const std::string& path, std::shared_ptr<Node> node) {

@@ -1,6 +1,7 @@
 #include "netfs/testing/simulated_writer.h"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <utility>
 
 #include "netfs/testing/simulated_node.h"
@@ -42,9 +43,16 @@ Result<OpenedFile> SimulatedWriter::create(const std::string& path, const NewNod
   return open_for_writing(path, deadline);
 }
 
+Result<OpenedFile> SimulatedWriter::take_over(UniqueFd descriptor, Deadline /*deadline*/) {
+  OpenedFile opened;
+  opened.file = TRY(origin_.take_over(std::move(descriptor), opened.info));
+  opened.readable = true;
+  return opened;
+}
+
 Result<OpenedFile> SimulatedWriter::open_for_writing(const std::string& path, Deadline deadline) {
   OpenedFile opened;
-  opened.file = TRY(origin_.open(path, deadline));
+  opened.file = TRY(origin_.open(path, O_RDWR, deadline));
   opened.readable = true;
   opened.info = TRY(origin_.stat(path, deadline));
   return opened;
@@ -54,7 +62,11 @@ Result<void> SimulatedWriter::remove(const std::string& path, RemoveKind /*kind*
                                      Deadline /*deadline*/) {
   begin_change(path);
   sync::MutexLock lock(origin_.mutex_);
-  return origin_.nodes_.erase(path) > 0 ? Result<void>() : Error(ENOENT, "simulated.remove");
+  const std::shared_ptr<SimulatedOrigin::Node> node = origin_.find_locked(path);
+  if (!node) return Error(ENOENT, "simulated.remove");
+  node->attributes.link_count = 0;
+  origin_.nodes_.erase(path);
+  return {};
 }
 
 Result<void> SimulatedWriter::rename(const std::string& from, const std::string& to,

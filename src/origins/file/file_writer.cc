@@ -241,6 +241,15 @@ Result<OpenedFile> FileWriter::create_nameless(const std::string& directory, con
   return opened;
 }
 
+Result<OpenedFile> FileWriter::take_over(UniqueFd descriptor, Deadline) {
+  OpenedFile opened;
+  opened.info = TRY(stat_fd(descriptor.get(), ""));
+  const int flags = ::fcntl(descriptor.get(), F_GETFL);
+  opened.readable = flags >= 0 && (flags & O_ACCMODE) != O_WRONLY;
+  opened.file = std::make_unique<LocalFile>(std::move(descriptor));
+  return opened;
+}
+
 Result<OpenedFile> FileWriter::open_for_writing(const std::string& path, Deadline) {
   OpenedFile opened;
   // O_NONBLOCK: a FIFO in the file's place must not make us wait.

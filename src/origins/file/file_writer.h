@@ -29,6 +29,7 @@ class FileWriter final : public OriginWriter {
   Result<OpenedFile> create(const std::string& path, const NewNode& what,
                             Deadline deadline) override;
   Result<NodeInfo> finish(const std::string& path, const NewNode& what, Deadline deadline) override;
+  Result<OpenedFile> take_over(UniqueFd descriptor, Deadline deadline) override;
   Result<OpenedFile> open_for_writing(const std::string& path, Deadline deadline) override;
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,

@@ -13,6 +13,7 @@ namespace netfs::origins {
 
 struct LocalFile final : OriginFile {
   explicit LocalFile(UniqueFd descriptor) : fd(std::move(descriptor)) {}
+  [[nodiscard]] int descriptor() const override { return fd.get(); }
   const UniqueFd fd;
 };
 

@@ -1,0 +1,48 @@
+#pragma once
+// TestKeeper: keeps descriptors from one file system of a test to the next.  Thread-safe.
+
+#include <cstddef>
+#include <map>
+#include <unistd.h>
+#include <utility>
+
+#include "sync/mutex.h"
+#include "vfs/descriptor_keeper.h"
+#include "vfs/lock_classes.h"
+
+namespace netfs::vfs {
+
+class TestKeeper final : public DescriptorKeeper {
+ public:
+  void keep(uint64_t key, int fd) override {
+    sync::MutexLock lock(mutex_);
+    fds_.insert_or_assign(key, UniqueFd(::dup(fd)));
+  }
+  void drop(uint64_t key) override {
+    sync::MutexLock lock(mutex_);
+    ++drops_;
+    fds_.erase(key);
+  }
+  std::map<uint64_t, UniqueFd> take() override {
+    sync::MutexLock lock(mutex_);
+    std::map<uint64_t, UniqueFd> copies;
+    for (const auto& [key, fd] : fds_) copies.emplace(key, ::dup(fd.get()));
+    return copies;
+  }
+  size_t count() {
+    sync::MutexLock lock(mutex_);
+    return fds_.size();
+  }
+  // So far.
+  size_t drops() {
+    sync::MutexLock lock(mutex_);
+    return drops_;
+  }
+
+ private:
+  sync::Mutex mutex_{kTestOriginLock};
+  std::map<uint64_t, UniqueFd> fds_ GUARDED_BY(mutex_);
+  size_t drops_ GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace netfs::vfs
