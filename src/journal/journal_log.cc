@@ -34,13 +34,13 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
   const auto now = static_cast<uint64_t>(log->options_.clock.wall().seconds);
   log->generation_ = std::max(scanned.generation + 1, now);
   SegmentRef fresh = TRY(log->make_segment(scanned.next_number, scanned.next_sequence, 0));
+  // Of processes that have changed nothing.
+  std::erase_if(scanned.segments, [&](const SegmentRef& segment) {
+    return segment->is_empty() && log->remove_segment(*segment).ok();
+  });
   {
     sync::MutexLock lock(log->mutex_);
-    for (const SegmentRef& segment : scanned.segments) {
-      // Of a process that has changed nothing.
-      if (segment->is_empty() && log->remove_segment(*segment).ok()) continue;
-      log->segments_.push_back(segment);
-    }
+    log->segments_.assign(scanned.segments.begin(), scanned.segments.end());
     log->segments_.push_back(std::move(fresh));
     log->end_bytes_ = kSegmentHeaderBytes;
     log->next_sequence_ = scanned.next_sequence;

@@ -109,11 +109,11 @@ class Scan {
     segment->file = TRY(
         disk_.open(path, looks ? cachefiles::OpenMode::kRead : cachefiles::OpenMode::kReadWrite));
     segment->size_bytes = TRY(segment->file->stat()).size_bytes;
-    // Most of it is room.
-    const uint64_t end = TRY(segment->file->data_end());
-    std::string bytes(end, '\0');
-    const std::span<std::byte> all(reinterpret_cast<std::byte*>(bytes.data()), bytes.size());
-    bytes.resize(TRY(segment->file->read(0, all)));
+    // Most of it is room, which is not read.  It counts all the same: on some disks zeroes that
+    // were written look like it, and a record may end in them.
+    std::string bytes(segment->size_bytes, '\0');
+    const uint64_t end = std::min<uint64_t>(TRY(segment->file->data_end()), bytes.size());
+    TRY(segment->file->read(0, {reinterpret_cast<std::byte*>(bytes.data()), end}));
     const std::optional<uint32_t> other = other_format(bytes);
     if (other) {
       return Error(EPROTONOSUPPORT, "journal.open",
@@ -158,8 +158,9 @@ class Scan {
     first_ = false;
     const size_t rest = take_records(segment, bytes);
     // Nobody will use it: its process has ended.
-    if (!looks && end < segment->size_bytes && segment->file->truncate(end).ok()) {
-      segment->size_bytes = end;
+    const uint64_t used = std::max<uint64_t>(end, rest);
+    if (!looks && used < segment->size_bytes && segment->file->truncate(used).ok()) {
+      segment->size_bytes = used;
     }
     scanned_.segments.push_back(segment);
     if (!is_empty) rest_ = bytes.substr(rest);

@@ -155,6 +155,8 @@ Result<Kept> FileSystem::ChangeOfNames::keep_open_file(const Place& place, Losin
   }
   Result<TreeWriter::Opened> opened =
       written ? of_.writer_->open(place.path, {}, until) : of_.writer_->hold(place.path, until);
+  // Who reads it can have it still.
+  if (written && !opened.ok()) opened = of_.writer_->hold(place.path, until);
   // Who may not read it has no handle to lose by it.
   if (opened.is_error(EACCES)) return Kept();
   if (!opened.ok()) return std::move(opened).error();

@@ -8,7 +8,7 @@
 
 #include "sync/mutex.h"
 #include "vfs/descriptor_keeper.h"
-#include "vfs/lock_classes.h"
+#include "vfs/testing/lock_classes.h"
 
 namespace netfs::vfs {
 
