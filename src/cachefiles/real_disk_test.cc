@@ -3,10 +3,12 @@
 #include "cachefiles/real_disk.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <gtest/gtest.h>
 #include <span>
 #include <string>
 #include <string_view>
+#include <unistd.h>
 
 namespace netfs::cachefiles {
 namespace {
@@ -15,7 +17,10 @@ constexpr uint64_t kSize = 1 << 20;
 constexpr uint64_t kBlockMax = 256 << 10;
 
 TEST(RealDisk, NothingButZeroesIsBehindWhereTheDataEnds) {
-  const std::unique_ptr<RealDisk> disk = MUST(RealDisk::create(testing::TempDir()));
+  // One of its own: a cache directory is for its owner alone.
+  std::string place = testing::TempDir() + "netfs-disk-XXXXXX";
+  ASSERT_NE(::mkdtemp(place.data()), nullptr);
+  const std::unique_ptr<RealDisk> disk = MUST(RealDisk::create(place));
   for (const uint64_t at : {uint64_t{0}, uint64_t{100'000}, kSize - 5}) {
     const std::unique_ptr<DiskFile> file = MUST(disk->open("data_end", OpenMode::kCreateNew));
     EXPECT_EQ(MUST(file->data_end()), 0U);
@@ -32,6 +37,7 @@ TEST(RealDisk, NothingButZeroesIsBehindWhereTheDataEnds) {
     EXPECT_EQ(MUST(file->data_end()), at + 5);
     EXPECT_TRUE(disk->remove("data_end").ok());
   }
+  EXPECT_EQ(::rmdir(place.c_str()), 0);
 }
 
 }  // namespace
