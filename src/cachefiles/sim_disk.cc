@@ -51,7 +51,6 @@ class SimFile final : public DiskFile {
     SimDisk::Change change{false, offset_bytes,
                            std::string(reinterpret_cast<const char*>(data.data()), data.size())};
     SimDisk::apply(node_->bytes, change);
-    node_->written_end = std::max(node_->written_end, offset_bytes + data.size());
     node_->pending.push_back(std::move(change));
     return {};
   }
@@ -100,7 +99,9 @@ class SimFile final : public DiskFile {
   Result<uint64_t> data_end() override {
     TRY(begin(SimDisk::Call::kMeta, false));
     sync::MutexLock lock(disk_.mutex_);
-    return std::min((node_->written_end + kPage - 1) / kPage * kPage, node_->bytes.size());
+    const size_t last = node_->bytes.find_last_not_of('\0');
+    const uint64_t end = last == std::string::npos ? 0 : (last / kPage + 1) * kPage;
+    return std::min<uint64_t>(end, node_->bytes.size());
   }
 
   Result<bool> only_user() override {
@@ -181,7 +182,6 @@ uint64_t SimDisk::allocated_bytes() {
 void SimDisk::flip(const std::string& path, uint64_t bit) {
   sync::MutexLock lock(mutex_);
   Node& node = *names_.at(path);
-  node.written_end = std::max(node.written_end, bit / 8 + 1);
   for (std::string* bytes : {&node.bytes, &node.durable}) {
     if (bit / 8 < bytes->size()) (*bytes)[bit / 8] ^= static_cast<char>(1 << (bit % 8));
   }

@@ -92,7 +92,6 @@ class SimDisk final : public Disk {
     std::string bytes;
     std::string durable;
     std::set<uint64_t> pages;
-    uint64_t written_end = 0;  // of all writes ever
     std::vector<Change> pending;
   };
   using NodeRef = std::shared_ptr<Node>;

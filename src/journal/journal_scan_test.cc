@@ -47,6 +47,27 @@ TEST(JournalScan, TheRoomThatAKilledProcessHadSetAsideIsGivenBack) {
   EXPECT_LT(disk.allocated_bytes(), 2 * kSegmentBytesLeast);
 }
 
+// A disk may show zeroes that were written as a hole.
+TEST(JournalScan, ARecordThatEndsInZeroesIsWhole) {
+  SimDisk disk;
+  const std::string data = "front" + std::string(100'000, '\0');
+  for (uint64_t process = 0; process < 3; ++process) {
+    Opened opened = open_journal(disk);
+    ASSERT_TRUE(opened.log.ok());
+    ASSERT_EQ(opened.records.size(), process);
+    for (const auto& [record, place] : opened.records) {
+      std::string there;
+      ASSERT_TRUE(opened.log.value()->read(place, &there).ok());
+      EXPECT_TRUE(there == data);
+    }
+    Record record{.kind = RecordKind::kWrite, .path = "f", .range = {0, data.size()}};
+    ASSERT_TRUE(opened.log.value()->put(record, bytes_of(data)).ok());
+    disk.crash_at(0);
+    opened.log = Error(EIO, "killed");
+    disk.restart(SimDisk::Lost::kProcess, 0);
+  }
+}
+
 // What was synced need not be again, and all else is.
 TEST(JournalScan, OnceItIsOpenAllThatAKilledProcessLeftOutlivesAPowerCut) {
   constexpr int kRecords = 60;

@@ -1,11 +1,7 @@
 // Goal: who has lost what he wrote hears of it, whoever dies while he is told: twice rather than
 // never.
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <vector>
-
+#include "vfs/testing/copy_of.h"
 #include "vfs/testing/lock_fixture.h"
 
 namespace netfs::vfs {
@@ -37,24 +33,6 @@ class LostWrite : public Lock {
     end();
     left_ = MUST(ArenaMemory::adopt(std::move(left), InodeTable::kLayout));
     follow();
-  }
-
- private:
-  static UniqueFd copy_of(int fd) {
-    struct stat st {};
-    EXPECT_EQ(::fstat(fd, &st), 0);
-    UniqueFd copy(::memfd_create("left", MFD_CLOEXEC));
-    EXPECT_EQ(::ftruncate(copy.get(), st.st_size), 0);
-    std::vector<char> bytes(1 << 20);
-    for (off_t at = 0; at < st.st_size;) {
-      const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), at);
-      if (got <= 0 || ::pwrite(copy.get(), bytes.data(), static_cast<size_t>(got), at) != got) {
-        ADD_FAILURE() << "the arena cannot be copied";
-        break;
-      }
-      at += got;
-    }
-    return copy;
   }
 };
 

@@ -15,8 +15,6 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <vector>
 
@@ -25,6 +23,7 @@
 #include "tests/crash/stopping_origin.h"
 #include "tests/support/temp_dir.h"
 #include "vfs/arena_kinds.h"
+#include "vfs/testing/copy_of.h"
 #include "vfs/testing/mount_fixture.h"
 
 namespace netfs::vfs {
@@ -64,23 +63,6 @@ inline std::vector<std::string> describe(const std::string& root) {
   }
   std::sort(all.begin(), all.end());
   return all;
-}
-
-inline UniqueFd copy_of(int fd) {
-  struct stat st {};
-  EXPECT_EQ(::fstat(fd, &st), 0);
-  UniqueFd copy(::memfd_create("left", MFD_CLOEXEC));
-  EXPECT_EQ(::ftruncate(copy.get(), st.st_size), 0);
-  std::vector<char> bytes(1 << 20);
-  for (off_t at = 0; at < st.st_size;) {
-    const ssize_t got = ::pread(fd, bytes.data(), bytes.size(), at);
-    if (got <= 0 || ::pwrite(copy.get(), bytes.data(), static_cast<size_t>(got), at) != got) {
-      ADD_FAILURE() << "the arena cannot be copied";
-      break;
-    }
-    at += got;
-  }
-  return copy;
 }
 
 struct Request {
