@@ -1,11 +1,15 @@
 // FORGET and BATCH_FORGET: the kernel drops its lookup counts; nodes nobody else needs may go.
 
+#include <utility>
+
 #include "vfs/file_system.h"
+#include "vfs/limits.h"
 
 namespace netfs::vfs {
 
 void FileSystem::forget(const fuse::Request& request, fuse::Reply reply) {
   Graveyard graveyard;
+  size_t rounds = 1;
   {
     sync::MutexLock lock(table_.mutex);
     if (const auto* one = std::get_if<fuse::ForgetRequest>(&request.body)) {
@@ -15,11 +19,20 @@ void FileSystem::forget(const fuse::Request& request, fuse::Reply reply) {
         const auto entry = batch->at(i);
         table_.forget(entry.node, entry.lookups, graveyard);
       }
+      // The kernel forgets tens of thousands at a time; a node is passed over once.
+      rounds += 2 * size_t{batch->count} / kSweepSteps;
     }
-    table_.sweep(options_.unreferenced_nodes_max, graveyard);
   }
   reply.none();
   bury(std::move(graveyard));
+  for (bool more = true; more && rounds > 0; --rounds) {
+    Graveyard swept;
+    {
+      sync::MutexLock lock(table_.mutex);
+      more = table_.sweep(options_.unreferenced_nodes_max, swept);
+    }
+    bury(std::move(swept));
+  }
 }
 
 }  // namespace netfs::vfs

@@ -74,9 +74,9 @@ void InodeTable::free_node(Node& node, Graveyard& graveyard) {
 }
 
 // A clock over the records: a node used since the hand came by stays this time.
-void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
+bool InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
   const uint32_t limit = records_.limit();
-  if (limit < 2) return;
+  if (limit < 2) return false;
   for (uint32_t steps = 0; steps < kSweepSteps && unreferenced_count() > unreferenced_max;
        ++steps) {
     sweep_hand_ = sweep_hand_ + 1 < limit ? sweep_hand_ + 1 : 1;
@@ -103,6 +103,7 @@ void InodeTable::sweep(size_t unreferenced_max, Graveyard& graveyard) {
     above.kept.others_went |= node.directory && node.directory->kept.is_suspect();
     unlist(node, graveyard);
   }
+  return unreferenced_count() > unreferenced_max;
 }
 
 void InodeTable::doubt(Node& node, Graveyard& graveyard) {

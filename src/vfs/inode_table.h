@@ -253,8 +253,8 @@ class InodeTable {
   void touch_file(Node& node, Graveyard& graveyard) REQUIRES(mutex);
 
   // Lets go of nodes that nobody needs while there are more than `unreferenced_max`; looks at a
-  // bounded number of them.
-  void sweep(size_t unreferenced_max, Graveyard& graveyard) REQUIRES(mutex);
+  // bounded number of them.  True: there are more still.
+  bool sweep(size_t unreferenced_max, Graveyard& graveyard) REQUIRES(mutex);
 
   // Believes nothing of a node and of what is beneath it until it was looked at again.
   void doubt(Node& node, Graveyard& graveyard) REQUIRES(mutex);

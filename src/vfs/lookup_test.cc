@@ -208,5 +208,26 @@ TEST_F(Lookup, ANameThatWasJustFoundIsNotSweptBeforeTheAnswer) {
   }
 }
 
+// More than one look of the sweeper takes.
+TEST_F(Lookup, OfWhatTheKernelForgetsAtOnceNoMoreIsKeptThanThereIsRoomFor) {
+  constexpr size_t kNames = 6000;
+  constexpr size_t kKept = 500;
+  for (size_t i = 0; i < kNames; ++i) tree_.add_file("d/" + std::to_string(i), "");
+  start({.metadata_ttl = std::chrono::hours(1), .unreferenced_nodes_max = kKept});
+  const NodeId directory(look_up("d").nodeid);
+  std::vector<proto::ForgetOne> all;
+  for (const Listed& one : list(directory)) {
+    if (one.entry.nodeid != 0) all.push_back({.nodeid = one.entry.nodeid, .nlookup = 1});
+  }
+  // While the listing comes in some go that the kernel was not told of yet.
+  ASSERT_GT(all.size(), kNames / 2);
+  EXPECT_GE(fs_->sizes().nodes, all.size());
+  const proto::BatchForgetIn head{.count = static_cast<uint32_t>(all.size()), .dummy = 0};
+  std::string body(reinterpret_cast<const char*>(&head), sizeof head);
+  body.append(reinterpret_cast<const char*>(all.data()), all.size() * sizeof all[0]);
+  kernel_->send(Opcode::kBatchForget, NodeId(0), std::as_bytes(std::span(body)));
+  EXPECT_TRUE(wait_for([&] { return fs_->sizes().nodes <= kKept + 2; })) << fs_->sizes().nodes;
+}
+
 }  // namespace
 }  // namespace netfs::vfs
