@@ -20,7 +20,7 @@ class KeptDescriptors final : public RefCounted<KeptDescriptors>, public vfs::De
   KeptDescriptors(SupervisorLink& link, uint64_t id, std::map<uint64_t, UniqueFd> before = {})
       : link_(link), id_(id), before_(std::move(before)) {}
 
-  void keep(uint64_t key, int fd) override { link_.keep_descriptor(id_, key, fd); }
+  bool keep(uint64_t key, int fd) override { return link_.keep_descriptor(id_, key, fd); }
   void drop(uint64_t key) override { link_.drop_descriptor(id_, key); }
   std::map<uint64_t, UniqueFd> take() override EXCLUDES(mutex_) {
     sync::MutexLock lock(mutex_);

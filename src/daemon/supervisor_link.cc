@@ -129,8 +129,8 @@ void SupervisorLink::keep(uint64_t id, const std::string& state, int arena) {
   tell({.verb = WorkerVerb::kKeep, .id = id, .state = state}, fds);
 }
 
-void SupervisorLink::keep_descriptor(uint64_t id, uint64_t key, int fd) {
-  tell({.verb = WorkerVerb::kKeepDescriptor, .id = id, .key = key}, {fd});
+bool SupervisorLink::keep_descriptor(uint64_t id, uint64_t key, int fd) {
+  return tell({.verb = WorkerVerb::kKeepDescriptor, .id = id, .key = key}, {fd});
 }
 
 void SupervisorLink::drop_descriptor(uint64_t id, uint64_t key) {
@@ -153,12 +153,13 @@ void SupervisorLink::ending() {
   tell({.verb = WorkerVerb::kEnding});
 }
 
-void SupervisorLink::tell(const WorkerMessage& message, const std::vector<int>& fds) {
+bool SupervisorLink::tell(const WorkerMessage& message, const std::vector<int>& fds) {
   const Result<void> sent =
       send_packet(socket_.get(), encode(message), fds, Deadline::within(kLinkTimeout));
   if (!sent.ok()) {
     telemetry::log_warn("worker", "cannot tell the supervisor: {}", sent.error().message());
   }
+  return sent.ok();
 }
 
 }  // namespace netfs::daemon

@@ -63,8 +63,8 @@ class SupervisorLink {
   // `arena`: -1: as it was.
   void keep(uint64_t id, const std::string& state, int arena = -1);
   // Of a held mount: the supervisor holds a copy of it, by a key, until it is dropped or the mount
-  // released.
-  void keep_descriptor(uint64_t id, uint64_t key, int fd);
+  // released.  False: it could not be told.
+  bool keep_descriptor(uint64_t id, uint64_t key, int fd);
   void drop_descriptor(uint64_t id, uint64_t key);
   void release(uint64_t id);
   // As release(), of one that cannot be served.
@@ -77,7 +77,7 @@ class SupervisorLink {
  private:
   Result<void> receive_kept(Adopted& adopted, uint64_t packets, Deadline deadline);
   Result<Packet> ask(const WorkerMessage& message, Deadline deadline) EXCLUDES(mutex_);
-  void tell(const WorkerMessage& message, const std::vector<int>& fds = {});
+  bool tell(const WorkerMessage& message, const std::vector<int>& fds = {});
 
   const UniqueFd socket_;
   std::atomic<uint64_t> next_id_{1};

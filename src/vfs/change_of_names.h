@@ -28,6 +28,12 @@ class FileSystem::ChangeOfNames {
   Result<Kept> keep_open_file(const Place& place, Losing losing, Deadline until);
   // The origin has the file by its hidden name.
   void take_hidden(const std::string& path);
+  // Where change times count a file is another version by its hidden name: looks at it; and takes
+  // what was seen, in a look that began in that serial of the table's.  True: it is that file.
+  static Result<void> see_hidden(FileSystem& of, fuse::NodeId id, const std::string& path,
+                                 Deadline until);
+  static bool take_seen(FileSystem& of, fuse::NodeId id, const std::string& path, NodeInfo seen,
+                        uint64_t began_in);
   // The change did not come about: the file keeps its name, or gets it back.
   void take_back(const Place& place, const Kept& kept);
   // What was hidden for a change that did not come about gets its name back.

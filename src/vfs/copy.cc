@@ -5,12 +5,14 @@
 #include <cerrno>
 #include <utility>
 
-#include "vfs/file_system.h"
+#include "vfs/kept_files.h"
 
 namespace netfs::vfs {
 
 // A file as the origin knows it now: by the handle that keeps it alive, or by its path.
 Result<FileRef> FileSystem::file_ref(fuse::NodeId id) {
+  // Without a wait: this may be a thread that answers.
+  if (writer_ != nullptr) TRY(KeptFiles::revive(*this, id, Deadline{clock_.now()}));
   Ref<WritableFile> live;
   {
     sync::MutexLock lock(table_.mutex);

@@ -31,8 +31,8 @@ class DescriptorKeeper {
  public:
   virtual ~DescriptorKeeper() = default;
 
-  // When it has returned this process may die.
-  virtual void keep(uint64_t key, int fd) = 0;
+  // When it has returned this process may die.  False: it was not even sent.
+  virtual bool keep(uint64_t key, int fd) = 0;
   virtual void drop(uint64_t key) = 0;
   // What a process before this one had kept, still kept for one after this; once.
   virtual std::map<uint64_t, UniqueFd> take() = 0;

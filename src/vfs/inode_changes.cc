@@ -22,10 +22,9 @@ void InodeTable::take_own(Node& node, NodeInfo info, Changed what, MonoTime now,
                           Graveyard& graveyard) {
   node.seldom_part().changed_in = serial();
   if (what == Changed::kBytes || !(node.validator == info.validator)) detach_file(node, graveyard);
-  const uint32_t links = node.attributes.link_count;
-  take_update(node, std::move(info), now);
   // One that has no name here has one less than where it is hidden.
-  if (node.hidden) node.attributes.link_count = links;
+  if (node.hidden) info.attributes.link_count = node.attributes.link_count;
+  take_update(node, std::move(info), now);
 }
 
 void InodeTable::take_unknown(Node& node, Changed what, Graveyard& graveyard) {

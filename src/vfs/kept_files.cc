@@ -53,7 +53,8 @@ void FileSystem::KeptFiles::keep(FileSystem& of, fuse::NodeId id) {
   const Copy copy = kind_of(open_by->descriptor());
   if (before >= copy) return;
   if (!has_room) return tell_of_too_many();
-  of.keeper_->keep(key_of_file(id), open_by->descriptor());
+  // Not noted: the next loss of a name tries again.
+  if (!of.keeper_->keep(key_of_file(id), open_by->descriptor())) return;
   bool closed = true;
   {
     sync::MutexLock lock(of.table_.mutex);
@@ -133,9 +134,12 @@ Result<void> FileSystem::KeptFiles::revive(FileSystem& of, fuse::NodeId id, Dead
   {
     sync::MutexLock lock(of.table_.mutex);
     Node* node = of.table_.find(id);
-    if (node == nullptr || !is_it || node->is_live()) {
+    // Its last close may have come meanwhile.
+    const bool left = node != nullptr && is_left(*node);
+    const bool needed = left && !node->is_live() && of.table_.record(*node).opens > 0;
+    if (!is_it || !needed) {
       graveyard.files.emplace_back(std::move(taken.file));
-      if (node != nullptr && !is_it) graveyard.descriptors.push_back(std::move(node->open->left));
+      if (left && !is_it) graveyard.descriptors.push_back(std::move(node->open->left));
     } else {
       graveyard.descriptors.push_back(std::move(node->open->left));
       node->open->live = std::move(taken.file);
@@ -147,6 +151,14 @@ Result<void> FileSystem::KeptFiles::revive(FileSystem& of, fuse::NodeId id, Dead
   of.bury(std::move(graveyard));
   if (!is_it) return Error(ESTALE, "vfs.kept_files");
   return {};
+}
+
+Result<Ref<WritableFile>> FileSystem::KeptFiles::held(FileSystem& of, fuse::NodeId id,
+                                                      Deadline until) {
+  TRY(revive(of, id, until));
+  sync::MutexLock lock(of.table_.mutex);
+  const Node* node = of.table_.find(id);
+  return node != nullptr && node->is_live() ? node->open->live : Ref<WritableFile>();
 }
 
 }  // namespace netfs::vfs

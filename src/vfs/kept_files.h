@@ -25,6 +25,8 @@ class FileSystem::KeptFiles {
   static bool is_left(const Node& node) { return node.open && node.open->left; }
   // A file that has no name is open again by what was left of it, if anything was.
   static Result<void> revive(FileSystem& of, fuse::NodeId id, Deadline until);
+  // The same; what holds it, if anything does.
+  static Result<Ref<WritableFile>> held(FileSystem& of, fuse::NodeId id, Deadline until);
 
  private:
   static fuse::NodeId take(FileSystem& of, uint64_t key, UniqueFd& descriptor);

@@ -15,7 +15,8 @@ class KeptFilesOf : public MountFixture {
  protected:
   KeptFilesOf()
       : MountFixture({.capabilities = {.identity = true},
-                      .write = WriteCapabilities{.files_outlive_names = true}}) {
+                      .write = WriteCapabilities{.files_outlive_names = true,
+                                                 .extended_attributes = true}}) {
     session_options_.writable = true;
   }
   ~KeptFilesOf() override { end(); }
@@ -47,11 +48,28 @@ class KeptFilesOf : public MountFixture {
   int unlink(std::string_view name) {
     return call_name(Opcode::kUnlink, fuse::kRootNode, name).error;
   }
+  template <class In>
+  Answer call_with(Opcode opcode, NodeId node, const In& in, const std::string& behind) {
+    const std::string body = std::string(reinterpret_cast<const char*>(&in), sizeof in) + behind;
+    return await(kernel_->send(opcode, node, std::as_bytes(std::span(body))));
+  }
   int write_to(NodeId node, uint64_t handle, const std::string& bytes) {
     const proto::WriteIn in{
         .fh = handle, .size = static_cast<uint32_t>(bytes.size()), .flags = O_RDWR};
-    const std::string body = std::string(reinterpret_cast<const char*>(&in), sizeof in) + bytes;
-    return await(kernel_->send(Opcode::kWrite, node, std::as_bytes(std::span(body)))).error;
+    return call_with(Opcode::kWrite, node, in, bytes).error;
+  }
+  // A process opens `f`, and dies when the origin has taken its name, before it could note that:
+  // the one that follows finds it gone.  The handle.
+  uint64_t open_and_find_its_name_gone() {
+    start();
+    const uint64_t handle = open_with(f_, O_RDWR);
+    const OpenedFile f = MUST(origin_.writer()->open_for_writing("f", Deadline::never()));
+    die();
+    keeper_.keep(key_of_file(f_), f.file->descriptor());
+    tree_.remove("f");
+    follow();
+    EXPECT_EQ(look_up_error("f"), ENOENT);
+    return handle;
   }
   // Unlinks `f`, and opens it while the origin is about to be asked for that; the handle.
   uint64_t open_while_its_name_goes(uint32_t flags) {
@@ -163,6 +181,28 @@ TEST_F(KeptFilesOf, OneWhoseNameIsGoneAndStillKnownIsReadAndWrittenOn) {
   close(f_, h);
   close(g_, reads);
   EXPECT_EQ(keeper_.count(), 0U);
+}
+
+TEST_F(KeptFilesOf, OneWhoseNameWasFoundGoneIsSynced) {
+  const uint64_t h = open_and_find_its_name_gone();
+  const uint64_t before = tree_.counts().syncs;
+  EXPECT_EQ(call(Opcode::kFsync, f_, proto::FsyncIn{.fh = h}).error, 0);
+  EXPECT_EQ(tree_.counts().syncs, before + 1);
+}
+
+TEST_F(KeptFilesOf, OneWhoseNameWasFoundGoneIsOpenedAgain) {
+  open_and_find_its_name_gone();
+  EXPECT_EQ(read(f_, open_with(f_, O_RDONLY)), "bytes");
+}
+
+// This origin has neither: it is asked, and says so.
+TEST_F(KeptFilesOf, OneWhoseNameWasFoundGoneIsLinkedAndAskedForItsExtendedAttributes) {
+  open_and_find_its_name_gone();
+  const std::string end(1, '\0');
+  EXPECT_EQ(call_with(Opcode::kGetxattr, f_, proto::GetxattrIn{}, "user.one" + end).error,
+            EOPNOTSUPP);
+  const proto::LinkIn to{.oldnodeid = f_.value};
+  EXPECT_EQ(call_with(Opcode::kLink, fuse::kRootNode, to, "more" + end).error, EPERM);
 }
 
 TEST_F(KeptFilesOf, WhatOthersHavePutInItsPlaceIsNotKeptForIt) {

@@ -6,6 +6,7 @@
 #include "vfs/by_path.h"
 #include "vfs/change_of_names.h"
 #include "vfs/intent.h"
+#include "vfs/kept_files.h"
 
 namespace netfs::vfs {
 
@@ -49,19 +50,17 @@ void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
       *this, {{request.header.node, std::string(wanted.name)}, {id}}, std::move(reply),
       [this, id](const Places& places, Pending& pending, Deadline until) {
         const Place& at = places[0];
-        Ref<WritableFile> nameless;
-        if (places[1].path.empty()) {
-          sync::MutexLock lock(table_.mutex);
-          const Node* node = table_.find(id);
-          if (node != nullptr && node->is_live()) nameless = node->open->live;
-        }
+        Result<Ref<WritableFile>> nameless = Ref<WritableFile>();
+        if (places[1].path.empty()) nameless = KeptFiles::held(*this, id, until);
+        if (!nameless.ok()) return answer_change(pending, nameless.code());
         const Intent intent(*this, pending, at, id, until);
         const ChangeOfNames change(*this);
         Result<NodeInfo> linked = intent.linked_before(at.path, until);
         if (!linked.ok()) {
-          if (places[1].path.empty() && !nameless) return answer_change(pending, ESTALE);
-          linked = nameless ? nameless->link(at.path, until)
-                            : writer_->link(places[1].path, at.path, until);
+          const Ref<WritableFile>& file = nameless.value();
+          if (places[1].path.empty() && !file) return answer_change(pending, ESTALE);
+          linked =
+              file ? file->link(at.path, until) : writer_->link(places[1].path, at.path, until);
           note_outcome(linked.code());
         }
         if (linked.is_error(EEXIST) && intent.again()) {

@@ -41,7 +41,8 @@ fuse::LockRequest lock_of(const std::optional<LockedRange>& found) {
 
 // Whether it is the file that its path, or the handle that keeps it alive, leads to now.
 bool is_the_origins(const Node& node) {
-  return node.is_live() || InodeTable::is_current(node) || node.hidden;
+  return node.is_live() || (node.open && node.open->left) || InodeTable::is_current(node) ||
+         node.hidden;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 
 #include "vfs/intent.h"
+#include "vfs/kept_files.h"
 #include "vfs/locking.h"
 
 namespace netfs::vfs {
@@ -101,7 +102,8 @@ OpenAnswer FileSystem::open_locked(Node& node, bool sealed, Prepared prepared, u
                                    Graveyard& graveyard) {
   NodeRecord& record = table_.record(node);
   // By /proc/self/fd a file is opened that has no name any more.
-  const bool nameless = node.hidden || (node.is_live() && record.opens > 0);
+  const bool held = node.is_live() || KeptFiles::is_left(node);
+  const bool nameless = node.hidden || (held && record.opens > 0);
   if (!InodeTable::is_current(node) && !nameless) return {.error = ESTALE};
   if (node.attributes.type == FileType::kDirectory) return {.error = EISDIR};
   if (node.attributes.type != FileType::kRegular) return {.error = EINVAL};

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "telemetry/log.h"
+#include "vfs/change_of_names.h"
 #include "vfs/kept_files.h"
 
 namespace netfs::vfs {
@@ -62,14 +63,17 @@ void FileSystem::prepare_on_worker(fuse::NodeId id) {
 // it is read as what it is now.
 Result<void> FileSystem::see_own_change(fuse::NodeId id) {
   Name name;
+  bool hidden = false;
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);
-    const bool asked = node != nullptr && node->unseen && node->listed && !file_to_read(*node);
-    if (!asked) return {};
+    const bool asked = node != nullptr && node->unseen && !file_to_read(*node);
+    if (!asked || !(node->listed || node->hidden)) return {};
+    hidden = node->hidden;
     name = {
         .parent = table_.id(*node->parent), .name = node->name, .path = InodeTable::path_of(*node)};
   }
+  if (hidden) return ChangeOfNames::see_hidden(*this, id, name.path, deadline());
   const Result<void> seen = look(name, deadline());
   // Gone: then it is read by what is held of it.
   if (seen.is_error(ENOENT) || seen.is_error(ESTALE)) return {};

@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "vfs/change_of_names.h"
 #include "vfs/kept_files.h"
 #include "vfs/limits.h"
 #include "vfs/locking.h"
@@ -121,7 +122,9 @@ Result<Ref<WritableFile>> FileSystem::open_live_file(fuse::NodeId id, Deadline u
     return Error(ESTALE, "vfs.open");
   }
   if (!opened.ok()) return std::move(opened).error();
-  if (opened.value().info.validator == known) return std::move(opened).value().file;
+  const bool is_known = opened.value().info.validator == known ||
+                        ChangeOfNames::take_seen(*this, id, path, opened.value().info, began_in);
+  if (is_known) return std::move(opened).value().file;
   // Names of ours that come and go make a file another version where change times count.
   moved = origin_.capabilities().identity && name_changes_.any();
   if (moved) return Error(ESTALE, "vfs.open");

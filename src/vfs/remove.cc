@@ -75,6 +75,39 @@ void FileSystem::ChangeOfNames::take_hidden(const std::string& path) {
   if (unknown) of_.remove_hidden(path);  // its name was taken from it meanwhile
 }
 
+bool FileSystem::ChangeOfNames::take_seen(FileSystem& of, fuse::NodeId id, const std::string& path,
+                                          NodeInfo seen, uint64_t began_in) {
+  Graveyard graveyard;
+  bool is_it = false;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    Node* node = of.table_.find(id);
+    is_it = node != nullptr && node->hidden && InodeTable::path_of(*node) == path &&
+            InodeTable::same_file(*node, seen);
+    // What is written meanwhile may be in what was seen, or not.
+    if (is_it && !node->is_dirty() && node->known_in() <= began_in) {
+      of.table_.take_own(*node, std::move(seen), InodeTable::Changed::kAttributes, of.clock_.now(),
+                         graveyard);
+    }
+  }
+  of.bury(std::move(graveyard));
+  return is_it;
+}
+
+Result<void> FileSystem::ChangeOfNames::see_hidden(FileSystem& of, fuse::NodeId id,
+                                                   const std::string& path, Deadline until) {
+  uint64_t began_in = 0;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    began_in = of.table_.serial();
+  }
+  Result<NodeInfo> seen = of.origin_.stat(path, until);
+  if (seen.is_error(ENOENT)) return {};  // it is read by what is held of it
+  if (!seen.ok()) return std::move(seen).error();
+  take_seen(of, id, path, std::move(seen).value(), began_in);
+  return {};
+}
+
 // A change that did not come about: the file keeps its name, or gets it back.
 void FileSystem::ChangeOfNames::take_back(const Place& place, const Kept& kept) {
   if (kept.path.empty()) return;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "vfs/kept_files.h"
 #include "vfs/locking.h"
 
 namespace netfs::vfs {
@@ -96,6 +97,7 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
   std::string path;
   int error = 0;
   bool nameless = false;
+  bool left = false;
   {
     sync::MutexLock lock(table_.mutex);
     const Node* node = table_.find(id);
@@ -106,25 +108,29 @@ void FileSystem::sync(const fuse::Request& request, fuse::Reply reply) {
     } else {
       if (node->is_live()) live = node->open->live;
       nameless = !InodeTable::is_current(*node) && !node->hidden;
+      left = KeptFiles::is_left(*node);
       path = InodeTable::path_of(*node);
     }
   }
   if (error != 0) return reply.error(error);
   // It is gone, and nobody will ask for it.
-  if (!live && nameless) {
+  if (!live && nameless && !left) {
     if (!tell_write_error(handle, by(reply))) reply.ok();
     return;
   }
-  change_landed(
-      id, std::move(reply),
-      [this, live, kind, handle, path = std::move(path)](Pending& pending, Deadline until) {
-        if (tell_write_error(handle, by(pending))) return;
-        const Result<void> synced =
-            live ? live->sync(kind, until) : writer_->sync(path, kind, until);
-        note_outcome(synced.code());
-        if (!synced.ok()) return pending.error(synced.code());
-        pending.answer([](fuse::Reply& to) { to.ok(); });
-      });
+  change_landed(id, std::move(reply),
+                [this, id, live, left, kind, handle, path = std::move(path)](Pending& pending,
+                                                                             Deadline until) {
+                  if (tell_write_error(handle, by(pending))) return;
+                  Result<Ref<WritableFile>> held = live;
+                  if (!live && left) held = KeptFiles::held(*this, id, until);
+                  if (!held.ok()) return pending.error(held.code());
+                  const Result<void> synced = held.value() ? held.value()->sync(kind, until)
+                                                           : writer_->sync(path, kind, until);
+                  note_outcome(synced.code());
+                  if (!synced.ok()) return pending.error(synced.code());
+                  pending.answer([](fuse::Reply& to) { to.ok(); });
+                });
 }
 
 }  // namespace netfs::vfs

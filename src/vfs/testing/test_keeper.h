@@ -14,9 +14,16 @@ namespace netfs::vfs {
 
 class TestKeeper final : public DescriptorKeeper {
  public:
-  void keep(uint64_t key, int fd) override {
+  bool keep(uint64_t key, int fd) override {
     sync::MutexLock lock(mutex_);
+    if (refuses_ > 0) return --refuses_, false;
     fds_.insert_or_assign(key, UniqueFd(::dup(fd)));
+    return true;
+  }
+  // The next ones are not kept.
+  void refuse(size_t count) {
+    sync::MutexLock lock(mutex_);
+    refuses_ = count;
   }
   void drop(uint64_t key) override {
     sync::MutexLock lock(mutex_);
@@ -43,6 +50,7 @@ class TestKeeper final : public DescriptorKeeper {
   sync::Mutex mutex_{kTestOriginLock};
   std::map<uint64_t, UniqueFd> fds_ GUARDED_BY(mutex_);
   size_t drops_ GUARDED_BY(mutex_) = 0;
+  size_t refuses_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace netfs::vfs
