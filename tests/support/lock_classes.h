@@ -6,5 +6,6 @@
 namespace netfs::test {
 
 inline constinit sync::LockClass kWatchdogLock{"test.watchdog"};
+inline constinit sync::LockClass kVolatileDiskLock{"test.volatile_disk"};
 
 }  // namespace netfs::test
