@@ -1,5 +1,6 @@
 // FORGET and BATCH_FORGET: the kernel drops its lookup counts; nodes nobody else needs may go.
 
+#include <malloc.h>
 #include <utility>
 
 #include "vfs/file_system.h"
@@ -25,14 +26,18 @@ void FileSystem::forget(const fuse::Request& request, fuse::Reply reply) {
   }
   reply.none();
   bury(std::move(graveyard));
+  bool many_have_gone = false;
   for (bool more = true; more && rounds > 0; --rounds) {
     Graveyard swept;
     {
       sync::MutexLock lock(table_.mutex);
       more = table_.sweep(options_.unreferenced_nodes_max, swept);
+      many_have_gone = many_have_gone || table_.many_have_gone();
     }
     bury(std::move(swept));
   }
+  // They lay all over the heap, whose end alone shrinks by itself.
+  if (many_have_gone) on_worker([] { ::malloc_trim(0); });
 }
 
 }  // namespace netfs::vfs

@@ -71,6 +71,13 @@ void InodeTable::free_node(Node& node, Graveyard& graveyard) {
   // A record whose generations are used up is never given out again.
   if (record.generation < kGenerationMax) records_.free(index);
   nodes_[index].reset();
+  ++gone_;
+}
+
+bool InodeTable::many_have_gone() {
+  if (gone_ < kManyNodes) return false;
+  gone_ = 0;
+  return true;
 }
 
 // A clock over the records: a node used since the hand came by stays this time.

@@ -255,6 +255,8 @@ class InodeTable {
   // Lets go of nodes that nobody needs while there are more than `unreferenced_max`; looks at a
   // bounded number of them.  True: there are more still.
   bool sweep(size_t unreferenced_max, Graveyard& graveyard) REQUIRES(mutex);
+  // So many have gone since this was last true that their memory is worth giving back.
+  bool many_have_gone() REQUIRES(mutex);
 
   // Believes nothing of a node and of what is beneath it until it was looked at again.
   void doubt(Node& node, Graveyard& graveyard) REQUIRES(mutex);
@@ -336,6 +338,7 @@ class InodeTable {
   // Numbers made from paths that their files do not have any more: not for who comes after them.
   std::unordered_multiset<uint64_t> moved_numbers_ GUARDED_BY(mutex);
   uint32_t sweep_hand_ GUARDED_BY(mutex) = 0;
+  size_t gone_ GUARDED_BY(mutex) = 0;  // nodes, since many_have_gone()
 };
 
 }  // namespace netfs::vfs
