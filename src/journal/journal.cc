@@ -337,6 +337,7 @@ Journal::Bytes Journal::bytes_in(NodeId id, ByteRange range) {
   const Node* node = overlay_.node(id);
   if (node == nullptr) return bytes;
   bytes.only_below = node->state.pending == 0 && node->there;
+  bytes.beside = node->beside;
   bytes.size = node->state.size_bytes();
   bytes.visible = node->visible_bytes();
   bytes.extents = node->extents.in(range);

@@ -151,6 +151,7 @@ class Journal {
     uint64_t size = 0;
     uint64_t visible = 0;         // of what the origin has
     bool only_below = false;      // all of it is the origin's
+    bool beside = false;          // by the path that it has there, not by what was open
     std::vector<Extent> extents;  // in the range
   };
   Bytes bytes_in(NodeId node, ByteRange range) EXCLUDES(mutex_);

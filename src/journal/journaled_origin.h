@@ -59,7 +59,7 @@ class JournaledOrigin final : public Origin {
   explicit JournaledOrigin(std::unique_ptr<Journal> journal);
   bool post_laid_over(Subrequest& subrequest);
   void read_laid_over(Subrequest& subrequest);
-  Result<uint64_t> read_below(Subrequest& subrequest, uint64_t visible_bytes);
+  Result<uint64_t> read_below(Subrequest& subrequest, const Journal::Bytes& bytes);
   Result<std::shared_ptr<OriginFile>> open_below(NodeId node, Deadline deadline);
   [[nodiscard]] std::optional<Validator> validator_of(NodeId node,
                                                       const std::optional<Validator>& raw);

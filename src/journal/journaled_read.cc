@@ -50,8 +50,9 @@ class JournaledOrigin::Through final : public Subrequest {
 void JournaledOrigin::issue_read(Subrequest& subrequest) {
   auto& file = static_cast<JournaledFile&>(subrequest.file());
   const Journal::Bytes bytes = journal_->bytes_in(file.node(), subrequest.range());
-  if (bytes.only_below && file.inner()) {
-    auto* through = new Through(*this, subrequest, file.inner());  // deletes itself at its end
+  std::shared_ptr<OriginFile> inner = bytes.beside ? nullptr : file.inner();
+  if (bytes.only_below && inner) {
+    auto* through = new Through(*this, subrequest, std::move(inner));  // deletes itself at its end
     journal_->inner().issue_read(*through);
     return;
   }
@@ -111,10 +112,11 @@ Result<std::shared_ptr<OriginFile>> JournaledOrigin::open_below(NodeId node, Dea
 }
 
 // The origin's part, to the front of the destination, which is zeroes: how much there is of it.
-Result<uint64_t> JournaledOrigin::read_below(Subrequest& subrequest, uint64_t visible_bytes) {
+Result<uint64_t> JournaledOrigin::read_below(Subrequest& subrequest, const Journal::Bytes& bytes) {
   auto& file = static_cast<JournaledFile&>(subrequest.file());
-  const ByteRange wanted = subrequest.range().intersect({0, visible_bytes});
-  std::shared_ptr<OriginFile> inner = file.inner();
+  const ByteRange wanted = subrequest.range().intersect({0, bytes.visible});
+  const std::shared_ptr<OriginFile> before = file.inner();
+  std::shared_ptr<OriginFile> inner = bytes.beside ? nullptr : before;
   bool fresh = false;
   uint64_t done = 0;
   while (done < wanted.length_bytes) {
@@ -125,6 +127,7 @@ Result<uint64_t> JournaledOrigin::read_below(Subrequest& subrequest, uint64_t vi
       inner = TRY(open_below(file.node(), deadline));
       fresh = true;
       if (!inner) break;  // it has nothing of it
+      file.take_inner(before, inner);
     }
     const ReadOutcome outcome =
         Below(*this, subrequest, *inner, {wanted.offset_bytes + done, wanted.length_bytes - done},
@@ -153,7 +156,7 @@ void JournaledOrigin::read_laid_over(Subrequest& subrequest) {
   Result<void> read;
   uint64_t length = range.intersect({0, bytes.size}).length_bytes;
   if (covered < range.length_bytes) {
-    const Result<uint64_t> below = read_below(subrequest, bytes.visible);
+    const Result<uint64_t> below = read_below(subrequest, bytes);
     if (!below.ok()) read = below.error();
     if (below.ok() && bytes.only_below) length = below.value();
   }

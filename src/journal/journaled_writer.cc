@@ -104,10 +104,9 @@ Result<OpenedFile> JournaledWriter::open_for_writing(const std::string& path, De
           TRY(journal_.stands(path, NodeId::kNone, looked.glance, below.code(), deadline));
       if (stand == Journal::Stands::kNo) continue;
       if (!below.ok()) return std::move(below).error();
-      opened.readable = below.value().readable;
       raw = below.value().info;
       opened.info = journal_.show(looked.glance, &*raw);
-      if (opened.readable) inner = std::move(below.value().file);
+      if (below.value().readable) inner = std::move(below.value().file);
     }
     const NodeId node = journal_.open_node(path, looked.glance, looked.info.attributes.type, raw);
     if (node == NodeId::kNone) continue;
@@ -163,7 +162,7 @@ Result<void> JournaledWriter::remove(const std::string& path, RemoveKind kind, D
 Result<void> JournaledWriter::rename(const std::string& from, const std::string& to, RenameHow how,
                                      Deadline deadline) {
   if (how != RenameHow::kReplace && how != RenameHow::kNoReplace) {
-    return Error(EOPNOTSUPP, "journal.rename");
+    return Error(EINVAL, "journal.rename");
   }
   if (name_of(to).size() > kNameBytesMax) return Error(ENAMETOOLONG, "journal.rename");
   const Journal::Looked source = TRY(journal_.look(from, deadline));

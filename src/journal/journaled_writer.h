@@ -5,7 +5,7 @@
 //
 // What an origin may not be able to do is not promised for later: links, devices and extended
 // attributes wait until all that is pending is uploaded, and are the origin's to answer (ETIMEDOUT
-// while it cannot be reached).  EOPNOTSUPP: renames that exchange or leave a whiteout.
+// while it cannot be reached).  EINVAL: renames that exchange or leave a whiteout.
 //
 // Thread-safe; part of its origin.
 

@@ -8,5 +8,6 @@ namespace netfs::journal {
 inline constinit sync::LockClass kStateLock{"journal.state"};
 inline constinit sync::LockClass kLogLock{"journal.log"};
 inline constinit sync::LockClass kWaitLock{"journal.wait"};
+inline constinit sync::LockClass kReaderLock{"journal.reader"};
 
 }  // namespace netfs::journal

@@ -83,6 +83,7 @@ struct Node {
   size_t held = 0;       // of a directory: nodes that the origin has in it
   unsigned open = 0;     // handles
   bool adrift = false;   // bytes of it were set aside since they were opened: they write no more
+  bool beside = false;   // it went beside: what its handles had open at the origin is theirs
   bool trouble = false;  // some of it went beside or was set aside, and nobody was told
 
   // How much of what the origin has of its bytes counts.

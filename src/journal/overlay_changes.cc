@@ -179,6 +179,7 @@ void Overlay::done(const Change& change, const Went& went) {
     const bool has_name = change.kind == RecordKind::kMake || change.kind == RecordKind::kRename;
     if (has_name && !went.failed) put_there(node, change.at);
     if (node.there && !went.beside.empty()) node.there->name = went.beside;
+    node.beside = node.beside || !went.beside.empty();
     if (change.kind == RecordKind::kRemove) put_there(node, std::nullopt);
     node.extents.drop(change.sequence);
     std::erase_if(node.cuts, [&](const auto& cut) { return cut.first <= change.sequence; });

@@ -225,7 +225,11 @@ Result<Uploader::Outcome> Uploader::change_attributes(Batch& batch) {
     if (outcome.theirs) record.change.atime = record.change.mtime = std::nullopt;
     outcome.after = TRY(writer().set_attributes({.path = path}, record.change, soon())).after;
   }
-  TRY(keep_there({.path = path}));
+  // To be synced it is opened: who waits there at a FIFO would have a reader for a moment, and what
+  // a device would do nobody knows.
+  const FileType type = there.attributes.type;
+  const bool is_plain = type == FileType::kRegular || type == FileType::kDirectory;
+  if (is_plain) TRY(keep_there({.path = path}));
   if (!outcome.after) outcome.after = TRY(look(path));
   if (outcome.theirs) outcome.after.reset();
   return outcome;

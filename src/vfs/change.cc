@@ -55,16 +55,19 @@ NewNode FileSystem::new_node(FileType type, uint32_t mode, uint32_t umask) {
   return {.type = type, .permissions = mode & 07777 & ~umask, .unmasked = mode & 07777};
 }
 
-// The caller's user and group; a directory with the set-group-ID bit gives its own group.
-std::optional<Owner> FileSystem::owner_of_new(fuse::NodeId parent_id, const fuse::Header& caller) {
-  if (options_.uid || options_.gid) return {};
+// The caller's user and group; a directory with the set-group-ID bit gives its own group, and to
+// directories the bit.  The origin does so, too; with a journal between, later.
+void FileSystem::give_owner(NewNode& what, fuse::NodeId parent_id, const fuse::Header& caller) {
   Owner owner{.uid = caller.uid, .gid = caller.gid};
-  sync::MutexLock lock(table_.mutex);
-  const Node* parent = table_.find(parent_id);
-  if (parent != nullptr && (parent->attributes.permissions & S_ISGID) != 0) {
-    owner.gid = parent->attributes.gid;
+  {
+    sync::MutexLock lock(table_.mutex);
+    const Node* parent = table_.find(parent_id);
+    if (parent != nullptr && (parent->attributes.permissions & S_ISGID) != 0) {
+      owner.gid = parent->attributes.gid;
+      if (what.type == FileType::kDirectory) what.permissions |= S_ISGID;
+    }
   }
-  return owner;
+  if (!options_.uid && !options_.gid) what.owner = owner;
 }
 
 Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info, DirectoryAfter after) {

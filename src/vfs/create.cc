@@ -77,7 +77,7 @@ void FileSystem::create(const fuse::Request& request, fuse::Reply reply) {
   const OpenHow how{
       .flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid, .unique = request.header.unique};
   NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
-  what.owner = owner_of_new(request.header.node, request.header);
+  give_owner(what, request.header.node, request.header);
   what.with_directory = options_.asks_for_directories;
   ByPath::change(
       *this, {{request.header.node, std::string(wanted.name)}}, std::move(reply),

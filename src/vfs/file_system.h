@@ -234,7 +234,7 @@ class FileSystem final : public fuse::Handler {
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
   static NewNode new_node(FileType type, uint32_t mode, uint32_t umask);
   // Whom a new node belongs to, where it is the origin's to say.
-  std::optional<Owner> owner_of_new(fuse::NodeId parent, const fuse::Header& caller);
+  void give_owner(NewNode& what, fuse::NodeId parent, const fuse::Header& caller);
   // A name that we have made, or that leads to what we have made: its entry for the kernel.
   Result<fuse::Entry> take_made(const Place& place, NodeInfo info, DirectoryAfter after);
   void take_kept(fuse::NodeId id, uint64_t end_bytes);

@@ -48,7 +48,7 @@ void FileSystem::make(const fuse::Request& request, fuse::Reply reply) {
   NewNode wanted = new_node(making.type, making.mode, making.umask);
   wanted.target = making.target;
   wanted.device = making.device;
-  wanted.owner = owner_of_new(request.header.node, request.header);
+  give_owner(wanted, request.header.node, request.header);
   ByPath::change(
       *this, {{request.header.node, std::string(making.name)}}, std::move(reply),
       [this, what = std::move(wanted)](const Places& places, Pending& pending, Deadline until) {

@@ -22,7 +22,7 @@ constexpr size_t kFileBytesMax = 300'000;
 constexpr size_t kDirectUnit = 4096;
 constexpr size_t kHistoryShown = 60;
 
-class OneFile : public Write {
+class OneFile : public WritableMount {
  protected:
   void begin();
   void kill_now_and_then() { kills_wanted_ = true; }

@@ -159,7 +159,7 @@ class Stresser {
   bool own_is_known_ = true;
 };
 
-class OneTree : public Write {
+class OneTree : public WritableMount {
  protected:
   // What a dead worker had asked for may be done after another has looked, and is seen when that
   // look has grown old; what it had hidden goes when its directory is listed.

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kMiB = 1 << 20;
 
-class Bandwidth : public Write {
+class Bandwidth : public WritableMount {
  protected:
   int sync_it() {
     return run({NETFS_TEST_BINARY, "sync", mount_->path(), "--timeout", "60s"},

@@ -118,10 +118,10 @@ class Other {
   UniqueFd answer_;
 };
 
-class Locks : public Write {
+class Locks : public WritableMount {
  protected:
   void SetUp() override {
-    Write::SetUp();
+    WritableMount::SetUp();
     if (IsSkipped()) return;
     ASSERT_EQ(put(there("f"), "0123456789"), 0);
     mount_it();

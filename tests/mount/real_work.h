@@ -7,10 +7,10 @@
 
 namespace netfs::test {
 
-class RealWork : public Write {
+class RealWork : public WritableMount {
  protected:
   void SetUp() override {
-    Write::SetUp();
+    WritableMount::SetUp();
     if (IsSkipped() || HasFailure()) return;
     mount_it({"--symlinks=as-is"});
   }

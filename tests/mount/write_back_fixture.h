@@ -11,7 +11,7 @@
 
 namespace netfs::test {
 
-class WriteBack : public Write {
+class WriteBack : public WritableMount {
  protected:
   // Of a mount: nothing that is done after hold_uploads() comes to the origin, in the next quarter
   // of a minute, before go_on_uploading().  Changes go there one behind the other.
@@ -19,14 +19,6 @@ class WriteBack : public Write {
   void hold_uploads() { ASSERT_EQ(put(here("in-front"), std::string(500'000, 'f')), 0); }
   void go_on_uploading() { ASSERT_EQ(limit("off").status, 0); }
 
-  // All that was done is at the origin when it answers 0.
-  int sync_it(const std::string& timeout = "60s") { return sync_it(*mount_, timeout); }
-  int sync_it(const NetfsMount& mount, const std::string& timeout = "60s") {
-    const Finished finished = run({NETFS_TEST_BINARY, "sync", mount.path(), "--timeout", timeout},
-                                  std::chrono::seconds(100));
-    if (finished.status != 0) last_output_ = finished.output;
-    return finished.status;
-  }
   // What `netfs status` says of the journal.
   [[nodiscard]] nlohmann::json journal() const {
     const nlohmann::json status = mount_->status();
@@ -45,7 +37,6 @@ class WriteBack : public Write {
     }
     return seen;
   }
-  std::string last_output_;
 };
 
 }  // namespace netfs::test

@@ -238,37 +238,5 @@ TEST_P(WriteBack, StoresIntoAMappingAfterTheLastCloseAreThereAfterASync) {
   EXPECT_TRUE(whole(here("a")) == want);
 }
 
-TEST_P(WriteBack, TwoMountsOfOneOriginSeeEachOtherWithASyncBetween) {
-  mount_it({"--metadata-ttl=0s"});
-  const auto other = mount_of(source_, {how(), "--metadata-ttl=0s"}, "other");
-  ASSERT_TRUE(other->ready());
-  for (int round = 0; round < 6; ++round) {
-    // Another size each time: an origin may know seconds only.
-    const std::string bytes = pattern(77, static_cast<uint64_t>(round), 10'000 + round * 7);
-    const NetfsMount& writer = round % 2 == 0 ? *mount_ : *other;
-    const NetfsMount& reader = round % 2 == 0 ? *other : *mount_;
-    ASSERT_EQ(put(writer.path() + "/shared", bytes), 0);
-    ASSERT_EQ(sync_it(writer), 0) << last_output_;
-    EXPECT_TRUE(whole(reader.path() + "/shared") == bytes) << round;
-    EXPECT_TRUE(whole(writer.path() + "/shared") == bytes) << round;
-  }
-  ASSERT_EQ(::rename(here("shared").c_str(), here("renamed").c_str()), 0);
-  ASSERT_EQ(sync_it(), 0) << last_output_;
-  EXPECT_EQ(code(::access((other->path() + "/shared").c_str(), F_OK)), ENOENT);
-  EXPECT_EQ(list_names(other->path()).value(), std::vector<std::string>{"renamed"});
-  ASSERT_EQ(::unlink((other->path() + "/renamed").c_str()), 0);
-  ASSERT_EQ(sync_it(*other), 0) << last_output_;
-  EXPECT_EQ(code(::open(here("renamed").c_str(), O_RDONLY)), ENOENT);
-  EXPECT_EQ(mount_->status_number("conflicts"), 0);
-  EXPECT_EQ(other->status_number("conflicts"), 0);
-}
-
-TEST_P(WriteBack, WhatTwoProcessesAppendAtOnceIsAllThereAndWhole) {
-  mount_it();
-  ASSERT_EQ(put(here("log"), ""), 0);
-  EXPECT_EQ(append_by_two(here("log"), there("log"), [&] { EXPECT_EQ(sync_it(), 0); }), "");
-  EXPECT_TRUE(same_bytes(here("log"), there("log")));
-}
-
 }  // namespace
 }  // namespace netfs::test

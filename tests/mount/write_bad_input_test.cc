@@ -11,6 +11,8 @@ namespace netfs::test {
 namespace {
 
 TEST_P(Write, PermissionThatGoesAfterTheOpenIsToldAndWhatIsThereIsShown) {
+  if (!is_refused_at_once())
+    GTEST_SKIP() << "SKIPPED: by back WriteBack.PermissionThatGoesAfterTheOpenSetsTheChangeAside";
   NETFS_TEST_NEEDS(loop_devices());
   LoopImage disk(temp_, "ext4", 16);
   ASSERT_TRUE(disk.ready()) << disk.trouble();
@@ -70,6 +72,7 @@ TEST_P(Write, WhatTheOriginTookAndForgotIsNotShownAnyMore) {
     ASSERT_EQ(::pwrite(fd.get(), fresh.data(), fresh.size(), 0), 50'000);
     ASSERT_EQ(::fsync(fd.get()), 0);
     forget();
+    if (is_back()) return;  // a conflict: WriteBack.WhatTheOriginTookAndForgotIsShown...
     ASSERT_EQ(::pwrite(fd.get(), "ours", 4, 10), 4);
     ASSERT_EQ(::fsync(fd.get()), 0);
     std::string want = old;
@@ -104,7 +107,7 @@ TEST_P(Write, AnOriginWhoseClockIsAnHourBehindShowsNoOldBytes) {
 TEST_P(Write, WhatTwoProcessesAppendAtOnceIsAllThereAndWhole) {
   mount_it();
   ASSERT_EQ(put(here("log"), ""), 0);
-  EXPECT_EQ(append_by_two(here("log"), there("log"), [] {}), "");
+  EXPECT_EQ(append_by_two(here("log"), there("log"), [this] { settle(); }), "");
   EXPECT_TRUE(same_bytes(here("log"), there("log")));
 }
 

@@ -16,7 +16,7 @@
 namespace netfs::test {
 namespace {
 
-class WriteClose : public Write {};
+class WriteClose : public WritableMount {};
 
 INSTANTIATE_TEST_SUITE_P(Origins, WriteClose, testing::Values("file_close", "sftp_close"),
                          [](const auto& instance) { return std::string(instance.param); });

@@ -1,6 +1,6 @@
 #pragma once
-// What the tests of a writable mount share: a mount of a folder or of a real sshd, written through
-// or by close, and calls in short.
+// What the tests of a writable mount share: a mount of a folder or of a real sshd, written through,
+// by close or by back, and calls in short.
 
 #include <cerrno>
 #include <chrono>
@@ -169,7 +169,7 @@ int as_nobody(Work work) {
 }
 
 // The parameter is the origin's protocol, and "_close" for --write=close, "_back" for --write=back.
-class Write : public testing::TestWithParam<const char*> {
+class WritableMount : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
@@ -223,6 +223,14 @@ class Write : public testing::TestWithParam<const char*> {
                 mount_->path()},
                std::chrono::seconds(60));
   }
+  // By back: all that was done is at the origin when it answers 0.
+  int sync_it(const std::string& timeout = "60s") { return sync_it(*mount_, timeout); }
+  int sync_it(const NetfsMount& mount, const std::string& timeout = "60s") {
+    const Finished finished = run({NETFS_TEST_BINARY, "sync", mount.path(), "--timeout", timeout},
+                                  std::chrono::seconds(100));
+    if (finished.status != 0) last_output_ = finished.output;
+    return finished.status;
+  }
   [[nodiscard]] std::string here(const std::string& name) const {
     return mount_->path() + "/" + name;
   }
@@ -232,12 +240,50 @@ class Write : public testing::TestWithParam<const char*> {
   std::string source_;
   std::unique_ptr<TestSshd> sshd_;
   std::unique_ptr<NetfsMount> mount_;
+  std::string last_output_;  // of a `netfs sync` that failed
   const Watchdog watchdog_{kills_bound(), [this] {
                              abort_mount(temp_ / "mnt");
                              abort_mount(temp_ / "other");
                            }};
 };
 
-class WriteRemote : public Write {};
+// What holds whichever way it is written: who looks at the origin waits until what was done on the
+// mount is there, and what a way or an origin cannot has a name.
+class Write : public WritableMount {
+ protected:
+  [[nodiscard]] std::string there(const std::string& name) {
+    settle();
+    return source_ + "/" + name;
+  }
+  void settle() {
+    if (mount_) settle(*mount_);
+  }
+  void settle(const NetfsMount& mount) {
+    if (!is_back() || !mount.mounted()) return;
+    EXPECT_EQ(sync_it(mount), 0) << last_output_;
+  }
+
+  // Whether the origin has its say before a call returns; else what it will not take is set aside,
+  // or waits.
+  static bool is_refused_at_once() { return !is_back(); }
+  static bool has_xattrs() { return !is_sftp(); }
+  static bool has_fifos() { return !is_sftp(); }
+  // By back without: the upload brings it in words that every origin has.
+  static bool allocates() { return is_back() || !is_sftp(); }
+  // By back a file has no identity but its path, and of two names one would be somebody else's.
+  static bool makes_links() { return is_sftp() || !is_back(); }
+  static bool has_one_file_of_two_names() { return !is_sftp() && !is_back(); }
+  // Of two names, or for a whiteout.
+  static bool exchanges() { return !is_sftp() && !is_back(); }
+  static bool tells_holes() { return !is_sftp() && !is_back(); }
+  static bool copies_there() { return !is_back(); }
+  static bool has_nameless_files() { return !is_sftp() && !is_back(); }
+  // A file that is open without a name has a hidden one,
+  static bool hides_open_files() { return is_sftp() || is_back(); }
+  // which it may get besides its own, so that this is not gone before another takes it.
+  static bool replaces_at_once() { return !is_back(); }
+};
+
+class WriteRemote : public WritableMount {};
 
 }  // namespace netfs::test

@@ -1,6 +1,7 @@
-// Goal: every byte is at the origin when its call returns, or by --write=close when close or fsync
-// does; readers here see it at once, and nothing stored of an older file is ever shown.  Method:
-// real mounts of a folder and of a real sshd, compared with the folder itself.
+// Goal: every byte is at the origin when its call returns, by --write=close when close or fsync
+// does, by --write=back when `netfs sync` does; readers here see it at once, and nothing stored of
+// an older file is ever shown.  Method: real mounts of a folder and of a real sshd, compared with
+// the folder itself.
 
 #include <cstdlib>
 #include <sys/mman.h>
@@ -12,7 +13,8 @@ namespace netfs::test {
 namespace {
 
 INSTANTIATE_TEST_SUITE_P(Origins, Write,
-                         testing::Values("file", "sftp", "file_close", "sftp_close"),
+                         testing::Values("file", "sftp", "file_close", "sftp_close", "file_back",
+                                         "sftp_back"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST_P(Write, AMountIsReadOnlyUnlessItIsSaidHowItIsWritten) {
