@@ -194,8 +194,8 @@ TEST(Library, CloseIsBoundedWhenTheOriginNeverTerminates) {
 TEST(Library, OriginWithoutRangeReadsIsRefusedWithAReason) {
   OriginCapabilities capabilities;
   capabilities.range_reads = false;
-  SimulatedOrigin origin({.capabilities = capabilities});
   BufferPool pool(kMiB, 0);
+  SimulatedOrigin origin({.capabilities = capabilities});
   const auto library = Library::create({.origin = origin, .pool = pool});
   EXPECT_TRUE(library.is_error(ENOTSUP));
 }

@@ -26,9 +26,9 @@ constexpr uint64_t kBytes = 256 << 10;
 void read_for_a_fault(const std::string& folder) {
   sync::set_lock_report_folder(folder);
   auto cache = MUST(cachefiles::CacheFiles::create({.directory = folder + "/cache"}));  // a new one
+  BufferPool pool(size_t{8} << 20, size_t{1} << 20);
   SimulatedOrigin origin({});
   origin.add_pattern("f", kBytes, 1);
-  BufferPool pool(size_t{8} << 20, size_t{1} << 20);
   Offload offload(cache->open_writer(), {});
   const Ref<Volume> volume = MUST(cache->open_volume(origin.volume_key()));  // on a sound disk
   auto library = MUST(Library::create(                                       // the volume is open

@@ -79,8 +79,8 @@ struct LibraryFixture {
   LibraryFixture() : LibraryFixture(Options{}) {}
   explicit LibraryFixture(Options with)
       : options(std::move(with)),
-        origin(options.origin),
         pool(options.budget_bytes, options.budget_bytes / 4),
+        origin(options.origin),
         offload(std::make_unique<Offload>(cache.open_writer(), options.offload)) {
     start();
   }
@@ -143,9 +143,9 @@ struct LibraryFixture {
   }
 
   const Options options;
+  BufferPool pool;  // a thread of the origin's may let go of a buffer last
   SimulatedOrigin origin;
   MemoryCache cache;
-  BufferPool pool;
   std::unique_ptr<Offload> offload;
   std::unique_ptr<Library> library;
 };

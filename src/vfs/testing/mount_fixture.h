@@ -235,9 +235,9 @@ class MountFixture : public testing::Test {
   }
 
   ManualClock clock_;
+  BufferPool pool_{64 << 20, 1 << 20};  // a thread of the tree's may let go of a buffer last
   SimulatedOrigin tree_;
   TestOrigin origin_{tree_};
-  BufferPool pool_{64 << 20, 1 << 20};
   TestLibrary library_{pool_};
   Options options_;
   fuse::SessionOptions session_options_;
