@@ -286,10 +286,10 @@ TEST_P(HttpListsAhead, AsManyAreOnTheirWayAsTheServersWayOfListingIsWorth) {
   EXPECT_EQ(standing(), 0U) << "nobody is sure yet that this is a walk";
   EXPECT_EQ(names_in(order[1]), 1U) << "it is there already, or its answer on its way";
   const unsigned expected = GetParam().listings;
+  // A look that compares the first file of a kind with its listing may stand there besides.
   EXPECT_TRUE(wait_until([&] { return standing() >= expected; }, kBound)) << standing();
   EXPECT_TRUE(wait_until([&] { return begun() >= kFaint + expected; }, kBound)) << begun();
   EXPECT_EQ(begun(), kFaint + expected);
-  EXPECT_EQ(standing(), expected);
   control_servers("resume");
   for (unsigned d = 2; d < kMany; ++d) EXPECT_EQ(names_in(order[d]), 1U) << order[d];
   EXPECT_TRUE(mount_->unmount()) << mount_->log();
