@@ -172,6 +172,8 @@ class Handover : public testing::Test {
     ASSERT_EQ(kill_process(worker, SIGKILL), 0);
     EXPECT_TRUE(wait_until([&] { return read_whole(mount.path() + name(0)).is_error(ENOTCONN); },
                            kSoonTime));
+    const auto ended = [&] { return has_ended(worker) && has_ended(mount.supervisor()); };
+    EXPECT_TRUE(wait_until(ended, kSoonTime)) << "the connection may end before the socket";
   }
 
   // Somebody who connects to the daemon, and then says nothing.

@@ -8,11 +8,13 @@
 #include <string>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <vector>
 
 #include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/process.h"
+#include "tests/support/tree.h"
 #include "tests/support/wait.h"
 
 namespace netfs::test {
@@ -27,6 +29,14 @@ inline char state_in(const std::string& folder) {
 
 inline char state_of(pid_t pid) {
   return state_in("/proc/" + std::to_string(pid));
+}
+
+// With its last thread its descriptors are closed.
+inline bool has_ended(pid_t pid) {
+  const Result<std::vector<std::string>> threads =
+      list_names("/proc/" + std::to_string(pid) + "/task");
+  const char state = state_of(pid);
+  return state == '\0' || (state == 'Z' && threads.ok() && threads.value().size() <= 1);
 }
 
 // A process that does nothing until the end of this.
