@@ -233,7 +233,7 @@ class FileSystem final : public fuse::Handler {
   void after_settling(fuse::NodeId id, Settled then);
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
   static NewNode new_node(FileType type, uint32_t mode, uint32_t umask);
-  // Whom a new node belongs to, where it is the origin's to say.
+  // Its owner, where that is the origin's to say, and the set-group-ID bit of its directory.
   void give_owner(NewNode& what, fuse::NodeId parent, const fuse::Header& caller);
   // A name that we have made, or that leads to what we have made: its entry for the kernel.
   Result<fuse::Entry> take_made(const Place& place, NodeInfo info, DirectoryAfter after);

@@ -99,8 +99,7 @@ inline constexpr size_t kUnreferencedNodesMax = 200'000;
 // what a batch of a listing adds.
 inline constexpr uint32_t kSweepSteps = 2048;
 
-// Nodes that have gone, at 600 bytes each, after which memory is given back to the system, which
-// takes a worker some 10 ms.
+// Nodes that have gone, at 600 bytes each, after which memory is given back to the system.
 inline constexpr size_t kManyNodes = 50'000;
 
 // Names remembered as absent, in all directories.
