@@ -21,8 +21,9 @@ namespace {
 
 constexpr std::string_view kTextName = "netfs-text-";
 constexpr std::string_view kMountName = "netfs-mount-";
+constexpr std::string_view kHeldName = "netfs-held-";
 constexpr int kFirstPassed = 3;  // sd_listen_fds(3)
-constexpr int kPassedMax = 4096;
+constexpr int kPassedMax = 4096 + static_cast<int>(kHeldDescriptorsMax);
 constexpr off_t kTextBytesMax = 64 << 20;
 
 std::string name_with(std::string_view kind, uint64_t number) {
@@ -36,6 +37,20 @@ std::optional<uint64_t> number_of(std::string_view name, std::string_view kind) 
   const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
   if (error != std::errc() || end != name.data() + name.size()) return {};
   return number;
+}
+
+std::string held_name(uint64_t mount, uint64_t key) {
+  return fmt::format("{}{}-{}", kHeldName, mount, key);
+}
+
+// Mount and key.
+std::optional<std::pair<uint64_t, uint64_t>> held_by(std::string_view name) {
+  const size_t dash = name.rfind('-');
+  if (!name.starts_with(kHeldName) || dash < kHeldName.size()) return {};
+  const std::optional<uint64_t> mount = number_of(name.substr(0, dash), kHeldName);
+  const std::optional<uint64_t> key = number_of(name, name.substr(0, dash + 1));
+  if (!mount || !key) return {};
+  return std::pair(*mount, *key);
 }
 
 bool store(const std::string& name, int fd) {
@@ -85,12 +100,25 @@ std::map<std::string, UniqueFd> passed_descriptors() {
 
 }  // namespace
 
-DescriptorStore::DescriptorStore(StoredNames kept) : kept_(std::move(kept)) {
-  for (const auto& [name, one] : kept_) {
+DescriptorStore::DescriptorStore(StoredNames kept) {
+  for (auto& [name, one] : kept) {
+    if (const auto by = held_by(name)) {
+      held_[by->first].fds[by->second] = one.fd;
+      continue;
+    }
     for (const std::string_view kind : {kTextName, kMountName}) {
       names_ = std::max(names_, number_of(name, kind).value_or(0));
     }
+    kept_[name] = one;
   }
+}
+
+StoredNames DescriptorStore::kept() const {
+  StoredNames all = kept_;
+  for (const auto& [mount, held] : held_) {
+    for (const auto& [key, fd] : held.fds) all[held_name(mount, key)] = {mount, fd};
+  }
+  return all;
 }
 
 // Stores it where it is not yet; empty: it could not be.
@@ -104,12 +132,53 @@ std::string DescriptorStore::name_of(uint64_t mount, int fd) {
   return name;
 }
 
-void DescriptorStore::drop(const std::string& name) {
-  if (sd_notify_store("FDSTOREREMOVE=1\nFDNAME=" + name, -1)) kept_.erase(name);
+bool DescriptorStore::drop(const std::string& name) {
+  return sd_notify_store("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
+}
+
+size_t DescriptorStore::held_count() const {
+  size_t count = 0;
+  for (const auto& [mount, held] : held_) count += held.fds.size();
+  return count;
+}
+
+// Whether the manager has these now, and no others for this mount: as many as there is room for.
+bool DescriptorStore::keep_held_of(uint64_t mount, Held& has,
+                                   const std::map<uint64_t, UniqueFd>& all) {
+  for (auto one = has.fds.begin(); one != has.fds.end();) {
+    const auto found = all.find(one->first);
+    const bool stays = found != all.end() && found->second.get() == one->second;
+    if (!stays && !drop(held_name(mount, one->first))) return false;
+    one = stays ? std::next(one) : has.fds.erase(one);
+  }
+  for (const auto& [key, fd] : all) {
+    if (has.fds.contains(key)) continue;
+    if (held_count() >= descriptor_store_size() / 2) return true;  // the others are the mounts'
+    if (!store(held_name(mount, key), fd.get())) return false;
+    has.fds[key] = fd.get();
+  }
+  return true;
+}
+
+void DescriptorStore::keep_held(const MountsToStore& mounts) {
+  for (const auto& [id, mount] : mounts.held) {
+    const uint64_t changes = mount.descriptors.changes();
+    if (!mount.kept || (mount.descriptors.count() == 0 && !held_.contains(id))) continue;
+    Held& has = held_[id];
+    if (has.changes == changes) continue;
+    has.changes.reset();
+    if (keep_held_of(id, has, mount.descriptors.all())) has.changes = changes;
+  }
+  for (auto one = held_.begin(); one != held_.end();) {
+    const bool gone =
+        !mounts.held.contains(one->first) && keep_held_of(one->first, one->second, {});
+    one = gone ? held_.erase(one) : std::next(one);
+  }
 }
 
 void DescriptorStore::keep(const MountsToStore& mounts) {
   if (!has_descriptor_store()) return;
+  keep_held(mounts);
   std::set<std::string> used;
   std::string text = encode_stored(mounts, [&](uint64_t mount, int fd) {
     std::string name = name_of(mount, fd);
@@ -135,7 +204,9 @@ void DescriptorStore::keep(const MountsToStore& mounts) {
   for (const auto& [name, one] : kept_) {
     if (!used.contains(name)) unused.push_back(name);
   }
-  for (const std::string& name : unused) drop(name);
+  for (const std::string& name : unused) {
+    if (drop(name)) kept_.erase(name);
+  }
 }
 
 TakenStored take_stored() {
@@ -145,7 +216,7 @@ TakenStored take_stored() {
   for (const auto& [name, fd] : passed) {
     const bool is_text = number_of(name, kTextName).has_value();
     if (is_text) newest = std::max(newest, name);
-    if (is_text || number_of(name, kMountName)) kept[name] = {};
+    if (is_text || number_of(name, kMountName) || held_by(name)) kept[name] = {};
   }
   if (kept.empty()) return {};
   const std::string text = newest.empty() ? "" : text_of(passed[newest].get());
@@ -155,6 +226,16 @@ TakenStored take_stored() {
     kept[name] = {mount, found->second.get()};
     return std::move(found->second);
   });
+  if (mounts.ok()) {
+    for (auto& [name, one] : kept) {
+      const auto by = held_by(name);
+      const auto held = by ? mounts.value().held.find(by->first) : mounts.value().held.end();
+      if (held == mounts.value().held.end()) continue;
+      UniqueFd& fd = passed[name];
+      one = {by->first, fd.get()};
+      held->second.descriptors.keep(by->second, std::move(fd));
+    }
+  }
   DescriptorStore store(std::move(kept));
   if (mounts.ok()) return {.stored = Stored{std::move(mounts).value(), std::move(store)}};
   telemetry::log_error(

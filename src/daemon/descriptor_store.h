@@ -3,8 +3,10 @@
 // that mounts outlive their supervisor: one that is killed, or restarted by `systemctl restart`.
 //
 // Kept are the descriptors of each mount that is served, and a text that says which is which
-// (encode_stored() of supervisor_state.h).  The next process of the same service is given them all
-// again.  Nothing is done where there is no store (has_descriptor_store()).  For one thread.
+// (encode_stored() of supervisor_state.h); and what is held for their workers (held_descriptors.h),
+// each by a name that says for which mount and by what key, up to half of what it keeps.  The next
+// process of the same service is given them all again.  Nothing is done where there is no store
+// (has_descriptor_store()).  For one thread.
 //
 //   DescriptorStore store;
 //   store.keep({settings, workers_started, held});     // after each change
@@ -33,13 +35,23 @@ class DescriptorStore {
   // Makes the manager have these, and nothing else of ours.  What it was not told for want of room
   // it is told the next time.
   void keep(const MountsToStore& mounts);
-  [[nodiscard]] const StoredNames& kept() const { return kept_; }
+  [[nodiscard]] StoredNames kept() const;
 
  private:
-  std::string name_of(uint64_t mount, int fd);
-  void drop(const std::string& name);
+  // Of what is held for a mount.
+  struct Held {
+    std::optional<uint64_t> changes;  // that is as it was then; absent: to be looked at
+    std::map<uint64_t, int> fds;      // by their keys
+  };
 
-  StoredNames kept_;
+  std::string name_of(uint64_t mount, int fd);
+  bool drop(const std::string& name);
+  [[nodiscard]] size_t held_count() const;
+  void keep_held(const MountsToStore& mounts);
+  bool keep_held_of(uint64_t mount, Held& has, const std::map<uint64_t, UniqueFd>& all);
+
+  StoredNames kept_;  // but for what is held
+  std::map<uint64_t, Held> held_;
   uint64_t names_ = 0;  // a number of the last one
   std::string text_;    // as it is kept
   std::string text_name_;

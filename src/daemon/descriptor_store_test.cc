@@ -197,6 +197,61 @@ TEST_F(KeptByManager, TheArenaThatIsSaidAgainIsKeptOn) {
   EXPECT_TRUE(is_same_file(stored().value().held.at(7).arena, held_[7].arena));
 }
 
+// Locks and files that live by a descriptor.
+TEST_F(KeptByManager, SoIsWhatIsHeldForAWorkerAsLongAsItIs) {
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  held_[7].descriptors.keep(5, some_file());
+  held_[7].descriptors.keep(6, some_file());
+  keep(store);
+  obey();
+  const auto is_kept = [&](uint64_t key) {
+    const auto found = kept_.find("netfs-held-7-" + std::to_string(key));
+    if (found == kept_.end() || !held_[7].descriptors.has(key)) return false;
+    return is_same_file(found->second, held_[7].descriptors.all().at(key));
+  };
+  EXPECT_EQ(kept_.size(), 6U);
+  EXPECT_TRUE(is_kept(5) && is_kept(6));
+  keep(store);
+  EXPECT_FALSE(obey_once()) << "nothing has changed";
+  held_[7].descriptors.drop(5);
+  held_[7].descriptors.keep(6, some_file());  // in the place of the other
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 5U);
+  EXPECT_TRUE(is_kept(6));
+
+  DescriptorStore after(store.kept());
+  keep(after);
+  obey();
+  EXPECT_EQ(kept_.size(), 5U) << "the next program is told of it";
+  held_[7].descriptors.drop(6);
+  keep(after);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U);
+  held_[7].descriptors.keep(8, some_file());
+  keep(after);
+  held_.clear();
+  keep(after);
+  obey();
+  EXPECT_TRUE(kept_.empty()) << "it goes with its mount";
+}
+
+TEST_F(KeptByManager, WhatIsHeldLeavesRoomForMounts) {
+  ::setenv("FDSTORE", "12", 1);
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  for (uint64_t key = 0; key < 10; ++key) held_[7].descriptors.keep(key, some_file());
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U + 6U);
+  held_[7].descriptors.drop(0);
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 4U + 6U);
+  EXPECT_TRUE(kept_.contains("netfs-held-7-6")) << "by the next one that found none before";
+}
+
 TEST_F(KeptByManager, AMountThatIsNotAllThereIsLostAndNoOther) {
   DescriptorStore store;
   held_[7] = some_mount(true);

@@ -18,12 +18,20 @@ namespace netfs::daemon {
 class HeldDescriptors {
  public:
   // In the place of one that had the key.
-  void keep(uint64_t key, UniqueFd fd) { fds_.insert_or_assign(key, std::move(fd)); }
-  void drop(uint64_t key) { fds_.erase(key); }
+  void keep(uint64_t key, UniqueFd fd) {
+    fds_.insert_or_assign(key, std::move(fd));
+    ++changes_;
+  }
+  void drop(uint64_t key) { changes_ += fds_.erase(key); }
+  // How often they have changed.
+  [[nodiscard]] uint64_t changes() const { return changes_; }
   [[nodiscard]] bool has(uint64_t key) const { return fds_.contains(key); }
   [[nodiscard]] size_t count() const { return fds_.size(); }
   [[nodiscard]] const std::map<uint64_t, UniqueFd>& all() const { return fds_; }
-  std::map<uint64_t, UniqueFd> take() { return std::exchange(fds_, {}); }
+  std::map<uint64_t, UniqueFd> take() {
+    ++changes_;
+    return std::exchange(fds_, {});
+  }
 
   // kKept messages, so many of them.
   [[nodiscard]] size_t packets() const;
@@ -31,6 +39,7 @@ class HeldDescriptors {
 
  private:
   std::map<uint64_t, UniqueFd> fds_;
+  uint64_t changes_ = 0;
 };
 
 // How many this process may hold for all its mounts: as many as it may open, but for what it needs

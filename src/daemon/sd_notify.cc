@@ -1,5 +1,6 @@
 #include "daemon/sd_notify.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -65,9 +66,14 @@ void sd_notify(std::string_view state) {
   (void)send(state, -1, MSG_DONTWAIT);
 }
 
-bool has_descriptor_store() {
+size_t descriptor_store_size() {
   const char* count = std::getenv("FDSTORE");
-  return count != nullptr && std::atoi(count) > 0 && manager().length != 0;
+  const int size = count == nullptr || manager().length == 0 ? 0 : std::atoi(count);
+  return static_cast<size_t>(std::max(size, 0));
+}
+
+bool has_descriptor_store() {
+  return descriptor_store_size() > 0;
 }
 
 bool sd_notify_store(std::string_view state, int fd) {

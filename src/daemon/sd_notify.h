@@ -4,6 +4,7 @@
 //
 // Does nothing where the variable is not set.  "READY=1" once mounted, "STOPPING=1" when ending.
 
+#include <cstddef>
 #include <string_view>
 
 namespace netfs::daemon {
@@ -13,6 +14,8 @@ void sd_notify(std::string_view state);
 // Whether the service manager keeps descriptors for us: $FDSTORE says how many, which systemd sets
 // from 254 on, and the unit for one before that.
 bool has_descriptor_store();
+// How many.
+size_t descriptor_store_size();
 
 // "FDSTORE=1\nFDNAME=..." with its descriptor, or what takes it out again (fd -1).  Waits for room,
 // a second at most.  Whether it was taken up by the socket; what the manager does then, it does not

@@ -67,7 +67,7 @@ Result<HeldMount> decode_held(const json& object, const TakeBy& take) {
   return held;
 }
 
-// What a mount's worker holds open at its origin; the service manager does not keep those.
+// What a mount's worker holds open at its origin.
 json encode_descriptors(const HeldMount& held) {
   json list = json::array();
   for (const auto& [key, fd] : held.descriptors.all()) {

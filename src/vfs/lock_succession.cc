@@ -158,6 +158,10 @@ Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& lef
                             .identity = heir.identity,
                             .handle = left.owner.handle,
                             .kind = left.owner.kind}));
+    // Where a descriptor holds it and nobody had that, somebody else may have had the lock since,
+    // and given it back.
+    const bool lapsed = parts_.keeper != nullptr && lock->descriptor() >= 0;
+    if (lapsed) return Error(EIO, "vfs.lock", "nobody held it when the process before this died");
   }
   for (const LockedRange& range : left.ranges) {
     TRY(parts_.origin.set(*lock, range.mode, range.span, until));

@@ -296,15 +296,19 @@ TEST_F(LocksKept, WhatWasTakenThroughAHandleThatIsDamagedIsLostWithWhatWasWritte
   EXPECT_EQ(lock(f_, again, 1, F_WRLCK), 0);
 }
 
-TEST_F(LocksKept, WhatWasNotKeptIsOpenedAnew) {
+// Somebody else may have had it, and given it back.
+TEST_F(LocksKept, WhatWasNotKeptIsLost) {
   start();
   const uint64_t h = open_with(f_);
   EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
   die();
   for (const auto& [key, fd] : keeper_.take()) keeper_.drop(key);
   follow();
-  EXPECT_EQ(lost(), 0U);
-  EXPECT_EQ(stranger().set(LockMode::kShared), EAGAIN);
+  EXPECT_EQ(lost(), 1U);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0) << "nobody has it";
+  EXPECT_EQ(write_to(f_, h, "other"), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
   EXPECT_EQ(keeper_.count(), 1U) << "and is kept from now on";
 }
 
