@@ -9,14 +9,15 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <sqlite3.h>
 #include <unistd.h>
 
 #include "base/unique_fd.h"
+#include "desk.h"
 #include "harness/delay_proxy.h"
 #include "harness/lab.h"
 #include "harness/mount_status.h"
 #include "harness/patterns.h"
+#include "sqlite.h"
 
 namespace netfs::bench {
 namespace {
@@ -24,8 +25,6 @@ namespace {
 constexpr uint32_t kBlockBytes = 1 << 20;
 constexpr uint32_t kPageBytes = 4096;
 constexpr uint64_t kBitsPerSecond = 1'000'000'000;
-
-using Writing = std::function<Result<Work>(const std::string& root)>;
 
 struct Row {
   std::string name;
@@ -36,54 +35,15 @@ struct Row {
   bool dropped = false;  // what was written is not waited for
 };
 
-// A mount on an empty tree for each run, which is uploaded behind it.
-struct Desk {
-  Lab& lab;
-  Client client;
-  std::string served;         // at the server
-  std::string dropped_cache;  // with what waits in it; empty: it is waited for
-  std::optional<Mount> mounted{};
-
-  Result<void> prepare() {
-    if (!dropped_cache.empty()) lab.remove_cache(dropped_cache);
-    remove_tree(served);
-    std::filesystem::create_directory(served);
-    mounted.emplace(TRY(lab.mount(client)));
-    return lab.await_connected(*mounted);
-  }
-  void finish() {
-    if (!dropped_cache.empty()) return mounted.reset();
-    const Result<void> synced = lab.await_uploaded(*mounted);
-    if (!synced.ok())
-      std::fprintf(stderr, "bench_write_back: %s\n", synced.error().message().c_str());
-    mounted.reset();
-  }
-};
-
 Result<void> beside_native(Lab& lab, const SftpAccess& access, const Row& row,
                            const Writing& writing) {
+  if (!lab.options().wants("write/back/" + row.name)) return {};
   std::vector<Side> sides;
   if (lab.options().netfs) {
-    const std::string served = TRY(lab.work().directory("desk-" + row.name));
-    Client client = TRY(lab.client_at(access, Peer::kNetfs, served, row.name, {}, Use::kBack));
-    Side side{.name = client.name, .how = client.how};
-    auto desk =
-        std::make_shared<Desk>(Desk{lab, std::move(client), served, row.dropped ? row.name : ""});
-    side.prepare = [desk] { return desk->prepare(); };
-    side.run = [desk, writing] { return writing(desk->mounted->directory()); };
-    side.finish = [desk] { desk->finish(); };
-    side.processes = [desk] { return desk->mounted->processes(); };
-    sides.push_back(std::move(side));
+    const Desk desk{.name = row.name, .access = access, .use = Use::kBack, .dropped = row.dropped};
+    sides.push_back(TRY(desk_side(lab, desk, writing)));
   }
-  const std::string native = TRY(lab.work().directory("native-" + row.name));
-  sides.push_back({.name = "native",
-                   .how = "the same in a directory of the cache's disk",
-                   .prepare = [native]() -> Result<void> {
-                     remove_tree(native);
-                     std::filesystem::create_directory(native);
-                     return {};
-                   },
-                   .run = [native, writing] { return writing(native); }});
+  sides.push_back(TRY(native_side(lab, row.name, writing)));
   lab.add(run_row({.name = "write/back/" + row.name,
                    .what = row.what,
                    .unit = row.unit,
@@ -91,31 +51,6 @@ Result<void> beside_native(Lab& lab, const SftpAccess& access, const Row& row,
                    .reach = row.reach},
                   std::move(sides), lab.options().pairs));
   return {};
-}
-
-Result<void> statement(sqlite3* database, const std::string& text) {
-  if (::sqlite3_exec(database, text.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK) return {};
-  return Error(EIO, "bench.sqlite", ::sqlite3_errmsg(database));
-}
-
-// Each insert is a transaction, durable when it is done; units: transactions.
-Result<Work> transactions(const std::string& path, const std::string& mode, uint64_t count) {
-  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
-    sqlite3* opened = nullptr;
-    const int code = ::sqlite3_open(path.c_str(), &opened);
-    const std::unique_ptr<sqlite3, int (*)(sqlite3*)> database(opened, ::sqlite3_close);
-    if (code != SQLITE_OK) return Error(EIO, "bench.sqlite", ::sqlite3_errmsg(opened));
-    // A mount has no shared memory for the index of a write-ahead log: one process needs none.
-    TRY(statement(opened, "PRAGMA locking_mode=EXCLUSIVE"));
-    TRY(statement(opened, "PRAGMA journal_mode=" + mode));
-    TRY(statement(opened, "PRAGMA synchronous=FULL"));
-    TRY(statement(opened, "CREATE TABLE t (k INTEGER PRIMARY KEY, v BLOB)"));
-    gate.wait();
-    for (uint64_t i = 0; i < count; ++i) {
-      TRY(statement(opened, "INSERT INTO t (v) VALUES (randomblob(300))"));
-    }
-    return count;
-  });
 }
 
 std::vector<FileSpec> small_files(uint64_t count) {
@@ -148,14 +83,14 @@ Result<Work> overwrite_pages(const std::string& path, uint64_t size_bytes, uint6
   });
 }
 
-Result<void> uploaded(Lab& lab, const SftpAccess& access) {
-  if (!lab.options().netfs) return {};
+Result<void> uploaded(Lab& lab, const SftpAccess& access, Use use) {
+  const std::string way = use == Use::kBack ? "back" : "close";
+  if (!lab.options().netfs || !lab.options().wants("write/overwritten/" + way)) return {};
   const uint64_t size = lab.size(1ULL << 30, 64ULL << 20);
   const uint64_t count = lab.size(20'000, 1000);
-  const std::string served = TRY(lab.work().directory("served-overwritten"));
+  const std::string served = TRY(lab.work().directory("served-overwritten-" + way));
   TRY(make_file({served + "/f", 1, size}));
-  Client client =
-      TRY(lab.client_at(access, Peer::kNetfs, served, "overwritten", {}, Use::kWriting));
+  Client client = TRY(lab.client_at(access, Peer::kNetfs, served, "overwritten-" + way, {}, use));
   Side side{.name = client.name, .how = client.how};
   auto mounted = std::make_shared<std::optional<Mount>>();
   side.prepare = [&lab, mounted, client]() -> Result<void> {
@@ -164,6 +99,7 @@ Result<void> uploaded(Lab& lab, const SftpAccess& access) {
   };
   side.run = [&lab, mounted, size, count]() -> Result<Work> {
     Work work = TRY(overwrite_pages((*mounted)->path("f"), size, count));
+    TRY(lab.await_uploaded(**mounted));
     const nlohmann::json status = TRY(lab.status(**mounted));
     const auto sent = status["mounts"][0]["bytes"]["uploaded_bytes"].get<double>();
     work.figure = sent / static_cast<double>(count * kPageBytes);
@@ -172,9 +108,10 @@ Result<void> uploaded(Lab& lab, const SftpAccess& access) {
   side.finish = [mounted] { mounted->reset(); };
   std::vector<Side> sides;
   sides.push_back(std::move(side));
-  lab.add(run_row({.name = "write/overwritten/bytes",
-                   .what = "4 KiB pages of a large file overwritten at random places, fsync: bytes "
-                           "uploaded",
+  lab.add(run_row({.name = "write/overwritten/" + way,
+                   .what = "4 KiB pages of a large file overwritten at random places, fsync, "
+                           "--write=" +
+                           way + ": bytes uploaded",
                    .unit = "of those changed",
                    .reach = "at most 1.1",
                    .less_is_better = true},
@@ -192,8 +129,8 @@ Result<void> write_back(Lab& lab) {
        .unit = "MB/s",
        .scale = 1e6,
        .reach = "0.9 of native"},
-      [size](const std::string& root) {
-        return write_sequential({root + "/large", 1, size}, kBlockBytes);
+      [size](const std::string& root, const Ending& ending) {
+        return write_sequential({root + "/large", 1, size}, kBlockBytes, ending);
       }));
   for (const std::string mode : {"DELETE", "WAL"}) {
     const uint64_t count = lab.size(1000, 50);
@@ -202,11 +139,13 @@ Result<void> write_back(Lab& lab) {
                        .what = "SQLite, one durable transaction an insert, journal_mode=" + mode,
                        .unit = "transactions/s",
                        .reach = "beside native"},
-                      [mode, count](const std::string& root) {
+                      [mode, count](const std::string& root, const Ending&) {
                         return transactions(root + "/db", mode, count);
                       }));
   }
-  TRY(uploaded(lab, access));
+  TRY(uploaded(lab, access, Use::kWriting));
+  TRY(uploaded(lab, access, Use::kBack));
+  if (!lab.options().wants("write/back/small-20ms")) return {};
   const Link link{.rtt_ms = 20, .bits_per_second = kBitsPerSecond};
   DelayProxy proxy =
       TRY(DelayProxy::start(lab.options().proxy_program, link, access.port, lab.work()));
@@ -219,7 +158,9 @@ Result<void> write_back(Lab& lab) {
        .unit = "files/s",
        .reach = "0.5 of native",
        .dropped = true},
-      [files](const std::string& root) { return write_files(root, files, 1); });
+      [files](const std::string& root, const Ending& ending) {
+        return write_files(root, files, 1, ending);
+      });
 }
 
 }  // namespace

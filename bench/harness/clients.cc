@@ -169,9 +169,11 @@ Client rclone_client(const MountRequest& request) {
                                 "--sftp-key-file=" + access.key_file,
                                 "--sftp-known-hosts-file=" + access.known_hosts_file};
   argv.insert(argv.end(), kRcloneOptions.begin(), kRcloneOptions.end());
-  if (request.use == Use::kReading) argv.emplace_back("--read-only");
+  // At once after the close, not five seconds later.
+  argv.emplace_back(request.use == Use::kReading ? "--read-only" : "--vfs-write-back=0s");
   return {.name = "rclone",
-          .how = line_of({"rclone", "version"}, "rclone") + " mount " + joined(kRcloneOptions),
+          .how = line_of({"rclone", "version"}, "rclone") + " mount " + joined(kRcloneOptions) +
+                 (request.use == Use::kReading ? "" : " --vfs-write-back=0s"),
           .command = {.argv = std::move(argv), .log = request.log}};
 }
 

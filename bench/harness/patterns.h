@@ -6,6 +6,7 @@
 // so that both sides of a pair read the same places.  No pattern drops or warms a cache.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -45,12 +46,19 @@ Result<Work> read_files(const std::string& root, const std::vector<FileSpec>& fi
 enum class Which { kAll, kFirstOfEach };
 Result<Work> read_listed(const std::string& root, const std::vector<FileSpec>& files, Which which);
 
+// Timed as well, when a job has written: until what it wrote is where it is to be.
+using Ending = std::function<Result<void>()>;
+
 // Writes a new file of these bytes in order, fsync and close; units: bytes.
-Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes);
+Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes, const Ending& ending);
 
 // Writes each file anew, in one go, and closes it; units: files.
-Result<Work> write_files(const std::string& root, const std::vector<FileSpec>& files,
-                         unsigned jobs);
+Result<Work> write_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs,
+                         const Ending& ending);
+
+// tar unpacks that many files, as for an ordinary user: they are his; units: files.
+Result<Work> unpack(const std::string& archive, const std::string& root, uint64_t files,
+                    const Ending& ending);
 
 // fstatat of each file; units: files.
 Result<Work> stat_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs);

@@ -1,5 +1,6 @@
 // The writes that the rows time.
 
+#include <cstdlib>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -33,7 +34,7 @@ Result<void> close_file(UniqueFd fd) {
 
 }  // namespace
 
-Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes) {
+Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes, const Ending& ending) {
   return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
     // The same block again and again: nobody on the way compresses or compares.
     std::vector<std::byte> block(block_bytes);
@@ -46,12 +47,13 @@ Result<Work> write_sequential(const FileSpec& file, uint32_t block_bytes) {
     }
     if (::fsync(fd.get()) != 0) return Error::from_errno("bench.fsync");
     TRY(close_file(std::move(fd)));
+    TRY(ending());
     return file.size_bytes;
   });
 }
 
-Result<Work> write_files(const std::string& root, const std::vector<FileSpec>& files,
-                         unsigned jobs) {
+Result<Work> write_files(const std::string& root, const std::vector<FileSpec>& files, unsigned jobs,
+                         const Ending& ending) {
   return run_jobs(jobs, [&](unsigned job, Gate& gate) -> Result<uint64_t> {
     uint64_t largest = 0;
     for (const FileSpec& file : files) largest = std::max(largest, file.size_bytes);
@@ -64,7 +66,20 @@ Result<Work> write_files(const std::string& root, const std::vector<FileSpec>& f
       TRY(write_all(fd.get(), std::span(bytes).first(files[i].size_bytes)));
       TRY(close_file(std::move(fd)));
     }
+    TRY(ending());
     return done;
+  });
+}
+
+Result<Work> unpack(const std::string& archive, const std::string& root, uint64_t files,
+                    const Ending& ending) {
+  return run_jobs(1, [&](unsigned, Gate& gate) -> Result<uint64_t> {
+    gate.wait();
+    const std::string command =
+        "exec tar --no-same-owner --no-same-permissions -xf " + archive + " -C " + root;
+    if (std::system(command.c_str()) != 0) return Error(EIO, "bench.tar", "tar failed in " + root);
+    TRY(ending());
+    return files;
   });
 }
 

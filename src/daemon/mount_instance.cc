@@ -48,6 +48,10 @@ bool MountInstance::sync(uint64_t& upto, Deadline deadline) {
   return back_->drain(upto, deadline);
 }
 
+std::string MountInstance::why_it_waits() const {
+  return back_ ? back_->status().last_error : "";
+}
+
 std::vector<std::string> MountInstance::take_troubles() {
   return back_ ? back_->take_troubles() : std::vector<std::string>();
 }

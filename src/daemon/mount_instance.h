@@ -111,6 +111,8 @@ class MountInstance : public RefCounted<MountInstance> {
   bool sync(uint64_t& upto, Deadline deadline);
   // What came to the origin otherwise than it was done here, a sentence each; told once.
   std::vector<std::string> take_troubles();
+  // Why the upload does not go on; empty: it does, or there is none.
+  [[nodiscard]] std::string why_it_waits() const;
 
   // One element of "mounts" in `netfs status --json`.
   [[nodiscard]] nlohmann::json status() const;

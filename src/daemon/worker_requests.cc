@@ -59,6 +59,7 @@ Response Worker::sync(const Request& request) {
   }
   json upto = json::object();
   bool all = true;
+  std::string why;
   for (const Ref<MountInstance>& mount : mounts) {
     const std::string& point = mount->spec().mount_point;
     const auto before = request.options.find(point);
@@ -67,12 +68,16 @@ Response Worker::sync(const Request& request) {
       const std::string& text = before->second;
       (void)std::from_chars(text.data(), text.data() + text.size(), last);
     }
-    all = mount->sync(last, Deadline::within(kSyncTurn)) && all;
+    if (!mount->sync(last, Deadline::within(kSyncTurn))) {
+      all = false;
+      if (why.empty()) why = mount->why_it_waits();
+    }
     upto[point] = std::to_string(last);
   }
   if (!all) {
-    Response response =
-        failure(Error(ETIMEDOUT, "sync", "not all is uploaded; netfs status says what waits"));
+    const std::string reason = why.empty() ? "" : " (" + why + ")";
+    Response response = failure(Error(
+        ETIMEDOUT, "sync", "not all is uploaded" + reason + "; netfs status says what waits"));
     response.body = dump_message(upto);
     return response;
   }

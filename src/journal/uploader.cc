@@ -200,8 +200,9 @@ bool Uploader::upload(Batch& batch) {
       // What may have been moved is looked for when that is known.
       if (!batch.begun) set_moving(batch, false);
     }
-    if (log_failed_ || !known.ok()) journal_.let_go_of_kept();
-    wait_before_retry(error, wait);
+    const bool is_ours = log_failed_ || !known.ok();
+    if (is_ours) journal_.let_go_of_kept();
+    wait_before_retry(error, is_ours ? "" : batch.shown_path, wait);
     sync::MutexLock lock(journal_.mutex_);
     if (journal_.stopping_) return false;
   }
@@ -216,14 +217,15 @@ bool Uploader::is_hopeless(const Error& error, Trouble& trouble) const {
   return trouble.tries >= kTroubleTries && long_enough;
 }
 
-void Uploader::wait_before_retry(const Error& error, Duration& wait) {
+void Uploader::wait_before_retry(const Error& error, const std::string& what, Duration& wait) {
+  const std::string why = (what.empty() ? "" : "'" + what + "': ") + error.message();
   const MonoTime until = Clock::system().now() + wait;
   wait = std::min(wait * 2, journal_.options().retry_max);
   sync::MutexLock lock(journal_.mutex_);
   if (journal_.stopping_) return;
-  if (journal_.last_error_ != error.message()) {
-    journal_.last_error_ = error.message();
-    telemetry::log_warn("journal", "the upload waits: {}", error.message());
+  if (journal_.last_error_ != why) {
+    journal_.last_error_ = why;
+    telemetry::log_warn("journal", "the upload waits: {}", why);
   }
   while (!journal_.stopping_ && !journal_.hurry_ && Clock::system().now() < until) {
     journal_.changed_.wait_until(journal_.mutex_, until);
@@ -251,7 +253,7 @@ bool Uploader::finished(Batch& batch, const Outcome& outcome) {
     Result<JournalLog::Room> room = log.make_room(needed, JournalLog::For::kProgress);
     if (!room.ok()) {
       journal_.let_go_of_kept();
-      wait_before_retry(room.error(), wait);
+      wait_before_retry(room.error(), "", wait);
       sync::MutexLock lock(journal_.mutex_);
       if (journal_.stopping_) return false;
       continue;

@@ -118,7 +118,8 @@ class Uploader {
   bool finished(Batch& batch, const Outcome& outcome);
   void tell_elsewhere(const Batch& batch);
   void release();
-  void wait_before_retry(const Error& error, Duration& wait);
+  // `what`: which of the files it is that waits; empty: all of them.
+  void wait_before_retry(const Error& error, const std::string& what, Duration& wait);
   Result<void> set_aside(const Batch& batch, const Error& error);
   void set_moving(Batch& batch, bool moving);
 

@@ -49,9 +49,9 @@ LoopImage::LoopImage(const TempDir& temp, std::string type, unsigned size_mib)
     trouble_ = image + ": " + std::strerror(errno);
     return;
   }
-  const std::vector<std::string> make =
-      type_ == "xfs" ? std::vector<std::string>{"mkfs.xfs", "-q", image}
-                     : std::vector<std::string>{"mkfs.ext4", "-q", "-F", image};
+  std::vector<std::string> make = {"mkfs." + type_, "-q"};
+  if (type_ == "ext4") make.emplace_back("-F");
+  make.push_back(image);
   Finished made = run(make, kToolTimeout);
   if (made.status != 0) {
     trouble_ = make[0] + ": " + made.output;
@@ -96,6 +96,25 @@ bool LoopImage::mount_again() {
     return static_cast<bool>(probe);
   };
   return wait_until([&] { return unmount() && mount() && takes_files(); }, kToolTimeout);
+}
+
+QuotaFolder::QuotaFolder(const TempDir& temp, unsigned mib)
+    : disk_(temp, "btrfs", 256), path_(disk_.path() + "/limited"), trouble_(disk_.trouble()) {
+  if (!trouble_.empty()) return;
+  (void)(btrfs({"quota", "enable", disk_.path()}) && btrfs({"subvolume", "create", path_}) &&
+         limit(mib));
+}
+
+bool QuotaFolder::limit(unsigned mib) {
+  return btrfs({"qgroup", "limit", std::to_string(mib) + "M", path_});
+}
+
+bool QuotaFolder::btrfs(const std::vector<std::string>& words) {
+  std::vector<std::string> command = {"btrfs"};
+  command.insert(command.end(), words.begin(), words.end());
+  const Finished done = run(command, kToolTimeout);
+  if (done.status != 0) trouble_ = "btrfs " + words[0] + ": " + done.output;
+  return done.status == 0;
 }
 
 bool set_immutable(const std::string& path, bool immutable) {

@@ -9,6 +9,7 @@
 //   disk.mount_again();
 
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
@@ -18,7 +19,7 @@ namespace netfs::test {
 
 class LoopImage {
  public:
-  // `type` is ext4 or xfs.
+  // `type` is ext4, xfs or btrfs.
   LoopImage(const TempDir& temp, std::string type, unsigned size_mib = 512);
   ~LoopImage();
   LoopImage(const LoopImage&) = delete;
@@ -42,6 +43,26 @@ class LoopImage {
   const std::string type_;
   const std::string path_;
   std::string device_;
+  std::string trouble_;
+};
+
+// A folder with a quota, root's too: of btrfs, whose quota is a thing of a folder and is built in
+// wherever it is, while those of ext4 and XFS are left out of many a kernel.
+class QuotaFolder {
+ public:
+  QuotaFolder(const TempDir& temp, unsigned mib);
+
+  [[nodiscard]] bool ready() const { return trouble_.empty(); }
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  [[nodiscard]] const std::string& path() const { return path_; }
+  // From now on.
+  [[nodiscard]] bool limit(unsigned mib);
+
+ private:
+  bool btrfs(const std::vector<std::string>& words);
+
+  LoopImage disk_;
+  const std::string path_;
   std::string trouble_;
 };
 

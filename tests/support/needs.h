@@ -16,6 +16,8 @@ namespace netfs::test {
 std::string root();
 std::string fuse();
 std::string loop_devices();
+// A QuotaFolder.
+std::string quotas();
 std::string program(const std::string& name);
 
 }  // namespace netfs::test
