@@ -10,6 +10,7 @@
 
 #include "daemon/cache_report.h"
 #include "daemon/control_socket.h"
+#include "daemon/hurry.h"
 #include "daemon/json_fields.h"
 #include "daemon/mount_checks.h"
 #include "daemon/sd_notify.h"
@@ -77,6 +78,7 @@ int Worker::run(std::vector<Adopted> mounts) {
   for (Adopted& adopted : mounts) {
     ++busy_;
     auto work = [this, taking_over, one = std::move(adopted)]() mutable {
+      const Hurry hurry;
       mounts_.adopt(std::move(one));
       --busy_;
       wake();
@@ -84,6 +86,7 @@ int Worker::run(std::vector<Adopted> mounts) {
     if (!control_->post(std::move(work))) --busy_;
   }
   taking_over.reset();
+  end_hurry();
   do {
     poll_once();
     settle_attached();

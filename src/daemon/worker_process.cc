@@ -8,6 +8,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "daemon/hurry.h"
+
 namespace netfs::daemon {
 
 void reset_signals() {
@@ -28,6 +30,7 @@ Result<pid_t> start_worker(const std::vector<std::string>& command, int socket, 
   if (pid < 0) return Error::from_errno("fork");
   if (pid > 0) return pid;
   reset_signals();
+  (void)begin_hurry();
   // Out of the way first: either may have the number the other one goes to.
   const int high_socket = ::fcntl(socket, F_DUPFD_CLOEXEC, 16);
   const int high_listener = ::fcntl(listener, F_DUPFD_CLOEXEC, 16);
