@@ -11,6 +11,15 @@ die() { echo "$name: $*" >&2; exit 2; }
 
 # ---- within the namespaces ----------------------------------------------------------------------
 
+# df asks every mount there is, and waits for one that does not answer; and what others unmount ends
+# when we let go of it: only ours stay in sight.
+leave_other_mounts() {
+  local folder
+  for folder in $(awk '/ - fuse[. ]/ { print $5 }' /proc/self/mountinfo); do
+    umount --lazy --no-canonicalize "$(printf '%b' "$folder")" 2>/dev/null
+  done
+}
+
 # An ext4 of its own, so that a test that fills the disk ends soon; prints its folder.
 back_folder() {
   local image=$run/$1.img folder=$run/back/$1
