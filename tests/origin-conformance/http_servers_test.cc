@@ -10,6 +10,7 @@
 
 #include "base/sanitizer.h"
 #include "base/unique_fd.h"
+#include "tests/support/far_host.h"
 #include "tests/support/needs.h"
 #include "tests/support/process.h"
 #include "tests/support/wait.h"
@@ -274,35 +275,6 @@ TEST_F(HttpServers, AServerThatStandsStillTimesOutAndANewConnectionServesAgain) 
   }
 }
 
-// Two hosts of our own: a network name space and a pair of interfaces that lead to it.
-class FarHost {
- public:
-  FarHost() {
-    works_ = sh("ip netns add " + name_ + " && ip link add " + near_ +
-                " type veth peer name far0 " + "netns " + name_ +
-                " && ip address add 10.213.77.1/30 dev " + near_ + " && ip link set " + near_ +
-                " up && ip -n " + name_ + " address add 10.213.77.2/30 dev far0 && ip -n " + name_ +
-                " link set far0 up && ip -n " + name_ + " link set lo up");
-  }
-  ~FarHost() { sh("ip netns delete " + name_); }
-  FarHost(const FarHost&) = delete;
-  FarHost& operator=(const FarHost&) = delete;
-
-  [[nodiscard]] bool works() const { return works_; }
-  [[nodiscard]] TestHttp::Place place() const { return {name_, "10.213.77.2"}; }
-  // Nothing comes back from there any more, and nobody says so; or again.
-  bool vanish() { return sh("ip -n " + name_ + " route add blackhole 10.213.77.1/32"); }
-  bool come_back() { return sh("ip -n " + name_ + " route del blackhole 10.213.77.1/32"); }
-
- private:
-  static bool sh(const std::string& command) {
-    return run({"sh", "-c", command}, kTimeout).status == 0;
-  }
-  const std::string name_ = "netfs-" + std::to_string(::getpid());
-  const std::string near_ = "nf" + std::to_string(::getpid());
-  bool works_ = false;
-};
-
 // The peer of an HTTP/2 connection is gone without a word: who has sent something there hears of it
 // long before his deadline, and the next request is served by a new connection.
 TEST_F(HttpServers, ABlackHoleIsNoticedBeforeTheDeadlineAndANewConnectionServesAgain) {
@@ -310,7 +282,7 @@ TEST_F(HttpServers, ABlackHoleIsNoticedBeforeTheDeadlineAndANewConnectionServesA
   NETFS_TEST_NEEDS(program("ip"));
   FarHost far;
   NETFS_TEST_NEEDS(far.works() ? "" : "network name spaces");
-  const TestHttp http(*temp_, {"nginx"}, far.place());
+  const TestHttp http(*temp_, {"nginx"}, {far.name_space(), far.address()});
   ASSERT_TRUE(http.ready()) << http.log();
   origins::OriginRequest request{.url = MUST(origins::Url::parse(http.url(
                                      "HTTP_NGINX_HTTPS_PORT", temp_->path() + "/", "https")))};

@@ -198,6 +198,37 @@ TEST_F(Nfs, WhatWasNotCommittedIsWrittenAgainWhenTheServerWasRestarted) {
   EXPECT_TRUE(read_whole(tree_ + "/new").value() == want);
 }
 
+// It is what a journal, and who copies a tree with its times, tells versions by.
+TEST_F(Nfs, ATimeThatWasSetIsThatAlsoWhereTheBytesAreWrittenAgain) {
+  const Watchdog watchdog(std::chrono::seconds(150), [] { std::abort(); });
+  const std::unique_ptr<Origin> origin = open(request());
+  ASSERT_NE(origin, nullptr);
+  OriginWriter& writer = *origin->writer();
+  const Timestamp time{1'500'000'000, 123'456'789};
+  const OpenedFile kept = MUST(writer.create("kept", {.permissions = 0644}, soon()));
+  const OpenedFile passed = MUST(writer.create("passed", {.permissions = 0644}, soon()));
+  for (const OpenedFile* file : {&kept, &passed}) {
+    ASSERT_TRUE(WaitedWrite(*file->file, 0, "bytes").run(writer).transferred_bytes.ok());
+    ASSERT_TRUE(
+        writer.set_attributes({.open = file->file.get()}, {.mtime = NewTime{.time = time}}, soon())
+            .ok());
+  }
+  ASSERT_TRUE(WaitedWrite(*passed.file, 5, "more").run(writer).transferred_bytes.ok());
+  nfs_->crash();
+  for (const char* name : {"/kept", "/passed"}) {
+    const timespec times[2] = {{1'600'000'000, 0}, {1'600'000'000, 0}};
+    ASSERT_EQ(::truncate((tree_ + name).c_str(), 0), 0);
+    ASSERT_EQ(::utimensat(AT_FDCWD, (tree_ + name).c_str(), times, 0), 0);
+  }
+  ASSERT_TRUE(nfs_->start_again()) << nfs_->log();
+  ASSERT_TRUE(writer.sync({.open = kept.file.get()}, SyncKind::kAll, soon()).ok());
+  ASSERT_TRUE(writer.sync({.open = passed.file.get()}, SyncKind::kAll, soon()).ok());
+  EXPECT_EQ(MUST(origin->stat("kept", soon())).attributes.mtime, time);
+  EXPECT_GT(MUST(origin->stat("passed", soon())).attributes.mtime.seconds, 1'600'000'000);
+  EXPECT_EQ(read_whole(tree_ + "/kept").value(), "bytes");
+  EXPECT_EQ(read_whole(tree_ + "/passed").value(), "bytesmore");
+}
+
 TEST_F(Nfs, AClosedFileIsCommittedWithoutBeingAskedAlsoOverARestart) {
   const Watchdog watchdog(std::chrono::seconds(150), [] { std::abort(); });
   const std::unique_ptr<Origin> origin = open(request());

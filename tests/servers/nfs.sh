@@ -10,8 +10,9 @@
 #   nfs.sh status   "up" or "down" (exit code 1)
 #
 # State is in $SERVERS_DIR/nfs (default /tmp/netfs-servers-UID/nfs).  It exports $NFS_EXPORT (default: a
-# folder there) to this machine, read and write, root as root.  Only the recorded processes (pid and
-# kernel start time) are ever signalled.  Ports are kept from start to start.  Root only; no systemd.
+# folder there) at $NFS_ADDRESS (127.0.0.1), read and write, root as root.  Only the recorded processes
+# (pid and kernel start time) are ever signalled.  Ports are kept from start to start.  Root only; no
+# systemd.
 #
 # Ganesha does not start version 3 without rpcbind.  Where none runs, one is started with a netconfig of
 # its own that has the unix socket and no network: clients name the ports.
@@ -22,6 +23,7 @@ export PATH=$PATH:/usr/sbin:/sbin
 
 servers=${SERVERS_DIR:-/tmp/netfs-servers-$(id -u)}
 state=$servers/nfs
+address=${NFS_ADDRESS:-127.0.0.1}
 
 die() { echo "nfs.sh: $*" >&2; exit 1; }
 
@@ -101,7 +103,7 @@ end() {
   rm -f "$state/$1.pid"
 }
 
-port_is_free() { ! (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+port_is_free() { ! (exec 3<>"/dev/tcp/$address/$1") 2>/dev/null; }
 
 # choose_port KEY: the one it had, if that is free.
 choose_port() {
@@ -144,7 +146,7 @@ start_it() {
   echo "$export" >"$state/exported"
   cat >"$state/config" <<CONFIG
 NFS_CORE_PARAM {
-  Bind_addr = 127.0.0.1;
+  Bind_addr = $address;
   NFS_Port = $nfs; MNT_Port = $mount; NLM_Port = $nlm; Rquota_Port = $rquota;
   Protocols = 3;
   Enable_UDP = false;
@@ -179,11 +181,11 @@ print_env() {
   local export
   export=$(cat "$state/exported")
   cat <<ENV
-NFS_HOST=127.0.0.1
+NFS_HOST=$address
 NFS_PORT=$(cat "$state/nfs.port")
 NFS_MOUNT_PORT=$(cat "$state/mount.port")
 NFS_EXPORT=$(printf %q "$export")
-NFS_URL=$(printf %q "nfs://127.0.0.1$export?version=3&nfsport=$(cat "$state/nfs.port")&mountport=$(cat "$state/mount.port")")
+NFS_URL=$(printf %q "nfs://$address$export?version=3&nfsport=$(cat "$state/nfs.port")&mountport=$(cat "$state/mount.port")")
 NFS_PID=$(running_pid ganesha)
 ENV
 }
@@ -232,7 +234,7 @@ case ${1:-} in
   status)
     if running_pid ganesha >/dev/null; then echo up; else echo down; exit 1; fi
     ;;
-  -h | --help) sed -n '2,22s/^# \{0,1\}//p' "$0" ;;
+  -h | --help) sed -n '2,23s/^# \{0,1\}//p' "$0" ;;
   *)
     echo "nfs.sh: start, hold, stop, env, crash, pause, resume or status; --help says more" >&2
     exit 2

@@ -11,6 +11,15 @@ die() { echo "$name: $*" >&2; exit 2; }
 
 # ---- within the namespaces ----------------------------------------------------------------------
 
+# df asks every mount there is, and waits for one that does not answer; and what others unmount ends
+# when we let go of it: only ours stay in sight.
+leave_other_mounts() {
+  local folder
+  for folder in $(awk '/ - fuse[. ]/ { print $5 }' /proc/self/mountinfo); do
+    umount --lazy --no-canonicalize "$(printf '%b' "$folder")" 2>/dev/null
+  done
+}
+
 # An ext4 of its own, so that a test that fills the disk ends soon; prints its folder.
 back_folder() {
   local image=$run/$1.img folder=$run/back/$1
@@ -26,6 +35,16 @@ back_folder() {
 open_origin() {
   mkdir -p "$run/cache"
   [[ $origin != sftp ]] || start_sshd
+  [[ $origin != nfs ]] || start_nfs
+}
+
+# Ganesha, with an rpcbind of its own: the machine's would be taken for it by others, and end with us.
+start_nfs() {
+  mount -t tmpfs -o mode=755 run /run || die "no /run of our own"
+  SERVERS_DIR=$run/servers NFS_EXPORT=$run/back "$here/tests/servers/nfs.sh" start >"$run/nfs" ||
+    die "no NFS server"
+  # shellcheck source=/dev/null
+  . "$run/nfs"
 }
 
 start_sshd() {
@@ -61,12 +80,17 @@ END
 }
 
 origin_url() {
-  if [[ $origin == sftp ]]; then echo "sftp://root@127.0.0.1:$port$1"; else echo "file://$1"; fi
+  case $origin in
+    sftp) echo "sftp://root@127.0.0.1:$port$1" ;;
+    nfs) echo "nfs://127.0.0.1:$NFS_PORT$1" ;;
+    *) echo "file://$1" ;;
+  esac
 }
 
 mount_options() {
   local options=allow_other,default_permissions,symlinks=as-is,write=$write,cache-dir=$run/cache
   [[ $origin != sftp ]] || options+=,identity=$run/sshd/id,known_hosts=$run/sshd/known
+  [[ $origin != nfs ]] || options+=,mountport=$NFS_MOUNT_PORT
   echo "$options"
 }
 
@@ -78,7 +102,7 @@ parse_suite() {
   for argument; do
     case $argument in
       --source=*) source=${argument#*=} ;;
-      --origin=file | --origin=sftp) origin=${argument#*=} ;;
+      --origin=file | --origin=sftp | --origin=nfs) origin=${argument#*=} ;;
       --write=close | --write=through) write=${argument#*=} ;;
       --netfs=*) netfs=${argument#*=} ;;
       --out=*) out=${argument#*=} ;;

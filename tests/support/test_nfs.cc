@@ -4,6 +4,7 @@
 #include <sstream>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utility>
 
 #include "tests/support/wait.h"
 
@@ -29,8 +30,13 @@ std::map<std::string, std::string> parse(const std::string& text) {
 
 }  // namespace
 
-TestNfs::TestNfs(const TempDir& temp)
-    : dir_(temp.make_dir("nfs-server")), root_(temp.path().substr(0, temp.path().rfind('/'))) {
+TestNfs::TestNfs(const TempDir& temp) : TestNfs(temp, {}) {}
+
+TestNfs::TestNfs(const TempDir& temp, Place place)
+    : place_(std::move(place)),
+      dir_(temp.make_dir("nfs-server")),
+      root_(place_.exported.empty() ? temp.path().substr(0, temp.path().rfind('/'))
+                                    : place_.exported) {
   const std::string fifo = dir_ + "/life";
   ::mkfifo(fifo.c_str(), 0600);
   life_ = UniqueFd(::open(fifo.c_str(), O_RDWR | O_CLOEXEC));
@@ -52,14 +58,20 @@ std::string TestNfs::needs() {
 }
 
 std::vector<std::string> TestNfs::script(const std::vector<std::string>& words) const {
-  std::vector<std::string> argv = {"env", "SERVERS_DIR=" + dir_, "NFS_EXPORT=" + root_,
-                                   std::string(NETFS_TEST_SERVERS) + "/nfs.sh"};
+  std::vector<std::string> argv;
+  // Not `ip netns exec`: its mount namespace would keep all that other tests unmount meanwhile.
+  if (!place_.name_space.empty()) argv = {"nsenter", "--net=/run/netns/" + place_.name_space};
+  for (const std::string& word :
+       {std::string("env"), "SERVERS_DIR=" + dir_, "NFS_EXPORT=" + root_,
+        "NFS_ADDRESS=" + place_.address, std::string(NETFS_TEST_SERVERS) + "/nfs.sh"}) {
+    argv.push_back(word);
+  }
   argv.insert(argv.end(), words.begin(), words.end());
   return argv;
 }
 
 bool TestNfs::command(const std::string& verb) {
-  return run(script({verb}), kStartTimeout).status == 0;
+  return run_by(outside_, script({verb}), kStartTimeout) == 0;
 }
 
 std::string TestNfs::log() const {
@@ -72,7 +84,7 @@ std::string TestNfs::setting(const std::string& name) const {
 }
 
 std::string TestNfs::url(const std::string& path) const {
-  return "nfs://127.0.0.1" + path + "?version=3&nfsport=" + setting("NFS_PORT") +
+  return "nfs://" + place_.address + path + "?version=3&nfsport=" + setting("NFS_PORT") +
          "&mountport=" + setting("NFS_MOUNT_PORT");
 }
 

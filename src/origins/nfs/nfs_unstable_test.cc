@@ -52,6 +52,29 @@ TEST_F(UnstableTest, WhatIsCommittedInAnotherLifeHasToBeWrittenAgain) {
   EXPECT_EQ(unstable_.held_bytes(), 0U);
 }
 
+TEST_F(UnstableTest, ATimeThatWasSetBehindTheBytesIsOwedOnceTheyAreWrittenAgain) {
+  const Timestamp time{1'500'000'000, 7};
+  wrote(0, "abc", kOne);
+  unstable_.time_set("f", time);
+  EXPECT_EQ(unstable_.lost_time("f"), std::nullopt);
+  unstable_.stored("f", 0, 3);
+  EXPECT_TRUE(unstable_.is_owed("f"));
+  EXPECT_EQ(unstable_.lost_time("f"), time);
+  EXPECT_FALSE(unstable_.committed("f", unstable_.mark(), kTwo)) << "until it is set";
+  unstable_.forget_time("f");
+  EXPECT_TRUE(unstable_.committed("f", unstable_.mark(), kTwo));
+  EXPECT_FALSE(unstable_.is_owed("f"));
+}
+
+TEST_F(UnstableTest, ATimeThatALaterWriteHasChangedIsNotSetAgain) {
+  wrote(0, "abc", kOne);
+  unstable_.time_set("f", Timestamp{1'500'000'000, 7});
+  wrote(3, "d", kOne);
+  unstable_.stored("f", 0, 4);
+  EXPECT_EQ(unstable_.lost_time("f"), std::nullopt);
+  EXPECT_FALSE(unstable_.is_owed("f"));
+}
+
 TEST_F(UnstableTest, WhatCameAfterTheCommitWasSentStaysHeld) {
   wrote(0, "abc", kOne);
   const uint64_t mark = unstable_.mark();

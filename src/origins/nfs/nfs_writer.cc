@@ -257,6 +257,11 @@ Result<Seen> NfsWriter::set(const Handle& handle, uint64_t fileid, const Attribu
   if (change.size_bytes && may_be) unstable_.truncated(handle, *change.size_bytes);
   Setting setting = TRY(std::move(asked));
   if (!setting.seen.after) setting.seen.after = TRY(names_.get_attributes(handle, deadline));
+  if (change.mtime && !change.mtime->now) {
+    unstable_.time_set(handle, setting.seen.after->attributes.mtime);
+  } else if (change.mtime || change.size_bytes) {
+    unstable_.time_set(handle, std::nullopt);
+  }
   return std::move(setting.seen);
 }
 

@@ -3,7 +3,8 @@
 //
 // Bytes go out by WRITE without sync and become durable by COMMIT, when somebody asks for it, when
 // the file is closed, or when much is held or for long (unstable.h); what a restart of the server
-// lost is written again then.  What cannot be made durable stays held, and is tried again with
+// lost is written again then, and a time that was set behind it is set again, so that nobody takes
+// it for somebody else's change.  What cannot be made durable stays held, and is tried again with
 // pauses that grow.  A file that is ESTALE for as long as twice the timeout, while the root is
 // there, is given up: that is logged, and EIO of its next sync.
 //
@@ -137,6 +138,7 @@ class NfsWriter final : public OriginWriter, public OnClose {
   Result<Verifier> ask_commit(const Handle& file, Deadline deadline);
   Result<void> write_lost(const Handle& file, uint64_t mark, const Verifier& verifier,
                           Deadline deadline);
+  Result<void> set_lost_time(const Handle& file, Deadline deadline);
   Result<uint32_t> write_stable(const Handle& file, uint64_t offset, const std::string& bytes,
                                 Deadline deadline);
   void closed(const Handle& handle) override;

@@ -104,7 +104,20 @@ Result<void> NfsWriter::write_lost(const Handle& file, uint64_t mark, const Veri
     if (done.ok()) done = std::move(error);
     from = lost->offset_bytes + lost->bytes.size();
   }
+  TRY(set_lost_time(file, deadline));
   return done;
+}
+
+// A time that the server does not let one set any more is left as it is.
+Result<void> NfsWriter::set_lost_time(const Handle& file, Deadline deadline) {
+  if (const std::optional<Timestamp> time = unstable_.lost_time(file)) {
+    const Result<Seen> set_again = set(file, 0, {.mtime = NewTime{.time = *time}}, deadline);
+    const bool later =
+        !set_again.ok() && (is_away(set_again.error()) || set_again.is_error(ESTALE));
+    if (later) return set_again.error();
+  }
+  unstable_.forget_time(file);
+  return {};
 }
 
 Result<uint32_t> NfsWriter::write_stable(const Handle& file, uint64_t offset,
@@ -155,7 +168,7 @@ Result<void> NfsWriter::sync_all(Deadline deadline) {
 }
 
 void NfsWriter::closed(const Handle& handle) {
-  if (unstable_.held_bytes(handle) > 0) commit_later(handle, Duration(0));
+  if (unstable_.is_owed(handle)) commit_later(handle, Duration(0));
 }
 
 // Until it is done: nobody else asks for it.
@@ -163,7 +176,7 @@ void NfsWriter::commit_later(const Handle& handle, Duration after) {
   if (stopping_ || !unstable_.wants_commit(handle)) return;
   (void)committers_.post_at(Clock::system().now() + after, [this, handle] {
     unstable_.commit_begins(handle);
-    if (stopping_ || unstable_.held_bytes(handle) == 0) return;
+    if (stopping_ || !unstable_.is_owed(handle)) return;
     const Result<void> done = commit(handle, Deadline::after(Clock::system(), timeout_));
     if (!done.ok()) commit_later(handle, pause_after(handle, done.error()));
   });

@@ -23,6 +23,12 @@ uint64_t Unstable::held_bytes(const Handle& file) const {
   return found == files_.end() ? 0 : found->second.held_bytes;
 }
 
+bool Unstable::is_owed(const Handle& handle) const {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  return found != files_.end() && (!found->second.held.empty() || has_lost_its_time(found->second));
+}
+
 bool Unstable::holds_beyond(const Handle& handle, uint64_t size_bytes) const {
   sync::MutexLock lock(mutex_);
   const auto found = files_.find(handle);
@@ -76,6 +82,7 @@ void Unstable::wrote(const Handle& handle, uint64_t offset, std::span<const std:
   }
   sync::MutexLock lock(mutex_);
   File& file = files_[handle];
+  file.mtime.reset();
   drop_locked(file, offset, offset + bytes.size());
   if (stable) return tidy_locked(handle);
   if (file.held.empty()) file.held_since = Clock::system().now();
@@ -123,7 +130,31 @@ void Unstable::truncated(const Handle& handle, uint64_t size_bytes) {
   tidy_locked(handle);
 }
 
+void Unstable::time_set(const Handle& handle, const std::optional<Timestamp>& mtime) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end()) return;
+  found->second.mtime = mtime;
+  tidy_locked(handle);
+}
+
+std::optional<Timestamp> Unstable::lost_time(const Handle& handle) const {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end() || !has_lost_its_time(found->second)) return std::nullopt;
+  return found->second.mtime;
+}
+
+void Unstable::forget_time(const Handle& handle) {
+  sync::MutexLock lock(mutex_);
+  const auto found = files_.find(handle);
+  if (found == files_.end()) return;
+  found->second.written_again = false;
+  tidy_locked(handle);
+}
+
 void Unstable::forget(const Handle& handle) {
+  time_set(handle, std::nullopt);
   truncated(handle, 0);
 }
 
@@ -151,6 +182,7 @@ bool Unstable::committed(const Handle& handle, uint64_t mark, const Verifier& ve
       at = file.held.erase(at);
     }
   }
+  all = all && !has_lost_its_time(file);
   if (all) {
     file.held_since = Clock::system().now();
     file.failures = 0;
@@ -197,7 +229,9 @@ std::optional<Unstable::Lost> Unstable::next_lost(const Handle& handle, uint64_t
 
 void Unstable::stored(const Handle& handle, uint64_t offset, uint64_t length) {
   sync::MutexLock lock(mutex_);
-  drop_locked(files_[handle], offset, offset + length);
+  File& file = files_[handle];
+  file.written_again = true;
+  drop_locked(file, offset, offset + length);
 }
 
 std::vector<WriteSubrequest*> Unstable::end_alone(const Handle& handle) {
@@ -241,6 +275,7 @@ uint64_t Unstable::give_up(const Handle& handle) {
   if (found == files_.end() || found->second.held.empty()) return 0;
   const uint64_t bytes = found->second.held_bytes;
   drop_locked(found->second, 0, UINT64_MAX);
+  found->second.mtime.reset();
   found->second.given_up = true;
   found->second.failures = 0;
   found->second.error = 0;
@@ -309,7 +344,8 @@ void Unstable::tidy_locked(const Handle& handle) {
   const auto found = files_.find(handle);
   if (found == files_.end()) return;
   const File& file = found->second;
-  if (file.held.empty() && file.writes == 0 && !file.alone && !file.given_up) {
+  if (file.held.empty() && file.writes == 0 && !file.alone && !file.given_up &&
+      !has_lost_its_time(file)) {
     files_.erase(found);
   }
 }

@@ -6,6 +6,9 @@
 // COMMIT names another life, the server was restarted in between and may have lost them: they are
 // written again from here.
 //
+// A time of the last change that was set behind the bytes is set again behind those that are
+// written again: it is what tells the version of a file.
+//
 // Who writes a file again, or changes its size, has it alone: no other write of it is under way, so
 // that nothing newer is written over; those wait here, parked.  Holds no more than a bound:
 // is_full() says that the next write had better be a stable one.  Thread-safe.
@@ -20,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "netfs/attributes.h"
 #include "netfs/write_subrequest.h"
 #include "origins/nfs/lock_classes.h"
 #include "origins/nfs/wire.h"
@@ -42,6 +46,8 @@ class Unstable {
   [[nodiscard]] bool is_full() const EXCLUDES(mutex_);
   [[nodiscard]] uint64_t held_bytes() const EXCLUDES(mutex_);
   [[nodiscard]] uint64_t held_bytes(const Handle& file) const EXCLUDES(mutex_);
+  // Whether something of it is held, or its time is to be set again.
+  [[nodiscard]] bool is_owed(const Handle& file) const EXCLUDES(mutex_);
   [[nodiscard]] bool holds_beyond(const Handle& file, uint64_t size_bytes) const EXCLUDES(mutex_);
   // Files of which something is held, the one with most of it first.
   [[nodiscard]] std::vector<Handle> files() const EXCLUDES(mutex_);
@@ -59,13 +65,15 @@ class Unstable {
   void end_write(const Handle& file) EXCLUDES(mutex_);
   // The file ends here now.
   void truncated(const Handle& file, uint64_t size_bytes) EXCLUDES(mutex_);
+  // Somebody has set its time of the last change to this; or a change of it has left another.
+  void time_set(const Handle& file, const std::optional<Timestamp>& mtime) EXCLUDES(mutex_);
   // There is no such file any more.
   void forget(const Handle& file) EXCLUDES(mutex_);
 
   // All that is held now is older than what this answers.
   [[nodiscard]] uint64_t mark() const EXCLUDES(mutex_);
   // A COMMIT that was sent after mark() is answered.  True: nothing of before is held any more;
-  // false: some of it is of another life.
+  // false: some of it is of another life, or its time is to be set again.
   [[nodiscard]] bool committed(const Handle& file, uint64_t mark, const Verifier& verifier)
       EXCLUDES(mutex_);
 
@@ -82,8 +90,11 @@ class Unstable {
   [[nodiscard]] std::optional<Lost> next_lost(const Handle& file, uint64_t mark,
                                               const Verifier& verifier, uint64_t from,
                                               uint64_t most_bytes) const EXCLUDES(mutex_);
-  // This range is stable now.
+  // This range is stable now: it was written again.
   void stored(const Handle& file, uint64_t offset, uint64_t length) EXCLUDES(mutex_);
+  // All is written again; the time that is to be set again, until forget_time().
+  [[nodiscard]] std::optional<Timestamp> lost_time(const Handle& file) const EXCLUDES(mutex_);
+  void forget_time(const Handle& file) EXCLUDES(mutex_);
   // What was parked: to be begun anew.
   [[nodiscard]] std::vector<WriteSubrequest*> end_alone(const Handle& file) EXCLUDES(mutex_);
 
@@ -117,6 +128,8 @@ class Unstable {
     std::map<uint64_t, Extent> held;  // by offset; none overlap
     uint64_t held_bytes = 0;
     MonoTime held_since{};
+    std::optional<Timestamp> mtime;  // that somebody set behind all that was written
+    bool written_again = false;      // since then
     unsigned writes = 0;
     bool alone = false;
     bool commit_wanted = false;
@@ -127,6 +140,9 @@ class Unstable {
     std::vector<WriteSubrequest*> parked;
   };
 
+  [[nodiscard]] static bool has_lost_its_time(const File& file) {
+    return file.mtime && file.written_again;
+  }
   void drop_locked(File& file, uint64_t from, uint64_t to) REQUIRES(mutex_);
   void hold_locked(File& file, uint64_t offset, Extent extent) REQUIRES(mutex_);
   std::vector<WriteSubrequest*> end_alone_locked(const Handle& file) REQUIRES(mutex_);
