@@ -208,8 +208,13 @@ case ${1:-} in
   hold)
     [[ -p ${2:-} ]] || die "hold: give a FIFO"
     "$0" start || exit 1
+    # Where its test was killed somebody may have removed the folder by then.
+    started=$(cat "$state/ganesha.pid" "$state/rpcbind.pid" 2>/dev/null)
     cat "$2" >/dev/null
     "$0" stop
+    while read -r pid began; do
+      [[ -n $began && $(start_time "$pid") == "$began" ]] && kill -KILL "$pid" 2>/dev/null
+    done <<<"$started"
     ;;
   env)
     running_pid ganesha >/dev/null || die "it does not run"
