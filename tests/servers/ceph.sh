@@ -10,6 +10,8 @@
 #   ceph.sh evict    throws out every client of the file system, as if it had been silent for long
 #   ceph.sh snapshots    lets directories have them
 #   ceph.sh key NAME CAP...    makes one more key: key ro mds 'allow r' mon 'allow r' osd 'allow r'
+#   ceph.sh beside DIR    mounts, by another client, what has the path DIR in the file system at that path
+#                    here, and makes both, until `leave`
 #   ceph.sh status   "up" or "down" (exit code 1)
 #
 # State is in $SERVERS_DIR/ceph (default /tmp/netfs-servers-UID/ceph).  One monitor, one manager (which
@@ -69,6 +71,7 @@ end() {
 # Killed: there is nothing to keep, and asked to end they take their time.
 stop_it() {
   local name
+  leave
   for name in "${daemons[@]}"; do end "$name" KILL; done
 }
 
@@ -134,7 +137,6 @@ mon max pg per osd = 1000
 mon warn on pool no redundancy = false
 mon osd full ratio = .99
 mon osd nearfull ratio = .98
-mds max file size = 18014398509481984
 paxos propose interval = 0.05
 osd pool default size = 1
 osd pool default min size = 1
@@ -197,7 +199,7 @@ make_store() {
 
 make_file_system() {
   ask osd pool create cephfs_meta 8 && ask osd pool create cephfs_data 8 &&
-    ask fs new cephfs cephfs_meta cephfs_data
+    ask fs new cephfs cephfs_meta cephfs_data && ask fs set cephfs max_file_size $((1 << 53))
 }
 
 # The store is as old as its processes: a start after it ended begins with none.
@@ -288,7 +290,7 @@ make_store() {
 
 make_file_system() {
   ask osd pool create cephfs_meta 8 && ask osd pool create cephfs_data 8 &&
-    ask fs new cephfs cephfs_meta cephfs_data
+    ask fs new cephfs cephfs_meta cephfs_data && ask fs set cephfs max_file_size $((1 << 53))
 }
 
 # The store is as old as its processes: a start after it ended begins with none.
@@ -360,6 +362,33 @@ key() {
   ask auth get-or-create "client.$name" "$@" -o "$state/$name.keyring" >/dev/null && echo "$state/$name.keyring"
 }
 
+leave() {
+  local dir
+  dir=$(cat "$state/beside.dir" 2>/dev/null) || return 0
+  umount -l "$dir" 2>/dev/null
+  end beside KILL
+  rm -f "$state/beside.dir"
+}
+
+mount_beside() {  # DIR ROOT
+  echo "$1" >"$state/beside.dir"
+  spawn beside ceph-fuse -f -c "$conf" --keyring "$state/keyring" -n client.admin -r "$2" "$1"
+  for _ in $(seq 200); do
+    mountpoint -q "$1" && return 0
+    pid_of beside >/dev/null || return 1
+    sleep 0.05
+  done
+  return 1
+}
+
+beside() {
+  local dir=$1 made=$state/made
+  leave
+  mkdir -p "$dir" "$made" || return 1
+  mount_beside "$made" / && mkdir -p "$made$dir" && leave && mount_beside "$dir" "$dir" ||
+    die "it cannot be mounted; see $state/beside.log"
+}
+
 pause() {
   local pid
   pid=$(pid_of "$1") && kill -STOP "$pid" || die "it does not run"
@@ -387,10 +416,13 @@ case ${1:-} in
   evict) evict ;;
   snapshots) ask fs set cephfs allow_new_snaps true >/dev/null ;;
   key) shift; key "$@" ;;
+  beside) beside "${2:?where?}" ;;
+  leave) leave ;;
   status) if is_up; then echo up; else echo down; exit 1; fi ;;
-  -h | --help) sed -n '2,21s/^# \{0,1\}//p' "$0" ;;
+  -h | --help) sed -n '2,23s/^# \{0,1\}//p' "$0" ;;
   *)
-    echo "ceph.sh: start, hold, stop, env, crash, pause, resume, evict, snapshots, key or status; --help says more" >&2
+    echo "ceph.sh: start, hold, stop, env, crash, pause, resume, evict, snapshots, key, beside, leave or" \
+      "status; --help says more" >&2
     exit 2
     ;;
 esac
