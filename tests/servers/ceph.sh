@@ -405,6 +405,8 @@ case ${1:-} in
     [[ -p ${2:-} ]] || die "hold: give a FIFO"
     start
     print_env
+    # Who ends the test, and all of its group, must not end what is to end this.
+    trap '' HUP INT TERM
     cat "$2" >/dev/null
     stop_it
     ;;
