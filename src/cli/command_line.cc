@@ -32,11 +32,13 @@ constexpr const char* kFooter =
 
 constexpr const char* kMountFooter =
     "URL: sftp://USER@HOST[:PORT]/PATH, USER@HOST:PATH, http://[USER@]HOST[:PORT]/PATH/, https:,\n"
-    "nfs://HOST/EXPORT/PATH?version=3&nfsport=N&mountport=N, file:///PATH.\n"
+    "nfs://HOST/EXPORT/PATH?version=3&nfsport=N&mountport=N, ceph://[ID@]FSNAME/PATH,\n"
+    "file:///PATH.\n"
     "Every flag is also a word after -o, with '_' for '-': -o ro,allow_other,cache_dir=/c;\n"
     "what netfs does not know there is an option of the origin (sftp: identity=FILE,\n"
     "known_hosts=FILE, ...; http: login=NAME, password_file=FILE, bearer_file=FILE, netrc=FILE,\n"
-    "cert=FILE, ca_cert=FILE, ...; nfs: version=3, nfsport=N, mountport=N, connections=N).\n"
+    "cert=FILE, ca_cert=FILE, ...; nfs: version=3, nfsport=N, mountport=N, connections=N;\n"
+    "ceph: conf=FILE, keyring=FILE, id=NAME).\n"
     "\n"
     "Example:\n"
     "  netfs mount sftp://ann@example.org/srv/data /mnt --metadata-ttl 1m -o known_hosts=kh\n"

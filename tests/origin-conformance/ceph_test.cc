@@ -1,0 +1,360 @@
+// Goal: what CephFS has of its own: versions of files, other clients, daemons that are silent or
+// die, clients that are thrown out, quotas, ACLs, snapshots, errors at the mount.
+
+#include <cerrno>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <set>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "netfs/origin_writer.h"
+#include "origins/module_loader.h"
+#include "tests/origin-conformance/reads.h"
+#include "tests/origin-conformance/waited_write.h"
+#include "tests/support/needs.h"
+#include "tests/support/test_ceph.h"
+#include "tests/support/tree.h"
+#include "tests/support/wait.h"
+
+namespace netfs::test {
+namespace {
+
+constexpr std::chrono::seconds kPatience{60};
+
+// One server for all of them; each has a folder of its own, at the same path for both clients.
+class CephOrigin : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    if (!TestCeph::needs().empty()) return;
+    temp() = std::make_unique<TempDir>();
+    server() = std::make_unique<TestCeph>(*temp());
+  }
+  static void TearDownTestSuite() {
+    server().reset();
+    temp().reset();
+  }
+  void SetUp() override {
+    NETFS_TEST_NEEDS(TestCeph::needs());
+    ASSERT_TRUE(server()->ready()) << server()->log();
+    const std::string beside = temp()->path() + "/beside";
+    // Not yet, or no more: it was thrown out as well.
+    if (::access((beside + "/here").c_str(), F_OK) != 0) {
+      ASSERT_TRUE(server()->mount_beside(beside)) << server()->log();
+      std::filesystem::create_directories(beside + "/here");
+    }
+    tree_ = beside + "/" + testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::filesystem::create_directory(tree_);
+    origin_ = open(request());
+    ASSERT_NE(origin_, nullptr);
+  }
+  static std::unique_ptr<TempDir>& temp() {
+    static std::unique_ptr<TempDir> dir;
+    return dir;
+  }
+  static std::unique_ptr<TestCeph>& server() {
+    static std::unique_ptr<TestCeph> ceph;
+    return ceph;
+  }
+
+  [[nodiscard]] static Deadline soon() { return Deadline::after(Clock::system(), kPatience); }
+  [[nodiscard]] static Deadline in_a_second() {
+    return Deadline::after(Clock::system(), std::chrono::seconds(1));
+  }
+  [[nodiscard]] origins::OriginRequest request() const {
+    return request(server()->url(tree_), server()->options());
+  }
+  [[nodiscard]] static origins::OriginRequest request(
+      const std::string& url, const std::map<std::string, std::string>& options,
+      Duration timeout = std::chrono::seconds(20)) {
+    return {.url = MUST(origins::Url::parse(url)), .options = options, .timeout = timeout};
+  }
+  static std::unique_ptr<Origin> open(const origins::OriginRequest& request) {
+    Result<std::unique_ptr<Origin>> origin = origins::open_origin(request);
+    EXPECT_TRUE(origin.ok()) << origin.error().message();
+    return origin.ok() ? std::move(origin).value() : nullptr;
+  }
+  static std::string refusal(const origins::OriginRequest& request, int code) {
+    const Result<std::unique_ptr<Origin>> origin = origins::open_origin(request);
+    EXPECT_TRUE(origin.is_error(code)) << origin.code();
+    return origin.ok() ? "" : origin.error().message();
+  }
+  [[nodiscard]] std::string at(const std::string& name) const { return tree_ + "/" + name; }
+  OriginWriter& writer() { return *origin_->writer(); }
+  NodeInfo look(const std::string& path) { return MUST(origin_->stat(path, soon())); }
+  WriteOutcome write(OriginFile& file, uint64_t offset, const std::string& bytes) {
+    return WaitedWrite(file, offset, bytes).run(writer());
+  }
+  std::string read_all(const std::string& path) {
+    Result<std::string> read = read_file(*origin_, path);
+    return read.ok() ? read.value() : "error " + std::to_string(read.code());
+  }
+
+  std::string tree_;
+  std::unique_ptr<Origin> origin_;
+};
+
+TEST_F(CephOrigin, WhatIsWrongAtTheMountIsNamed) {
+  const std::string url = server()->url(tree_);
+  const auto options = server()->options();
+  auto other = options;
+  other["conf"] = "/absent.conf";
+  EXPECT_NE(refusal(request(url, other), ENOENT).find("conf=/absent.conf"), std::string::npos);
+  other = options;
+  other["keyring"] = "/absent.keyring";
+  EXPECT_NE(refusal(request(url, other), EACCES).find("/absent.keyring"), std::string::npos);
+  other = options;
+  other["id"] = "stranger";
+  EXPECT_NE(refusal(request(url, other), EACCES).find("client.stranger"), std::string::npos);
+  EXPECT_NE(refusal(request("ceph://other/", options), ENOENT).find("no file system 'other'"),
+            std::string::npos);
+  EXPECT_NE(refusal(request(url + "/absent", options), ENOENT).find("No such file"),
+            std::string::npos);
+  EXPECT_NE(refusal(request("ceph://host:1234/", options), EINVAL).find("no port"),
+            std::string::npos);
+  // Nobody listens at the first port of all.
+  write_file(temp()->path() + "/far.conf", "[global]\nmon host = v2:127.0.0.1:1\n");
+  other = options;
+  other["conf"] = temp()->path() + "/far.conf";
+  EXPECT_NE(refusal(request(url, other, std::chrono::seconds(1)), ETIMEDOUT).find("no monitor"),
+            std::string::npos);
+}
+
+TEST_F(CephOrigin, AKeyThatMaySeeOnePathMountsThatAndNoOther) {
+  auto options = server()->options();
+  options["id"] = "narrow";
+  options["keyring"] = server()->make_key("narrow", "allow r path=" + tree_);
+  write_file(at("file"), "bytes");
+  origin_ = open(request(server()->url(tree_), options));
+  ASSERT_NE(origin_, nullptr);
+  EXPECT_EQ(read_all("file"), "bytes");
+  EXPECT_TRUE(writer().create("new", {.permissions = 0644}, soon()).is_error(EACCES));
+  EXPECT_NE(refusal(request(server()->url("/"), options), EACCES).find("mds caps"),
+            std::string::npos);
+}
+
+TEST_F(CephOrigin, EachChangeOfAFileMovesItsVersion) {
+  const OpenedFile made = MUST(writer().create("f", {.permissions = 0644}, soon()));
+  std::set<std::string> seen = {made.info.validator.bytes};
+  const auto is_new = [&] { return seen.insert(look("f").validator.bytes).second; };
+  EXPECT_EQ(look("f").validator, made.info.validator);
+  EXPECT_TRUE(write(*made.file, 0, "one").transferred_bytes.ok());
+  EXPECT_TRUE(is_new());
+  const Timestamp mtime = look("f").attributes.mtime;
+  EXPECT_TRUE(write(*made.file, 0, "two").transferred_bytes.ok());
+  EXPECT_TRUE(is_new()) << "of the same length, perhaps within one tick";
+  AttributeChange change;
+  change.mtime = NewTime{.time = mtime};
+  EXPECT_TRUE(writer().set_attributes({.path = "f"}, change, soon()).ok());
+  EXPECT_TRUE(is_new()) << "with the times of before";
+  change = {};
+  change.size_bytes = 2;
+  EXPECT_TRUE(writer().set_attributes({.path = "f"}, change, soon()).ok());
+  EXPECT_TRUE(is_new());
+  change = {};
+  change.permissions = 0600;
+  EXPECT_TRUE(writer().set_attributes({.path = "f"}, change, soon()).ok());
+  EXPECT_TRUE(is_new());
+  EXPECT_TRUE(writer().set_xattr({.path = "f"}, "user.a", "b", 0, soon()).ok());
+  EXPECT_TRUE(is_new());
+  write_file(at("f"), "beside");
+  EXPECT_TRUE(is_new());
+  EXPECT_TRUE(writer().sync({"f", made.file.get()}, SyncKind::kAll, soon()).ok());
+  EXPECT_FALSE(is_new()) << "nothing was changed";
+
+  server()->crash("mds");
+  ASSERT_TRUE(server()->start_again()) << server()->log();
+  EXPECT_FALSE(is_new()) << "nothing was changed by a restart";
+  EXPECT_TRUE(write(*made.file, 0, "three").transferred_bytes.ok());
+  EXPECT_TRUE(is_new());
+}
+
+TEST_F(CephOrigin, WhatAnotherClientDoesIsSeenAtOnce) {
+  for (int i = 0; i < 20; ++i) {
+    const std::string bytes = "from beside " + std::to_string(i);
+    write_file(at("f"), bytes);
+    EXPECT_EQ(look("f").attributes.size_bytes, bytes.size());
+    EXPECT_EQ(read_all("f"), bytes);
+    const OpenedFile file = MUST(writer().open_for_writing("f", soon()));
+    EXPECT_TRUE(write(*file.file, 0, "from here").transferred_bytes.ok());
+    EXPECT_EQ(read_whole(at("f")).value(), "from here" + bytes.substr(9));
+    std::filesystem::rename(at("f"), at("g"));
+    EXPECT_TRUE(origin_->stat("f", soon()).is_error(ENOENT));
+    EXPECT_TRUE(writer().rename("g", "f", RenameHow::kReplace, soon()).ok());
+    EXPECT_FALSE(std::filesystem::exists(at("g")));
+  }
+}
+
+TEST_F(CephOrigin, ASilentMetadataServerCostsTheDeadlineAndNothingComesOutOfOrder) {
+  write_file(at("f"), "bytes");
+  server()->pause("mds");
+  EXPECT_TRUE(origin_->stat("absent", in_a_second()).is_error(ETIMEDOUT));
+  const NewNode directory{.type = FileType::kDirectory, .permissions = 0755};
+  EXPECT_TRUE(writer().make("late", directory, in_a_second()).is_error(ETIMEDOUT));
+  // It is under way: what comes after it does not begin.
+  EXPECT_TRUE(writer().remove("f", RemoveKind::kFile, in_a_second()).is_error(ETIMEDOUT));
+  server()->resume("mds");
+  EXPECT_TRUE(writer().remove("late", RemoveKind::kDirectory, soon()).ok())
+      << "the late one was carried out before it";
+  EXPECT_EQ(read_all("f"), "bytes");
+}
+
+TEST_F(CephOrigin, ASilentStoreCostsTheDeadline) {
+  const OpenedFile made = MUST(writer().create("f", {.permissions = 0644}, soon()));
+  ASSERT_TRUE(write(*made.file, 0, "first").transferred_bytes.ok());
+  server()->pause("osd");
+  const std::string late = "late!";
+  const WriteOutcome written =
+      WaitedWrite(*made.file, 0, late, std::chrono::seconds(1)).run(writer());
+  EXPECT_TRUE(written.transferred_bytes.is_error(ETIMEDOUT));
+  TestRead read(*made.file, {0, 5}, in_a_second());
+  origin_->issue_read(read);
+  const std::optional<ReadOutcome> outcome = read.wait(kPatience);
+  ASSERT_TRUE(outcome.has_value());
+  EXPECT_TRUE(outcome->transferred_bytes.is_error(ETIMEDOUT));
+  server()->resume("osd");
+  EXPECT_TRUE(write(*made.file, 0, "again").transferred_bytes.ok());
+  EXPECT_EQ(read_whole(at("f")).value(), "again");
+  EXPECT_TRUE(read.guards_intact());
+}
+
+TEST_F(CephOrigin, AnOriginWhoseClusterIsSilentIsClosedAllTheSame) {
+  origin_ = open(request(server()->url(tree_), server()->options(), std::chrono::seconds(3)));
+  ASSERT_NE(origin_, nullptr);
+  server()->pause("mds");
+  const NewNode directory{.type = FileType::kDirectory, .permissions = 0755};
+  EXPECT_TRUE(writer().make("late", directory, in_a_second()).is_error(ETIMEDOUT));
+  origin_ = nullptr;
+  server()->resume("mds");
+  EXPECT_TRUE(wait_until([&] { return ::access(at("late").c_str(), F_OK) == 0; }, kPatience));
+}
+
+TEST_F(CephOrigin, AClientThatWasThrownOutIsMadeAnew) {
+  write_file(at("f"), "bytes");
+  std::unique_ptr<OriginFile> file = MUST(origin_->open("f", soon()));
+  ASSERT_EQ(MUST(read_range(*origin_, *file, {0, 5})).bytes, "bytes");
+  ASSERT_TRUE(server()->evict());
+  // The file tells that it has to be opened again, and that can be.
+  const Result<ReadBytes> read = read_range(*origin_, *file, {0, 5});
+  EXPECT_TRUE(read.is_error(ENOTCONN)) << read.code();
+  EXPECT_TRUE(wait_until([&] { return origin_->stat("f", soon()).ok(); }, kPatience));
+  file = MUST(origin_->open("f", soon()));
+  EXPECT_EQ(MUST(read_range(*origin_, *file, {0, 5})).bytes, "bytes");
+  const OpenedFile made = MUST(writer().create("new", {.permissions = 0644}, soon()));
+  EXPECT_TRUE(write(*made.file, 0, "new").transferred_bytes.ok());
+}
+
+TEST_F(CephOrigin, AQuotaIsEdquotAndWhatThereIsOfSpace) {
+  const std::string limit = "8388608";
+  ASSERT_EQ(::setxattr(tree_.c_str(), "ceph.quota.max_bytes", limit.data(), limit.size(), 0), 0)
+      << strerror(errno);
+  origin_ = open(request());
+  ASSERT_NE(origin_, nullptr);
+  const FileSystemStats stats = MUST(origin_->stat_file_system(soon()));
+  EXPECT_EQ(stats.blocks * stats.block_bytes, 8'388'608U);
+  const OpenedFile made = MUST(writer().create("f", {.permissions = 0644}, soon()));
+  EXPECT_TRUE(write(*made.file, 0, std::string(1'000'000, 'x')).transferred_bytes.ok());
+  const WriteOutcome beyond = write(*made.file, 30'000'000, "x");
+  EXPECT_TRUE(beyond.transferred_bytes.is_error(EDQUOT)) << beyond.transferred_bytes.code();
+}
+
+TEST_F(CephOrigin, WhatLosesItsNameWhileOpenIsReadAndWrittenOn) {
+  const OpenedFile made = MUST(writer().create("f", {.permissions = 0644}, soon()));
+  EXPECT_TRUE(write(*made.file, 0, "before").transferred_bytes.ok());
+  std::filesystem::remove(at("f"));
+  EXPECT_TRUE(write(*made.file, 6, " after").transferred_bytes.ok());
+  EXPECT_EQ(MUST(read_range(*origin_, *made.file, {0, 12})).bytes, "before after");
+  const Seen seen =
+      MUST(writer().set_attributes({"f", made.file.get()}, {.size_bytes = 3}, soon()));
+  EXPECT_EQ(seen.after->attributes.size_bytes, 3U);
+}
+
+TEST_F(CephOrigin, WhatRootMakesBelongsToWhomItIsForAndOthersMakeTheirOwn) {
+  const NewNode what{.permissions = 0640, .owner = Owner{.uid = 1234, .gid = 2345}};
+  EXPECT_EQ(MUST(writer().create("f", what, soon())).info.attributes.uid, 1234U);
+  struct stat st {};
+  ASSERT_EQ(::stat(at("f").c_str(), &st), 0);
+  EXPECT_EQ(st.st_uid, 1234U);
+  EXPECT_EQ(st.st_gid, 2345U);
+  EXPECT_EQ(st.st_mode & 07777, 0640U);
+  ASSERT_EQ(::chmod(tree_.c_str(), 0777), 0);
+  origin_ = open(request(server()->url(tree_) + "?uid=65534&gid=65534", server()->options()));
+  ASSERT_NE(origin_, nullptr);
+  EXPECT_EQ(MUST(writer().create("g", what, soon())).info.attributes.uid, 65534U);
+  EXPECT_TRUE(writer().open_for_writing("f", soon()).is_error(EACCES));
+}
+
+// Of version 2, each entry with its tag, permissions and id: the owner, a user, the group, the mask
+// and all others.
+std::string acl_of(uint32_t user, uint16_t allowed) {
+  std::string acl("\2\0\0\0", 4);
+  const auto entry = [&acl](uint16_t tag, uint16_t permissions, uint32_t id) {
+    acl.append(reinterpret_cast<const char*>(&tag), 2);
+    acl.append(reinterpret_cast<const char*>(&permissions), 2);
+    acl.append(reinterpret_cast<const char*>(&id), 4);
+  };
+  entry(0x01, 7, UINT32_MAX);
+  entry(0x02, allowed, user);
+  entry(0x04, 5, UINT32_MAX);
+  entry(0x10, 7, UINT32_MAX);
+  entry(0x20, 0, UINT32_MAX);
+  return acl;
+}
+
+TEST_F(CephOrigin, AclsAreInheritedAndInStepWithTheMode) {
+  const NewNode directory{.type = FileType::kDirectory, .permissions = 0755};
+  ASSERT_TRUE(writer().make("d", directory, soon()).ok());
+  const Result<Seen> set =
+      writer().set_xattr({.path = "d"}, "system.posix_acl_default", acl_of(4321, 6), 0, soon());
+  ASSERT_TRUE(set.ok()) << set.error().message();
+  // What the umask took away the directory gives.
+  const NewNode what{.permissions = 0600, .unmasked = 0660};
+  const OpenedFile made = MUST(writer().create("d/f", what, soon()));
+  EXPECT_EQ(made.info.attributes.permissions, 0660U);
+  const std::string acl =
+      MUST(writer().get_xattr({.path = "d/f"}, "system.posix_acl_access", soon()));
+  EXPECT_EQ(acl.size(), 4U + 5 * 8);
+  EXPECT_TRUE(writer().set_attributes({.path = "d/f"}, {.permissions = 0640}, soon()).ok());
+  const std::string less =
+      MUST(writer().get_xattr({.path = "d/f"}, "system.posix_acl_access", soon()));
+  EXPECT_NE(less, acl) << "the mask is the group's part of the mode";
+  EXPECT_TRUE(writer().get_xattr({.path = "d/f"}, "user.absent", soon()).is_error(ENODATA));
+  ASSERT_TRUE(writer().set_xattr({.path = "d/f"}, "user.there", "", 0, soon()).ok());
+  const std::vector<std::string> names = MUST(writer().list_xattrs({.path = "d/f"}, soon()));
+  EXPECT_NE(std::find(names.begin(), names.end(), "user.there"), names.end());
+  EXPECT_TRUE(writer().remove_xattr({.path = "d/f"}, "user.there", soon()).ok());
+}
+
+TEST_F(CephOrigin, SnapshotsAreReadAndNotWritten) {
+  ASSERT_TRUE(server()->allow_snapshots()) << server()->log();
+  write_file(at("f"), "of then");
+  ASSERT_EQ(::mkdir(at(".snap/one").c_str(), 0755), 0) << strerror(errno);
+  write_file(at("f"), "of now");
+  EXPECT_EQ(read_all(".snap/one/f"), "of then");
+  EXPECT_EQ(read_all("f"), "of now");
+  EXPECT_NE(look(".snap/one/f").identity, look("f").identity);
+  const Result<OpenedFile> opened = writer().open_for_writing(".snap/one/f", soon());
+  EXPECT_TRUE(opened.is_error(EROFS)) << opened.code();
+  ASSERT_EQ(::rmdir(at(".snap/one").c_str()), 0);
+}
+
+TEST_F(CephOrigin, ANameIsUsedOnAfterARenameToItThatFailed) {
+  EXPECT_TRUE(writer().rename("absent", "b", RenameHow::kReplace, soon()).is_error(ENOENT));
+  write_file(at("b"), "bytes");
+  EXPECT_EQ(read_all("b"), "bytes");
+  std::filesystem::create_directories(at("full/below"));
+  std::filesystem::create_directory(at("d"));
+  EXPECT_TRUE(writer().rename("d", "full", RenameHow::kReplace, soon()).is_error(ENOTEMPTY));
+  EXPECT_TRUE(writer().rename("b", "d", RenameHow::kReplace, soon()).is_error(EISDIR));
+  EXPECT_TRUE(
+      writer().rename("full", "full/below/in", RenameHow::kReplace, soon()).is_error(EINVAL));
+  EXPECT_EQ(look("full").attributes.type, FileType::kDirectory);
+  EXPECT_EQ(look("d").attributes.type, FileType::kDirectory);
+  EXPECT_TRUE(origin_->stat("full/below/in", soon()).is_error(ENOENT));
+}
+
+}  // namespace
+}  // namespace netfs::test
