@@ -318,5 +318,17 @@ TEST_F(Nfs, SpecialFilesTimesAndOwnersAreAsTheyWereAskedFor) {
   EXPECT_TRUE(writer.allocate(*file.file, 0, {0, 10}, soon()).is_error(EOPNOTSUPP));
 }
 
+TEST_F(Nfs, ATargetThatHasNoRoomInARequestIsTooLongAndNoFailureOfTheServer) {
+  const std::unique_ptr<Origin> origin = open(request());
+  ASSERT_NE(origin, nullptr);
+  const auto link = [&](const std::string& name, size_t length) {
+    return origin->writer()->make(
+        name, {.type = FileType::kSymlink, .target = std::string(length, 'x')}, soon());
+  };
+  EXPECT_TRUE(link("long", 4095).is_error(ENAMETOOLONG));
+  ASSERT_TRUE(link("short", 3500).ok());
+  EXPECT_EQ(MUST(origin->read_link("short", soon())), std::string(3500, 'x'));
+}
+
 }  // namespace
 }  // namespace netfs::test

@@ -22,6 +22,13 @@ void wake_up(int fd) {
   (void)!::write(fd, &one, sizeof one);
 }
 
+// libnfs has 4 KiB for all of a request but the bytes of a WRITE: what has no room there is the
+// target of a symbolic link.
+Error not_sent(const std::string& complaint) {
+  const int code = complaint.find("encode") != std::string::npos ? ENAMETOOLONG : EIO;
+  return Error(code, "nfs.request", complaint);
+}
+
 Error refusal(const void* says) {
   const std::string text = says == nullptr ? "" : static_cast<const char*>(says);
   return Error(errno_of_refusal(text), "nfs.rpc", text);
@@ -174,7 +181,7 @@ void Connection::send_queued(Rpc& rpc) {
     sent_.splice(sent_.end(), taken, taken.begin());
     request.place = std::prev(sent_.end());
     if (request.send(rpc.context(), &Connection::came, &request) != 0) {
-      answer(request, Error(EIO, "nfs.request", complaint_of(rpc.context())));
+      answer(request, not_sent(complaint_of(rpc.context())));
       sent_.erase(request.place);
     }
   }
