@@ -63,7 +63,10 @@ Result<void> Journal::read_log() {
   for (const auto& [record, place] : records) replay_locked(record, place);
   uploaded_ = 0;
   // Where it is nobody knows until the uploader has looked.
-  if (begun_ && !queue_.empty() && moves_names(queue_.front().kind)) ++moves_;
+  if (begun_ && !queue_.empty() && moves_names(queue_.front().kind)) {
+    ++moves_;
+    if (queue_.front().aside.directory != NodeId::kNone) doubted_ = queue_.front().victim;
+  }
   log_->owe(queue_.size());
   if (!queue_.empty()) {
     telemetry::log_info("journal", "{} changes wait to be uploaded since before", queue_.size());
@@ -91,7 +94,9 @@ void Journal::replay_locked(const Record& record, const RecordPlace& place) {
     finish_locked(count, {.failed = record.failed,
                           .beside = record.beside,
                           .after = std::nullopt,
-                          .left = record.left});
+                          .left = record.left,
+                          .aside = std::nullopt,
+                          .left_aside = record.left_aside});
     overlay_.believe(id, above, record);
     // What it tells of began before what is here, or may have.
     Node* node = overlay_.node(id);
@@ -122,7 +127,7 @@ void Journal::finish_locked(size_t count, const Went& went) {
   for (size_t i = 0; i < count; ++i) {
     const Change change = queue_.front();
     Went one = went;
-    if (i + 1 < count) one.after.reset();
+    if (i + 1 < count) one.after.reset();  // a rename is alone
     overlay_.done(change, one);
     done_ = change.sequence;
     pending_bytes_ -= change.place.data_bytes;
@@ -150,6 +155,7 @@ Result<void> Journal::ask_for_unknown() {
   {
     sync::MutexLock lock(mutex_);
     for (const NodeId id : overlay_.unknown()) {
+      if (id == doubted_) continue;
       files.emplace_back(id, overlay_.path_there(*overlay_.node(id)).value_or(""));
     }
   }
@@ -207,7 +213,9 @@ Result<Journal::Stands> Journal::stands(const std::string& path, NodeId node, co
   sync::MutexLock lock(mutex_);
   // Names were moving there while it was asked for one that was not there.
   const bool missed = answer == ENOENT || answer == ENOTDIR || answer == ESTALE;
-  if (missed && (moves_ != before.moves || moves_ % 2 != 0)) {
+  // Or another file may have the name of what was asked for.
+  const bool doubted = before.node != NodeId::kNone && before.node == doubted_;
+  if (doubted || (missed && (moves_ != before.moves || moves_ % 2 != 0))) {
     const uint64_t moves = moves_;
     while (moves_ == moves && moves_ % 2 != 0) {
       if (stopping_) return Error(ENOTCONN, "journal");

@@ -242,6 +242,8 @@ class Journal {
   std::optional<Begun> begun_ GUARDED_BY(mutex_);  // by the process before
   bool told_done_ GUARDED_BY(mutex_) = false;      // a kDone was read
   uint64_t moves_ GUARDED_BY(mutex_) = 0;          // of names at the origin; odd: one is on its way
+  // What a rename replaces that the process before had begun: it may have its other name already.
+  NodeId doubted_ GUARDED_BY(mutex_) = NodeId::kNone;
   bool stopping_ GUARDED_BY(mutex_) = false;
   bool hurry_ GUARDED_BY(mutex_) = false;  // somebody waits: no back-off
   uint64_t uploaded_ GUARDED_BY(mutex_) = 0;

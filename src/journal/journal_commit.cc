@@ -1,5 +1,6 @@
 // A change: checked as a local file system would, recorded, seen.
 
+#include <algorithm>
 #include <utility>
 
 #include "journal/journal.h"
@@ -96,6 +97,11 @@ Result<void> Journal::check_locked(const Record& record) {
   TRY(check_parent_locked(record.to));
   const bool taken = overlay_.find(record.to).leads == Overlay::Leads::kToNode;
   if (taken && record.how == RenameHow::kNoReplace) return Error(EEXIST, "journal.rename");
+  if (!record.aside.empty()) {
+    TRY(check_parent_locked(record.aside));
+    const bool free = overlay_.find(record.aside).leads != Overlay::Leads::kToNode;
+    if (!free) return Error(EEXIST, "journal.rename");
+  }
   return check_empty_locked(record.to);
 }
 
@@ -177,7 +183,7 @@ Result<Journal::Committed> Journal::commit(Wanted wanted) {
     if (wanted.node != NodeId::kNone) {
       record.path = TRY(path_of(overlay_, wanted.node, wanted.by_handle));
     }
-    if (record.path.size() > kPathBytesMax || record.to.size() > kPathBytesMax) {
+    if (std::max({record.path.size(), record.to.size(), record.aside.size()}) > kPathBytesMax) {
       return Error(ENAMETOOLONG, "journal");
     }
     const bool is_new = record.kind == RecordKind::kMake ||

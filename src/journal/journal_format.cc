@@ -61,12 +61,8 @@ void put(ByteWriter& out, const NodeInfo& info) {
 bool take(ByteReader& in, NodeInfo& info) {
   Attributes& a = info.attributes;
   if (!take_enum(in, a.type, FileType::kBlockDevice)) return false;
-  for (uint32_t* number : {&a.permissions, &a.uid, &a.gid, &a.link_count}) {
-    *number = in.little<uint32_t>();
-  }
-  for (uint64_t* number : {&a.size_bytes, &a.allocated_bytes, &a.device}) {
-    *number = in.little<uint64_t>();
-  }
+  for (uint32_t* it : {&a.permissions, &a.uid, &a.gid, &a.link_count}) *it = in.little<uint32_t>();
+  for (uint64_t* it : {&a.size_bytes, &a.allocated_bytes, &a.device}) *it = in.little<uint64_t>();
   if (!take(in, a.atime) || !take(in, a.mtime) || !take(in, a.ctime)) return false;
   if (!take(in, info.validator)) return false;
   info.identity = in.text(kIdentityBytesMax);
@@ -203,7 +199,8 @@ bool take_fields(ByteReader& in, Record& record, bool seen = false) {
     case RecordKind::kRemove:
       return take_enum(in, record.remove, RemoveKind::kDirectory);
     case RecordKind::kRename:
-      return take_path(in, record.to) && take_enum(in, record.how, RenameHow::kExchange);
+      return take_path(in, record.to) && take_enum(in, record.how, RenameHow::kExchange) &&
+             (in.at_end() || (take_path(in, record.aside) && !record.aside.empty()));
     case RecordKind::kSetAttributes:
       return take(in, record.change);
     case RecordKind::kWrite:
@@ -224,7 +221,8 @@ bool take_fields(ByteReader& in, Record& record, bool seen = false) {
       return take_name(in, record.beside) && take(in, record.failed) &&
              take_enum(in, record.where, Where::kNowhere) && take_path(in, record.to) &&
              take(in, record.told) && take(in, record.above) && take_name(in, record.there) &&
-             take(in, record.left);
+             take(in, record.left) &&
+             (in.at_end() || (take(in, record.left_aside) && record.left_aside));
   }
   return false;
 }
@@ -298,6 +296,7 @@ std::string encode_body(const Record& record) {
     case RecordKind::kRename:
       out.text(record.to);
       out.little(static_cast<uint8_t>(record.how));
+      if (!record.aside.empty()) out.text(record.aside);
       break;
     case RecordKind::kSetAttributes:
       put(out, record.change);
@@ -319,6 +318,7 @@ std::string encode_body(const Record& record) {
       put(out, record.above);
       out.text(record.there);
       put(out, record.left);
+      if (record.left_aside) put(out, record.left_aside);
       break;
     case RecordKind::kBegin:
       out.little(record.upto);

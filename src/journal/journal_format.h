@@ -42,8 +42,10 @@ struct JournalForm {
 
   friend bool operator==(const JournalForm&, const JournalForm&) = default;
 };
+// A rename may give what it replaces another name.
+constexpr uint16_t kKeepsReplaced = 1;
 // Of this netfs.
-constexpr JournalForm kJournalForm{};
+constexpr JournalForm kJournalForm{.incompatible = kKeepsReplaced};
 constexpr size_t kSegmentHeaderBytes = 4096;
 constexpr size_t kRecordHeaderBytes = 40;
 constexpr size_t kRecordAlign = 8;
@@ -106,6 +108,7 @@ struct Record {
 
   std::string path;
   std::string to;                         // kRename
+  std::string aside;                      // kRename: what had that name gets this; empty: it goes
   Timestamp time;                         // of a change, by the clock here
   NodeInfo info;                          // kKnown; kBegin: what changes, as it was just before
   NewNode made;                           // kMake
@@ -127,6 +130,8 @@ struct Record {
   Told above;
   std::string there;
   std::optional<Validator> left;  // kDone: as it was left there
+  // kDone of a rename: as that was left which has the name `aside` there; none: nothing has.
+  std::optional<Validator> left_aside;
 
   friend bool operator==(const Record& a, const Record& b);
 };

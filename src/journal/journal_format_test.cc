@@ -31,6 +31,7 @@ std::vector<Record> one_of_each() {
   all.push_back({.kind = RecordKind::kRemove, .path = "d", .remove = RemoveKind::kDirectory});
   all.push_back(
       {.kind = RecordKind::kRename, .path = "from", .to = "to/x", .how = RenameHow::kNoReplace});
+  all.push_back({.kind = RecordKind::kRename, .path = "from", .to = "to/x", .aside = "to/y"});
   Record change{.kind = RecordKind::kSetAttributes, .path = "f"};
   change.change.permissions = 04711;
   change.change.size_bytes = 0;
@@ -49,6 +50,9 @@ std::vector<Record> one_of_each() {
   done.left = Validator{ValidatorStrength::kWeak, "mtime+size", {9, 9}};
   all.push_back(done);
   all.push_back({.kind = RecordKind::kDone, .upto = 76, .failed = true});
+  Record aside{.kind = RecordKind::kDone, .upto = 80};
+  aside.left_aside = Validator{ValidatorStrength::kWeak, "ctime", {8, 8}};
+  all.push_back(aside);
   Record elsewhere{.kind = RecordKind::kDone, .path = "d/f", .to = "e", .upto = 79};
   elsewhere.where = Where::kElsewhere;
   elsewhere.told = {.next = 81, .replaced = true};

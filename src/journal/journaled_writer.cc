@@ -15,6 +15,7 @@ WriteCapabilities capabilities_of(const OriginWriter& inner) {
   made.write_bytes_max = std::min<uint64_t>(made.write_bytes_max, kDataBytesMax);
   made.files_outlive_names = false;
   made.changes_by_handle = true;
+  made.keeps_replaced = true;
   made.tells_holes = false;
   made.copies = false;
   made.nameless_files = false;
@@ -164,15 +165,26 @@ Result<void> JournaledWriter::rename(const std::string& from, const std::string&
   if (how != RenameHow::kReplace && how != RenameHow::kNoReplace) {
     return Error(EINVAL, "journal.rename");
   }
+  (void)TRY(rename({.kind = RecordKind::kRename, .path = from, .to = to, .how = how}, deadline));
+  return {};
+}
+
+Result<bool> JournaledWriter::replace(const std::string& from, const std::string& to,
+                                      const std::string& kept, Deadline deadline) {
+  return rename({.kind = RecordKind::kRename, .path = from, .to = to, .aside = kept}, deadline);
+}
+
+Result<bool> JournaledWriter::rename(Record record, Deadline deadline) {
+  const std::string from = record.path;
+  const std::string to = record.to;
+  const RenameHow how = record.how;
   if (name_of(to).size() > kNameBytesMax) return Error(ENAMETOOLONG, "journal.rename");
   const Journal::Looked source = TRY(journal_.look(from, deadline));
   const Result<Journal::Glance> before = journal_.glance(to);
   const Result<Journal::Looked> target = journal_.look(to, deadline);
   if (!target.ok() && !target.is_error(ENOENT)) return target.error();
   Journal::Wanted wanted{
-      .record = {.kind = RecordKind::kRename, .path = from, .to = to, .how = how},
-      .raw = source.raw,
-      .known = source.glance.state.changed};
+      .record = std::move(record), .raw = source.raw, .known = source.glance.state.changed};
   if (!target.ok()) {
     const Journal::Looked parent = TRY(journal_.look(parent_of(to), deadline));
     if (parent.info.attributes.type != FileType::kDirectory) {
@@ -180,17 +192,19 @@ Result<void> JournaledWriter::rename(const std::string& from, const std::string&
     }
     // What somebody else has put there meanwhile is not to be replaced.
     wanted.record.how = RenameHow::kNoReplace;
+    wanted.record.aside.clear();
     if (before.ok()) wanted.gone = before.value().node;
     if (before.ok()) wanted.known_gone = before.value().state.changed;
     TRY(journal_.commit(std::move(wanted)));
-    return {};
+    return false;
   }
   if (how == RenameHow::kNoReplace) return Error(EEXIST, "journal.rename");
-  if (from == to) return {};
+  if (from == to) return false;
   const bool is_directory = source.info.attributes.type == FileType::kDirectory;
   const bool onto_directory = target.value().info.attributes.type == FileType::kDirectory;
   if (is_directory && !onto_directory) return Error(ENOTDIR, "journal.rename");
   if (!is_directory && onto_directory) return Error(EISDIR, "journal.rename");
+  if (onto_directory && !wanted.record.aside.empty()) return Error(EISDIR, "journal.rename");
   if (onto_directory && !TRY(is_empty(to, deadline))) {
     return Error(ENOTEMPTY, "journal.rename");
   }
@@ -198,7 +212,8 @@ Result<void> JournaledWriter::rename(const std::string& from, const std::string&
   wanted.known_target = target.value().glance.state.changed;
   const Journal::Committed renamed = TRY(journal_.commit(std::move(wanted)));
   // Whoever replaces a file by a new one wants the one or the other after a power cut.
-  return journal_.log().sync(renamed.sequence);
+  TRY(journal_.log().sync(renamed.sequence));
+  return true;
 }
 
 Result<Seen> JournaledWriter::set_attributes(const FileAt& file, const AttributeChange& change,

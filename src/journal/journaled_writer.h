@@ -33,6 +33,8 @@ class JournaledWriter final : public OriginWriter {
   Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) override;
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       Deadline deadline) override;
+  Result<bool> replace(const std::string& from, const std::string& to, const std::string& kept,
+                       Deadline deadline) override;
   Result<NodeInfo> link(const FileAt& from, const std::string& to, Deadline deadline) override;
   Result<Seen> set_attributes(const FileAt& file, const AttributeChange& change,
                               Deadline deadline) override;
@@ -55,6 +57,8 @@ class JournaledWriter final : public OriginWriter {
   Result<Journal::Glance> must_be_absent(const std::string& path, Deadline deadline);
   Result<Journal::Committed> commit_new(const std::string& path, const NewNode& what,
                                         Deadline deadline);
+  // Whether something was replaced.
+  Result<bool> rename(Record record, Deadline deadline);
   Result<bool> is_empty(const std::string& path, Deadline deadline);
   // Waits until the origin has all of it; then it is where it says.
   Result<FileAt> settled(const FileAt& file, Deadline& deadline);

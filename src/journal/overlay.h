@@ -37,7 +37,8 @@ struct Change {
   RecordKind kind = RecordKind::kWrite;
   NodeId node = NodeId::kNone;    // what changes
   Position at;                    // of names: what it has, or gets
-  Position from;                  // kRename: what it had
+  Position from;                  // kRename: what it had,
+  Position aside;                 // and what `victim` gets; none: that goes
   NodeId victim = NodeId::kNone;  // kRename: whose name it takes
   bool cuts = false;              // it sets the size,
   bool empties = false;           // to nothing
@@ -50,6 +51,9 @@ struct Went {
   std::string beside;             // it has this name there, not the one it was to have
   std::optional<NodeInfo> after;  // what the origin shows of it since
   std::optional<Validator> left;  // its validator, if it is ours
+  // The same of what a rename has replaced and that lives on; none: it does not.
+  std::optional<NodeInfo> aside;
+  std::optional<Validator> left_aside;
 };
 
 class Overlay {
@@ -71,6 +75,9 @@ class Overlay {
   };
   [[nodiscard]] Found find(std::string_view path);
   [[nodiscard]] Node* node(NodeId id);
+
+  // What a rename that is not done yet replaces has its other name there, perhaps besides.
+  void lives_aside(const Change& change);
 
   // The path at the origin, or as users have it; none: it has none.
   [[nodiscard]] std::optional<std::string> path_there(const Node& node) const;
@@ -120,6 +127,7 @@ class Overlay {
   void apply_attributes(Node& node, const Record& record);
   void apply_allocate(Node& node, const Record& record);
   void names_done(const Position& at);
+  void victim_done(const Change& change, const Went& went);
   void put_there(Node& node, std::optional<Position> there);
   void drop_loosened();
   void settle(Node& node, const std::optional<NodeInfo>& after);

@@ -102,6 +102,12 @@ std::optional<Change> Overlay::apply(const Record& record, const RecordPlace& pl
       change.victim = victim.id;
       victim.here.reset();
       ++victim.state.pending;
+      if (!record.aside.empty()) {
+        change.aside.directory = directory_of(record.aside, change.aside.name).id;
+        victim.here = change.aside;
+        victim.state.changed_at = record.time;
+        take_name(get(change.aside.directory), change.aside.name, victim.id, record);
+      }
     }
     take_name(get(change.from.directory), change.from.name, NodeId::kNone, record);
     take_name(get(above), change.at.name, id, record);
@@ -196,11 +202,7 @@ void Overlay::done(const Change& change, const Went& went) {
   const bool names = change.at.directory != NodeId::kNone;
   if (names) names_done(change.at);
   if (change.from.directory != NodeId::kNone) names_done(change.from);
-  if (change.victim != NodeId::kNone) {
-    Node& victim = get(change.victim);
-    put_there(victim, std::nullopt);
-    if (--victim.state.pending == 0) forget_kept(victim);
-  }
+  if (change.victim != NodeId::kNone) victim_done(change, went);
   const std::optional<Position> here = get(change.node).here;
   settle(get(change.node), went.after);
   // Who was let go of may have been all that its directory held; or is forgotten already.
@@ -211,6 +213,34 @@ void Overlay::done(const Change& change, const Went& went) {
   if (change.victim != NodeId::kNone) may_drop(change.victim);
   if (names) may_drop(change.at.directory);
   if (change.from.directory != NodeId::kNone) may_drop(change.from.directory);
+  if (change.aside.directory != NodeId::kNone) may_drop(change.aside.directory);
+  drop_loosened();
+}
+
+// It is gone, or has its other name there as well.
+void Overlay::victim_done(const Change& change, const Went& went) {
+  Node& victim = get(change.victim);
+  --victim.state.pending;
+  if (change.aside.directory == NodeId::kNone) {
+    put_there(victim, std::nullopt);
+    if (victim.state.pending == 0) forget_kept(victim);
+    return;
+  }
+  if (went.left_aside) {
+    put_there(victim, change.aside);
+    victim.expected = went.left_aside;
+  } else if (went.failed) {
+    if (victim.there == change.aside) put_there(victim, change.at);
+  } else if (victim.there == change.at) {
+    put_there(victim, std::nullopt);  // somebody else has replaced or removed it
+  }
+  victim.trouble = victim.trouble || !went.left_aside;
+  names_done(change.aside);
+  settle(victim, went.aside);
+}
+
+void Overlay::lives_aside(const Change& change) {
+  put_there(get(change.victim), change.aside);
   drop_loosened();
 }
 
@@ -248,6 +278,7 @@ void Overlay::say_where(const std::deque<Change>& queue, size_t count, const Wen
   if (!is_last && node.state.type != FileType::kDirectory) {
     done.left = went.left ? went.left : node.expected;
   }
+  done.left_aside = went.left_aside;
   std::optional<Position> there = node.there;
   const bool has_name = change.kind == RecordKind::kMake || change.kind == RecordKind::kRename;
   if (has_name && !went.failed) there = change.at;

@@ -175,7 +175,45 @@ Result<Uploader::Outcome> Uploader::moved(Batch& batch, const std::string& to) {
   const std::string from = parent_of(*batch.path);
   if (from != parent_of(to)) TRY(keep_there({.path = from}));
   if (outcome.theirs) outcome.after.reset();
+  if (batch.aside) outcome.aside = TRY(look(*batch.aside));
   return outcome;
+}
+
+// It never will be.  A file that was to be replaced is not without a name for that.
+Result<Uploader::Outcome> Uploader::not_done(const Batch& batch) {
+  Outcome outcome{.failed = true};
+  if (!batch.aside) return outcome;
+  outcome.aside = TRY(look(*batch.aside));
+  if (!outcome.aside || TRY(look(*batch.target))) return outcome;
+  TRY(writer().rename(*batch.aside, *batch.target, RenameHow::kNoReplace, soon()));
+  outcome.aside.reset();
+  return outcome;
+}
+
+// What is replaced gets its other name besides, so that the one it loses is never without a file:
+// true; or, where there are no hard links, instead.  Nobody else makes such a name.
+Result<bool> Uploader::give_aside(const Batch& batch) {
+  // Somebody was here since it was looked at: once more from the front.
+  const auto is_other = [](int code) { return code == ENOENT || code == EEXIST; };
+  const Error again(ETIMEDOUT, "journal.upload");
+  const Result<NodeInfo> linked = writer().link({.path = *batch.target}, *batch.aside, soon());
+  if (linked.ok()) return true;
+  if (is_other(linked.code())) return again;
+  const int code = linked.code();
+  const bool no_links = code == EPERM || code == EOPNOTSUPP || code == ENOSYS || code == EIO;
+  if (!no_links) return linked.error();
+  const Result<void> renamed =
+      writer().rename(*batch.target, *batch.aside, RenameHow::kNoReplace, soon());
+  if (renamed.ok()) return false;
+  return is_other(renamed.code()) ? again : renamed.error();
+}
+
+// Before the name leads to another file: who looks for this one finds it by its other name from now
+// on, and who looked by the old one before looks once more.
+void Uploader::say_aside(const Batch& batch) {
+  sync::MutexLock lock(journal_.mutex_);
+  journal_.overlay_.lives_aside(batch.changes.front());
+  journal_.doubted_ = NodeId::kNone;
 }
 
 Result<Uploader::Outcome> Uploader::rename(Batch& batch) {
@@ -187,25 +225,36 @@ Result<Uploader::Outcome> Uploader::rename(Batch& batch) {
   if (!source) return Error(ENOENT, "journal.upload", "it is not there");
   const Record record = TRY(journal_.log().read(batch.changes.front().place, nullptr));
   const std::optional<NodeInfo> taken = TRY(look(*batch.target));
+  std::optional<NodeInfo> aside;
+  if (batch.aside && batch.begun) aside = TRY(look(*batch.aside));
+  if (aside) say_aside(batch);
   // A directory that is replaced is empty, or the origin says so: it is no version of anything, and
   // what we took out of it has changed it.
   const bool counts = taken && taken->attributes.type != FileType::kDirectory;
-  const bool changed =
-      counts && (batch.victim_elsewhere ||
-                 (batch.victim_expected && !(taken->validator == *batch.victim_expected)));
-  // What was to be replaced, and is gone, leaves nothing to replace.
-  const RenameHow how = taken ? record.how : RenameHow::kNoReplace;
+  const bool is_other = batch.victim_elsewhere || (counts && batch.victim_expected &&
+                                                   !(taken->validator == *batch.victim_expected));
+  bool changed = counts && is_other;
+  // It has its other name, of an attempt before: what has this one is the same, or somebody's.
+  if (taken && aside) changed = !is_same_file(*taken, *aside);
+  if (taken && !counts && batch.aside) changed = true;
   if (!changed) {
     batch.seen = *source;
     TRY(begin(batch));
+    bool stays = taken.has_value();
+    if (stays && batch.aside && !aside) {
+      stays = TRY(give_aside(batch));
+      say_aside(batch);
+    }
+    // What was to be replaced, and is gone, leaves nothing to replace.
+    const RenameHow how = stays ? record.how : RenameHow::kNoReplace;
     Result<void> renamed = writer().rename(*batch.path, *batch.target, how, soon());
     if (renamed.is_error(ENOENT) && TRY(restore_above(batch, *batch.target))) {
       renamed = writer().rename(*batch.path, *batch.target, how, soon());
     }
     if (renamed.ok()) return moved(batch, *batch.target);
-    const bool is_other = renamed.is_error(EEXIST) || renamed.is_error(ENOTEMPTY) ||
+    const bool is_taken = renamed.is_error(EEXIST) || renamed.is_error(ENOTEMPTY) ||
                           renamed.is_error(EISDIR) || (taken && renamed.is_error(ENOTDIR));
-    if (!is_other) return renamed.error();
+    if (!is_taken) return renamed.error();
   } else {
     batch.seen = *source;
   }

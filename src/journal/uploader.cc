@@ -137,6 +137,10 @@ Uploader::Batch Uploader::describe_locked(size_t count) {
     const Node& victim = *overlay.node(first.victim);
     batch.victim_expected = victim.expected;
     batch.victim_elsewhere = overlay.path_there(victim) != batch.target;
+    const bool lives_on = first.aside.directory != NodeId::kNone;
+    const std::optional<std::string> above =
+        lives_on ? overlay.path_there(*overlay.node(first.aside.directory)) : std::nullopt;
+    if (above) batch.aside = path_below(*above, first.aside.name);
   }
   return batch;
 }
@@ -193,7 +197,7 @@ bool Uploader::upload(Batch& batch) {
       Result<Outcome> outcome = carry_out(batch);
       if (!outcome.ok() && !log_failed_ && is_hopeless(outcome.error(), trouble)) {
         const Result<void> kept = set_aside(batch, outcome.error());
-        outcome = kept.ok() ? Result<Outcome>(Outcome{.failed = true}) : kept.error();
+        outcome = kept.ok() ? not_done(batch) : kept.error();
       }
       if (outcome.ok()) return finished(batch, outcome.value());
       error = outcome.error();
@@ -238,7 +242,10 @@ bool Uploader::finished(Batch& batch, const Outcome& outcome) {
   Went went{.failed = outcome.failed,
             .beside = batch.beside,
             .after = outcome.after,
-            .left = std::nullopt};
+            .left = std::nullopt,
+            .aside = outcome.aside,
+            .left_aside = std::nullopt};
+  if (outcome.aside) went.left_aside = outcome.aside->validator;
   const bool is_ours = outcome.after && !outcome.theirs && !batch.is_directory;
   if (is_ours) went.left = outcome.after->validator;
   JournalLog& log = journal_.log();
@@ -269,6 +276,7 @@ bool Uploader::finished(Batch& batch, const Outcome& outcome) {
       if (record_bytes(body.size(), 0) > needed) continue;  // it was moved meanwhile
       place = log.append(room.value(), done, body.size(), 0);
       journal_.finish_locked(batch.changes.size(), went);
+      journal_.doubted_ = NodeId::kNone;
       log.owe(journal_.queue_.size());
       journal_.begun_.reset();
       if (outcome.conflict) {

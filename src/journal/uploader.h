@@ -63,6 +63,7 @@ class Uploader {
     std::optional<Validator> expected;
     std::optional<Validator> victim_expected;  // kRename: of what it replaces,
     bool victim_elsewhere = false;             // which is there by another name, or not at all
+    std::optional<std::string> aside;          // and gets this one, if it is to live on
     std::string shown_path;                    // for whoever reads of it
     bool is_directory = false;
     bool last = false;  // nothing of the node is pending behind it
@@ -86,6 +87,7 @@ class Uploader {
   // What became of it.
   struct Outcome {
     std::optional<NodeInfo> after;
+    std::optional<NodeInfo> aside;  // of a rename: what was replaced and has its other name
     bool conflict = false;
     bool failed = false;
     bool theirs = false;    // what is there is a version of somebody else's
@@ -130,6 +132,9 @@ class Uploader {
   Result<Outcome> remove(Batch& batch);
   Result<Outcome> rename(Batch& batch);
   Result<Outcome> rename_beside(Batch& batch);
+  Result<bool> give_aside(const Batch& batch);
+  void say_aside(const Batch& batch);
+  Result<Outcome> not_done(const Batch& batch);
   Result<bool> was_moved(const Batch& batch, const std::string& to);
   Result<Outcome> moved(Batch& batch, const std::string& to);
   Result<Outcome> change_file(Batch& batch);

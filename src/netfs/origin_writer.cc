@@ -15,6 +15,11 @@ Result<OpenedFile> OriginWriter::take_over(UniqueFd /*descriptor*/, Deadline /*d
   return Error(EOPNOTSUPP, "origin.take_over");
 }
 
+Result<bool> OriginWriter::replace(const std::string& /*from*/, const std::string& /*to*/,
+                                   const std::string& /*kept*/, Deadline /*deadline*/) {
+  return Error(EOPNOTSUPP, "origin.replace");
+}
+
 Result<OpenedFile> OriginWriter::create_nameless(const std::string& /*directory*/,
                                                  const NewNode& /*what*/, Deadline /*deadline*/) {
   return Error(EOPNOTSUPP, "origin.create_nameless");

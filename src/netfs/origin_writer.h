@@ -37,6 +37,7 @@ struct WriteCapabilities {
   bool files_outlive_names = false;
   // What an open file is, its handle says and its path may not: attributes go by the handle only.
   bool changes_by_handle = false;
+  bool keeps_replaced = false;  // replace()
   // Users can set what the validator is made of: a new file may look like an old version.
   bool validator_can_be_set = true;
   bool extended_attributes = false;
@@ -142,6 +143,10 @@ class OriginWriter {
   virtual Result<void> remove(const std::string& path, RemoveKind kind, Deadline deadline) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                               Deadline deadline) = 0;
+  // As kReplace, of files; in the same step what has the new name gets `kept`, which is free.
+  // False: nothing had it.  EOPNOTSUPP.
+  virtual Result<bool> replace(const std::string& from, const std::string& to,
+                               const std::string& kept, Deadline deadline);
   // A new regular file in a directory, without a name: it goes with its handle, unless link() gives
   // it one.  EOPNOTSUPP.
   virtual Result<OpenedFile> create_nameless(const std::string& directory, const NewNode& what,

@@ -123,6 +123,14 @@ Result<void> TreeWriter::rename(const std::string& from, const std::string& to, 
   return renamed;
 }
 
+Result<bool> TreeWriter::replace(const std::string& from, const std::string& to,
+                                 const std::string& kept, Deadline deadline) {
+  Result<bool> replaced = count(writer_.replace(from, to, kept, deadline));
+  if (!may_be_done(replaced)) return replaced;
+  for (const std::string& path : {from, to, kept}) core_->forget_stored(path, ForgetScope::kFile);
+  return replaced;
+}
+
 Result<NodeInfo> TreeWriter::link(const std::string& from, const std::string& to,
                                   Deadline deadline) {
   Result<NodeInfo> linked = count(writer_.link({.path = from}, to, deadline));

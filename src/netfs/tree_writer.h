@@ -58,6 +58,9 @@ class TreeWriter {
   // `what`: kFile where neither is a directory: the cache then need not look at all it has.
   Result<void> rename(const std::string& from, const std::string& to, RenameHow how,
                       ForgetScope what, Deadline deadline);
+  // Of files; what had the name `to` gets `kept`: OriginWriter::replace().
+  Result<bool> replace(const std::string& from, const std::string& to, const std::string& kept,
+                       Deadline deadline);
   Result<NodeInfo> link(const std::string& from, const std::string& to, Deadline deadline);
   // Of a file that nobody has open for writing here; `known` is what was last seen of it.
   Result<Witnessed> set_attributes(const std::string& path, const AttributeChange& change,

@@ -26,7 +26,7 @@ namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
 // 15: OriginFile::descriptor(), OriginWriter::take_over().
-inline constexpr uint32_t kOriginAbi = 15 | (sync::kValidated ? 1u << 16 : 0);
+inline constexpr uint32_t kOriginAbi = 16 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
 using OriginOptions = std::map<std::string, std::string>;

@@ -147,6 +147,8 @@ enum class Losing : uint8_t { kForGood, kToAnother };
 struct Kept {
   std::string path;     // the hidden one it has, or gets; empty: it lives on by its handle
   bool linked = false;  // one more name so far
+  // By the change itself: OriginWriter::replace().
+  bool by_replacing = false;
   // By another of its names, which is known here: it opens by that from now on.
   bool by_other_name = false;
 };

@@ -111,10 +111,9 @@ Result<void> FileSystem::ChangeOfNames::see_hidden(FileSystem& of, fuse::NodeId 
 // A change that did not come about: the file keeps its name, or gets it back.
 void FileSystem::ChangeOfNames::take_back(const Place& place, const Kept& kept) {
   if (kept.path.empty()) return;
-  if (kept.linked) {
-    set_hiding("", false);
-    return of_.remove_hidden(kept.path);
-  }
+  if (kept.linked || kept.by_replacing) set_hiding("", false);
+  if (kept.by_replacing) return;
+  if (kept.linked) return of_.remove_hidden(kept.path);
   // Whatever ended the change, this gets its own time.
   const Result<void> back = show_again(place, kept.path, of_.deadline());
   if (back.ok()) return;
@@ -168,6 +167,11 @@ Result<Kept> FileSystem::ChangeOfNames::keep_open_file(const Place& place, Losin
   }
   if (!of_.writer_->capabilities().files_outlive_names) {
     if (has_other_name) return Kept{.path = "", .by_other_name = true};
+    if (losing == Losing::kToAnother && of_.writer_->capabilities().keeps_replaced) {
+      const std::string path = hidden_beside(place);
+      set_hiding(path.substr(path.rfind('/') + 1), /*by_link=*/false);
+      return Kept{.path = path, .by_replacing = true};
+    }
     // By one more name, so that the name it loses is never without a file.  Where changes go by the
     // handle, that follows the file through its renames and not to another name of it.
     if (losing == Losing::kToAnother && !of_.writer_->capabilities().changes_by_handle) {

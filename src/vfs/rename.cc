@@ -52,22 +52,29 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
     if (keeping.ok()) kept = std::move(keeping).value();
   }
   if (!before) {
+    const bool keeps = kept.by_replacing && how == RenameHow::kReplace;
+    const Result<bool> replaced =
+        keeps ? writer_->replace(from.path, to.path, kept.path, until) : Result<bool>(false);
     const Result<void> renamed =
-        writer_->rename(from.path, to.path, how, scope_of_rename(from, to), until);
+        !replaced.ok() ? replaced.error()
+        : keeps        ? Result<void>()
+                       : writer_->rename(from.path, to.path, how, scope_of_rename(from, to), until);
     note_outcome(renamed.code());
     const bool late = renamed.is_error(ENOENT) || renamed.is_error(EEXIST);
     if (!renamed.ok() && !(late && intent.renamed_before(from.path, to.path, until))) {
       change.take_back(to, kept);
       return renamed;
     }
+    // Others have removed what it was to replace; or a process before this one has done it.
+    if (kept.by_replacing && !(replaced.ok() && replaced.value())) {
+      change.set_hiding("", false);
+      kept = Kept();
+    }
   }
-  if (kept.linked) change.take_hidden(kept.path);
+  if (kept.linked || kept.by_replacing) change.take_hidden(kept.path);
   if (!intent.table_has_renamed(from, to)) {
     take_renamed(from, to, how, until, kept.by_other_name ? change.going() : fuse::NodeId());
   }
-  // A journal's second change, which replaced nothing there: durable as if it had.
-  if (!kept.path.empty() && options_.write == Options::Write::kBack)
-    return writer_->sync_all(until);
   return {};
 }
 

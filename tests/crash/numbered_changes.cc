@@ -141,8 +141,7 @@ bool NumberedChanges::write_on(const std::string& path) {
   return true;
 }
 
-// As an editor saves: all of it, or nothing; where somebody has the old one open it is hidden
-// first, which is a change of its own.
+// As an editor saves: all of it, or nothing; also where somebody has the old one open.
 bool NumberedChanges::replace(const std::string& path) {
   const std::string beside = path + ".new";
   int raw = -1;
@@ -156,11 +155,6 @@ bool NumberedChanges::replace(const std::string& path) {
   if (random_() % 3 == 0) {
     reader.reset(::open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC));
     if (!is_done(reader.get(), "open " + path)) return false;
-    Tree between = next;
-    between.erase(path);
-    may_be(std::move(between));
-  } else if (!all_is_closed_()) {
-    return is_done(-1, "wait");
   }
   next[path] = next[beside];
   next.erase(beside);

@@ -8,7 +8,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -22,10 +21,7 @@ class NumberedChanges {
   // A path, and what it is: type, permissions, bytes or target.
   using Tree = std::map<std::string, std::string>;
 
-  // `all_is_closed` waits until nobody has a file open: a rename over one that is open is two
-  // changes, so it has to be known which.
-  NumberedChanges(uint64_t seed, std::function<bool()> all_is_closed)
-      : random_(seed), all_is_closed_(std::move(all_is_closed)) {}
+  explicit NumberedChanges(uint64_t seed) : random_(seed) {}
 
   // One more change, of one call or a few.  False: a call failed, as errno says.
   bool make(const std::string& root);
@@ -73,7 +69,6 @@ class NumberedChanges {
   [[nodiscard]] const Tree& now() const { return history_.back(); }
 
   std::mt19937_64 random_;
-  const std::function<bool()> all_is_closed_;
   std::string root_;
   uint64_t number_ = 0;
   std::vector<Tree> history_ = {{}};

@@ -278,10 +278,8 @@ class Write : public WritableMount {
   static bool tells_holes() { return !is_sftp() && !is_back(); }
   static bool copies_there() { return !is_back(); }
   static bool has_nameless_files() { return !is_sftp() && !is_back(); }
-  // A file that is open without a name has a hidden one,
+  // A file that is open without a name has a hidden one.
   static bool hides_open_files() { return is_sftp() || is_back(); }
-  // which it may get besides its own, so that this is not gone before another takes it.
-  static bool replaces_at_once() { return !is_back(); }
 };
 
 class WriteRemote : public WritableMount {};

@@ -213,9 +213,7 @@ TEST_P(Write, ANameThatIsReplacedByARenameIsNeverGone) {
   }
   done = true;
   watcher.join();
-  if (replaces_at_once()) {
-    EXPECT_EQ(gone, 0U);
-  }
+  EXPECT_EQ(gone, 0U);
   EXPECT_TRUE(wait_until([&] { return list_names(there("")).value().size() == 1; },
                          std::chrono::seconds(30)))
       << "what was hidden goes with its last close";

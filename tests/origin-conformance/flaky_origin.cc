@@ -158,7 +158,7 @@ Result<void> FlakyOrigin::rename(const std::string& from, const std::string& to,
   return pass<void>("rename", from, [&] { return to_.rename(from, to, how, deadline); });
 }
 Result<NodeInfo> FlakyOrigin::link(const FileAt& from, const std::string& to, Deadline deadline) {
-  return to_.link(from, to, deadline);
+  return pass<NodeInfo>("link", from.path, [&] { return to_.link(from, to, deadline); });
 }
 Result<Seen> FlakyOrigin::set_attributes(const FileAt& file, const AttributeChange& change,
                                          Deadline deadline) {

@@ -154,13 +154,22 @@ class Changer {
     const bool fits =
         target == tree_.end() || (target->second != kDirectory && tree_[from] != kDirectory);
     if (!fits) return {};
+    // What is replaced may live on by another name.
+    std::string kept = "k" + std::to_string(random_() % 1000);
+    if (to.find('/') != std::string::npos) kept = to.substr(0, to.rfind('/') + 1) + kept;
+    const bool keeps = target != tree_.end() && !tree_.contains(kept) && random_() % 2 == 0;
     Plain moved;
+    if (keeps) moved[kept] = target->second;
     for (const auto& [path, bytes] : tree_) {
       if (path == to) continue;
       const bool moves = path == from || lies_in(path, from);
       moved[moves ? to + path.substr(from.size()) : path] = bytes;
     }
     tree_ = moved;
+    if (keeps) {
+      const Result<bool> replaced = writer.replace(from, to, kept, soon());
+      return replaced.ok() ? Result<void>() : replaced.error();
+    }
     return writer.rename(from, to, RenameHow::kReplace, soon());
   }
   Result<void> rewrite(OriginWriter& writer, const std::string& path) {
