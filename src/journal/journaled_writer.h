@@ -1,8 +1,8 @@
 #pragma once
 // JournaledWriter: the writing half of JournaledOrigin.  A change is checked against what users
 // see, with the errnos of a local file system, recorded, and answered; sync() and a rename over
-// something answer when it is durable here.  What a rename replaces may live on by another name: that
-// is one change.
+// something answer when it is durable here.  What a rename replaces may live on by another name:
+// that is one change.
 //
 // What an origin may not be able to do is not promised for later: links, devices and extended
 // attributes wait until all that is pending is uploaded, and are the origin's to answer (ETIMEDOUT
