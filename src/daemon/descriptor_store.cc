@@ -25,6 +25,8 @@ constexpr std::string_view kHeldName = "netfs-held-";
 constexpr int kFirstPassed = 3;  // sd_listen_fds(3)
 constexpr int kPassedMax = 4096 + static_cast<int>(kHeldDescriptorsMax);
 constexpr off_t kTextBytesMax = 64 << 20;
+// Their names come to the next process in one variable, of which 128 KiB are taken.
+constexpr size_t kHeldStoredMax = 2048;
 
 std::string name_with(std::string_view kind, uint64_t number) {
   return fmt::format("{}{:012}", kind, number);  // of one length: the last one is the newest
@@ -55,6 +57,11 @@ std::optional<std::pair<uint64_t, uint64_t>> held_by(std::string_view name) {
 
 bool store(const std::string& name, int fd) {
   return sd_notify_store("FDSTORE=1\nFDNAME=" + name, fd);
+}
+
+// A file of the origin: the manager is not to wait for it, nor to look for errors of it.
+bool store_held(const std::string& name, int fd) {
+  return sd_notify_store("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, fd);
 }
 
 UniqueFd file_of(const std::string& text) {
@@ -93,7 +100,8 @@ std::map<std::string, UniqueFd> passed_descriptors() {
     const size_t end = names.find(':');
     const std::string name = names.substr(0, end);
     names.erase(0, end == std::string::npos ? end : end + 1);
-    if (::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) passed[name] = UniqueFd(fd);
+    // The newest comes first; an older one has a name twice if a netfs between did not know it.
+    if (::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) passed.emplace(name, UniqueFd(fd));
   }
   return passed;
 }
@@ -103,7 +111,7 @@ std::map<std::string, UniqueFd> passed_descriptors() {
 DescriptorStore::DescriptorStore(StoredNames kept) {
   for (auto& [name, one] : kept) {
     if (const auto by = held_by(name)) {
-      held_[by->first].fds[by->second] = one.fd;
+      held_[by->first].stored[by->second] = {.fd = one.fd, .serial = {}};
       continue;
     }
     for (const std::string_view kind : {kTextName, kMountName}) {
@@ -116,17 +124,24 @@ DescriptorStore::DescriptorStore(StoredNames kept) {
 StoredNames DescriptorStore::kept() const {
   StoredNames all = kept_;
   for (const auto& [mount, held] : held_) {
-    for (const auto& [key, fd] : held.fds) all[held_name(mount, key)] = {mount, fd};
+    for (const auto& [key, one] : held.stored) all[held_name(mount, key)] = {mount, one.fd};
   }
   return all;
 }
 
-// Stores it where it is not yet; empty: it could not be.
-std::string DescriptorStore::name_of(uint64_t mount, int fd) {
+// Empty: it is not stored.
+std::string DescriptorStore::stored_as(uint64_t mount, int fd) const {
   for (const auto& [name, one] : kept_) {
     if (one.mount == mount && one.fd == fd) return name;
   }
-  std::string name = name_with(kMountName, ++names_);
+  return {};
+}
+
+// Stores it where it is not yet; empty: it could not be.
+std::string DescriptorStore::name_of(uint64_t mount, int fd) {
+  std::string name = stored_as(mount, fd);
+  if (!name.empty()) return name;
+  name = name_with(kMountName, ++names_);
   if (!store(name, fd)) return {};
   kept_[name] = {mount, fd};
   return name;
@@ -138,41 +153,70 @@ bool DescriptorStore::drop(const std::string& name) {
 
 size_t DescriptorStore::held_count() const {
   size_t count = 0;
-  for (const auto& [mount, held] : held_) count += held.fds.size();
+  for (const auto& [mount, held] : held_) count += held.stored.size();
   return count;
 }
 
-// Whether the manager has these now, and no others for this mount: as many as there is room for.
-bool DescriptorStore::keep_held_of(uint64_t mount, Held& has,
-                                   const std::map<uint64_t, UniqueFd>& all) {
-  for (auto one = has.fds.begin(); one != has.fds.end();) {
-    const auto found = all.find(one->first);
-    const bool stays = found != all.end() && found->second.get() == one->second;
-    if (!stays && !drop(held_name(mount, one->first))) return false;
-    one = stays ? std::next(one) : has.fds.erase(one);
+// For what is held, beside all that mounts have there and what they are about to have.
+size_t DescriptorStore::room_for_held(const MountsToStore& mounts) const {
+  size_t others = kept_.size() + 1;  // and another text
+  (void)encode_stored(mounts, [&](uint64_t mount, int fd) {
+    if (stored_as(mount, fd).empty()) ++others;
+    return std::string("name");
+  });
+  const size_t all = descriptor_store_size();
+  return std::min({all / 2, all - std::min(all, others), kHeldStoredMax});
+}
+
+// Whether the manager has none of this mount's but these, and no more than there is room for.
+bool DescriptorStore::drop_held(uint64_t mount, Held& has, const HeldDescriptors* now,
+                                size_t room) {
+  size_t surplus = held_count() - std::min(held_count(), room);
+  for (auto one = has.stored.begin(); one != has.stored.end();) {
+    auto& [key, stored] = *one;
+    const bool same = now != nullptr && now->has(key) && now->all().at(key).get() == stored.fd &&
+                      (!stored.serial || *stored.serial == now->serial(key));
+    if (same && surplus == 0) {
+      stored.serial = now->serial(key);
+      ++one;
+      continue;
+    }
+    if (!drop(held_name(mount, key))) return false;
+    surplus -= std::min<size_t>(surplus, 1);
+    one = has.stored.erase(one);
   }
-  for (const auto& [key, fd] : all) {
-    if (has.fds.contains(key)) continue;
-    if (held_count() >= descriptor_store_size() / 2) return true;  // the others are the mounts'
-    if (!store(held_name(mount, key), fd.get())) return false;
-    has.fds[key] = fd.get();
+  return true;
+}
+
+// Whether the manager has all of these now; not so if there is no room.
+bool DescriptorStore::store_held_of(uint64_t mount, Held& has, const HeldDescriptors& now,
+                                    size_t room) {
+  for (const auto& [key, fd] : now.all()) {
+    if (has.stored.contains(key)) continue;
+    if (held_count() >= room || !store_held(held_name(mount, key), fd.get())) return false;
+    has.stored[key] = {.fd = fd.get(), .serial = now.serial(key)};
   }
   return true;
 }
 
 void DescriptorStore::keep_held(const MountsToStore& mounts) {
-  for (const auto& [id, mount] : mounts.held) {
-    const uint64_t changes = mount.descriptors.changes();
-    if (!mount.kept || (mount.descriptors.count() == 0 && !held_.contains(id))) continue;
-    Held& has = held_[id];
-    if (has.changes == changes) continue;
-    has.changes.reset();
-    if (keep_held_of(id, has, mount.descriptors.all())) has.changes = changes;
-  }
+  const bool any = std::ranges::any_of(
+      mounts.held, [](const auto& one) { return one.second.descriptors.count() > 0; });
+  if (!any && held_.empty()) return;
+  const size_t room = room_for_held(mounts);
   for (auto one = held_.begin(); one != held_.end();) {
     const bool gone =
-        !mounts.held.contains(one->first) && keep_held_of(one->first, one->second, {});
+        !mounts.held.contains(one->first) && drop_held(one->first, one->second, nullptr, room);
     one = gone ? held_.erase(one) : std::next(one);
+  }
+  for (const auto& [id, mount] : mounts.held) {
+    const HeldDescriptors& now = mount.descriptors;
+    if (!mount.kept || (now.count() == 0 && !held_.contains(id))) continue;
+    Held& has = held_[id];
+    if (has.changes == now.changes() && held_count() <= room) continue;
+    has.changes.reset();
+    if (!drop_held(id, has, &now, room)) continue;
+    if (store_held_of(id, has, now, room)) has.changes = now.changes();
   }
 }
 

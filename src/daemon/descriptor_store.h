@@ -4,7 +4,8 @@
 //
 // Kept are the descriptors of each mount that is served, and a text that says which is which
 // (encode_stored() of supervisor_state.h); and what is held for their workers (held_descriptors.h),
-// each by a name that says for which mount and by what key, up to half of what it keeps.  The next
+// each by a name that says for which mount and by what key, up to half of what it keeps, 2,048, and
+// what the mounts leave.  The next
 // process of the same service is given them all again.  Nothing is done where there is no store
 // (has_descriptor_store()).  For one thread.
 //
@@ -40,15 +41,22 @@ class DescriptorStore {
  private:
   // Of what is held for a mount.
   struct Held {
+    struct One {
+      int fd = -1;
+      std::optional<uint64_t> serial;  // absent: as it was when the manager gave it to us
+    };
     std::optional<uint64_t> changes;  // that is as it was then; absent: to be looked at
-    std::map<uint64_t, int> fds;      // by their keys
+    std::map<uint64_t, One> stored;   // by their keys
   };
 
+  [[nodiscard]] std::string stored_as(uint64_t mount, int fd) const;
   std::string name_of(uint64_t mount, int fd);
   bool drop(const std::string& name);
   [[nodiscard]] size_t held_count() const;
+  [[nodiscard]] size_t room_for_held(const MountsToStore& mounts) const;
   void keep_held(const MountsToStore& mounts);
-  bool keep_held_of(uint64_t mount, Held& has, const std::map<uint64_t, UniqueFd>& all);
+  bool drop_held(uint64_t mount, Held& has, const HeldDescriptors* now, size_t room);
+  bool store_held_of(uint64_t mount, Held& has, const HeldDescriptors& now, size_t room);
 
   StoredNames kept_;  // but for what is held
   std::map<uint64_t, Held> held_;

@@ -72,8 +72,10 @@ class KeptByManager : public testing::Test {
     }
     int fd = -1;
     std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
-    EXPECT_EQ(text, "FDSTORE=1\nFDNAME=" + name);
+    const bool is_held = name.starts_with("netfs-held-");
+    EXPECT_EQ(text, std::string("FDSTORE=1\n") + (is_held ? "FDPOLL=0\n" : "") + "FDNAME=" + name);
     UniqueFd one(fd);
+    if (kept_.size() >= size_) return true;  // nobody hears of it
     // As systemd: what it has it keeps by the name that it has it by.
     for (const auto& [other, has] : kept_) {
       EXPECT_NE(other, name);
@@ -117,6 +119,7 @@ class KeptByManager : public testing::Test {
   std::map<std::string, UniqueFd> kept_;
   std::map<uint64_t, HeldMount> held_;
   bool said_once_ = false;
+  size_t size_ = 1000;  // that is kept at most
 };
 
 TEST_F(KeptByManager, AreTheDescriptorsOfWhatIsServedAndATextThatNamesThem) {
@@ -250,6 +253,51 @@ TEST_F(KeptByManager, WhatIsHeldLeavesRoomForMounts) {
   obey();
   EXPECT_EQ(kept_.size(), 4U + 6U);
   EXPECT_TRUE(kept_.contains("netfs-held-7-6")) << "by the next one that found none before";
+}
+
+// Of a store that is full it keeps nothing more, and says nothing: a mount whose text is not there
+// is lost.
+TEST_F(KeptByManager, WhatIsHeldMakesRoomForMounts) {
+  size_ = 12;
+  ::setenv("FDSTORE", "12", 1);
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  for (uint64_t key = 0; key < 10; ++key) held_[7].descriptors.keep(key, some_file());
+  keep(store);
+  obey();
+  said_once_ = true;
+  held_[8] = some_mount(true);
+  held_[9] = some_mount(true);
+  keep(store);
+  obey();
+  EXPECT_EQ(stored().value().held.size(), 3U);
+  EXPECT_EQ(kept_.size(), 3U * 3U + 1U + 1U) << "of ten one, and room for another text";
+  held_[9].state = "another";
+  keep(store);
+  obey();
+  EXPECT_EQ(stored().value().held.at(9).state, "another");
+  held_.erase(8);
+  keep(store);
+  obey();
+  keep(store);
+  obey();
+  EXPECT_EQ(kept_.size(), 2U * 3U + 1U + 4U) << "what was refused is tried again";
+}
+
+// A number is taken again at once by what is opened next.
+TEST_F(KeptByManager, WhatIsHeldIsKnownByMoreThanItsNumber) {
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  held_[7].descriptors.keep(5, some_file());
+  const int number = held_[7].descriptors.all().at(5).get();
+  keep(store);
+  obey();
+  held_[7].descriptors.drop(5);
+  held_[7].descriptors.keep(5, some_file());
+  ASSERT_EQ(held_[7].descriptors.all().at(5).get(), number);
+  keep(store);
+  obey();
+  EXPECT_TRUE(is_same_file(kept_.at("netfs-held-7-5"), held_[7].descriptors.all().at(5)));
 }
 
 TEST_F(KeptByManager, AMountThatIsNotAllThereIsLostAndNoOther) {

@@ -20,9 +20,14 @@ class HeldDescriptors {
   // In the place of one that had the key.
   void keep(uint64_t key, UniqueFd fd) {
     fds_.insert_or_assign(key, std::move(fd));
-    ++changes_;
+    serials_[key] = ++changes_;
   }
-  void drop(uint64_t key) { changes_ += fds_.erase(key); }
+  void drop(uint64_t key) {
+    changes_ += fds_.erase(key);
+    serials_.erase(key);
+  }
+  // Another one for each descriptor that is kept, which its number is not.
+  [[nodiscard]] uint64_t serial(uint64_t key) const { return serials_.at(key); }
   // How often they have changed.
   [[nodiscard]] uint64_t changes() const { return changes_; }
   [[nodiscard]] bool has(uint64_t key) const { return fds_.contains(key); }
@@ -30,6 +35,7 @@ class HeldDescriptors {
   [[nodiscard]] const std::map<uint64_t, UniqueFd>& all() const { return fds_; }
   std::map<uint64_t, UniqueFd> take() {
     ++changes_;
+    serials_.clear();
     return std::exchange(fds_, {});
   }
 
@@ -39,6 +45,7 @@ class HeldDescriptors {
 
  private:
   std::map<uint64_t, UniqueFd> fds_;
+  std::map<uint64_t, uint64_t> serials_;
   uint64_t changes_ = 0;
 };
 
