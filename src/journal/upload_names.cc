@@ -185,22 +185,28 @@ Result<Uploader::Outcome> Uploader::not_done(const Batch& batch) {
   if (!batch.aside) return outcome;
   outcome.aside = TRY(look(*batch.aside));
   if (!outcome.aside || TRY(look(*batch.target))) return outcome;
-  TRY(writer().rename(*batch.aside, *batch.target, RenameHow::kNoReplace, soon()));
-  outcome.aside.reset();
+  const Result<void> back =
+      writer().rename(*batch.aside, *batch.target, RenameHow::kNoReplace, soon());
+  if (back.ok()) outcome.aside.reset();
+  // Who has it open has it by its other name, if that is forbidden, too.
+  if (!back.ok() && may_pass(back.code()) != Passes::kNo) return back.error();
   return outcome;
 }
 
 // What is replaced gets its other name besides, so that the one it loses is never without a file:
 // true; or, where there are no hard links, instead.  Nobody else makes such a name.
-Result<bool> Uploader::give_aside(const Batch& batch) {
+Result<bool> Uploader::give_aside(Batch& batch) {
   // Somebody was here since it was looked at: once more from the front.
   const auto is_other = [](int code) { return code == ENOENT || code == EEXIST; };
   const Error again(ETIMEDOUT, "journal.upload");
   const Result<NodeInfo> linked = writer().link({.path = *batch.target}, *batch.aside, soon());
-  if (linked.ok()) return true;
+  if (linked.ok()) {
+    batch.given = linked.value();
+    return true;
+  }
   if (is_other(linked.code())) return again;
-  const int code = linked.code();
-  const bool no_links = code == EPERM || code == EOPNOTSUPP || code == ENOSYS || code == EIO;
+  // SFTP has few words: that there are no links, or not of this file, may be any of these.
+  const bool no_links = linked.is_error(EIO) || may_pass(linked.code()) == Passes::kNo;
   if (!no_links) return linked.error();
   const Result<void> renamed =
       writer().rename(*batch.target, *batch.aside, RenameHow::kNoReplace, soon());
@@ -235,7 +241,13 @@ Result<Uploader::Outcome> Uploader::rename(Batch& batch) {
                                                    !(taken->validator == *batch.victim_expected));
   bool changed = counts && is_other;
   // It has its other name, of an attempt before: what has this one is the same, or somebody's.
-  if (taken && aside) changed = !is_same_file(*taken, *aside);
+  // Or somebody has written to it since.
+  if (taken && aside) {
+    const bool written =
+        batch.given && (taken->attributes.size_bytes != batch.given->attributes.size_bytes ||
+                        taken->attributes.mtime != batch.given->attributes.mtime);
+    changed = written || !is_same_file(*taken, *aside);
+  }
   if (taken && !counts && batch.aside) changed = true;
   if (!changed) {
     batch.seen = *source;

@@ -187,6 +187,7 @@ void Uploader::set_moving(Batch& batch, bool moving) {
 bool Uploader::upload(Batch& batch) {
   Duration wait = journal_.options().retry_first;
   Trouble trouble;
+  bool is_set_aside = false;
   for (;;) {
     log_failed_ = true;
     const Result<void> known = journal_.log().sync(batch.changes.back().sequence);
@@ -194,9 +195,11 @@ bool Uploader::upload(Batch& batch) {
     Error error = known.ok() ? Error(0, "") : known.error();
     if (known.ok()) {
       set_moving(batch, true);
-      Result<Outcome> outcome = carry_out(batch);
-      if (!outcome.ok() && !log_failed_ && is_hopeless(outcome.error(), trouble)) {
+      Result<Outcome> outcome = is_set_aside ? not_done(batch) : carry_out(batch);
+      const bool failed = !outcome.ok() && !log_failed_ && !is_set_aside;
+      if (failed && is_hopeless(outcome.error(), trouble)) {
         const Result<void> kept = set_aside(batch, outcome.error());
+        is_set_aside = kept.ok();
         outcome = kept.ok() ? not_done(batch) : kept.error();
       }
       if (outcome.ok()) return finished(batch, outcome.value());

@@ -63,7 +63,8 @@ class Uploader {
     std::optional<Validator> expected;
     std::optional<Validator> victim_expected;  // kRename: of what it replaces,
     bool victim_elsewhere = false;             // which is there by another name, or not at all
-    std::optional<std::string> aside;          // and gets this one, if it is to live on
+    std::optional<std::string> aside;          // and gets this one, if it is to live on:
+    std::optional<NodeInfo> given;             // as it was when it had
     std::string shown_path;                    // for whoever reads of it
     bool is_directory = false;
     bool last = false;  // nothing of the node is pending behind it
@@ -132,7 +133,7 @@ class Uploader {
   Result<Outcome> remove(Batch& batch);
   Result<Outcome> rename(Batch& batch);
   Result<Outcome> rename_beside(Batch& batch);
-  Result<bool> give_aside(const Batch& batch);
+  Result<bool> give_aside(Batch& batch);
   void say_aside(const Batch& batch);
   Result<Outcome> not_done(const Batch& batch);
   Result<bool> was_moved(const Batch& batch, const std::string& to);

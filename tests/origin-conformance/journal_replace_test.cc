@@ -107,6 +107,8 @@ TEST_F(JournalReplace, ItComesToTheOriginWhateverCallFailsAndWhoeverGoesOn) {
       const Flaw flaw = which % 2 == 0 ? Flaw::kBefore : Flaw::kAfter;
       const bool restarts = which / 2 % 2 == 1;
       const bool links = which / 4 % 2 == 1;
+      // That there are no links is said in more than one way.
+      const Flaw no_link = n % 2 == 0 ? Flaw::kForbidden : Flaw::kRefused;
       SCOPED_TRACE(call + " " + std::to_string(n) +
                    (flaw == Flaw::kAfter ? " unheard" : " failed") +
                    (restarts ? ", and another process" : "") + (links ? "" : ", without links"));
@@ -127,7 +129,7 @@ TEST_F(JournalReplace, ItComesToTheOriginWhateverCallFailsAndWhoeverGoesOn) {
           [&, left = n, failed = false](const std::string& now, const std::string&) mutable {
             look();
             if (failed && restarts) return Flaw::kBefore;  // it stops at that call
-            if (now == "link" && !links) return Flaw::kRefused;
+            if (now == "link" && !links) return no_link;
             if (failed || now != call || left-- > 0) return Flaw::kNone;
             failed = true;
             return flaw;
@@ -138,7 +140,7 @@ TEST_F(JournalReplace, ItComesToTheOriginWhateverCallFailsAndWhoeverGoesOn) {
         origin_.reset();
         flaky_->set_flaws([&](const std::string& now, const std::string&) {
           look();
-          return now == "link" && !links ? Flaw::kRefused : Flaw::kNone;
+          return now == "link" && !links ? no_link : Flaw::kNone;
         });
         start();
       }
@@ -220,6 +222,29 @@ TEST_F(JournalReplace, WhatTheOriginForbidsLeavesTheOldFileItsName) {
   }
 }
 
+// Nor may it have it back: it is told once, and the rest goes on.
+TEST_F(JournalReplace, WhatIsForbiddenBothWaysIsSetAsideOnce) {
+  start(false);
+  {
+    const std::unique_ptr<OriginFile> file = opened("f");
+    ASSERT_TRUE(writer().replace("g", "f", "kept", soon()).ok());
+    ASSERT_EQ(written(*file, 0, "again"), 0);
+    ASSERT_TRUE(writer().make("behind", {.permissions = 0644}, soon()).ok());
+  }
+  origin_.reset();
+  flaky_->set_flaws([&](const std::string& now, const std::string& path) {
+    if (now == "link") return Flaw::kRefused;
+    return now == "rename" && path != "f" ? Flaw::kForbidden : Flaw::kNone;
+  });
+  start();
+  drain();
+  back();
+  EXPECT_EQ(origin_->journal().status().set_aside, 1U);
+  EXPECT_EQ(there("kept"), "again56789");
+  EXPECT_EQ(there("g"), "the other file");
+  EXPECT_TRUE(is_there("behind"));
+}
+
 TEST_F(JournalReplace, WhatSomebodyElseMadeOfItStays) {
   start();
   const std::unique_ptr<OriginFile> file = opened("f");
@@ -262,6 +287,24 @@ TEST_F(JournalReplace, WhoTakesTheNameBetweenTheTwoStepsKeepsIt) {
   EXPECT_EQ(written(*file, 5, "goes on"), 0);
   drain();
   EXPECT_EQ(there("kept"), "firstgoes on");
+}
+
+// It is the same file by both its names then.
+TEST_F(JournalReplace, WhatSomebodyWritesToItBetweenTheTwoStepsStays) {
+  start();
+  std::atomic<bool> over{false};
+  flaky_->set_flaws([&](const std::string& now, const std::string&) {
+    over = over || now == "rename";
+    return over ? Flaw::kBefore : Flaw::kNone;
+  });
+  ASSERT_TRUE(writer().replace("g", "f", "kept", soon()).ok());
+  ASSERT_TRUE(wait_until([&] { return over && is_there("kept"); }, std::chrono::seconds(20)));
+  write_file(tree_ + "/f", "theirs----");
+  back();
+  drain();
+  EXPECT_EQ(there("f"), "theirs----");
+  EXPECT_EQ(there("f.netfs-conflict-1"), "the other file");
+  EXPECT_EQ(origin_->journal().status().conflicts, 1U);
 }
 
 TEST_F(JournalReplace, OfWhatIsNotThereItIsARename) {
