@@ -291,30 +291,36 @@ TEST_P(LockSurvival, WhoDiesWhileNoWorkerLivesHasGivenBackHisLocks) {
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
 }
 
-// The supervisor has no room for descriptors: so a lock ends with its worker.
+// The supervisor has no room for descriptors: so a lock ends with its worker.  Somebody else has it
+// then, and keeps it, or has given it back before there is another worker.
 TEST_P(LockSurvival, WhoLosesHisLockIsToldByEveryUseOfIt) {
   mount_it({"/usr/bin/prlimit", "--nofile=256:256"});
   const Watchdog watchdog(kBound, [&] { abort_mount(temp_ / "mnt"); });
-  for (const Way way : {Way::kFlock, Way::kDescription}) {
-    UniqueFd holds = open_file(here(way), O_RDWR);
-    const UniqueFd other = open_file(here(way), O_RDWR);
-    ASSERT_EQ(set_lock(holds.get(), way, false, LOCK_EX), 0);
-    ASSERT_NO_FATAL_FAILURE(kill_worker());
-    EXPECT_EQ(::pwrite(holds.get(), "x", 1, 0), 1);  // by the next one, who has taken it again
-    const UniqueFd beside = open_file(there(way), O_RDWR);
-    EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_EX), EAGAIN) << "nobody came in between";
-    without_worker(*mount_, [&] { EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_EX), 0); });
-    char byte = 0;
-    EXPECT_EQ(code(::pread(holds.get(), &byte, 1, 0)), EIO);
-    EXPECT_EQ(code(::pwrite(holds.get(), "x", 1, 0)), EIO);
-    EXPECT_EQ(code(::fsync(holds.get())), EIO);
-    EXPECT_EQ(code(::ftruncate(holds.get(), 0)), EIO);
-    EXPECT_EQ(set_lock(holds.get(), way, false, LOCK_SH), EIO);
-    EXPECT_EQ(code(::pread(other.get(), &byte, 1, 0)), 0) << "he had none";
-    EXPECT_EQ(code(::close(holds.release())), EIO);
-    EXPECT_EQ(set_lock(other.get(), way, false, LOCK_SH), EAGAIN);
-    EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_UN), 0);
-    EXPECT_EQ(set_lock(other.get(), way, false, LOCK_SH), 0);
+  for (const bool stays : {true, false}) {
+    for (const Way way : {Way::kFlock, Way::kDescription}) {
+      SCOPED_TRACE(file_of(way) + (stays ? ", he stays" : ", he was there"));
+      UniqueFd holds = open_file(here(way), O_RDWR);
+      const UniqueFd other = open_file(here(way), O_RDWR);
+      ASSERT_EQ(set_lock(holds.get(), way, false, LOCK_EX), 0);
+      const UniqueFd beside = open_file(there(way), O_RDWR);
+      without_worker(*mount_, [&] {
+        EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_EX), 0);
+        if (!stays) {
+          EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_UN), 0);
+        }
+      });
+      char byte = 0;
+      EXPECT_EQ(code(::pread(holds.get(), &byte, 1, 0)), EIO);
+      EXPECT_EQ(code(::pwrite(holds.get(), "x", 1, 0)), EIO);
+      EXPECT_EQ(code(::fsync(holds.get())), EIO);
+      EXPECT_EQ(code(::ftruncate(holds.get(), 0)), EIO);
+      EXPECT_EQ(set_lock(holds.get(), way, false, LOCK_SH), EIO);
+      EXPECT_EQ(code(::pread(other.get(), &byte, 1, 0)), 0) << "he had none";
+      EXPECT_EQ(code(::close(holds.release())), EIO);
+      EXPECT_EQ(set_lock(other.get(), way, false, LOCK_SH), stays ? EAGAIN : 0);
+      EXPECT_EQ(set_lock(beside.get(), way, false, LOCK_UN), 0);
+      EXPECT_EQ(set_lock(other.get(), way, false, LOCK_SH), 0);
+    }
   }
   EXPECT_EQ(lost(), 1) << "by the last worker";
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
