@@ -1,4 +1,4 @@
-// Opening, looking, waiting; changes are in journal_commit.cc.
+// Opening and waiting; looks are in journal_look.cc, changes in journal_commit.cc.
 
 #include "journal/journal.h"
 
@@ -168,104 +168,6 @@ Result<void> Journal::ask_for_unknown() {
     overlay_.learned(id, info.value());
   }
   return {};
-}
-
-Journal::Glance Journal::glance_locked(Node& node) {
-  return {.node = node.id,
-          .state = node.state,
-          .origin_path = overlay_.path_there(node),
-          .moves = moves_};
-}
-
-Result<Journal::Glance> Journal::find_locked(const std::string& path) {
-  const Overlay::Found found = overlay_.find(path);
-  switch (found.leads) {
-    case Overlay::Leads::kNowhere:
-      return Error(ENOENT, "journal");
-    case Overlay::Leads::kThroughNothing:
-      return Error(ENOTDIR, "journal");
-    case Overlay::Leads::kToNode:
-      return glance_locked(*found.node);
-    case Overlay::Leads::kToOrigin:
-      break;
-  }
-  Glance glance;
-  glance.origin_path = found.origin_path;
-  glance.all_is_known = found.all_is_known;
-  glance.moves = moves_;
-  return glance;
-}
-
-Result<Journal::Glance> Journal::glance(const std::string& path) {
-  sync::MutexLock lock(mutex_);
-  return find_locked(path);
-}
-
-Result<Journal::Glance> Journal::glance(NodeId node) {
-  sync::MutexLock lock(mutex_);
-  Node* found = overlay_.node(node);
-  if (found == nullptr) return Error(ESTALE, "journal");
-  return glance_locked(*found);
-}
-
-Result<Journal::Stands> Journal::stands(const std::string& path, NodeId node, const Glance& before,
-                                        int answer, Deadline deadline) {
-  sync::MutexLock lock(mutex_);
-  // Names were moving there while it was asked for one that was not there.
-  const bool missed = answer == ENOENT || answer == ENOTDIR || answer == ESTALE;
-  // Or another file may have the name of what was asked for.
-  const bool doubted = before.node != NodeId::kNone && before.node == doubted_;
-  if (doubted || (missed && (moves_ != before.moves || moves_ % 2 != 0))) {
-    const uint64_t moves = moves_;
-    while (moves_ == moves && moves_ % 2 != 0) {
-      if (stopping_) return Error(ENOTCONN, "journal");
-      if (!changed_.wait_until(mutex_, deadline.at)) return Error(ETIMEDOUT, "journal");
-    }
-    return Stands::kNo;
-  }
-  return is_same_locked(path, node, before) ? Stands::kYes : Stands::kNo;
-}
-
-bool Journal::is_same_locked(const std::string& path, NodeId node, const Glance& before) {
-  Node* found = node == NodeId::kNone ? nullptr : overlay_.node(node);
-  const Result<Glance> now =
-      found != nullptr ? Result<Glance>(glance_locked(*found)) : find_locked(path);
-  return now.ok() && now.value().node == before.node &&
-         now.value().origin_path == before.origin_path &&
-         now.value().state.changed == before.state.changed &&
-         now.value().state.pending == before.state.pending;
-}
-
-NodeInfo Journal::show(const Glance& glance, const NodeInfo* raw) const {
-  NodeInfo info =
-      glance.node == NodeId::kNone && raw != nullptr ? *raw : shown(glance.state, raw, mark_);
-  info.identity.clear();
-  return info;
-}
-
-Result<Journal::Looked> Journal::look(const std::string& path, Deadline deadline) {
-  return look(path, NodeId::kNone, deadline);
-}
-
-Result<Journal::Looked> Journal::look(NodeId node, Deadline deadline) {
-  return look("", node, deadline);
-}
-
-Result<Journal::Looked> Journal::look(const std::string& path, NodeId node, Deadline deadline) {
-  for (;;) {
-    Looked looked;
-    looked.glance = TRY(node == NodeId::kNone ? glance(path) : glance(node));
-    const bool asks = looked.glance.origin_path &&
-                      (looked.glance.node == NodeId::kNone || looked.glance.state.asks_origin());
-    if (asks) {
-      Result<NodeInfo> raw = inner().stat(*looked.glance.origin_path, deadline);
-      const Stands stand = TRY(stands(path, node, looked.glance, raw.code(), deadline));
-      if (stand == Stands::kNo) continue;
-      looked.raw = TRY(std::move(raw));
-    }
-    looked.info = show(looked.glance, looked.raw ? &*looked.raw : nullptr);
-    return looked;
-  }
 }
 
 Result<void> Journal::keep_aside(Record record, std::string_view data) {

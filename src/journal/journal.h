@@ -25,6 +25,7 @@
 #include "journal/journal_log.h"
 #include "journal/lock_classes.h"
 #include "journal/overlay.h"
+#include "journal/recent_looks.h"
 #include "netfs/origin.h"
 #include "netfs/origin_writer.h"
 #include "sync/cond_var.h"
@@ -108,6 +109,8 @@ class Journal {
   };
   Result<Looked> look(const std::string& path, Deadline deadline) EXCLUDES(mutex_);
   Result<Looked> look(NodeId node, Deadline deadline) EXCLUDES(mutex_);
+  // What the origin had at a path when it was last looked at, if that was a moment ago.
+  [[nodiscard]] RecentLooks::Saw saw_lately(const std::string& path) EXCLUDES(mutex_);
   [[nodiscard]] NodeInfo show(const Glance& glance, const NodeInfo* raw) const;
   [[nodiscard]] const std::string& mark() const { return mark_; }
 
@@ -159,8 +162,9 @@ class Journal {
   // For whoever works at the origin for long: ECANCELED when the upload is to stop.
   Result<void> go_on() const EXCLUDES(mutex_);
 
-  // We changed it at the origin ourselves, past the journal.
+  // We changed it at the origin ourselves, past the journal; or made a name there.
   void forget(NodeId node) EXCLUDES(mutex_);
+  void made_past(const std::string& path) EXCLUDES(mutex_);
 
   // The last change there is; 0: none.
   [[nodiscard]] uint64_t newest() const EXCLUDES(mutex_);
@@ -198,6 +202,8 @@ class Journal {
 
   explicit Journal(JournalOptions options) : options_(std::move(options)) {}
   Result<Looked> look(const std::string& path, NodeId node, Deadline deadline) EXCLUDES(mutex_);
+  Result<std::optional<NodeInfo>> ask(const std::string& path, NodeId node, const Glance& before,
+                                      Deadline deadline) EXCLUDES(mutex_);
   // What the origin will not take, as it was recorded, for a person to look at.
   Result<void> keep_aside(Record record, std::string_view data) EXCLUDES(mutex_);
   Result<void> read_log();
@@ -235,6 +241,7 @@ class Journal {
   std::atomic<MonoTime> upload_until_{MonoTime::min()};
   sync::CondVar changed_;  // there is a change, one is done, or it stops
   Overlay overlay_ GUARDED_BY(mutex_);
+  RecentLooks recent_ GUARDED_BY(mutex_);
   std::deque<Change> queue_ GUARDED_BY(mutex_);
   std::deque<Timestamp> made_at_ GUARDED_BY(mutex_);  // of each in the queue
   uint64_t pending_bytes_ GUARDED_BY(mutex_) = 0;

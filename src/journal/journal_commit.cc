@@ -108,6 +108,11 @@ Result<void> Journal::check_locked(const Record& record) {
 void Journal::ready_locked(JournalLog::Room& room, Record record, std::span<const std::byte> data,
                            std::vector<Ready>& all) {
   std::string body = encode_body(record);
+  if (record.kind == RecordKind::kRename) {
+    recent_.all_changed();
+  } else {
+    recent_.changed(record.path);
+  }
   const RecordPlace place = log_->append(room, record, body.size(), data.size());
   const std::optional<Change> change = overlay_.apply(record, place);
   if (change) {

@@ -41,6 +41,7 @@ Result<NodeInfo> JournaledWriter::link(const FileAt& from, const std::string& to
   const FileAt source = TRY(settled(from, deadline));
   const std::string target = TRY(place_of_new(to, deadline));
   TRY(journal_.writer().link(source, target, deadline));
+  journal_.made_past(to);
   return TRY(look({.path = to}, deadline)).info;
 }
 

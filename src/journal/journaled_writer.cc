@@ -46,14 +46,23 @@ Result<Journal::Glance> JournaledWriter::must_be_absent(const std::string& path,
   Result<Journal::Glance> glance = journal_.glance(path);
   if (glance.is_error(ENOTDIR)) return glance.error();
   if (glance.ok() && glance.value().all_is_known) return glance;
-  if (glance.ok()) {
+  if (glance.ok() && journal_.saw_lately(path) != RecentLooks::Saw::kNothing) {
     const Result<Journal::Looked> there = journal_.look(path, deadline);
     if (there.ok()) return Error(EEXIST, "journal.make");
     if (!there.is_error(ENOENT)) return there.error();
   }
-  const Journal::Looked parent = TRY(journal_.look(parent_of(path), deadline));
-  if (parent.info.attributes.type != FileType::kDirectory) return Error(ENOTDIR, "journal.make");
+  TRY(must_be_directory(parent_of(path), deadline));
   return glance.ok() ? std::move(glance).value() : Journal::Glance{};
+}
+
+Result<void> JournaledWriter::must_be_directory(const std::string& path, Deadline deadline) {
+  const Result<Journal::Glance> glance = journal_.glance(path);
+  const bool was_seen = path.empty() || journal_.saw_lately(path) == RecentLooks::Saw::kDirectory;
+  if (glance.ok() && was_seen) return {};
+  const Journal::Looked looked = TRY(journal_.look(path, deadline));
+  return looked.info.attributes.type == FileType::kDirectory
+             ? Result<void>()
+             : Result<void>(Error(ENOTDIR, "journal.make"));
 }
 
 Result<Journal::Committed> JournaledWriter::commit_new(const std::string& path, const NewNode& what,
@@ -71,6 +80,7 @@ Result<NodeInfo> JournaledWriter::make(const std::string& path, const NewNode& w
     (void)TRY(must_be_absent(path, deadline));
     const std::string place = TRY(place_of_new(path, deadline));
     NodeInfo info = TRY(journal_.writer().make(place, what, deadline));
+    journal_.made_past(path);
     info.identity.clear();
     return info;
   }

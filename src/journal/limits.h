@@ -53,6 +53,11 @@ constexpr unsigned kTroubleTries = 4;  // at least
 // Sentences of what went wrong that nobody has asked for; the log has all of them.
 constexpr size_t kTroublesKept = 100;
 
+// What a look at the origin has shown counts so long for making a name: the kernel asks for each
+// name before it has it made.  And of so many names at one time.
+constexpr Duration kLookCounts = std::chrono::seconds(1);
+constexpr size_t kLooksKept = 1024;
+
 // Files whose validators are remembered after their last change is at the origin.
 constexpr size_t kRememberedMax = 65536;
 

@@ -104,6 +104,10 @@ Result<T> FlakyOrigin::pass(const std::string& call, const std::string& path, Ca
 }
 
 Result<NodeInfo> FlakyOrigin::stat(const std::string& path, Deadline deadline) {
+  {
+    sync::MutexLock lock(mutex_);
+    ++looks_;
+  }
   return pass<NodeInfo>("stat", path, [&] { return inner_.stat(path, deadline); });
 }
 Result<void> FlakyOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
@@ -136,6 +140,11 @@ void FlakyOrigin::issue_read(Subrequest& subrequest) {
 uint64_t FlakyOrigin::bytes_asked_for() {
   sync::MutexLock lock(mutex_);
   return bytes_asked_for_;
+}
+
+uint64_t FlakyOrigin::looks() {
+  sync::MutexLock lock(mutex_);
+  return looks_;
 }
 
 Result<NodeInfo> FlakyOrigin::make(const std::string& path, const NewNode& what,

@@ -38,6 +38,7 @@ class FlakyOrigin final : public Origin, public OriginWriter {
   [[nodiscard]] bool at_gate();
   // Of whatever thread.
   [[nodiscard]] uint64_t bytes_asked_for();
+  [[nodiscard]] uint64_t looks();
   // Something else that belongs among them.
   void note(std::string what);
 
@@ -87,6 +88,7 @@ class FlakyOrigin final : public Origin, public OriginWriter {
   bool closed_ GUARDED_BY(mutex_) = false;
   bool waits_ GUARDED_BY(mutex_) = false;
   uint64_t bytes_asked_for_ GUARDED_BY(mutex_) = 0;
+  uint64_t looks_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace netfs::test
