@@ -6,13 +6,6 @@
 
 namespace netfs::journal {
 
-namespace {
-
-// How often it is looked whether something has waited too long.
-constexpr Duration kTick = std::chrono::milliseconds(500);
-
-}  // namespace
-
 JournalLog::JournalLog(Options options, std::unique_ptr<cachefiles::DiskFile> owner)
     : options_(std::move(options)), owner_(std::move(owner)) {}
 
@@ -23,20 +16,25 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
   cachefiles::Disk& disk = options.disk;
   const Result<void> made = disk.make_directory(options.directory);
   if (!made.ok() && !made.is_error(EEXIST)) return made.error();
-  const size_t slash = options.directory.rfind('/');
-  TRY(disk.sync_directory(slash == std::string::npos ? "." : options.directory.substr(0, slash)));
   std::unique_ptr<cachefiles::DiskFile> owner = TRY(disk.lock(options.directory + "/lock"));
   Scanned scanned = TRY(
       scan_journal(disk, options.directory, options.volume_key, ScanFor::kUse, sink, options.form));
+  // Whoever made a segment in it has done that.
+  if (scanned.segments.empty()) {
+    const size_t slash = options.directory.rfind('/');
+    TRY(disk.sync_directory(slash == std::string::npos ? "." : options.directory.substr(0, slash)));
+  }
   std::unique_ptr<JournalLog> log(new JournalLog(std::move(options), std::move(owner)));
   log->damage_ = scanned.damage;
   // Also after a journal that is gone: what was cached by its validators must not be believed.
   const auto now = static_cast<uint64_t>(log->options_.clock.wall().seconds);
   log->generation_ = std::max(scanned.generation + 1, now);
-  SegmentRef fresh = TRY(log->make_segment(scanned.next_number, scanned.next_sequence, 0));
-  // Of processes that have changed nothing.
+  // Nothing is synced here where there was a journal before: users wait for whoever takes over.
+  SegmentRef fresh =
+      TRY(log->make_segment(scanned.next_number, scanned.next_sequence, 0, Durable::kWithRecords));
+  // Of processes that have changed nothing; one that comes back is as empty then.
   std::erase_if(scanned.segments, [&](const SegmentRef& segment) {
-    return segment->is_empty() && log->remove_segment(*segment).ok();
+    return segment->is_empty() && !segment->keep && log->options_.disk.remove(segment->path).ok();
   });
   {
     sync::MutexLock lock(log->mutex_);
@@ -44,7 +42,11 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
     log->segments_.push_back(std::move(fresh));
     log->end_bytes_ = kSegmentHeaderBytes;
     log->next_sequence_ = scanned.next_sequence;
-    log->durable_ = scanned.next_sequence - 1;
+    // After a kill what was read may never have been on the disk, but for what is known to be.
+    log->durable_ = scanned.durable;
+    if (log->durable_ + 1 < scanned.next_sequence) {
+      log->oldest_unsynced_ = log->options_.clock.now();
+    }
   }
   if (log->options_.sync_after > Duration(0)) {
     log->timer_ = sync::Thread("netfs-journal", [raw = log.get()] { raw->run(); });
@@ -95,9 +97,9 @@ void JournalLog::finish() {
   }
 }
 
-// Named, whole and durable before a record can be in it.
+// Named and whole before a record can be in it.
 Result<SegmentRef> JournalLog::make_segment(uint64_t number, uint64_t first_sequence,
-                                            uint64_t needed) {
+                                            uint64_t needed, Durable when) {
   SegmentRef segment = std::make_shared<Segment>();
   segment->path = segment_path(options_.directory, number);
   segment->number = number;
@@ -122,8 +124,9 @@ Result<SegmentRef> JournalLog::make_segment(uint64_t number, uint64_t first_sequ
                                                       .form = options_.form});
     made = segment->file->write(0, bytes_of(header));
   }
-  if (made.ok()) made = segment->file->sync_data();
-  if (made.ok()) made = disk.sync_directory(options_.directory);
+  segment->named = when == Durable::kNow;
+  if (made.ok() && segment->named) made = segment->file->sync_data();
+  if (made.ok() && segment->named) made = disk.sync_directory(options_.directory);
   if (!made.ok()) {
     (void)disk.remove(segment->path);
     return made.error();
@@ -170,7 +173,7 @@ Result<void> JournalLog::rotate(uint64_t needed) {
   const uint64_t first = next_sequence_;
   const uint64_t bytes = needed + kept_bytes_ + owed_bytes_;
   mutex_.unlock();
-  Result<SegmentRef> made = make_segment(number, first, bytes);
+  Result<SegmentRef> made = make_segment(number, first, bytes, Durable::kNow);
   mutex_.lock();
   rotating_ = false;
   changed_.notify_all();
@@ -269,51 +272,6 @@ uint64_t JournalLog::bytes() const {
   return bytes;
 }
 
-Result<void> JournalLog::sync(uint64_t sequence) {
-  sync::MutexLock lock(mutex_);
-  while (durable_ < sequence) {
-    TRY(usable_locked());
-    if (syncing_) {
-      changed_.wait(mutex_);
-      continue;
-    }
-    syncing_ = true;
-    const Result<void> synced = sync_written(next_sequence_ - 1);
-    syncing_ = false;
-    changed_.notify_all();
-    TRY(synced);
-  }
-  return {};
-}
-
-// All up to it, without the lock while the disk works.
-Result<void> JournalLog::sync_written(uint64_t sequence) {
-  TRY(wait_for_all_locked(sequence));
-  std::vector<SegmentRef> dirty;
-  for (const SegmentRef& segment : segments_) {
-    if (segment->last_sequence > durable_) dirty.push_back(segment);
-  }
-  oldest_unsynced_ = MonoTime::max();
-  if (next_sequence_ - 1 > sequence) oldest_unsynced_ = options_.clock.now();
-  mutex_.unlock();
-  Result<void> synced;
-  for (const SegmentRef& segment : dirty) {
-    if (synced.ok()) synced = segment->file->sync_data();
-  }
-  mutex_.lock();
-  if (synced.ok()) {
-    durable_ = std::max(durable_, sequence);
-    return {};
-  }
-  // What it has dropped it will not say: a second attempt would be believed wrongly.
-  if (!broken_) {
-    broken_ = synced.error();
-    telemetry::log_error("journal", "{}: {}; nothing more can be changed", options_.directory,
-                         synced.error().message());
-  }
-  return usable_locked();
-}
-
 void JournalLog::wait_written(uint64_t sequence) {
   sync::MutexLock lock(mutex_);
   while (writing_.contains(sequence)) changed_.wait(mutex_);
@@ -379,20 +337,6 @@ void JournalLog::release(uint64_t upto) {
     telemetry::log_warn("journal", "{} stays: {}", done->path, removed.error().message());
     segments_.push_front(done);
     return;
-  }
-}
-
-// Sees to it that nothing waits longer than it may.
-void JournalLog::run() {
-  sync::MutexLock lock(mutex_);
-  while (!stopping_) {
-    changed_.wait_until(mutex_, Clock::system().now() + kTick);
-    if (stopping_ || broken_ || oldest_unsynced_ == MonoTime::max()) continue;
-    if (options_.clock.now() < oldest_unsynced_ + options_.sync_after - 2 * kTick) continue;
-    const uint64_t last = next_sequence_ - 1;
-    lock.unlock();
-    (void)sync(last);
-    lock.lock();
   }
 }
 

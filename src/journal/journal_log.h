@@ -127,7 +127,10 @@ class JournalLog {
  private:
   JournalLog(Options options, std::unique_ptr<cachefiles::DiskFile> owner);
 
-  Result<SegmentRef> make_segment(uint64_t number, uint64_t first_sequence, uint64_t needed);
+  // When a segment that is made is durable, empty as it is: now, or with what comes into it.
+  enum class Durable : uint8_t { kNow, kWithRecords };
+  Result<SegmentRef> make_segment(uint64_t number, uint64_t first_sequence, uint64_t needed,
+                                  Durable when);
   Result<void> rotate(uint64_t needed) REQUIRES(mutex_);
   Result<void> wait_for_all_locked(uint64_t sequence) REQUIRES(mutex_);
   Result<void> sync_written(uint64_t sequence) REQUIRES(mutex_);

@@ -12,6 +12,7 @@ namespace netfs::journal {
 
 namespace {
 
+constexpr size_t kFrontBytesMax = kRecordHeaderBytes + kBodyBytesMax;
 constexpr std::string_view kSuffix = ".segment";
 
 std::optional<uint64_t> number_of(std::string_view name) {
@@ -61,6 +62,17 @@ size_t behind_zeroes(std::string_view bytes, size_t at) {
   return std::min(bytes.find_first_not_of('\0', at), bytes.size());
 }
 
+// The room counts all the same: on some disks zeroes that were written look like it, and a record
+// may end in them.  So much of it is taken in that the record at `at` is whole.
+void reach(std::string& bytes, size_t at, uint64_t size_bytes) {
+  if (at >= bytes.size()) return;
+  const std::optional<RecordHeader> header =
+      decode_record_header(std::string_view(bytes).substr(at));
+  if (!header) return;
+  const uint64_t needed = std::min<uint64_t>(at + header->bytes(), size_bytes);
+  if (needed > bytes.size()) bytes.resize(needed, '\0');
+}
+
 class Scan {
  public:
   Scan(cachefiles::Disk& disk, const std::string& directory, const std::string& volume_key,
@@ -90,6 +102,7 @@ class Scan {
           directory_, scanned_.next_sequence, readable_behind_);
     }
     if (what_ == ScanFor::kUse) TRY(clear_away());
+    scanned_.durable = std::min(durable_, scanned_.next_sequence - 1);
     return std::move(scanned_);
   }
 
@@ -109,11 +122,11 @@ class Scan {
     segment->file = TRY(
         disk_.open(path, looks ? cachefiles::OpenMode::kRead : cachefiles::OpenMode::kReadWrite));
     segment->size_bytes = TRY(segment->file->stat()).size_bytes;
-    // Most of it is room, which is not read.  It counts all the same: on some disks zeroes that
-    // were written look like it, and a record may end in them.
-    std::string bytes(segment->size_bytes, '\0');
-    const uint64_t end = std::min<uint64_t>(TRY(segment->file->data_end()), bytes.size());
+    // Most of it is room, which is neither read nor looked at: users may wait.
+    const uint64_t end = std::min(TRY(segment->file->data_end()), segment->size_bytes);
+    std::string bytes(std::min<uint64_t>(end + kFrontBytesMax, segment->size_bytes), '\0');
     TRY(segment->file->read(0, {reinterpret_cast<std::byte*>(bytes.data()), end}));
+    reach(bytes, kSegmentHeaderBytes, segment->size_bytes);
     const std::optional<uint32_t> other = other_format(bytes);
     if (other) {
       return Error(EPROTONOSUPPORT, "journal.open",
@@ -159,7 +172,7 @@ class Scan {
     const size_t rest = take_records(segment, bytes);
     // Nobody will use it: its process has ended.
     const uint64_t used = std::max<uint64_t>(end, rest);
-    if (!looks && used < segment->size_bytes && segment->file->truncate(used).ok()) {
+    if (!looks && !is_empty && used < segment->size_bytes && segment->file->truncate(used).ok()) {
       segment->size_bytes = used;
     }
     scanned_.segments.push_back(segment);
@@ -176,10 +189,11 @@ class Scan {
   }
 
   // Returns where they end.
-  size_t take_records(const SegmentRef& segment, std::string_view bytes) {
+  size_t take_records(const SegmentRef& segment, std::string& bytes) {
     size_t at = kSegmentHeaderBytes;
     while (at < bytes.size()) {
-      const std::optional<Whole> whole = whole_record(bytes.substr(at));
+      reach(bytes, at, segment->size_bytes);
+      const std::optional<Whole> whole = whole_record(std::string_view(bytes).substr(at));
       if (!whole || whole->record.sequence != scanned_.next_sequence) break;
       if (!is_addition(whole->record.kind)) {
         sink_(whole->record, {segment, at, whole->record.sequence, whole->header.body_bytes,
@@ -220,12 +234,7 @@ class Scan {
         TRY(disk_.remove(one.path));
       }
     }
-    if (!behind_.empty()) TRY(disk_.sync_directory(directory_));
-    // After a kill what was read may never have been on the disk, but for what was known to be.
-    for (const SegmentRef& segment : scanned_.segments) {
-      if (segment->last_sequence > durable_) TRY(segment->file->sync_data());
-    }
-    return {};
+    return behind_.empty() ? Result<void>() : disk_.sync_directory(directory_);
   }
 
   // What is behind the last whole record of a segment goes into a file of its own now: at the next

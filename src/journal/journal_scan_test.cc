@@ -68,35 +68,51 @@ TEST(JournalScan, ARecordThatEndsInZeroesIsWhole) {
   }
 }
 
-// What was synced need not be again, and all else is.
-TEST(JournalScan, OnceItIsOpenAllThatAKilledProcessLeftOutlivesAPowerCut) {
-  constexpr int kRecords = 60;
-  for (uint64_t seed = 0; seed < 20; ++seed) {
-    SimDisk disk;
-    for (int process = 0; process < 2; ++process) {
-      Opened opened = open_journal(disk);
-      ASSERT_TRUE(opened.log.ok());
-      JournalLog& log = *opened.log.value();
-      for (int i = 0; i < kRecords; ++i) {
-        ASSERT_TRUE(put_next(log).ok());
-        if (i == static_cast<int>(seed)) {
-          ASSERT_TRUE(log.sync(log.last_sequence()).ok());
-        }
-      }
-      disk.crash_at(0);
-      opened.log = Error(EIO, "killed");
-      disk.restart(SimDisk::Lost::kProcess, seed);
-    }
-    {
-      Opened opened = open_journal(disk);
-      ASSERT_TRUE(opened.log.ok());
-      EXPECT_EQ(opened.log.value()->durable_sequence(), uint64_t{2 * kRecords});
-      disk.crash_at(0);
-      opened.log = Error(EIO, "the power goes");
-      disk.restart(SimDisk::Lost::kPower, seed);
-    }
+// Two processes that put so many records each and synced the first of them, and were killed.
+constexpr uint64_t kRecordsEach = 60;
+void leave_two_killed(SimDisk& disk, uint64_t seed) {
+  for (int process = 0; process < 2; ++process) {
     Opened opened = open_journal(disk);
-    expect_records(opened, 1, 2 * kRecords);
+    ASSERT_TRUE(opened.log.ok());
+    JournalLog& log = *opened.log.value();
+    for (uint64_t i = 0; i < kRecordsEach; ++i) {
+      ASSERT_TRUE(put_next(log).ok());
+      if (i == seed) {
+        ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+      }
+    }
+    disk.crash_at(0);
+    opened.log = Error(EIO, "killed");
+    disk.restart(SimDisk::Lost::kProcess, seed);
+  }
+}
+
+// Who takes over does not wait for the disk: what was synced is there, and the next sync is of all.
+TEST(JournalScan, WhatKilledProcessesLeftIsAPrefixUntilItIsSyncedAndThenWhole) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    for (const bool syncs : {false, true}) {
+      SimDisk disk;
+      leave_two_killed(disk, seed);
+      {
+        Opened opened = open_journal(disk);
+        ASSERT_TRUE(opened.log.ok());
+        JournalLog& log = *opened.log.value();
+        EXPECT_EQ(opened.records.size(), 2 * kRecordsEach);
+        EXPECT_LE(log.durable_sequence(), kRecordsEach + seed + 1);
+        if (syncs) {
+          ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+          EXPECT_EQ(log.durable_sequence(), 2 * kRecordsEach);
+        }
+        disk.crash_at(0);
+        opened.log = Error(EIO, "the power goes");
+        disk.restart(SimDisk::Lost::kPower, seed);
+      }
+      Opened opened = open_journal(disk);
+      ASSERT_TRUE(opened.log.ok()) << opened.log.error().message();
+      EXPECT_EQ(opened.log.value()->damage(), "");
+      EXPECT_GE(opened.records.size(), syncs ? 2 * kRecordsEach : kRecordsEach + seed + 1);
+      expect_records(opened, 1, opened.records.size());
+    }
   }
 }
 

@@ -19,6 +19,7 @@ struct Segment {
   uint64_t last_sequence = 0;  // of its last record, 0: it has none; guarded by the log's lock
   uint64_t size_bytes = 0;     // as it was allocated
   bool keep = false;           // it is damaged: it is set aside, not removed; guarded likewise
+  bool named = true;           // its name is durable; guarded likewise
   std::unique_ptr<cachefiles::DiskFile> file;
 
   [[nodiscard]] bool is_empty() const { return last_sequence == 0; }
