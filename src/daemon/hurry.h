@@ -3,34 +3,39 @@
 // for whoever uses its mounts waits meanwhile: some 5 ms of work, which beside programs that never
 // pause took five times as long.
 //
-// Raises the calling thread to the most favourable nice value (-20), and nothing that it starts:
-// threads and programs begin as ever (SCHED_RESET_ON_FORK).  Only for root, and only where nobody
-// has given netfs another nice value; else nothing is done.
+// The whole process, what it starts included, has the most favourable nice value (-20) until
+// end(): whichever of its threads comes next in what the users wait for.  Only for root, and only
+// where nobody has given netfs another nice value; else nothing is done.
 //
-//   begin_hurry();               // in the child, before exec: the program begins so
+//   begin_hurry();      // in the child, before exec
 //   ...
-//   end_hurry();                 // as it was
+//   Hurry hurry;        // in the program, before its threads
+//   ...                 // serve
+//   hurry.end();
 //
-// For any thread; both may be called between fork and exec.
+// begin_hurry() may be called between fork and exec; a Hurry is of one thread.
+
+#include <sys/types.h>
 
 namespace netfs::daemon {
 
-// Whether the thread is raised now.
+// Whether what the thread is, until exec and after it, goes before others.
 bool begin_hurry();
-void end_hurry();
 
-// While it lives, of the thread that makes it.
 class Hurry {
  public:
-  Hurry() : is_raised_(begin_hurry()) {}
-  ~Hurry() {
-    if (is_raised_) end_hurry();
-  }
+  // Takes on what begin_hurry() has begun, if it has.
+  Hurry();
+  ~Hurry() { end(); }
   Hurry(const Hurry&) = delete;
   Hurry& operator=(const Hurry&) = delete;
 
+  // All threads of the process, and of the programs that it has started, are as ever.  A thread
+  // that is just being made may be missed: it is not if this is called again.
+  void end();
+
  private:
-  const bool is_raised_;
+  const bool is_taken_on_;
 };
 
 }  // namespace netfs::daemon

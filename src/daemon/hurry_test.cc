@@ -1,24 +1,27 @@
-// Goal: a thread that is in a hurry goes before others, and nothing that it starts does.
+// Goal: a process that is in a hurry goes before others, with all that it starts, until it is over.
 
 #include "daemon/hurry.h"
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <spawn.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "base/kill_process.h"
+#include "sync/cond_var.h"
+#include "sync/lock_class.h"
+#include "sync/mutex.h"
 #include "sync/thread.h"
 
 namespace netfs::daemon {
 namespace {
 
-int nice_now() {
-  return ::getpriority(PRIO_PROCESS, 0);
-}
+constinit sync::LockClass kWaitsLock{"test.hurry_waits"};
 
-int nice_of_what_it_starts() {
-  int is = -1;
-  sync::Thread("test-started", [&is] { is = nice_now(); }).join();
-  return is;
+int nice_of(pid_t thread = 0) {
+  return ::getpriority(PRIO_PROCESS, static_cast<id_t>(thread));
 }
 
 bool may_hurry() {
@@ -36,18 +39,79 @@ void in_a_thread_at(int nice, const Body& body) {
   }).join();
 }
 
-TEST(Hurry, IsOfOneThreadUntilItIsOver) {
+// A program that waits to be ended.
+class Program {
+ public:
+  Program() {
+    char name[] = "sleep";
+    char time[] = "600";
+    char* words[] = {name, time, nullptr};
+    EXPECT_EQ(::posix_spawnp(&pid_, name, nullptr, nullptr, words, environ), 0);
+  }
+  ~Program() {
+    if (pid_ < 0) return;
+    (void)kill_process(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+// A thread that waits to be ended.
+class Waiting {
+ public:
+  Waiting()
+      : thread_("test-waits", [this] {
+          sync::MutexLock lock(mutex_);
+          id_ = ::gettid();
+          changed_.notify_all();
+          while (!done_) changed_.wait(mutex_);
+        }) {}
+  ~Waiting() {
+    {
+      sync::MutexLock lock(mutex_);
+      done_ = true;
+      changed_.notify_all();
+    }
+    thread_.join();
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+  pid_t id() {
+    sync::MutexLock lock(mutex_);
+    while (id_ == 0) changed_.wait(mutex_);
+    return id_;
+  }
+
+ private:
+  sync::Mutex mutex_{kWaitsLock};
+  sync::CondVar changed_;
+  pid_t id_ GUARDED_BY(mutex_) = 0;
+  bool done_ GUARDED_BY(mutex_) = false;
+  sync::Thread thread_;
+};
+
+TEST(Hurry, IsOfAllThatIsStartedUntilItIsOver) {
   if (!may_hurry()) GTEST_SKIP() << "SKIPPED: needs CAP_SYS_NICE, for a nice value below 0";
   in_a_thread_at(0, [] {
-    {
-      const Hurry hurry;
-      EXPECT_EQ(nice_now(), -20);
-      EXPECT_EQ(nice_of_what_it_starts(), 0);
-    }
-    EXPECT_EQ(nice_now(), 0);
+    ASSERT_TRUE(begin_hurry());
+    EXPECT_EQ(nice_of(), -20);
+    Hurry hurry;
+    Waiting thread;
+    const Program program;
+    EXPECT_EQ(nice_of(thread.id()), -20);
+    EXPECT_EQ(nice_of(program.pid()), -20);
+    hurry.end();
+    EXPECT_EQ(nice_of(), 0);
+    EXPECT_EQ(nice_of(thread.id()), 0);
+    EXPECT_EQ(nice_of(program.pid()), 0);
     EXPECT_EQ(::sched_getscheduler(0), SCHED_OTHER);
-    end_hurry();
-    EXPECT_EQ(nice_now(), 0);
+    hurry.end();
+    EXPECT_EQ(nice_of(), 0);
   });
 }
 
@@ -55,16 +119,27 @@ TEST(Hurry, LeavesANiceValueThatSomebodyGave) {
   for (const int given : {19, -20}) {
     if (given < 0 && !may_hurry()) continue;
     in_a_thread_at(given, [given] {
-      {
-        const Hurry hurry;
-        EXPECT_EQ(nice_now(), given);
-        EXPECT_EQ(nice_of_what_it_starts(), given);
-      }
-      EXPECT_EQ(nice_now(), given);
-      end_hurry();
-      EXPECT_EQ(nice_now(), given);
+      EXPECT_FALSE(begin_hurry());
+      Hurry hurry;
+      Waiting thread;
+      EXPECT_EQ(nice_of(thread.id()), given);
+      hurry.end();
+      EXPECT_EQ(nice_of(), given);
+      EXPECT_EQ(nice_of(thread.id()), given);
     });
   }
+}
+
+// As long as nobody takes it on, what is started is as ever.
+TEST(Hurry, IsOfNobodyElse) {
+  if (!may_hurry()) GTEST_SKIP() << "SKIPPED: needs CAP_SYS_NICE, for a nice value below 0";
+  in_a_thread_at(0, [] {
+    ASSERT_TRUE(begin_hurry());
+    Waiting thread;
+    EXPECT_EQ(nice_of(thread.id()), 0);
+    Hurry().end();
+    EXPECT_EQ(nice_of(), 0);
+  });
 }
 
 }  // namespace

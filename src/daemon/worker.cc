@@ -10,7 +10,6 @@
 
 #include "daemon/cache_report.h"
 #include "daemon/control_socket.h"
-#include "daemon/hurry.h"
 #include "daemon/json_fields.h"
 #include "daemon/mount_checks.h"
 #include "daemon/sd_notify.h"
@@ -37,6 +36,11 @@ constexpr Duration kLookTimeout = std::chrono::seconds(1);
 constexpr Duration kUnusedTimeout = std::chrono::seconds(30);
 constexpr Duration kDrainTimeout = std::chrono::seconds(3);
 constexpr int kPollMs = 1000;
+constexpr int kHurriedPollMs = 20;
+// How long a worker goes before others after it serves; and how long at most until it does, for a
+// disk or an origin may keep it.
+constexpr Duration kHurryBehind = std::chrono::milliseconds(50);
+constexpr Duration kHurryMax = std::chrono::seconds(1);
 
 UniqueFd watch_signals() {
   sigset_t watched;
@@ -78,7 +82,6 @@ int Worker::run(std::vector<Adopted> mounts) {
   for (Adopted& adopted : mounts) {
     ++busy_;
     auto work = [this, taking_over, one = std::move(adopted)]() mutable {
-      const Hurry hurry;
       mounts_.adopt(std::move(one));
       --busy_;
       wake();
@@ -86,13 +89,26 @@ int Worker::run(std::vector<Adopted> mounts) {
     if (!control_->post(std::move(work))) --busy_;
   }
   taking_over.reset();
-  end_hurry();
   do {
     poll_once();
+    end_hurry();
     settle_attached();
     mounts_.bury();
   } while (!may_end());
   return end();
+}
+
+// Once those serve who were waited for, and a while longer: what they were asked meanwhile.  And
+// once more, for threads that were just being made.
+void Worker::end_hurry() {
+  if (hurries_ == 0) return;
+  const MonoTime now = Clock::system().now();
+  if (busy_ > 0 && now - since_ < kHurryMax) return;
+  hurry_until_ = std::min(hurry_until_, now + kHurryBehind);
+  if (now < hurry_until_) return;
+  hurry_.end();
+  hurry_until_ = MonoTime::max();
+  --hurries_;
 }
 
 bool Worker::may_end() const {
@@ -109,7 +125,7 @@ void Worker::poll_once() {
   for (const auto& [id, user] : attached_) {
     if (!user.leaving) polled.push_back({user.socket.get(), POLLIN, 0});
   }
-  if (::poll(polled.data(), polled.size(), kPollMs) <= 0) return;
+  if (::poll(polled.data(), polled.size(), hurries_ > 0 ? kHurriedPollMs : kPollMs) <= 0) return;
   if (polled[0].revents != 0) {
     const SupervisorLink::Event event = link_.receive();
     if (event == SupervisorLink::Event::kGone) orphaned_ = true;

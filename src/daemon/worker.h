@@ -21,6 +21,7 @@
 #include "base/unique_fd.h"
 #include "base/unique_function.h"
 #include "daemon/control_message.h"
+#include "daemon/hurry.h"
 #include "daemon/lock_classes.h"
 #include "daemon/mounts.h"
 #include "daemon/shared_store.h"
@@ -58,6 +59,7 @@ class Worker {
   [[nodiscard]] bool is_left() const;
   void drain();
   void wake();
+  void end_hurry();
   [[nodiscard]] bool may_end() const;
   int end();
 
@@ -65,6 +67,9 @@ class Worker {
   UniqueFd listener_;
   const uint64_t workers_before_;
   const MonoTime since_ = Clock::system().now();
+  Hurry hurry_;           // before there are threads
+  unsigned hurries_ = 2;  // times that it is to be ended
+  MonoTime hurry_until_ = MonoTime::max();
   UniqueFd signals_;
   UniqueFd wake_;
   SharedStore store_;
