@@ -262,19 +262,20 @@ Result<void> RealDisk::list(const std::string& path,
                             const std::function<void(const std::string&)>& sink) {
   UniqueFd fd(::openat(root_.get(), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return Error::from_errno("cachefiles.list");
-  DIR* stream = ::fdopendir(fd.get());
-  if (!stream) return Error::from_errno("cachefiles.list");
-  (void)fd.release();  // the stream owns it now
-  std::unique_ptr<DIR, int (*)(DIR*)> owner(stream, ::closedir);
+  // Not by readdir(): a worker that takes over lists 256 directories, mostly empty, while users
+  // wait, and that makes eight calls of each where four do.
+  alignas(dirent64) char buffer[16 << 10];
   for (;;) {
-    errno = 0;
-    const dirent* entry = ::readdir(stream);
-    if (!entry) break;
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") sink(name);
+    const ssize_t got = ::getdents64(fd.get(), buffer, sizeof buffer);
+    if (got < 0) return Error::from_errno("cachefiles.list");
+    if (got == 0) return {};
+    for (ssize_t at = 0; at < got;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..") sink(name);
+      at += entry->d_reclen;
+    }
   }
-  if (errno != 0) return Error::from_errno("cachefiles.list");
-  return {};
 }
 
 Result<void> RealDisk::sync_directory(const std::string& path) {
@@ -303,10 +304,11 @@ Result<std::unique_ptr<DiskFile>> RealDisk::lock(const std::string& path) {
     return Error(EBUSY, "cachefiles.lock",
                  fmt::format("cache directory {} is in use by process {}; use that one's mounts or "
                              "another --cache-dir",
-                             directory_, owner.substr(0, owner.find('\n'))));
+                             directory_, owner.substr(0, owner.find_first_of(" \n"))));
   }
-  const std::string text = fmt::format("{}\n", ::getpid());
-  if (::ftruncate(fd.get(), 0) != 0) return directory_error(directory_, errno);
+  // As long as any other: cutting the file first waits for a disk that is at work, and users wait
+  // for whoever takes over.
+  const std::string text = fmt::format("{:<11}\n", ::getpid());
   if (::pwrite(fd.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     return directory_error(directory_, errno == 0 ? ENOSPC : errno);
   }

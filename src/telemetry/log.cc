@@ -12,7 +12,8 @@ namespace netfs::telemetry {
 
 namespace {
 
-constexpr size_t kQueueLines = 8192;
+// Some 400 bytes each, all touched when it starts: a worker that takes over is waited for.
+constexpr size_t kQueueLines = 1024;
 
 std::atomic<LogLevel> minimum_level{LogLevel::kInfo};
 std::shared_ptr<spdlog::async_logger> logger;              // set by start_log, before other threads
