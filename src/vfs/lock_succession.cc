@@ -141,15 +141,22 @@ Result<void> LockTable::give_back_gaps(OriginLock& lock, const SavedLocks::Left&
 Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& left, const Heir& heir,
                                                      UniqueFd kept, Deadline until) {
   std::unique_ptr<OriginLock> lock;
+  bool is_anothers = false;
   // What was kept is held, however late it is.
   if (kept) until = Deadline::after(parts_.clock, parts_.timeout);
   if (kept) {
-    Result<std::unique_ptr<OriginLock>> taken =
-        parts_.origin.take_over(std::move(kept), left.owner.kind);
-    if (taken.ok()) lock = std::move(taken).value();
+    Result<OriginLocks::Opened> taken = parts_.origin.take_over(std::move(kept), left.owner.kind);
+    if (taken.ok()) {
+      const std::string& identity = taken.value().info.identity;
+      const bool both_tell = !identity.empty() && !heir.identity.empty();
+      is_anothers = both_tell && identity != heir.identity;
+      lock = std::move(taken.value().lock);
+    }
   }
   // What was kept of it is given back by that.
   if (left.owner.lost) return Error(EIO, "vfs.lock");
+  // A netfs between that knew nothing of what a service manager keeps has left it there.
+  if (is_anothers) return Error(EIO, "vfs.lock", "what was kept of it is of another file");
   if (!heir.has_handle) return Error(ESTALE, "vfs.lock", "what it was taken through is damaged");
   if (!lock && until.passed(parts_.clock.now())) return Error(ETIMEDOUT, "vfs.lock");
   if (lock) TRY(give_back_gaps(*lock, left, until));

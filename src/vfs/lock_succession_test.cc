@@ -312,5 +312,23 @@ TEST_F(LocksKept, WhatWasNotKeptIsLost) {
   EXPECT_EQ(keeper_.count(), 1U) << "and is kept from now on";
 }
 
+// By a service manager, to which a netfs between has said nothing.
+TEST_F(LocksKept, WhatIsKeptOfAnotherFileIsNotTakenForIt) {
+  start();
+  const uint64_t h = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {10, 19}), 0);
+  EXPECT_EQ(lock(g_, open_with(g_), 3, F_WRLCK), 0);
+  be_killed();
+  keeper_.shift();
+  follow();
+  EXPECT_EQ(lost(), 2U);
+  EXPECT_EQ(keeper_.count(), 0U);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0) << "both are given back";
+  EXPECT_EQ(read(f_, h), "errno 5");
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK, {10, 19}), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+  EXPECT_EQ(keeper_.count(), 1U);
+}
+
 }  // namespace
 }  // namespace netfs::vfs

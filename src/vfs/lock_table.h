@@ -96,6 +96,7 @@ class LockTable {
   // copies of its descriptor, its locks are free.
   void give_back_left(uint64_t key, UniqueFd kept);
   // The key by which a holder's descriptor is kept.
+  static_assert(SavedLocks::kNumberBits <= kLockKindShift);
   static uint64_t key_of(LockKind kind, uint64_t number) {
     return kLockKeys | static_cast<uint64_t>(kind) << kLockKindShift | number;
   }
