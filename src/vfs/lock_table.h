@@ -149,6 +149,7 @@ class LockTable {
     fuse::HandleId handle;  // through which it was last asked
     bool closing = false;   // that was closed since, perhaps for good
     uint64_t number = 0;    // by which it is saved and kept; 0: it never held anything
+    bool kept = false;      // who keeps descriptors was given its own
     LockRanges lost;
     bool lost_now = false;  // SavedLocks::Owner's
   };
