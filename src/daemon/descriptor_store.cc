@@ -1,9 +1,11 @@
 #include "daemon/descriptor_store.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <fcntl.h>
+#include <poll.h>
 #include <set>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,6 +29,9 @@ constexpr int kPassedMax = 4096 + static_cast<int>(kHeldDescriptorsMax);
 constexpr off_t kTextBytesMax = 64 << 20;
 // Their names come to the next process in one variable, of which 128 KiB are taken.
 constexpr size_t kHeldStoredMax = 2048;
+constexpr Duration kBusy = std::chrono::seconds(10);  // no longer is taken for granted
+constexpr Duration kLastPatience = std::chrono::seconds(2);
+constexpr int kLastPauseMs = 5;
 
 std::string name_with(std::string_view kind, uint64_t number) {
   return fmt::format("{}{:012}", kind, number);  // of one length: the last one is the newest
@@ -55,13 +60,13 @@ std::optional<std::pair<uint64_t, uint64_t>> held_by(std::string_view name) {
   return std::pair(*mount, *key);
 }
 
-bool store(const std::string& name, int fd) {
-  return sd_notify_store("FDSTORE=1\nFDNAME=" + name, fd);
+std::string to_store(const std::string& name) {
+  return "FDSTORE=1\nFDNAME=" + name;
 }
 
 // A file of the origin: the manager is not to wait for it, nor to look for errors of it.
-bool store_held(const std::string& name, int fd) {
-  return sd_notify_store("FDSTORE=1\nFDPOLL=0\nFDNAME=" + name, fd);
+std::string to_store_held(const std::string& name) {
+  return "FDSTORE=1\nFDPOLL=0\nFDNAME=" + name;
 }
 
 UniqueFd file_of(const std::string& text) {
@@ -129,6 +134,40 @@ StoredNames DescriptorStore::kept() const {
   return all;
 }
 
+bool DescriptorStore::send(const std::string& state, int fd) {
+  if (untold_ != 0) return false;
+  const Result<void> sent = sd_notify_store(state, fd);
+  untold_ = sent.code();
+  if (!sent.ok()) {
+    tell_of(sent.error());
+    return false;
+  }
+  if (trouble_told_) telemetry::log_info("supervisor", "the service manager is told again");
+  trouble_told_ = false;
+  trouble_since_ = MonoTime::max();
+  return true;
+}
+
+void DescriptorStore::tell_of(const Error& trouble) {
+  const MonoTime now = Clock::system().now();
+  trouble_since_ = std::min(trouble_since_, now);
+  const bool is_busy = trouble.code() == EAGAIN && now < trouble_since_ + kBusy;
+  if (is_busy || std::exchange(trouble_told_, true)) return;
+  telemetry::log_warn("supervisor",
+                      "the service manager cannot be told what to keep ({}): what it was not told "
+                      "ends with this process, mounts too; it is tried on",
+                      trouble.message());
+}
+
+void DescriptorStore::tell_of_no_room(size_t room) {
+  if (std::exchange(no_room_told_, true)) return;
+  telemetry::log_warn("supervisor",
+                      "the service manager keeps {} locks and files without a name and has no room "
+                      "for more of them: the others end with this process; raise "
+                      "FileDescriptorStoreMax=",
+                      room);
+}
+
 // Empty: it is not stored.
 std::string DescriptorStore::stored_as(uint64_t mount, int fd) const {
   for (const auto& [name, one] : kept_) {
@@ -142,13 +181,13 @@ std::string DescriptorStore::name_of(uint64_t mount, int fd) {
   std::string name = stored_as(mount, fd);
   if (!name.empty()) return name;
   name = name_with(kMountName, ++names_);
-  if (!store(name, fd)) return {};
+  if (!send(to_store(name), fd)) return {};
   kept_[name] = {mount, fd};
   return name;
 }
 
 bool DescriptorStore::drop(const std::string& name) {
-  return sd_notify_store("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
+  return send("FDSTOREREMOVE=1\nFDNAME=" + name, -1);
 }
 
 size_t DescriptorStore::held_count() const {
@@ -193,7 +232,11 @@ bool DescriptorStore::store_held_of(uint64_t mount, Held& has, const HeldDescrip
                                     size_t room) {
   for (const auto& [key, fd] : now.all()) {
     if (has.stored.contains(key)) continue;
-    if (held_count() >= room || !store_held(held_name(mount, key), fd.get())) return false;
+    if (held_count() >= room) {
+      tell_of_no_room(room);
+      return false;
+    }
+    if (!send(to_store_held(held_name(mount, key)), fd.get())) return false;
     has.stored[key] = {.fd = fd.get(), .serial = now.serial(key)};
   }
   return true;
@@ -220,9 +263,22 @@ void DescriptorStore::keep_held(const MountsToStore& mounts) {
   }
 }
 
-void DescriptorStore::keep(const MountsToStore& mounts) {
-  if (!has_descriptor_store()) return;
+bool DescriptorStore::keep(const MountsToStore& mounts) {
+  if (!has_descriptor_store()) return true;
+  untold_ = 0;
   keep_held(mounts);
+  if (untold_ == 0) keep_mounts(mounts);
+  return untold_ == 0;
+}
+
+void DescriptorStore::finish(const MountsToStore& mounts) {
+  const Deadline until = Deadline::within(kLastPatience);
+  while (!keep(mounts) && untold_ == EAGAIN && !until.passed(Clock::system().now())) {
+    ::poll(nullptr, 0, kLastPauseMs);
+  }
+}
+
+void DescriptorStore::keep_mounts(const MountsToStore& mounts) {
   std::set<std::string> used;
   std::string text = encode_stored(mounts, [&](uint64_t mount, int fd) {
     std::string name = name_of(mount, fd);
@@ -237,7 +293,7 @@ void DescriptorStore::keep(const MountsToStore& mounts) {
     if (text != text_) {
       std::string name = name_with(kTextName, ++names_);
       const UniqueFd file = file_of(text);
-      if (!file || !store(name, file.get())) return;
+      if (!file || !send(to_store(name), file.get())) return;
       kept_[name] = {};
       text_name_ = std::move(name);
       text_ = std::move(text);
@@ -285,7 +341,7 @@ TakenStored take_stored() {
   telemetry::log_error(
       "supervisor", "what the service manager has kept is not of this netfs ({}): its mounts end",
       mounts.error().message());
-  store.keep({"", 0, {}});
+  store.finish({"", 0, {}});
   return {.stored = {}, .dropped = true};
 }
 
@@ -300,7 +356,7 @@ void drop_stored(Stored stored) {
   std::vector<std::string> mount_points = std::move(stored.mounts.lost);
   for (const auto& [id, held] : stored.mounts.held) mount_points.push_back(held.mount_point);
   stored.mounts.held.clear();
-  stored.store.keep({"", 0, {}});
+  stored.store.finish({"", 0, {}});
   for (const std::string& mount_point : mount_points) take_away(mount_point);
 }
 

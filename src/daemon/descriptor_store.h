@@ -5,12 +5,14 @@
 // Kept are the descriptors of each mount that is served, and a text that says which is which
 // (encode_stored() of supervisor_state.h); and what is held for their workers (held_descriptors.h),
 // each by a name that says for which mount and by what key, up to half of what it keeps, 2,048, and
-// what the mounts leave.  The next
-// process of the same service is given them all again.  Nothing is done where there is no store
-// (has_descriptor_store()).  For one thread.
+// what the mounts leave.  The next process of the same service is given them all again.  Nothing is
+// done where there is no store (has_descriptor_store()).  For one thread.
+//
+// Nobody waits for the manager, which may be busy: what it has not read yet stands in its socket,
+// and where that is full it is told the rest later, in the same order.
 //
 //   DescriptorStore store;
-//   store.keep({settings, workers_started, held});     // after each change
+//   if (!store.keep({settings, workers_started, held})) ...   // after each change; again, soon
 //
 //   TakenStored taken = take_stored();                        // in the next process, once
 //   if (taken.stored) ...                                     // serve them on, or drop_stored()
@@ -22,6 +24,8 @@
 #include <optional>
 #include <string>
 
+#include "base/clock.h"
+#include "base/result.h"
 #include "base/unique_fd.h"
 #include "daemon/supervisor_state.h"
 
@@ -33,9 +37,11 @@ class DescriptorStore {
   // Goes on with what the manager has.
   explicit DescriptorStore(StoredNames kept);
 
-  // Makes the manager have these, and nothing else of ours.  What it was not told for want of room
-  // it is told the next time.
-  void keep(const MountsToStore& mounts);
+  // Makes the manager have these, and nothing else of ours.  False: it was not told all of that; to
+  // be called again after a moment, with what there is then.
+  [[nodiscard]] bool keep(const MountsToStore& mounts);
+  // The same for the last time: waits until it has been told, or a while.
+  void finish(const MountsToStore& mounts);
   [[nodiscard]] StoredNames kept() const;
 
  private:
@@ -49,6 +55,9 @@ class DescriptorStore {
     std::map<uint64_t, One> stored;   // by their keys
   };
 
+  bool send(const std::string& state, int fd);
+  void tell_of(const Error& trouble);
+  void tell_of_no_room(size_t room);
   [[nodiscard]] std::string stored_as(uint64_t mount, int fd) const;
   std::string name_of(uint64_t mount, int fd);
   bool drop(const std::string& name);
@@ -57,12 +66,17 @@ class DescriptorStore {
   void keep_held(const MountsToStore& mounts);
   bool drop_held(uint64_t mount, Held& has, const HeldDescriptors* now, size_t room);
   bool store_held_of(uint64_t mount, Held& has, const HeldDescriptors& now, size_t room);
+  void keep_mounts(const MountsToStore& mounts);
 
   StoredNames kept_;  // but for what is held
   std::map<uint64_t, Held> held_;
   uint64_t names_ = 0;  // a number of the last one
   std::string text_;    // as it is kept
   std::string text_name_;
+  int untold_ = 0;  // why something could not be sent: nothing that comes after it is
+  MonoTime trouble_since_ = MonoTime::max();
+  bool trouble_told_ = false;
+  bool no_room_told_ = false;
 };
 
 // What another process of this service has left.

@@ -9,34 +9,16 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 #include <utility>
+
+#include "daemon/testing/notify_socket.h"
 
 namespace netfs::daemon {
 namespace {
 
 class KeptByManager : public testing::Test {
  protected:
-  void SetUp() override {
-    socket_ = UniqueFd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    ASSERT_TRUE(socket_);
-    const std::string name = "netfs-test-" + std::to_string(::getpid());
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    std::memcpy(address.sun_path + 1, name.data(), name.size());
-    const size_t length = offsetof(sockaddr_un, sun_path) + 1 + name.size();
-    ASSERT_EQ(::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&address),
-                     static_cast<socklen_t>(length)),
-              0);
-    ::setenv("NOTIFY_SOCKET", ("@" + name).c_str(), 1);
-    ::setenv("FDSTORE", "64", 1);
-  }
-  void TearDown() override {
-    ::unsetenv("NOTIFY_SOCKET");
-    ::unsetenv("FDSTORE");
-  }
-
   static UniqueFd some_file() {
     return UniqueFd(::open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   }
@@ -47,8 +29,8 @@ class KeptByManager : public testing::Test {
     mount.fds.push_back(some_file());
     return mount;
   }
-  void keep(DescriptorStore& store) { store.keep({settings_, 3, held_}); }
-
+  bool try_to_keep(DescriptorStore& store) { return store.keep({settings_, 3, held_}); }
+  void keep(DescriptorStore& store) { EXPECT_TRUE(try_to_keep(store)); }
   // Does what it is told, as systemd does; false when there is no more.  From the first text on
   // there is always one that can be read.
   bool obey_once() {
@@ -60,9 +42,10 @@ class KeptByManager : public testing::Test {
     message.msg_iovlen = 1;
     message.msg_control = rights;
     message.msg_controllen = sizeof rights;
-    const ssize_t length = ::recvmsg(socket_.get(), &message, MSG_CMSG_CLOEXEC);
+    const ssize_t length = ::recvmsg(manager_.fd(), &message, MSG_CMSG_CLOEXEC);
     if (length < 0) return false;
     const std::string text(bytes, static_cast<size_t>(length));
+    if (text == NotifySocket::kOfOthers) return true;
     const std::string name = text.substr(text.find("FDNAME=") + 7);
     const cmsghdr* header = CMSG_FIRSTHDR(&message);
     if (header == nullptr) {
@@ -115,7 +98,7 @@ class KeptByManager : public testing::Test {
   }
 
   const std::string settings_ = "settings";
-  UniqueFd socket_;
+  NotifySocket manager_;
   std::map<std::string, UniqueFd> kept_;
   std::map<uint64_t, HeldMount> held_;
   bool said_once_ = false;
@@ -315,6 +298,44 @@ TEST_F(KeptByManager, AMountThatIsNotAllThereIsLostAndNoOther) {
   ASSERT_EQ(found.value().held.size(), 1U);
   EXPECT_EQ(found.value().held.at(8).mount_point, "/other");
   EXPECT_EQ(found.value().lost, std::vector<std::string>{"/mnt"});
+}
+
+// It is told as much as it has room for, each time that it has read one; whenever we die then, what
+// it has can be read.
+TEST_F(KeptByManager, AManagerThatIsBusyIsToldTheRestLaterAndInItsOrder) {
+  DescriptorStore store;
+  held_[7] = some_mount(true);
+  held_[7].descriptors.keep(5, some_file());
+  keep(store);
+  obey();
+  said_once_ = true;
+  manager_.make_busy();
+  held_[7].descriptors.keep(6, some_file());
+  EXPECT_FALSE(try_to_keep(store));
+  held_[7].descriptors.drop(6);
+  held_[7].descriptors.drop(5);
+  EXPECT_FALSE(try_to_keep(store));
+  held_[7].descriptors.keep(5, some_file());  // in the place of the other
+  held_[7].descriptors.keep(8, some_file());
+  held_[7].state = "another";
+  held_[8] = some_mount(true);
+  for (int read = 0; !try_to_keep(store); ++read) {
+    ASSERT_LT(read, 100'000);
+    ASSERT_TRUE(obey_once());
+    ASSERT_FALSE(kept_.contains("netfs-held-7-6")) << "it went before it could be told";
+    ASSERT_TRUE(stored().ok()) << stored().error().message();
+  }
+  obey();
+  EXPECT_EQ(stored().value().held.size(), 2U);
+  EXPECT_EQ(stored().value().held.at(7).state, "another");
+  EXPECT_EQ(kept_.size(), 3U * 2U + 1U + 2U);
+  EXPECT_TRUE(is_same_file(kept_.at("netfs-held-7-5"), held_[7].descriptors.all().at(5)));
+  EXPECT_TRUE(is_same_file(kept_.at("netfs-held-7-8"), held_[7].descriptors.all().at(8)));
+  held_.clear();
+  said_once_ = false;
+  store.finish({settings_, 3, held_});
+  obey();
+  EXPECT_TRUE(kept_.empty());
 }
 
 TEST_F(KeptByManager, NothingIsToldWhereNothingWouldBeKept) {

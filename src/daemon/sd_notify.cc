@@ -1,11 +1,11 @@
 #include "daemon/sd_notify.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/un.h>
 
 #include "base/unique_fd.h"
@@ -13,8 +13,6 @@
 namespace netfs::daemon {
 
 namespace {
-
-constexpr timeval kPatience{.tv_sec = 1, .tv_usec = 0};
 
 struct Address {
   sockaddr_un name{};
@@ -34,12 +32,11 @@ Address manager() {
   return address;
 }
 
-bool send(std::string_view state, int fd, int flags) {
+Result<void> send(std::string_view state, int fd) {
   Address address = manager();
-  if (address.length == 0) return false;
+  if (address.length == 0) return Error(ENOTCONN, "sd_notify");
   const UniqueFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket) return false;
-  (void)::setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
+  if (!socket) return Error::from_errno("sd_notify");
   iovec text{.iov_base = const_cast<char*>(state.data()), .iov_len = state.size()};
   alignas(cmsghdr) char rights[CMSG_SPACE(sizeof fd)] = {};
   msghdr message{};
@@ -56,14 +53,17 @@ bool send(std::string_view state, int fd, int flags) {
     header->cmsg_len = CMSG_LEN(sizeof fd);
     std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
   }
-  return ::sendmsg(socket.get(), &message, MSG_NOSIGNAL | flags) >= 0;
+  if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+    return Error::from_errno("sd_notify");
+  }
+  return {};
 }
 
 }  // namespace
 
 void sd_notify(std::string_view state) {
   // Whether anybody listens is systemd's affair.
-  (void)send(state, -1, MSG_DONTWAIT);
+  (void)send(state, -1).ok();
 }
 
 size_t descriptor_store_size() {
@@ -76,8 +76,8 @@ bool has_descriptor_store() {
   return descriptor_store_size() > 0;
 }
 
-bool sd_notify_store(std::string_view state, int fd) {
-  return send(state, fd, 0);
+Result<void> sd_notify_store(std::string_view state, int fd) {
+  return send(state, fd);
 }
 
 }  // namespace netfs::daemon

@@ -7,6 +7,8 @@
 #include <cstddef>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace netfs::daemon {
 
 void sd_notify(std::string_view state);
@@ -17,9 +19,9 @@ bool has_descriptor_store();
 // How many.
 size_t descriptor_store_size();
 
-// "FDSTORE=1\nFDNAME=..." with its descriptor, or what takes it out again (fd -1).  Waits for room,
-// a second at most.  Whether it was taken up by the socket; what the manager does then, it does not
-// say.
-bool sd_notify_store(std::string_view state, int fd);
+// "FDSTORE=1\nFDNAME=..." with its descriptor, or what takes it out again (fd -1).  Does not wait:
+// EAGAIN where the manager has not read yet what it was told before.  What it does with what it was
+// told, it does not say.
+Result<void> sd_notify_store(std::string_view state, int fd);
 
 }  // namespace netfs::daemon

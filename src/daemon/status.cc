@@ -179,6 +179,7 @@ void add_file_system(json& mount, vfs::FileSystem& file_system) {
                     {"waited", counters.locks_waited.get()},
                     {"refused", counters.locks_refused.get()},
                     {"lost", counters.locks_lost.get()},
+                    {"not_kept", counters.locks_not_kept.get()},
                     {"files", sizes.locked_files},
                     {"owners", sizes.lock_owners},
                     {"waiting", sizes.lock_waiters}};

@@ -61,6 +61,7 @@ int Supervisor::run() {
     wait_once();
     keep_stored();
   }
+  options_.store.finish({options_.settings, workers_started_, held_});
   clean_up();
   return exit_code_;
 }
@@ -188,13 +189,17 @@ void Supervisor::carry_out(WorkerMessage message, std::vector<UniqueFd> fds) {
   operations_.push_back(std::move(operation).value());
 }
 
-// One that finds no room goes with its worker: whoever takes over does without it.  What takes the
-// place of another needs none.
+// One that finds no room goes with its worker: whoever takes over does without it, and who has it
+// is told then.  What takes the place of another needs none.
 void Supervisor::keep_descriptor(Held& held, uint64_t key, std::vector<UniqueFd> fds) {
   size_t count = 0;
   for (const auto& [id, one] : held_) count += one.descriptors.count() + one.fds.size() + 1;
   if (!fds.empty() && (count < descriptors_max_ || held.descriptors.has(key))) {
     held.descriptors.keep(key, std::move(fds.front()));
+  } else if (!std::exchange(no_room_told_, true)) {
+    shout(
+        "no room for more descriptors of locks and of files without a name: these end with "
+        "their worker; raise the limit of open files (ulimit -Hn)");
   }
 }
 
@@ -344,7 +349,7 @@ bool Supervisor::settled() const {
 }
 
 int Supervisor::next_wait_ms() const {
-  MonoTime next = std::min(kill_at_, look_at_);
+  MonoTime next = std::min({kill_at_, look_at_, store_again_at_});
   if (upgrade_) next = std::min(next, upgrade_->deadline);
   if (settled()) next = std::min(next, restart_at_);
   for (const ChildOperation& operation : operations_)

@@ -125,6 +125,12 @@ class Supervisor {
   MonoTime restart_at_ = MonoTime::max();
   MonoTime kill_at_ = MonoTime::max();  // of a worker that does not stop
   size_t descriptors_max_ = 0;          // to be kept for workers
+  bool no_room_told_ = false;           // for more of them
+  // What the service manager was too busy to be told is tried again.
+  static constexpr Duration kStoreAgainFirst = std::chrono::milliseconds(5);
+  static constexpr Duration kStoreAgainMax = std::chrono::milliseconds(250);
+  MonoTime store_again_at_ = MonoTime::max();
+  Duration store_pause_ = kStoreAgainFirst;
   bool stopping_ = false;
   bool ended_ = false;
   int exit_code_ = 0;

@@ -8,6 +8,7 @@
 // 5. This process becomes the new program, with all it holds.
 // Whatever goes wrong before the answer leaves, or brings back, the program that was there.
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
@@ -270,8 +271,18 @@ void Supervisor::take_on(SupervisorState state) {
   reap();
 }
 
+// Never waits for the service manager: a worker may be waiting for us, and it for its disk.
 void Supervisor::keep_stored() {
-  options_.store.keep({options_.settings, workers_started_, held_});
+  const MonoTime now = Clock::system().now();
+  const bool is_busy = store_again_at_ != MonoTime::max();
+  if (is_busy && now < store_again_at_) return;
+  if (options_.store.keep({options_.settings, workers_started_, held_})) {
+    store_again_at_ = MonoTime::max();
+    store_pause_ = kStoreAgainFirst;
+    return;
+  }
+  store_again_at_ = now + store_pause_;
+  store_pause_ = std::min(store_pause_ * 2, kStoreAgainMax);
 }
 
 int supervisor_main(int state_fd) {

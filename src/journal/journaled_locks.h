@@ -18,7 +18,7 @@ class JournaledLocks final : public OriginLocks {
   JournaledLocks(Journal& journal, OriginLocks& inner) : journal_(journal), inner_(inner) {}
 
   Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) override;
-  Result<std::unique_ptr<OriginLock>> take_over(UniqueFd descriptor, LockKind kind) override {
+  Result<Opened> take_over(UniqueFd descriptor, LockKind kind) override {
     return inner_.take_over(std::move(descriptor), kind);
   }
   Result<void> set(OriginLock& lock, LockMode mode, const LockSpan& span,

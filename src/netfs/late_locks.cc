@@ -36,14 +36,17 @@ Result<OriginLocks::Opened> LateLocks::open(const FileAt& file, LockKind kind, D
   return opened;
 }
 
-Result<std::unique_ptr<OriginLock>> LateLocks::take_over(UniqueFd descriptor, LockKind kind) {
+Result<OriginLocks::Opened> LateLocks::take_over(UniqueFd descriptor, LockKind kind) {
   Origin* there = origin_.there_.load();
+  Opened taken;
   if (there == nullptr) {
-    return std::unique_ptr<OriginLock>(std::make_unique<LateLock>(std::move(descriptor), kind));
+    taken.lock = std::make_unique<LateLock>(std::move(descriptor), kind);
+    return taken;
   }
   if (there->locks() == nullptr) return Error(ENOTSUP, "lock.take_over");
-  std::unique_ptr<OriginLock> inner = TRY(there->locks()->take_over(std::move(descriptor), kind));
-  return std::unique_ptr<OriginLock>(std::make_unique<LateLock>(std::move(inner)));
+  taken = TRY(there->locks()->take_over(std::move(descriptor), kind));
+  taken.lock = std::make_unique<LateLock>(std::move(taken.lock));
+  return taken;
 }
 
 Result<void> LateLocks::set(OriginLock& lock, LockMode mode, const LockSpan& span,

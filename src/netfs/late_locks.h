@@ -18,7 +18,7 @@ class LateLocks final : public OriginLocks {
   explicit LateLocks(LateOrigin& origin) : origin_(origin) {}
 
   Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) override;
-  Result<std::unique_ptr<OriginLock>> take_over(UniqueFd descriptor, LockKind kind) override;
+  Result<Opened> take_over(UniqueFd descriptor, LockKind kind) override;
   Result<void> set(OriginLock& lock, LockMode mode, const LockSpan& span,
                    Deadline deadline) override;
   Result<std::optional<LockedRange>> find(OriginLock& lock, LockMode mode, const LockSpan& span,

@@ -228,7 +228,9 @@ TEST_F(Late, WhatIsLockedIsHeldWhileItIsAway) {
   UniqueFd left = open_anew(file);
   ASSERT_TRUE(locks_range(left, LockMode::kExclusive, {0, 9}));
   const UniqueFd copy(::dup(left.get()));
-  std::unique_ptr<OriginLock> lock = MUST(locks->take_over(std::move(left), LockKind::kRange));
+  OriginLocks::Opened taken = MUST(locks->take_over(std::move(left), LockKind::kRange));
+  EXPECT_EQ(taken.info.identity, "") << "nobody knows";
+  std::unique_ptr<OriginLock> lock = std::move(taken.lock);
   EXPECT_GE(lock->descriptor(), 0) << "to be kept for the process after this one";
   EXPECT_FALSE(locks_range(other, LockMode::kShared, {5, 5}));
   EXPECT_TRUE(locks->set(*lock, LockMode::kShared, {10, 19}, within(kLong)).ok());
@@ -256,7 +258,7 @@ TEST_F(Late, WhatIsLockedAsAWholeIsHeldAndGivenBack) {
   ASSERT_EQ(::flock(left.get(), LOCK_EX), 0);
   const UniqueFd copy(::dup(left.get()));
   std::unique_ptr<OriginLock> lock =
-      MUST(late->locks()->take_over(std::move(left), LockKind::kWhole));
+      MUST(late->locks()->take_over(std::move(left), LockKind::kWhole)).lock;
   EXPECT_NE(::flock(other.get(), LOCK_SH | LOCK_NB), 0);
   EXPECT_TRUE(late->locks()->set(*lock, LockMode::kShared, {}, within(kLong)).ok());
   EXPECT_EQ(::flock(other.get(), LOCK_SH | LOCK_NB), 0);

@@ -40,15 +40,15 @@ class OriginLocks {
   virtual ~OriginLocks() = default;
 
   struct Opened {
-    std::unique_ptr<OriginLock> lock;  // holds nothing yet
+    std::unique_ptr<OriginLock> lock;  // a new one holds nothing yet
     NodeInfo info;                     // of its file
   };
   // A holder for locks of one kind.
   virtual Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) = 0;
-  // The holder that had this descriptor in a process before, with what it held.  Does not wait.
-  // ENOTSUP: none has.
-  virtual Result<std::unique_ptr<OriginLock>> take_over(UniqueFd /*descriptor*/,
-                                                        LockKind /*kind*/) {
+  // The holder that had this descriptor in a process before, with what it held, and the file that
+  // it is of: somebody may have kept it for another one.  Without an identity: it is not known, as
+  // of an origin that cannot be reached yet, for which nobody waits.  ENOTSUP: no holder has one.
+  virtual Result<Opened> take_over(UniqueFd /*descriptor*/, LockKind /*kind*/) {
     return Error(ENOTSUP, "lock.take_over");
   }
 

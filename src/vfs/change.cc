@@ -121,14 +121,6 @@ void FileSystem::forget_pages(fuse::NodeId id) {
   telemetry::log_warn("vfs", "the kernel could not be told that a file was changed elsewhere");
 }
 
-void FileSystem::remove_hidden(std::string path) {
-  on_worker([this, path = std::move(path)] {
-    const Result<void> removed = writer_->remove(path, RemoveKind::kFile, deadline());
-    if (removed.ok() || removed.is_error(ENOENT)) return;
-    telemetry::log_warn("vfs", "{} stays at the origin: {}", path, removed.error().message());
-  });
-}
-
 void FileSystem::ChangeOfNames::takes_name_of(Node& node) {
   going_ = of_.table_.id(node);
   ++node.seldom_part().going;

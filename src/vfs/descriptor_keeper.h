@@ -17,7 +17,7 @@
 
 namespace netfs::vfs {
 
-// The keys of locks: these, the kind of the lock, and the number of its holder.
+// The keys of locks: these, the kind of the lock, and the number of its holder (saved_locks.h).
 inline constexpr uint64_t kLockKeys = uint64_t{1} << 56;
 inline constexpr unsigned kLockKindShift = 48;
 // Those of files that are open and live by a descriptor: these, and a nodeid without its epoch.

@@ -6,6 +6,7 @@
 #include "netfs/read_retry.h"
 #include "telemetry/log.h"
 #include "vfs/backing_log.h"
+#include "vfs/hidden_files.h"
 #include "vfs/intent.h"
 #include "vfs/kept_files.h"
 #include "vfs/late_targets.h"
@@ -112,6 +113,7 @@ void FileSystem::attach(fuse::BackingIds* backing, fuse::Notifier* notifier) {
   Intent::finish(*this);
   if (locking_) locking_->take_over(std::move(left));
   revive_kept();
+  HiddenFiles::remove_left(*this);
 }
 
 void FileSystem::started(const fuse::Negotiated& negotiated) {
@@ -158,7 +160,7 @@ void FileSystem::bury(Graveyard graveyard) {
     };
     if (notifier_ == nullptr || !notifier_->inval_inode(node, {0, 0}, gone)) gone();
   }
-  for (std::string& path : graveyard.hidden) remove_hidden(std::move(path));
+  for (const fuse::NodeId node : graveyard.leaving) HiddenFiles::remove(*this, node);
   for (const fuse::NodeId node : graveyard.kept) KeptFiles::drop(*this, node);
   if (backing_ == nullptr) return;
   for (const fuse::NodeId node : graveyard.backed) backing_->forget(node);

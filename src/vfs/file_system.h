@@ -240,11 +240,11 @@ class FileSystem final : public fuse::Handler {
   void take_kept(fuse::NodeId id, uint64_t end_bytes);
   void take_change(fuse::NodeId id, Witnessed witnessed, InodeTable::Changed what);
   void forget_pages(fuse::NodeId id);  // others have changed it: the kernel drops what it has
-  void remove_hidden(std::string path);
-  class ByPath;         // made with its paths held
-  class ChangeOfNames;  // from before the origin is asked until the table knows
-  class Intent;         // recorded, for who may be asked the same again
-  class KeptFiles;      // those that live by a descriptor
+  class HiddenFiles;                   // that nobody has open any more
+  class ByPath;                        // made with its paths held
+  class ChangeOfNames;                 // from before the origin is asked until the table knows
+  class Intent;                        // recorded, for who may be asked the same again
+  class KeptFiles;                     // those that live by a descriptor
   void answer_change(Pending& pending, int error, std::span<const std::byte> body = {});
   void after_name_changes(sync::WorkQueue::Work then);
   void tell_moved(const std::vector<InodeTable::Moved>& moved);

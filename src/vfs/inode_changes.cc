@@ -133,12 +133,23 @@ void InodeTable::opening_ended(Node& node, Graveyard& graveyard) {
 
 void InodeTable::let_go_if_unused(Node& node, Graveyard& graveyard) {
   if (node.is_going() || node.is_opening()) return;
-  if (node.hidden && records_[node.index].opens == 0) {
-    node.hidden = false;
-    graveyard.hidden.push_back(path_of(node));
-    save_again(node);
-  }
+  if (node.hidden && records_[node.index].opens == 0) leave(node, graveyard);
   free_if_unused(&node, graveyard);
+}
+
+void InodeTable::leave(Node& node, Graveyard& graveyard) {
+  node.hidden = false;
+  node.seldom_part().leaving = true;
+  graveyard.leaving.push_back(id(node));
+  save_again(node);
+}
+
+void InodeTable::has_left(fuse::NodeId id, Graveyard& graveyard) {
+  Node* node = find(id);
+  if (node == nullptr || !node->is_leaving()) return;
+  node->seldom->leaving = false;
+  save_again(*node);
+  free_if_unused(node, graveyard);
 }
 
 void InodeTable::set_hiding(Node& node, std::string hidden_name, bool by_link) {

@@ -29,7 +29,8 @@ void InodeTable::forget(fuse::NodeId id, uint64_t lookups, Graveyard& graveyard)
   if (record.lookups > 0) return;
   --referenced_;
   ++forgotten_;
-  if (record.opens == 0 && nodes_[index]->children == 0) unsave(record);
+  const bool is_needed = nodes_[index]->children > 0 || nodes_[index]->is_leaving();
+  if (record.opens == 0 && !is_needed) unsave(record);
   free_if_unused(nodes_[index].get(), graveyard);
 }
 
@@ -39,6 +40,7 @@ void InodeTable::free_if_unused(Node* node, Graveyard& graveyard) {
     const NodeRecord& record = records_[node->index];
     if (record.lookups > 0 || record.opens > 0 || node->children > 0 || node->listed) return;
     if ((node->open && node->open->preparing) || node->is_going() || node->is_opening()) return;
+    if (node->is_leaving()) return;
     Node* parent = node->parent;
     free_node(*node, graveyard);
     --parent->children;

@@ -135,6 +135,11 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   if (open->stream) graveyard.streams.push_back(std::move(open->stream));
   if (open->listing) graveyard.listings.push_back(std::move(open->listing));
   const bool was_writable = open->writable;
+  // While the change that hid it is under way it may yet get its name back, and others may open it.
+  // Before the handle goes: a process that is killed in between leaves the one, or the other.
+  const bool leaves = record.opens == 1 && node.hidden && !node.is_going() && !node.is_opening();
+  if (leaves) leave(node, graveyard);
+  std::atomic_signal_fence(std::memory_order_release);
   const uint32_t index = index_of(id.value);
   handle_records_[index].handle_id = 0;
   const uint32_t position = handle_records_[index].position.get().value_or(0);
@@ -144,12 +149,6 @@ void InodeTable::close_handle(fuse::HandleId id, Graveyard& graveyard) {
   handle_records_.free(index);
   NETFS_ASSERT(record.opens > 0);
   if (was_writable) --node.open->writers;
-  // While the change that hid it is under way it may yet get its name back, and others may open it.
-  if (record.opens == 1 && node.hidden && !node.is_going() && !node.is_opening()) {
-    node.hidden = false;
-    graveyard.hidden.push_back(path_of(node));
-    save_again(node);
-  }
   --record.opens;
   release_live(node, graveyard);
   if (record.opens == 0) {

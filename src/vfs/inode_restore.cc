@@ -36,6 +36,7 @@ std::string InodeTable::saved_form(const Node& node) {
                   .name = node.name};
   if (node.listed) saved.flags |= SavedNode::kListed;
   if (node.hidden) saved.flags |= SavedNode::kHidden;
+  if (node.is_leaving()) saved.flags |= SavedNode::kLeaving;
   if (node.number_moved) saved.flags |= SavedNode::kNumberMoved;
   if (node.seldom && !node.seldom->hiding.empty()) {
     saved.hiding = node.seldom->hiding;
@@ -127,7 +128,21 @@ void InodeTable::restore_place(Node& node, uint64_t parent_id, uint8_t flags) {
   ++node.parent->children;
   const bool listed = found && (flags & SavedNode::kListed) != 0;
   node.listed = listed && node.parent->directory->children.insert(&node).second;
+  // Nobody knows where it lies: it goes when its directory is listed.
+  if (found && !listed && (flags & SavedNode::kLeaving) != 0) node.seldom_part().leaving = true;
   if (!found) node.hidden = false;
+}
+
+// Who closed it last may not have come to take away its handle: then it is closed once more.
+void InodeTable::restore_leaving(Node& node) {
+  if (!node.is_leaving()) return;
+  if (records_[node.index].opens == 0) return leaving_before_.push_back(id(node));
+  node.seldom->leaving = false;
+  node.hidden = true;
+}
+
+std::vector<fuse::NodeId> InodeTable::leaving_before() {
+  return std::exchange(leaving_before_, {});
 }
 
 // What the record of a handle says by itself.
@@ -264,6 +279,7 @@ void InodeTable::restore(MonoTime now) {
     if (record.opens == 0) record.open_mode = static_cast<uint32_t>(OpenMode::kClosed);
     if (record.opens > 0 && closed) record.open_mode = static_cast<uint32_t>(OpenMode::kDaemon);
     if (is_handed_out(record)) nodes_[i]->open_state().was_handed_out = true;
+    restore_leaving(*nodes_[i]);
   }
   for (uint32_t i = handle_records_.limit(); i-- > 0;) {
     if (!handles_[i]) handle_records_.free(i);

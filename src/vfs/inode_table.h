@@ -42,7 +42,7 @@ struct Graveyard {
   std::vector<Ref<Listing>> listings;
   std::vector<fuse::NodeId> backed;   // nodes that are gone and were handed out
   std::vector<fuse::NodeId> foreign;  // others changed them while they are open here
-  std::vector<std::string> hidden;    // paths of files that nobody has open any more
+  std::vector<fuse::NodeId> leaving;  // hidden files that nobody has open any more
   std::vector<fuse::NodeId> kept;     // nobody has open any more what a descriptor is kept of
   std::vector<UniqueFd> descriptors;
 };
@@ -179,6 +179,11 @@ class InodeTable {
   [[nodiscard]] static bool is_being_hidden(const Node& node) {
     return node.seldom && node.seldom->hiding_left && node.parent != nullptr;
   }
+  // A hidden file that nobody has open leaves: what is left of it is its hidden name, and it is
+  // known, also to a process after this one, until the origin has taken that.
+  void has_left(fuse::NodeId id, Graveyard& graveyard) REQUIRES(mutex);
+  // Those that a process before this one has left so; once.
+  [[nodiscard]] std::vector<fuse::NodeId> leaving_before() REQUIRES(mutex);
   // It has its name back.
   void show_again(Node& node, std::string name, Graveyard& graveyard) REQUIRES(mutex);
   struct Moved {
@@ -285,6 +290,7 @@ class InodeTable {
   void restore(MonoTime now) REQUIRES(mutex);
   void restore_node(uint32_t index, SavedNode saved, MonoTime now) REQUIRES(mutex);
   void restore_place(Node& node, uint64_t parent_id, uint8_t flags) REQUIRES(mutex);
+  void restore_leaving(Node& node) REQUIRES(mutex);
   [[nodiscard]] bool is_whole(const HandleRecord& record, uint32_t index) REQUIRES(mutex);
   [[nodiscard]] std::vector<uint32_t> whole_opens() REQUIRES(mutex);
   void restore_handle(uint32_t index, std::vector<uint32_t>& used) REQUIRES(mutex);
@@ -304,6 +310,7 @@ class InodeTable {
   void collect_moved(Node& entry, std::vector<Moved>& moved, Graveyard& graveyard) REQUIRES(mutex);
   void unlist_children(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void let_go_if_unused(Node& node, Graveyard& graveyard) REQUIRES(mutex);
+  void leave(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void free_if_unused(Node* node, Graveyard& graveyard) REQUIRES(mutex);
   void free_node(Node& node, Graveyard& graveyard) REQUIRES(mutex);
   void take_update(Node& node, NodeInfo info, MonoTime now) REQUIRES(mutex);
@@ -325,6 +332,7 @@ class InodeTable {
   Restored restored_;                                                             // set once
   std::unordered_map<uint64_t, fuse::HandleId> opened_before_ GUARDED_BY(mutex);  // by request
   std::vector<fuse::NodeId> hiding_left_ GUARDED_BY(mutex);  // those of being_hidden(), at first
+  std::vector<fuse::NodeId> leaving_before_ GUARDED_BY(mutex);
   std::vector<std::unique_ptr<Handle>> handles_ GUARDED_BY(mutex);
   std::list<Node*> idle_files_ GUARDED_BY(mutex);  // least recently used first
   size_t referenced_ GUARDED_BY(mutex) = 0;        // nodes with lookups

@@ -376,8 +376,8 @@ TEST_F(WritableTableTest, AHiddenFileHasNoNameHereAndGetsItBack) {
   EXPECT_EQ(written.child(root, "a"), &node);
   written.hide(node, ".netfs-2");
   written.close_handle(handle, graveyard);
-  ASSERT_EQ(graveyard.hidden.size(), 1U);
-  EXPECT_EQ(graveyard.hidden[0], ".netfs-2");
+  EXPECT_EQ(graveyard.leaving, std::vector<fuse::NodeId>{written.id(node)});
+  EXPECT_EQ(InodeTable::path_of(node), ".netfs-2");
 }
 
 TEST_F(WritableTableTest, AHiddenFileIsKeptUntilTheChangeThatHidItHasEnded) {
@@ -388,10 +388,11 @@ TEST_F(WritableTableTest, AHiddenFileIsKeptUntilTheChangeThatHidItHasEnded) {
   ++node.seldom_part().going;
   written.hide(node, ".hidden");
   written.close_handle(handle, graveyard);
-  EXPECT_TRUE(graveyard.hidden.empty()) << "it may yet get its name back";
+  EXPECT_TRUE(graveyard.leaving.empty()) << "it may yet get its name back";
   ASSERT_EQ(written.find(id), &node);
   written.name_is_settled(node, graveyard);
-  EXPECT_EQ(graveyard.hidden, std::vector<std::string>{".hidden"});
+  EXPECT_EQ(graveyard.leaving, std::vector<fuse::NodeId>{id});
+  written.has_left(id, graveyard);
   EXPECT_EQ(written.find(id), nullptr);
 }
 

@@ -7,6 +7,7 @@
 
 #include "telemetry/log.h"
 #include "vfs/change_of_names.h"
+#include "vfs/hidden_files.h"
 #include "vfs/intent.h"
 
 namespace netfs::vfs {
@@ -126,7 +127,7 @@ void FileSystem::Intent::finish_hiding(FileSystem& of, Deadline until) {
       change.takes_name_of(*node);
       if (!hidden.ok() || has_both) of.table_.set_hiding(*node, "", /*by_link=*/false);
     }
-    if (has_both) of.remove_hidden(one.hidden_path);
+    if (has_both) HiddenFiles::remove(of, one.hidden_path);
     if (hidden.ok() && !has_both) change.take_hidden(one.hidden_path);
   }
 }

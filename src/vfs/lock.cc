@@ -210,9 +210,6 @@ bool FileSystem::Locking::has_handle(const SavedLocks::Owner& owner) {
 
 void FileSystem::Locking::take_over(std::map<uint64_t, UniqueFd> kept) {
   const Deadline until = of_.deadline();
-  for (const auto& [key, descriptor] : kept) {
-    saved_.skip_to(key & ((uint64_t{1} << kLockKindShift) - 1));
-  }
   for (const SavedLocks::Left& left : saved_.left()) {
     const auto found = kept.find(LockTable::key_of(left.owner.kind, left.number));
     const std::optional<std::string> identity = identity_of(left.owner);

@@ -5,6 +5,7 @@
 // So what is claimed again was his; what was under way, the kernel asks for again.
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "telemetry/log.h"
@@ -40,25 +41,43 @@ void add_what_is_left(const LockedRange& has, LockKind kind, const LockedRange& 
   }
 }
 
+void tell_of_one_not_kept() {
+  static std::atomic<bool> told{false};
+  if (told.exchange(true)) return;
+  telemetry::log_warn("vfs",
+                      "a lock's descriptor cannot be kept for a process after this one: the lock "
+                      "ends with this process, and who holds it is told then; 'netfs status' "
+                      "counts such locks");
+}
+
 }  // namespace
 
-// Its holder gets a number, and its descriptor is kept, before it holds anything.
+// Its holder gets a number, and its descriptor is kept, before it holds anything.  One that cannot
+// be kept locks all the same, and is tried again when its owner locks more; until then it is lost
+// with this process, and the next one says so.
 void LockTable::keep(LockedFile& file, const LockedFile::OwnerKey& key) {
-  {
-    sync::MutexLock lock(mutex_);
-    if (file.holders[key].number != 0) return;
-  }
-  const uint64_t number = parts_.saved.new_number();
+  uint64_t number = 0;
   int descriptor = -1;
   {
     sync::MutexLock lock(mutex_);
-    Holder& holder = file.holders[key];
-    holder.number = number;
-    descriptor = holder.lock->descriptor();
+    const Holder& holder = file.holders[key];
+    number = holder.number;
+    if (parts_.keeper != nullptr && !holder.kept) descriptor = holder.lock->descriptor();
   }
-  if (descriptor >= 0 && parts_.keeper != nullptr) {
-    parts_.keeper->keep(key_of(key.first, number), descriptor);
+  if (number == 0) {
+    number = parts_.saved.new_number();
+    sync::MutexLock lock(mutex_);
+    file.holders[key].number = number;
   }
+  if (descriptor < 0) return;
+  const bool kept = parts_.keeper->keep(key_of(key.first, number), descriptor);
+  {
+    sync::MutexLock lock(mutex_);
+    file.holders[key].kept = kept;
+  }
+  if (kept) return;
+  parts_.counters.locks_not_kept.add();
+  tell_of_one_not_kept();
 }
 
 // As it is.
@@ -114,7 +133,7 @@ void LockTable::let_go(Gone gone) {
   Holder& holder = gone.mapped();
   if (holder.number != 0) parts_.saved.forget(holder.number);
   holder.lock.reset();
-  if (holder.number != 0 && parts_.keeper != nullptr) {
+  if (holder.kept) {
     parts_.keeper->drop(key_of(gone.key().first, holder.number));
   }
 }
@@ -141,15 +160,22 @@ Result<void> LockTable::give_back_gaps(OriginLock& lock, const SavedLocks::Left&
 Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& left, const Heir& heir,
                                                      UniqueFd kept, Deadline until) {
   std::unique_ptr<OriginLock> lock;
+  bool is_anothers = false;
   // What was kept is held, however late it is.
   if (kept) until = Deadline::after(parts_.clock, parts_.timeout);
   if (kept) {
-    Result<std::unique_ptr<OriginLock>> taken =
-        parts_.origin.take_over(std::move(kept), left.owner.kind);
-    if (taken.ok()) lock = std::move(taken).value();
+    Result<OriginLocks::Opened> taken = parts_.origin.take_over(std::move(kept), left.owner.kind);
+    if (taken.ok()) {
+      const std::string& identity = taken.value().info.identity;
+      const bool both_tell = !identity.empty() && !heir.identity.empty();
+      is_anothers = both_tell && identity != heir.identity;
+      lock = std::move(taken.value().lock);
+    }
   }
   // What was kept of it is given back by that.
   if (left.owner.lost) return Error(EIO, "vfs.lock");
+  // A netfs between that knew nothing of what a service manager keeps has left it there.
+  if (is_anothers) return Error(EIO, "vfs.lock", "what was kept of it is of another file");
   if (!heir.has_handle) return Error(ESTALE, "vfs.lock", "what it was taken through is damaged");
   if (!lock && until.passed(parts_.clock.now())) return Error(ETIMEDOUT, "vfs.lock");
   if (lock) TRY(give_back_gaps(*lock, left, until));
@@ -182,7 +208,6 @@ void LockTable::take_over(const SavedLocks::Left& left, const Heir& heir, Unique
   }
   const LockedFile::OwnerKey key{kind, owner};
   Ref<LockedFile> file;
-  int descriptor = -1;
   {
     sync::MutexLock lock(mutex_);
     file = file_of_locked({.node = node, .identity = heir.identity});
@@ -194,13 +219,11 @@ void LockTable::take_over(const SavedLocks::Left& left, const Heir& heir, Unique
     LockRanges& ranges = holds ? file->of(kind) : holder.lost;
     ranges.add(left.ranges);
     if (holds) holder.lock = std::move(claimed).value();
-    if (holds && !was_kept) descriptor = holder.lock->descriptor();
+    holder.kept = holds && was_kept;
     ++holders_;
     if (!holds) ++lost_;
   }
   save(*file, key);
-  if (parts_.keeper == nullptr) return;
-  if (descriptor >= 0) parts_.keeper->keep(key_of(kind, left.number), descriptor);
   if (!holds && was_kept) parts_.keeper->drop(key_of(kind, left.number));
 }
 

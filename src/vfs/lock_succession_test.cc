@@ -312,5 +312,55 @@ TEST_F(LocksKept, WhatWasNotKeptIsLost) {
   EXPECT_EQ(keeper_.count(), 1U) << "and is kept from now on";
 }
 
+TEST_F(LocksKept, OneThatCannotBeKeptIsHeldAndLostWithItsProcessUnlessItsOwnerLocksMore) {
+  start();
+  const uint64_t h = open_with(f_);
+  const uint64_t other = open_with(g_);
+  keeper_.refuse(2);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {10, 19}), 0);
+  EXPECT_EQ(lock(g_, other, 3, F_WRLCK), 0);
+  EXPECT_EQ(keeper_.count(), 0U);
+  EXPECT_EQ(fs_->counters().locks_not_kept.get(), 2U);
+  EXPECT_EQ(stranger().set(LockMode::kShared, {10, 10}), EAGAIN);
+  EXPECT_EQ(lock(g_, other, 3, F_UNLCK), 0);
+  EXPECT_EQ(keeper_.drops(), 0U) << "nothing was kept";
+  EXPECT_EQ(lock(g_, other, 3, F_WRLCK, {0, 9}), 0);
+  EXPECT_EQ(lock(g_, other, 3, F_WRLCK, {20, 29}), 0);
+  EXPECT_EQ(keeper_.count(), 1U);
+  be_killed();
+  follow();
+  EXPECT_EQ(lost(), 1U);
+  EXPECT_EQ(read(f_, h), "errno 5");
+  EXPECT_EQ(read(g_, other), "others");
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK, {10, 19}), EIO);
+  keeper_.refuse(1);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {0, 9}), 0);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {20, 29}), 0);
+  EXPECT_EQ(keeper_.count(), 2U) << "tried again";
+  be_killed();
+  follow();
+  EXPECT_EQ(lost(), 0U);
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK), 0);
+  EXPECT_EQ(keeper_.count(), 1U);
+}
+
+// By a service manager, to which a netfs between has said nothing.
+TEST_F(LocksKept, WhatIsKeptOfAnotherFileIsNotTakenForIt) {
+  start();
+  const uint64_t h = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {10, 19}), 0);
+  EXPECT_EQ(lock(g_, open_with(g_), 3, F_WRLCK), 0);
+  be_killed();
+  keeper_.shift();
+  follow();
+  EXPECT_EQ(lost(), 2U);
+  EXPECT_EQ(keeper_.count(), 0U);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0) << "both are given back";
+  EXPECT_EQ(read(f_, h), "errno 5");
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK, {10, 19}), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+  EXPECT_EQ(keeper_.count(), 1U);
+}
+
 }  // namespace
 }  // namespace netfs::vfs

@@ -96,6 +96,7 @@ class LockTable {
   // copies of its descriptor, its locks are free.
   void give_back_left(uint64_t key, UniqueFd kept);
   // The key by which a holder's descriptor is kept.
+  static_assert(SavedLocks::kNumberBits <= kLockKindShift);
   static uint64_t key_of(LockKind kind, uint64_t number) {
     return kLockKeys | static_cast<uint64_t>(kind) << kLockKindShift | number;
   }
@@ -148,6 +149,7 @@ class LockTable {
     fuse::HandleId handle;  // through which it was last asked
     bool closing = false;   // that was closed since, perhaps for good
     uint64_t number = 0;    // by which it is saved and kept; 0: it never held anything
+    bool kept = false;      // who keeps descriptors was given its own
     LockRanges lost;
     bool lost_now = false;  // SavedLocks::Owner's
   };

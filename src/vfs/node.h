@@ -227,6 +227,7 @@ struct Seldom {
   std::string hiding;           // the hidden name that it is being given, until it has it
   bool hiding_left = false;     // a process before this one said so, and it was not looked for yet
   bool hiding_by_link = false;  // by one more name of it
+  bool leaving = false;         // it was hidden, nobody has it open, and its hidden name is to go
   // One more name of a file, on a writable mount: it stands among the children of its directory
   // and for the node that it names; it has that one's record.
   Node* alias_of = nullptr;
@@ -235,7 +236,7 @@ struct Seldom {
   [[nodiscard]] bool is_empty() const {
     return !target && shown_until == MonoTime() && changed_in == 0 && !written && going == 0 &&
            opening == 0 && letting_go == 0 && !locked && !linked && !pages_doubted &&
-           hiding.empty() && alias_of == nullptr && aliases.empty();
+           hiding.empty() && !leaving && alias_of == nullptr && aliases.empty();
   }
 };
 
@@ -278,6 +279,7 @@ struct Node {
   }
   [[nodiscard]] bool is_going() const { return seldom && seldom->going > 0; }
   [[nodiscard]] bool is_opening() const { return seldom && seldom->opening > 0; }
+  [[nodiscard]] bool is_leaving() const { return seldom && seldom->leaving; }
   [[nodiscard]] bool is_locked() const { return seldom && seldom->locked; }
   [[nodiscard]] Node* alias_of() const { return seldom ? seldom->alias_of : nullptr; }
   [[nodiscard]] bool has_aliases() const { return seldom && !seldom->aliases.empty(); }

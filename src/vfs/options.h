@@ -122,12 +122,13 @@ struct Counters {
   telemetry::Counter refused_links;
   telemetry::Counter served_stale;
   telemetry::Counter origin_errors;
-  telemetry::Counter timeouts;       // looks at the origin that it did not answer in time
-  telemetry::Counter locks;          // taken at the origin
-  telemetry::Counter locks_waited;   // that had to wait, also in vain
-  telemetry::Counter locks_refused;  // by what somebody else has locked
-  telemetry::Counter locks_lost;     // with the process before
-  telemetry::Counter bytes_lost;     // which that had kept
+  telemetry::Counter timeouts;        // looks at the origin that it did not answer in time
+  telemetry::Counter locks;           // taken at the origin
+  telemetry::Counter locks_waited;    // that had to wait, also in vain
+  telemetry::Counter locks_refused;   // by what somebody else has locked
+  telemetry::Counter locks_lost;      // with the process before
+  telemetry::Counter locks_not_kept;  // for the process after this one: there was no room
+  telemetry::Counter bytes_lost;      // which that had kept
 };
 
 }  // namespace netfs::vfs

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "vfs/file_system.h"
+#include "vfs/hidden_files.h"
 #include "vfs/in_time.h"
 #include "vfs/limits.h"
 
@@ -333,7 +334,7 @@ Listed FileSystem::end_intake(fuse::NodeId id, Intake& intake, Result<void> list
   bury(std::move(intake.graveyard));
   // By whoever asks: what nobody asked for changes nothing.
   if (intake.asker == Asker::kNobody) intake.left_over.clear();
-  for (std::string& file : intake.left_over) remove_hidden(std::move(file));
+  for (std::string& file : intake.left_over) HiddenFiles::remove(*this, std::move(file));
   if (!listed.ok()) return std::move(listed).error();
   return listing;
 }

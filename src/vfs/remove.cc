@@ -8,6 +8,7 @@
 #include "telemetry/log.h"
 #include "vfs/by_path.h"
 #include "vfs/change_of_names.h"
+#include "vfs/hidden_files.h"
 #include "vfs/intent.h"
 #include "vfs/kept_files.h"
 
@@ -72,7 +73,7 @@ void FileSystem::ChangeOfNames::take_hidden(const std::string& path) {
   }
   of_.bury(std::move(graveyard));
   of_.tell_moved(moved);
-  if (unknown) of_.remove_hidden(path);  // its name was taken from it meanwhile
+  if (unknown) HiddenFiles::remove(of_, path);  // its name was taken from it meanwhile
 }
 
 bool FileSystem::ChangeOfNames::take_seen(FileSystem& of, fuse::NodeId id, const std::string& path,
@@ -113,7 +114,7 @@ void FileSystem::ChangeOfNames::take_back(const Place& place, const Kept& kept) 
   if (kept.path.empty()) return;
   if (kept.linked || kept.by_replacing) set_hiding("", false);
   if (kept.by_replacing) return;
-  if (kept.linked) return of_.remove_hidden(kept.path);
+  if (kept.linked) return HiddenFiles::remove(of_, kept.path);
   // Whatever ended the change, this gets its own time.
   const Result<void> back = show_again(place, kept.path, of_.deadline());
   if (back.ok()) return;

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/crc32c.h"
+#include "base/drawn.h"
 #include "vfs/arena_kinds.h"
 
 namespace netfs::vfs {
@@ -76,12 +77,10 @@ bool SavedLocks::are_whole(const Ref<ArenaMemory>& memory) {
 
 uint64_t SavedLocks::new_number() {
   sync::MutexLock lock(mutex_);
-  return ++last_number_;
-}
-
-void SavedLocks::skip_to(uint64_t number) {
-  sync::MutexLock lock(mutex_);
-  last_number_ = std::max(last_number_, number);
+  for (;;) {
+    const uint64_t number = drawn<uint64_t>() >> (64 - kNumberBits);
+    if (number != 0 && !by_number_.contains(number)) return number;
+  }
 }
 
 uint32_t SavedLocks::add(uint64_t number, const Owner& owner, const LockedRange& range) {
@@ -149,8 +148,8 @@ void SavedLocks::restore() {
     }
     by_number_[record.number].push_back(i);
     last_serial_ = std::max(last_serial_, record.serial);
-    last_number_ = std::max(last_number_, record.number);
   }
+  std::map<uint64_t, Left> oldest_first;
   for (auto& [number, indices] : by_number_) {
     std::sort(indices.begin(), indices.end(), [this](uint32_t a, uint32_t b) REQUIRES(mutex_) {
       return records_[a].serial < records_[b].serial;
@@ -162,9 +161,10 @@ void SavedLocks::restore() {
       by_age.back().owner = owner.owner;
     }
     count_ += indices.size();
-    left_.push_back(
-        {.number = number, .owner = owner, .ranges = LockRanges::made_of(by_age).of(owner.owner)});
+    oldest_first[records_[indices.front()].serial] = {
+        .number = number, .owner = owner, .ranges = LockRanges::made_of(by_age).of(owner.owner)};
   }
+  for (auto& [serial, left] : oldest_first) left_.push_back(std::move(left));
 }
 
 std::vector<SavedLocks::Left> SavedLocks::left() {

@@ -2,10 +2,10 @@
 // SavedLocks: what owners on this mount hold at the origin, in arena memory, so that whoever serves
 // the mount after this process holds it on.
 //
-// A *holder* is one owner's of one file and kind; it has a number that no holder of an earlier
-// process has.  A record a range, and a change of them counts range by range: first those come that
-// are new, then those go that are old, so a process that is killed in between leaves what was, or
-// what is, of each byte.
+// A *holder* is one owner's of one file and kind; it has a number that no holder has had before, in
+// whichever process.  A record a range, and a change of them counts range by range: first those
+// come that are new, then those go that are old, so a process that is killed in between leaves what
+// was, or what is, of each byte.
 //
 // Thread-safe; a leaf: it calls nobody.
 //
@@ -44,9 +44,9 @@ class SavedLocks {
     friend bool operator==(const Owner&, const Owner&) = default;
   };
 
+  // Drawn: what is kept somewhere by the number of one who is gone may be there still.
   uint64_t new_number() EXCLUDES(mutex_);
-  // Nor is any up to this one.
-  void skip_to(uint64_t number) EXCLUDES(mutex_);
+  static constexpr unsigned kNumberBits = 48;
   // What the holder holds from now on; its ranges do not overlap.
   void set(uint64_t number, const Owner& owner, const std::vector<LockedRange>& ranges)
       EXCLUDES(mutex_);
@@ -95,7 +95,6 @@ class SavedLocks {
   size_t count_ GUARDED_BY(mutex_) = 0;
   // Of many bits, so that none of them alone makes a record a free one, or a free one a record.
   uint64_t last_serial_ GUARDED_BY(mutex_) = uint64_t{0xf0f} << 48;
-  uint64_t last_number_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace netfs::vfs

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <memory>
 #include <random>
+#include <set>
 #include <unistd.h>
 
 #include "vfs/arena_kinds.h"
@@ -63,8 +64,22 @@ TEST_F(Saved, WhatOwnersHoldIsFoundByTheNextProcess) {
     EXPECT_EQ(left[1].number, two);
     EXPECT_EQ(left[1].owner, whole);
     EXPECT_EQ(left[1].ranges, (std::vector<LockedRange>{{800, LockMode::kShared, {}, 7}}));
-    EXPECT_GT(saved->new_number(), two) << "nobody had it before";
     EXPECT_TRUE(saved->left().empty()) << "told once";
+  }
+}
+
+// What is kept somewhere by the number of one who is gone may be there still.
+TEST_F(Saved, NumbersAreNotGivenTwice) {
+  std::set<uint64_t> given;
+  for (int process = 0; process < 20; ++process) {
+    for (int i = 0; i < 20; ++i) {
+      const uint64_t number = saved->new_number();
+      EXPECT_TRUE(number != 0 && number >> SavedLocks::kNumberBits == 0) << number;
+      EXPECT_TRUE(given.insert(number).second) << number;
+      saved->set(number, kOne, {{700, LockMode::kShared, {0, 9}, 5}});
+      saved->forget(number);
+    }
+    succeed();
   }
 }
 

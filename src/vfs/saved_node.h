@@ -21,6 +21,7 @@ struct SavedNode {
     kNumberMoved = 4,   // its number is of a path that it does not have any more
     kHidingByLink = 8,  // what it is being hidden by is one more name of it
     kUnknown = 16,      // of what stood at a name: nobody knows
+    kLeaving = 32,      // nobody has it open, and the hidden name that it has is to go
   };
   uint64_t node_id = 0;
   uint64_t parent_id = 0;

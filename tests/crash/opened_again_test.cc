@@ -56,12 +56,17 @@ TEST_P(OpenedAgain, WhatIsOpenBeneathADirectoryThatMovedIsReadOn) {
   close(node, handle);
 }
 
-// The file that has a hidden name: what it holds.
-std::optional<std::string> hidden_in(const std::string& tree) {
+// The file that has a hidden name; and what it holds.
+std::optional<std::string> path_of_hidden(const std::string& tree) {
   for (const fs::directory_entry& one : fs::directory_iterator(tree)) {
-    if (one.path().filename().string().starts_with(".netfs-")) return text_of(one.path());
+    if (one.path().filename().string().starts_with(".netfs-")) return one.path();
   }
   return {};
+}
+std::optional<std::string> hidden_in(const std::string& tree) {
+  const std::optional<std::string> path = path_of_hidden(tree);
+  if (!path) return {};
+  return text_of(*path);
 }
 
 class Hiding : public AskedAgain {
@@ -106,6 +111,33 @@ TEST_P(Hiding, AFileThatIsBeingHiddenOutlivesIt) {
     }
     SCOPED_TRACE("rename over it");
     outlive_hiding(over, death, "rename");
+  }
+}
+
+// A name that is drawn anew each time; where files can be told apart that is seen as well.
+TEST_P(Hiding, WhatWasToGoWithItsLastCloseGoesByTheNextProcessAndNothingElseInItsPlace) {
+  enum class There { kItself, kNothing, kAnother };
+  for (const There there : {There::kItself, There::kNothing, There::kAnother}) {
+    if (there == There::kAnother && !GetParam().identities) continue;
+    SCOPED_TRACE(static_cast<int>(there));
+    begin_tree();
+    begin_process();
+    const NodeId node(look_up("f").nodeid);
+    const uint64_t handle = opened(node).fh;
+    ASSERT_EQ(call_name(Opcode::kUnlink, kRoot, "f").error, 0);
+    const std::optional<std::string> path = path_of_hidden(tree_path_);
+    ASSERT_TRUE(path);
+    kernel_->forget(node, 1);
+    stopping_->stop_at(there == There::kItself ? At::kBefore : At::kMade, "remove");
+    close(node, handle);
+    ASSERT_TRUE(stopping_->wait_stopped());
+    succeed_by(copy_of(fs_->memory().fd()), [&] {
+      EXPECT_EQ(fs::exists(*path), there == There::kItself);
+      if (there == There::kAnother) put(*path, "of somebody else");
+    });
+    EXPECT_TRUE(wait_for([&] { return fs_->sizes().nodes == 1; })) << "the root; it has left";
+    EXPECT_EQ(text_of(*path), there == There::kAnother ? "of somebody else" : "");
+    EXPECT_EQ(fs::exists(*path), there == There::kAnother);
   }
 }
 

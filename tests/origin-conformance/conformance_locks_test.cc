@@ -99,8 +99,10 @@ TEST_P(OriginWithLocks, WhatIsHeldOutlivesItsHolderWhereItsDescriptorIsKept) {
     ASSERT_TRUE(first);
     ASSERT_EQ(set(*first, LockMode::kExclusive), 0);
     UniqueFd kept(::fcntl(first->descriptor(), F_DUPFD_CLOEXEC, 0));
-    std::unique_ptr<OriginLock> next =
+    OriginLocks::Opened taken =
         MUST(origin_->locks()->take_over(UniqueFd(::fcntl(kept.get(), F_DUPFD_CLOEXEC, 0)), kind));
+    EXPECT_EQ(taken.info.identity, MUST(origin_->stat("f", soon())).identity);
+    std::unique_ptr<OriginLock> next = std::move(taken.lock);
     // That the process of the first has died is not to be had here: it stays open.
     EXPECT_FALSE(is_free());
     EXPECT_EQ(set(*next, LockMode::kShared), 0);

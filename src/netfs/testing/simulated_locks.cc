@@ -23,8 +23,13 @@ struct SimulatedLocks::State {
   sync::Mutex mutex{kSimulatedOriginLock};
   sync::CondVar changed;
   std::map<File, LockRanges> files GUARDED_BY(mutex);
-  // Of holders of a dead process, by the number of their descriptor: the file and the owner.
-  std::map<uint64_t, std::pair<File, uint64_t>> left GUARDED_BY(mutex);
+  struct Left {
+    File file;
+    uint64_t owner = 0;
+    NodeInfo info;
+  };
+  // Of holders of a dead process, by the number of their descriptor.
+  std::map<uint64_t, Left> left GUARDED_BY(mutex);
   Counts counts GUARDED_BY(mutex);
   uint64_t next_owner GUARDED_BY(mutex) = 1;
   size_t held GUARDED_BY(mutex) = 0;
@@ -35,18 +40,22 @@ struct SimulatedLocks::State {
 };
 
 struct SimulatedLocks::Holder final : OriginLock {
-  Holder(std::shared_ptr<State> s, std::string path, LockKind kind)
-      : state(std::move(s)), file(std::move(path), kind), fd(::memfd_create("lock", MFD_CLOEXEC)) {
+  Holder(std::shared_ptr<State> s, std::string path, LockKind kind, NodeInfo its)
+      : state(std::move(s)),
+        file(std::move(path), kind),
+        fd(::memfd_create("lock", MFD_CLOEXEC)),
+        info(std::move(its)) {
     sync::MutexLock lock(state->mutex);
     owner = state->next_owner++;
     ++state->counts.holders;
     ++state->counts.opens;
   }
-  Holder(std::shared_ptr<State> s, std::pair<State::File, uint64_t> left, UniqueFd descriptor)
+  Holder(std::shared_ptr<State> s, State::Left left, UniqueFd descriptor)
       : state(std::move(s)),
-        file(std::move(left.first)),
+        file(std::move(left.file)),
         fd(std::move(descriptor)),
-        owner(left.second) {
+        info(std::move(left.info)),
+        owner(left.owner) {
     sync::MutexLock lock(state->mutex);
     ++state->counts.holders;
   }
@@ -54,7 +63,7 @@ struct SimulatedLocks::Holder final : OriginLock {
     sync::MutexLock lock(state->mutex);
     --state->counts.holders;
     if (state->dying) {
-      state->left[number_of(fd)] = {file, owner};
+      state->left[number_of(fd)] = {file, owner, info};
     } else {
       state->files[file].set({owner, LockMode::kNone, {}, 0});
     }
@@ -64,6 +73,7 @@ struct SimulatedLocks::Holder final : OriginLock {
   const std::shared_ptr<State> state;
   const State::File file;
   const UniqueFd fd;
+  const NodeInfo info;  // of its file, when it was opened
   uint64_t owner = 0;
 };
 
@@ -112,7 +122,7 @@ Result<OriginLocks::Opened> SimulatedLocks::open(const FileAt& file, LockKind ki
   }
   Opened opened;
   opened.info = TRY(tree_.stat(file.path, deadline));
-  opened.lock = std::make_unique<Holder>(state_, file.path, kind);
+  opened.lock = std::make_unique<Holder>(state_, file.path, kind, opened.info);
   return opened;
 }
 
@@ -126,9 +136,8 @@ void SimulatedLocks::live() {
   state_->dying = false;
 }
 
-Result<std::unique_ptr<OriginLock>> SimulatedLocks::take_over(UniqueFd descriptor,
-                                                              LockKind /*kind*/) {
-  std::pair<State::File, uint64_t> left;
+Result<OriginLocks::Opened> SimulatedLocks::take_over(UniqueFd descriptor, LockKind /*kind*/) {
+  State::Left left;
   {
     sync::MutexLock lock(state_->mutex);
     const auto found = state_->left.find(number_of(descriptor));
@@ -136,8 +145,10 @@ Result<std::unique_ptr<OriginLock>> SimulatedLocks::take_over(UniqueFd descripto
     left = std::move(found->second);
     state_->left.erase(found);
   }
-  return std::unique_ptr<OriginLock>(
-      std::make_unique<Holder>(state_, std::move(left), std::move(descriptor)));
+  Opened taken;
+  taken.info = left.info;
+  taken.lock = std::make_unique<Holder>(state_, std::move(left), std::move(descriptor));
+  return taken;
 }
 
 Result<void> SimulatedLocks::set(OriginLock& lock, LockMode mode, const LockSpan& span,

@@ -47,7 +47,7 @@ class SimulatedLocks final : public OriginLocks {
   void live();
 
   Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) override;
-  Result<std::unique_ptr<OriginLock>> take_over(UniqueFd descriptor, LockKind kind) override;
+  Result<Opened> take_over(UniqueFd descriptor, LockKind kind) override;
   Result<void> set(OriginLock& lock, LockMode mode, const LockSpan& span,
                    Deadline deadline) override;
   Result<std::optional<LockedRange>> find(OriginLock& lock, LockMode mode, const LockSpan& span,

@@ -52,8 +52,12 @@ Result<OriginLocks::Opened> FileLocks::open(const FileAt& file, LockKind kind, D
   return opened;
 }
 
-Result<std::unique_ptr<OriginLock>> FileLocks::take_over(UniqueFd descriptor, LockKind kind) {
-  return std::unique_ptr<OriginLock>(std::make_unique<LocalLock>(std::move(descriptor), kind));
+Result<OriginLocks::Opened> FileLocks::take_over(UniqueFd descriptor, LockKind kind) {
+  const int fd = descriptor.get();
+  Opened taken;
+  taken.lock = std::make_unique<LocalLock>(std::move(descriptor), kind);
+  taken.info = TRY(stat_fd(fd, ""));
+  return taken;
 }
 
 Result<void> FileLocks::set(OriginLock& lock, LockMode mode, const LockSpan& span, Deadline) {

@@ -17,7 +17,7 @@ class FileLocks final : public OriginLocks {
   explicit FileLocks(int root) : root_(root) {}
 
   Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) override;
-  Result<std::unique_ptr<OriginLock>> take_over(UniqueFd descriptor, LockKind kind) override;
+  Result<Opened> take_over(UniqueFd descriptor, LockKind kind) override;
   Result<void> set(OriginLock& lock, LockMode mode, const LockSpan& span,
                    Deadline deadline) override;
   Result<std::optional<LockedRange>> find(OriginLock& lock, LockMode mode, const LockSpan& span,

@@ -25,6 +25,13 @@ class TestKeeper final : public DescriptorKeeper {
     sync::MutexLock lock(mutex_);
     refuses_ = count;
   }
+  // As if what it keeps by one key had been kept by the next one, and so on.
+  void shift() {
+    sync::MutexLock lock(mutex_);
+    if (fds_.empty()) return;
+    UniqueFd last = std::move(fds_.rbegin()->second);
+    for (auto& [key, fd] : fds_) std::swap(fd, last);
+  }
   void drop(uint64_t key) override {
     sync::MutexLock lock(mutex_);
     ++drops_;
