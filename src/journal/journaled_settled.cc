@@ -37,7 +37,7 @@ Result<NodeInfo> JournaledWriter::link(const FileAt& from, const std::string& to
   // Where a file's versions change with its other names, and two names are two files to us, what is
   // done to one would look like somebody else's doing to the other.
   if (journal_.inner().capabilities().identity) return Error(EPERM, "journal.link");
-  (void)TRY(must_be_absent(to, deadline));
+  (void)TRY(must_be_absent(to, /*believed=*/false, deadline));
   const FileAt source = TRY(settled(from, deadline));
   const std::string target = TRY(place_of_new(to, deadline));
   TRY(journal_.writer().link(source, target, deadline));

@@ -40,12 +40,14 @@ Result<Journal::Looked> JournaledWriter::look(const FileAt& file, Deadline deadl
   return journal_.look(static_cast<JournaledFile&>(*file.open).node(), deadline);
 }
 
-Result<Journal::Glance> JournaledWriter::must_be_absent(const std::string& path,
+Result<Journal::Glance> JournaledWriter::must_be_absent(const std::string& path, bool believed,
                                                         Deadline deadline) {
   if (name_of(path).size() > kNameBytesMax) return Error(ENAMETOOLONG, "journal.make");
   Result<Journal::Glance> glance = journal_.glance(path);
   if (glance.is_error(ENOTDIR)) return glance.error();
   if (glance.ok() && glance.value().all_is_known) return glance;
+  // A node that is known here is looked at: its name may be there in spite of what is believed.
+  if (glance.ok() && glance.value().node == NodeId::kNone && believed) return glance;
   if (glance.ok() && journal_.saw_lately(path) != RecentLooks::Saw::kNothing) {
     const Result<Journal::Looked> there = journal_.look(path, deadline);
     if (there.ok()) return Error(EEXIST, "journal.make");
@@ -67,7 +69,7 @@ Result<void> JournaledWriter::must_be_directory(const std::string& path, Deadlin
 
 Result<Journal::Committed> JournaledWriter::commit_new(const std::string& path, const NewNode& what,
                                                        Deadline deadline) {
-  const Journal::Glance before = TRY(must_be_absent(path, deadline));
+  const Journal::Glance before = TRY(must_be_absent(path, what.believed_absent, deadline));
   Journal::Wanted wanted{.record = {.kind = RecordKind::kMake, .path = path, .made = what},
                          .gone = before.node,
                          .known_gone = before.state.changed};
@@ -77,7 +79,7 @@ Result<Journal::Committed> JournaledWriter::commit_new(const std::string& path, 
 Result<NodeInfo> JournaledWriter::make(const std::string& path, const NewNode& what,
                                        Deadline deadline) {
   if (!is_plain(what.type)) {
-    (void)TRY(must_be_absent(path, deadline));
+    (void)TRY(must_be_absent(path, /*believed=*/false, deadline));
     const std::string place = TRY(place_of_new(path, deadline));
     NodeInfo info = TRY(journal_.writer().make(place, what, deadline));
     journal_.made_past(path);

@@ -55,7 +55,7 @@ class JournaledWriter final : public OriginWriter {
  private:
   Result<Journal::Looked> look(const FileAt& file, Deadline deadline);
   // What was known of it before the origin was asked, which it is not if it was a moment ago.
-  Result<Journal::Glance> must_be_absent(const std::string& path, Deadline deadline);
+  Result<Journal::Glance> must_be_absent(const std::string& path, bool believed, Deadline deadline);
   Result<void> must_be_directory(const std::string& path, Deadline deadline);
   Result<Journal::Committed> commit_new(const std::string& path, const NewNode& what,
                                         Deadline deadline);

@@ -76,6 +76,9 @@ struct NewNode {
   std::string target;           // of a symbolic link
   uint64_t device = 0;          // of a device
   bool with_directory = false;  // of a file: what its directory is like then will be asked for
+  // Whoever makes it knows, as far as names are believed, that there is none of that name and a
+  // directory for it: who carries it out later need not look before.
+  bool believed_absent = false;
 };
 
 struct NewTime {

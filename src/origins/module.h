@@ -26,7 +26,7 @@ namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
 // 15: OriginFile::descriptor(), OriginWriter::take_over().  16: OriginWriter::replace().
-// 17: OriginLocks::take_over() says which file it is of.
+// 17: OriginLocks::take_over() says which file it is of; NewNode::believed_absent.
 inline constexpr uint32_t kOriginAbi = 17 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.

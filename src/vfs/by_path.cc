@@ -25,6 +25,17 @@ Settled FileSystem::ByPath::later(FileSystem& of, std::vector<Named> named, fuse
                                   std::move(made))] { self->begin(); };
 }
 
+void FileSystem::ByPath::is_taken(FileSystem& of, const Place& place) {
+  Graveyard graveyard;
+  {
+    sync::MutexLock lock(of.table_.mutex);
+    Node* parent = of.table_.find(place.parent);
+    const bool known = parent != nullptr && parent->directory && InodeTable::is_current(*parent);
+    if (known) of.table_.is_taken(*parent, place.name, graveyard);
+  }
+  of.bury(std::move(graveyard));
+}
+
 void FileSystem::ByPath::begin() {
   until_ = of_.deadline();
   of_.on_worker([self = Ref<ByPath>(this)] { self->go_on({}); });

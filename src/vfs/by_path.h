@@ -35,6 +35,8 @@ class FileSystem::ByPath final : public RefCounted<FileSystem::ByPath> {
                      Moves moves = Moves::kNothing);
   // The same, begun by calling what it returns.
   static Settled later(FileSystem& of, std::vector<Named> named, fuse::Reply reply, Made made);
+  // Somebody else has made the name meanwhile (EEXIST): it is not taken for absent any more.
+  static void is_taken(FileSystem& of, const Place& place);
 
  private:
   void begin();

@@ -57,11 +57,14 @@ NewNode FileSystem::new_node(FileType type, uint32_t mode, uint32_t umask) {
 
 // The caller's user and group; a directory with the set-group-ID bit gives its own group, and to
 // directories the bit.  The origin does so, too; with a journal between, later.
-void FileSystem::give_owner(NewNode& what, fuse::NodeId parent_id, const fuse::Header& caller) {
+void FileSystem::know_place(NewNode& what, std::string_view name, const fuse::Header& caller) {
   Owner owner{.uid = caller.uid, .gid = caller.gid};
   {
     sync::MutexLock lock(table_.mutex);
-    const Node* parent = table_.find(parent_id);
+    Node* parent = table_.find(caller.node);
+    what.believed_absent =
+        parent != nullptr && parent->directory && InodeTable::is_current(*parent) &&
+        table_.child(*parent, name) == nullptr && absent_for(*parent, name) > Duration(0);
     if (parent != nullptr && (parent->attributes.permissions & S_ISGID) != 0) {
       owner.gid = parent->attributes.gid;
       if (what.type == FileType::kDirectory) what.permissions |= S_ISGID;
@@ -86,7 +89,7 @@ Result<fuse::Entry> FileSystem::take_made(const Place& place, NodeInfo info, Dir
       node.seldom_part().changed_in = table_.serial();
       // Not if other names came or went in it meanwhile: theirs may have come behind that look.
       const bool alone = parent->changed_in() <= after.began_in;
-      table_.names_changed(*parent, graveyard);
+      table_.names_changed(*parent, graveyard, InodeTable::Names::kCame);
       if (after.info && alone && InodeTable::same_file(*parent, *after.info)) {
         table_.take_own(*parent, std::move(*after.info), InodeTable::Changed::kAttributes,
                         clock_.now(), graveyard);

@@ -38,6 +38,7 @@ Result<Created> FileSystem::create_now(const Place& place, const NewNode& what, 
       return take_created(place, std::move(there).value(), how, /*may_open=*/true, until);
     }
   }
+  if (made.is_error(EEXIST)) ByPath::is_taken(*this, place);
   if (!made.is_error(EEXIST) || (how.flags & O_EXCL) != 0) return std::move(made).error();
   there = TRY(in_time(origin_.stat(place.path, until), counters_));
   return take_created(place, std::move(there).value(), how, /*may_open=*/false, until);
@@ -77,7 +78,7 @@ void FileSystem::create(const fuse::Request& request, fuse::Reply reply) {
   const OpenHow how{
       .flags = wanted.flags, .kill_set_ids = wanted.kill_suidgid, .unique = request.header.unique};
   NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
-  give_owner(what, request.header.node, request.header);
+  know_place(what, wanted.name, request.header);
   what.with_directory = options_.asks_for_directories;
   ByPath::change(
       *this, {{request.header.node, std::string(wanted.name)}}, std::move(reply),

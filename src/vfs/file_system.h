@@ -107,9 +107,8 @@ class FileSystem final : public fuse::Handler {
   using Operation = void(const fuse::Request& request, fuse::Reply reply);
   Operation lookup, forget, access, open, release, read;
   void open_fresh(fuse::NodeId id, fuse::Reply reply);
-  Operation get_attributes, get_statx;  // attributes.cc
-  Operation open_directory, read_directory, stat_file_system;
-  Operation release_directory, read_link;  // release.cc, links.cc
+  Operation get_attributes, get_statx, read_link;  // attributes.cc, links.cc
+  Operation open_directory, read_directory, stat_file_system, release_directory;  // release.cc
   // What changes something: EROFS on a mount that is not writable.
   Operation make, create, remove, rename, link, set_attributes, write, allocate, copy, seek;
   Operation create_nameless, flush, sync, lock;    // nameless.cc, sync.cc, lock.cc
@@ -191,6 +190,7 @@ class FileSystem final : public fuse::Handler {
   // list_ahead.cc: listings that somebody who walks through the tree will ask for next.
   [[nodiscard]] bool lists_ahead() const;
   void note_walk(fuse::NodeId directory);
+  void note_miss(fuse::NodeId directory, Duration took);
   void list_ahead();
   void list_ahead_now(const AheadListing& what, Deadline until);
   void plan_listing(Node& next, std::vector<AheadListing>& planned) REQUIRES(table_.mutex);
@@ -233,8 +233,8 @@ class FileSystem final : public fuse::Handler {
   void after_settling(fuse::NodeId id, Settled then);
   Result<Place> place_of(fuse::NodeId parent, std::string_view name);
   static NewNode new_node(FileType type, uint32_t mode, uint32_t umask);
-  // Its owner, where that is the origin's to say, and the set-group-ID bit of its directory.
-  void give_owner(NewNode& what, fuse::NodeId parent, const fuse::Header& caller);
+  // Its owner, where that is the origin's to say, the set-group-ID bit of its directory; its name.
+  void know_place(NewNode& what, std::string_view name, const fuse::Header& caller);
   // A name that we have made, or that leads to what we have made: its entry for the kernel.
   Result<fuse::Entry> take_made(const Place& place, NodeInfo info, DirectoryAfter after);
   void take_kept(fuse::NodeId id, uint64_t end_bytes);

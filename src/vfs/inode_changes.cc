@@ -43,13 +43,21 @@ void InodeTable::take_kept(Node& node, uint64_t end_bytes, Timestamp when, Grave
   node.seldom_part().written = true;
 }
 
-void InodeTable::names_changed(Node& directory, Graveyard& graveyard) {
+void InodeTable::names_changed(Node& directory, Graveyard& graveyard, Names how) {
   directory.seldom_part().changed_in = serial();
+  if (how == Names::kWent && directory.directory) directory.directory->lost_in = serial();
   directory.doubted = true;
   if (directory.directory && directory.directory->listing) {
     graveyard.listings.push_back(std::move(directory.directory->listing));
     directory.directory->listing = nullptr;
   }
+}
+
+void InodeTable::is_taken(Node& directory, std::string_view name, Graveyard& graveyard) {
+  if (entry(directory, name) != nullptr) return;
+  forget_absent(*directory.directory, name);
+  directory.directory->whole_since.reset();
+  names_changed(directory, graveyard, Names::kCame);
 }
 
 void InodeTable::add_name(Node& node, Node& directory, std::string_view name, MonoTime now,
@@ -165,6 +173,7 @@ void InodeTable::hide(Node& node, std::string hidden_name) {
   NETFS_ASSERT(!node.has_aliases());
   node.parent->directory->children.erase(&node);
   node.parent->directory->whole_since.reset();
+  node.parent->directory->lost_in = serial();
   node.listed = false;
   node.name = std::move(hidden_name);
   node.hidden = true;

@@ -149,7 +149,11 @@ class InodeTable {
   void take_kept(Node& node, uint64_t end_bytes, Timestamp when, Graveyard& graveyard)
       REQUIRES(mutex);
   // Names came or went: the listing is old, and so are the directory's attributes.
-  void names_changed(Node& directory, Graveyard& graveyard) REQUIRES(mutex);
+  enum class Names : uint8_t { kCame, kWent };
+  void names_changed(Node& directory, Graveyard& graveyard, Names how = Names::kWent)
+      REQUIRES(mutex);
+  // The origin has such a name, whatever is known of it here.
+  void is_taken(Node& directory, std::string_view name, Graveyard& graveyard) REQUIRES(mutex);
   // The first name of a node that is open without one.
   void give_name(Node& node, Node& directory, std::string_view name, Graveyard& graveyard)
       REQUIRES(mutex);

@@ -182,5 +182,7 @@ inline constexpr Duration kRelistTtlMin = std::chrono::seconds(1);
 
 // Names of one directory looked at within one TTL before a listing is thought of.
 inline constexpr uint32_t kLooksBeforeListing = 8;
+// The same for names that were looked for in vain; fewer, for a listing under way delays nobody.
+inline constexpr uint32_t kMissesBeforeListing = 3;
 
 }  // namespace netfs::vfs

@@ -67,6 +67,7 @@ void FileSystem::link(const fuse::Request& request, fuse::Reply reply) {
           Result<NodeInfo> late = intent.linked_before(at.path, until);
           if (late.ok()) linked = std::move(late);
         }
+        if (linked.is_error(EEXIST)) ByPath::is_taken(*this, at);
         if (!linked.ok()) return answer_change(pending, linked.code());
         NodeInfo info = std::move(linked).value();
         take_link(id, at, info);

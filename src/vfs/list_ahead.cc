@@ -70,6 +70,33 @@ void FileSystem::list_ahead() {
   begin_listings(std::move(planned));
 }
 
+// Somebody has looked for a name that is not there, as is done before each that is made.  Once the
+// looks have cost what a listing does, one listing tells of all names, and they are not needed.
+void FileSystem::note_miss(fuse::NodeId id, Duration took) {
+  if (!lists_ahead() || writer_ == nullptr || options_.negative_ttl < kRelistTtlMin) return;
+  std::vector<AheadListing> planned;
+  {
+    sync::MutexLock lock(table_.mutex);
+    Node* node = table_.find(id);
+    if (node == nullptr || !node->directory || !InodeTable::is_current(*node)) return;
+    Directory& known = *node->directory;
+    const MonoTime now = clock_.now();
+    if (now - known.misses.since > options_.negative_ttl) known.misses = {.since = now};
+    ++known.misses.count;
+    known.misses.took += took;
+    const bool paid =
+        known.misses.count >= kMissesBeforeListing && known.misses.took >= known.listing_took;
+    const bool possible = !known.walk.under_way && !known.walk.too_large &&
+                          ahead_state_.under_way < kAheadUnderWayMax;
+    if (!paid || !possible || took < kAheadWorthIt) return;
+    known.misses = {};
+    known.walk.under_way = true;
+    ++ahead_state_.under_way;
+    planned.push_back({.directory = id, .path = InodeTable::path_of(*node)});
+  }
+  begin_listings(std::move(planned));
+}
+
 // If it is worth it, and was not tried in vain.
 void FileSystem::plan_listing(Node& next, std::vector<AheadListing>& planned) {
   WalkSeen& walk = next.directory->walk;

@@ -48,7 +48,7 @@ void FileSystem::make(const fuse::Request& request, fuse::Reply reply) {
   NewNode wanted = new_node(making.type, making.mode, making.umask);
   wanted.target = making.target;
   wanted.device = making.device;
-  give_owner(wanted, request.header.node, request.header);
+  know_place(wanted, making.name, request.header);
   ByPath::change(
       *this, {{request.header.node, std::string(making.name)}}, std::move(reply),
       [this, what = std::move(wanted)](const Places& places, Pending& pending, Deadline until) {
@@ -66,6 +66,7 @@ void FileSystem::make(const fuse::Request& request, fuse::Reply reply) {
           before = late.ok();
           if (before) made = std::move(late);
         }
+        if (made.is_error(EEXIST)) ByPath::is_taken(*this, at);
         if (!made.ok()) return answer_change(pending, made.code());
         const bool is_new = !before && what.type == FileType::kDirectory;
         const Result<fuse::Entry> entry = take_made(at, std::move(made).value(), {});

@@ -41,7 +41,7 @@ void FileSystem::create_nameless(const fuse::Request& request, fuse::Reply reply
   const OpenHow how{.flags = wanted.flags, .unique = request.header.unique};
   const fuse::NodeId parent = request.header.node;
   NewNode what = new_node(FileType::kRegular, wanted.mode, wanted.umask);
-  give_owner(what, parent, request.header);
+  know_place(what, "", request.header);
   ByPath::change(
       *this, {{parent}}, std::move(reply),
       [this, parent, what = std::move(what), how](const Places&, Pending& pending, Deadline until) {

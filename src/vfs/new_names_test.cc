@@ -61,6 +61,32 @@ class NewNames : public MountFixture {
     return origin_.counts().stats - before;
   }
 
+  // A look in vain, as if the origin were far away.
+  void miss_slowly(const std::string& name, NodeId directory, size_t listings_end) {
+    origin_.hold();
+    const uint64_t look = kernel_->send(Opcode::kLookup, directory,
+                                        std::as_bytes(std::span(name.c_str(), name.size() + 1)));
+    ASSERT_TRUE(origin_.wait_held(1));
+    clock_.advance(std::chrono::milliseconds(20));
+    origin_.release(listings_end);
+    EXPECT_NE(await(look).error, EIO);
+  }
+  // Of a directory for nobody, until it has begun; it stops behind so many entries.
+  void begin_listing(NodeId directory, size_t entries = SIZE_MAX) {
+    const uint64_t before = origin_.counts().lists;
+    for (uint32_t i = 0; i < kMissesBeforeListing; ++i) {
+      EXPECT_EQ(origin_.counts().lists, before);
+      ASSERT_NO_FATAL_FAILURE(miss_slowly("missed-" + std::to_string(i), directory, entries));
+    }
+    ASSERT_TRUE(wait_for([&] { return origin_.counts().lists == before + 1; }));
+  }
+  // Whether it comes to pass that names which are not there are known not to be.
+  bool becomes_known(NodeId directory) {
+    int i = 0;
+    return wait_for(
+        [&] { return looks_for("none-" + std::to_string(i++), directory, ENOENT) == 0; });
+  }
+
   std::unique_ptr<Library> real_;
 };
 
@@ -76,6 +102,72 @@ TEST_F(NewNames, InADirectoryMadeHereNothingIsLookedForThatNobodyMade) {
   EXPECT_EQ(call_name(Opcode::kUnlink, made, "a").error, 0);
   EXPECT_EQ(looks_for("a", made, ENOENT), 0U);
   EXPECT_EQ(looks_for("d", fuse::kRootNode, ENOENT), 1U) << "the root was there";
+}
+
+TEST_F(NewNames, ADirectoryThatWasListedIsKnownAsWellAndStaysKnownWhileNamesAreMadeInIt) {
+  write("there/file", "x");
+  start_writable({.negative_ttl = std::chrono::seconds(2)});
+  const NodeId there(look_up("there").nodeid);
+  EXPECT_EQ(looks_for("a", there, ENOENT), 1U);
+  EXPECT_EQ(list(there).size(), 3U);
+  make_file("a", there);
+  EXPECT_EQ(looks_for("b", there, ENOENT), 0U);
+  EXPECT_EQ(looks_for("a", there, 0), 0U);
+  EXPECT_EQ(call_name(Opcode::kUnlink, there, "file").error, 0);
+  EXPECT_EQ(looks_for("file", there, ENOENT), 0U);
+  clock_.advance(std::chrono::seconds(3));
+  EXPECT_EQ(looks_for("b", there, ENOENT), 1U);
+}
+
+TEST_F(NewNames, WhoseNamesAreLookedForInVainIsListedAndKnownThen) {
+  write("there/file", "x");
+  start_writable();
+  const NodeId there(look_up("there").nodeid);
+  ASSERT_NO_FATAL_FAILURE(begin_listing(there));
+  EXPECT_TRUE(becomes_known(there));
+  make_file("a", there);
+  EXPECT_EQ(looks_for("b", there, ENOENT), 0U);
+}
+
+TEST_F(NewNames, NamesMadeWhileItIsListedAreAmongThoseThatAreKnown) {
+  write("there/file", "x");
+  start_writable();
+  const NodeId there(look_up("there").nodeid);
+  ASSERT_NO_FATAL_FAILURE(begin_listing(there, 0));
+  ASSERT_TRUE(origin_.wait_held(1));
+  make_file("a", there);
+  origin_.release();
+  EXPECT_TRUE(becomes_known(there));
+  EXPECT_EQ(looks_for("a", there, 0), 0U);
+  EXPECT_EQ(looks_for("file", there, 0), 0U);
+}
+
+// The listing may have come by it before.
+TEST_F(NewNames, ANameRemovedWhileItIsListedLeavesItUnknown) {
+  write("there/file", "x");
+  write("there/other", "x");
+  start_writable();
+  const NodeId there(look_up("there").nodeid);
+  (void)look_up("file", there);
+  ASSERT_NO_FATAL_FAILURE(begin_listing(there, 1));
+  ASSERT_TRUE(origin_.wait_held(1));
+  EXPECT_EQ(call_name(Opcode::kUnlink, there, "file").error, 0);
+  origin_.release();
+  ASSERT_TRUE(wait_for([&] { return fs_->counters().ahead_wasted.get() == 1; }));
+  ASSERT_NO_FATAL_FAILURE(begin_listing(there));
+  EXPECT_TRUE(becomes_known(there)) << "by that one";
+}
+
+TEST_F(NewNames, ANameThatIsTakenAfterAllIsLookedFor) {
+  write("there/file", "x");
+  start_writable();
+  const NodeId there(look_up("there").nodeid);
+  EXPECT_EQ(list(there).size(), 3U);
+  tree_.add_file("there/foreign", "of somebody else");
+  EXPECT_EQ(looks_for("foreign", there, ENOENT), 0U);
+  EXPECT_EQ(call_names(Opcode::kMkdir, there, proto::MkdirIn{.mode = 0755}, {"foreign"}).error,
+            EEXIST);
+  EXPECT_EQ(looks_for("foreign", there, 0), 1U);
 }
 
 TEST_F(NewNames, ThatIsBelievedForTheNegativeTtl) {

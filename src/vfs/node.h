@@ -131,6 +131,13 @@ struct WalkSeen {
   bool too_large = false;  // it has more names than are listed for nobody
 };
 
+// Names of a directory that were looked for in vain: list_ahead.cc.
+struct MissesSeen {
+  uint32_t count = 0;  // since then,
+  MonoTime since{};
+  Duration took{};  // all of them together
+};
+
 // A record of a directory's names that may not be in the cache yet: late_targets.h.
 struct HeldRecord : RefCounted<HeldRecord> {
   HeldRecord(size_t size, std::atomic<size_t>& all) : size_bytes(size), all_bytes(all) {
@@ -176,8 +183,11 @@ struct Directory {
   Ref<Listing> listing;                                 // complete, or null
   MonoTime listed_at{};                                 // when that began
   Duration listing_took{};
-  // It was made here, and all its names stand among its children: as of then.
+  // It was made here, or was listed, and all its names stand among its children: as of then.  Those
+  // that we make since do, too.
   std::optional<MonoTime> whole_since;
+  uint64_t lost_in = 0;  // serial of the last change made here that took a name from it
+  MissesSeen misses;
   WalkSeen walk;
   KeptNames kept;
   MonoTime shown_until{};  // it was shown although old, its names with it: revalidate.cc

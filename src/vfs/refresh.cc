@@ -188,6 +188,7 @@ Result<void> FileSystem::take_stat(const Name& name, Result<NodeInfo> info, Aske
     }
   }
   bury(std::move(graveyard));
+  if (outcome.is_error(ENOENT)) note_miss(name.parent, asked.took);
   return outcome;
 }
 

@@ -170,6 +170,14 @@ bool is_known_absent(const Directory& directory, std::string_view name, MonoTime
   return absent != directory.absent.end() && absent->second > since;
 }
 
+// Whether all names that the directory had when the listing began, and none besides, stand among
+// its children, with those that were made here since.
+bool makes_whole(const Directory& known, const Intake& intake) {
+  const bool swept = intake.swept_before && *intake.swept_before != known.swept;
+  return !intake.counts_as && intake.listing->tells_all() && !swept &&
+         known.lost_in <= intake.listing->began_in;
+}
+
 }  // namespace
 
 Result<void> FileSystem::take_batch(fuse::NodeId id, Intake& intake) {
@@ -194,8 +202,8 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, Intake& intake) {
     Node* node = table_.child(*directory, entry.name);
     // What we changed since the listing began we know better; a name that is not known any more may
     // be one that we have removed.
-    const Node& believed = node != nullptr ? *node : *directory;
-    const bool overtaken = believed.is_dirty() || believed.known_in() > listing.began_in;
+    const bool overtaken = node != nullptr ? node->is_dirty() || node->known_in() > listing.began_in
+                                           : directory->directory->lost_in > listing.began_in;
     const bool newer_known = named != nullptr && named->validated_at > intake.began;
     // A process after this one would be shown what is older than what was shown here.
     const bool other_known = newer_known && !InodeTable::same_version(*node, entry.info);
@@ -210,6 +218,8 @@ Result<void> FileSystem::take_batch(fuse::NodeId id, Intake& intake) {
     if (Node* now_named = table_.entry(*directory, entry.name)) {
       now_named->seen_in = listing.serial;
     }
+    // It is shown, and would not be found.
+    if (node == nullptr) directory->directory->whole_since.reset();
     add_entry(table_, *directory, entry.name, type, node, listing);
   }
   intake.batch.clear();
@@ -295,10 +305,13 @@ Listed FileSystem::end_intake(fuse::NodeId id, Intake& intake, Result<void> list
     if (!listing->coming) listing->shrink();
     sync::MutexLock lock(table_.mutex);
     Node* directory = table_.find(id);
-    if (directory == nullptr || !InodeTable::is_current(*directory)) {
+    const bool current = directory != nullptr && InodeTable::is_current(*directory);
+    const bool whole = current && !moving && makes_whole(*directory->directory, intake);
+    if (whole) directory->directory->whole_since = intake.began;
+    if (!current) {
       listed = Error(ESTALE, "vfs.list");
     } else if (const bool overtaken = directory->changed_in() > listing->began_in || moving;
-               overtaken && intake.asker == Asker::kNobody) {
+               overtaken && intake.asker == Asker::kNobody && !whole) {
       listed = Error(EAGAIN, "vfs.list_ahead");
     } else if (overtaken) {
       // Names came or went meanwhile: good for whoever asked, and for nobody after him.

@@ -62,6 +62,7 @@ Result<void> FileSystem::rename_now(const Place& from, const Place& to, RenameHo
     note_outcome(renamed.code());
     const bool late = renamed.is_error(ENOENT) || renamed.is_error(EEXIST);
     if (!renamed.ok() && !(late && intent.renamed_before(from.path, to.path, until))) {
+      if (renamed.is_error(EEXIST)) ByPath::is_taken(*this, to);
       change.take_back(to, kept);
       return renamed;
     }

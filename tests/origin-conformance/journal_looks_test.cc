@@ -39,6 +39,18 @@ TEST_F(JournalLooks, ANameIsMadeByTheLookBeforeIt) {
   EXPECT_EQ(looks_of([&] { EXPECT_EQ(make("d/m/new"), 0); }), 0U);
 }
 
+// As what the file system above it believes for its time.
+TEST_F(JournalLooks, ANameThatIsBelievedToBeAbsentIsNotLookedForUnlessItIsKnown) {
+  start(false);
+  const NewNode what{.permissions = 0644, .believed_absent = true};
+  EXPECT_EQ(looks_of([&] { EXPECT_TRUE(writer().make("d/n", what, soon()).ok()); }), 0U);
+  EXPECT_EQ(writer().make("d/n", what, soon()).code(), EEXIST);
+  // It was open here, and is there: what is known of it is looked at.
+  EXPECT_TRUE(writer().open_for_writing("f", soon()).ok());
+  write("g", 0, "ours");
+  EXPECT_EQ(writer().make("g", what, soon()).code(), EEXIST);
+}
+
 TEST_F(JournalLooks, ALookThatIsOldDoesNotCount) {
   start(false);
   EXPECT_FALSE(is_there("n"));

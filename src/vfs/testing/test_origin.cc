@@ -13,10 +13,10 @@ void TestOrigin::hold() {
   holding_ = true;
 }
 
-void TestOrigin::release() {
+void TestOrigin::release(size_t listings_end) {
   sync::MutexLock lock(mutex_);
   holding_ = false;
-  listings_end_ = SIZE_MAX;
+  listings_end_ = listings_end;
   changed_.notify_all();
 }
 

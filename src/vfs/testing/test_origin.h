@@ -28,7 +28,8 @@ class TestOrigin final : public Origin {
 
   // Metadata calls wait from now on, each until its deadline or release().
   void hold();
-  void release();
+  // ... and listings stop behind so many entries.
+  void release(size_t listings_end = SIZE_MAX);
   // Until `count` calls wait; false after a long time.
   bool wait_held(size_t count);
 
