@@ -98,8 +98,10 @@ class Journal {
   // Whether an answer of the origin's to what was seen may be believed.  If not, waits until the
   // uploader has done what made it doubtful; ETIMEDOUT.
   enum class Stands : uint8_t { kYes, kNo };
+  // What was asked for: a file as it is, or all names of a directory but those made since.
+  enum class Asked : uint8_t { kFile, kNames };
   Result<Stands> stands(const std::string& path, NodeId node, const Glance& glance, int answer,
-                        Deadline deadline) EXCLUDES(mutex_);
+                        Deadline deadline, Asked what = Asked::kFile) EXCLUDES(mutex_);
 
   // A file as users see it.
   struct Looked {
@@ -218,6 +220,8 @@ class Journal {
   Result<void> wait_for_space() EXCLUDES(mutex_);
   Result<JournalLog::Room> make_room(uint64_t bytes) EXCLUDES(mutex_);
   [[nodiscard]] bool is_same_locked(const std::string& path, NodeId node, const Glance& before)
+      REQUIRES(mutex_);
+  [[nodiscard]] bool has_same_names_locked(const std::string& path, const Glance& before)
       REQUIRES(mutex_);
   Result<void> ask_for_unknown() EXCLUDES(mutex_);
   Glance glance_locked(Node& node) REQUIRES(mutex_);

@@ -56,7 +56,7 @@ Result<Journal::Glance> Journal::glance(NodeId node) {
 }
 
 Result<Journal::Stands> Journal::stands(const std::string& path, NodeId node, const Glance& before,
-                                        int answer, Deadline deadline) {
+                                        int answer, Deadline deadline, Asked what) {
   sync::MutexLock lock(mutex_);
   // Names were moving there while it was asked for one that was not there.
   const bool missed = answer == ENOENT || answer == ENOTDIR || answer == ESTALE;
@@ -70,7 +70,16 @@ Result<Journal::Stands> Journal::stands(const std::string& path, NodeId node, co
     }
     return Stands::kNo;
   }
-  return is_same_locked(path, node, before) ? Stands::kYes : Stands::kNo;
+  const bool same = what == Asked::kNames ? has_same_names_locked(path, before)
+                                          : is_same_locked(path, node, before);
+  return same ? Stands::kYes : Stands::kNo;
+}
+
+// But for those that were made since: who makes many must not keep it from being listed.
+bool Journal::has_same_names_locked(const std::string& path, const Glance& before) {
+  const Result<Glance> now = find_locked(path);
+  return now.ok() && now.value().origin_path == before.origin_path &&
+         now.value().state.names_lost == before.state.names_lost;
 }
 
 bool Journal::is_same_locked(const std::string& path, NodeId node, const Glance& before) {

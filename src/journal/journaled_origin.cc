@@ -46,6 +46,16 @@ Result<NodeInfo> JournaledOrigin::stat(const std::string& path, Deadline deadlin
   return TRY(journal_->look(path, deadline)).info;
 }
 
+std::map<std::string, Journal::ShownName> JournaledOrigin::names_of(const std::string& path) {
+  std::map<std::string, Journal::ShownName> names;
+  const Result<Journal::Glance> glance = journal_->glance(path);
+  if (!glance.ok()) return names;
+  for (Journal::ShownName& name : journal_->names_in(glance.value().node)) {
+    names.emplace(name.name, std::move(name));
+  }
+  return names;
+}
+
 // The origin's entries but those that are other here, and the rest; by name: who is killed in the
 // middle of a listing is followed by one who goes on behind a name, and has more of it uploaded.
 Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
@@ -54,10 +64,7 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
     const Journal::Glance glance = TRY(journal_->glance(path));
     const bool is_other = glance.type_is_ours() && glance.state.type != FileType::kDirectory;
     if (is_other) return Error(ENOTDIR, "journal.list");
-    std::map<std::string, Journal::ShownName> names;
-    for (Journal::ShownName& name : journal_->names_in(glance.node)) {
-      names.emplace(name.name, std::move(name));
-    }
+    std::map<std::string, Journal::ShownName> names = names_of(path);
     std::vector<OriginEntry> entries;
     if (glance.origin_path) {
       // Gathered first: an answer that does not stand must not be passed on.
@@ -66,10 +73,15 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
             entries.push_back(std::move(entry));
             return Result<void>();
           });
-      const Journal::Stands stand =
-          TRY(journal_->stands(path, NodeId::kNone, glance, listed.code(), deadline));
+      const Journal::Stands stand = TRY(journal_->stands(path, NodeId::kNone, glance, listed.code(),
+                                                         deadline, Journal::Asked::kNames));
       if (stand == Journal::Stands::kNo) continue;
       TRY(listed);
+      // Those that were made since, and the others as they are now; what the journal has let go of
+      // meanwhile the origin has.
+      std::map<std::string, Journal::ShownName> now = names_of(path);
+      now.merge(names);
+      names = std::move(now);
     }
     std::vector<OriginEntry> all;
     all.reserve(entries.size() + names.size());

@@ -12,6 +12,7 @@
 //   std::unique_ptr<JournaledOrigin> origin = TRY(JournaledOrigin::open({.inner = *sftp, ...}));
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -53,6 +54,7 @@ class JournaledOrigin final : public Origin {
   }
 
  private:
+  [[nodiscard]] std::map<std::string, Journal::ShownName> names_of(const std::string& path);
   class Through;
   class Below;
 

@@ -47,6 +47,7 @@ struct NodeState {
   size_t pending = 0;        // changes of it that are not at the origin
   size_t names_pending = 0;  // of a directory: changes of names in it that are not,
   Timestamp names_at;        // and the last of them since somebody set its time
+  uint64_t names_lost = 0;   // sequence of the last change that took a name from it
   std::string target;        // of a symbolic link that was made here
 
   [[nodiscard]] uint64_t size_bytes() const;

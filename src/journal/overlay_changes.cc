@@ -46,6 +46,7 @@ void Overlay::take_name(Node& directory, const std::string& name, NodeId node,
   ++entry.pending;
   ++directory.state.names_pending;
   directory.state.names_at = record.time;
+  if (node == NodeId::kNone) directory.state.names_lost = record.sequence;
   changed(directory, record);
 }
 

@@ -110,7 +110,17 @@ Result<NodeInfo> FlakyOrigin::stat(const std::string& path, Deadline deadline) {
   }
   return pass<NodeInfo>("stat", path, [&] { return inner_.stat(path, deadline); });
 }
+void FlakyOrigin::set_before_list(std::function<void()> before) {
+  sync::MutexLock lock(mutex_);
+  before_list_ = std::move(before);
+}
 Result<void> FlakyOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
+  std::function<void()> before;
+  {
+    sync::MutexLock lock(mutex_);
+    before = before_list_;
+  }
+  if (before) before();
   return pass<void>("list", path, [&] { return inner_.list(path, deadline, sink); });
 }
 Result<std::string> FlakyOrigin::read_link(const std::string& path, Deadline deadline) {

@@ -39,6 +39,8 @@ class FlakyOrigin final : public Origin, public OriginWriter {
   // Of whatever thread.
   [[nodiscard]] uint64_t bytes_asked_for();
   [[nodiscard]] uint64_t looks();
+  // Before a listing is passed on, by whatever thread.
+  void set_before_list(std::function<void()> before);
   // Something else that belongs among them.
   void note(std::string what);
 
@@ -83,6 +85,7 @@ class FlakyOrigin final : public Origin, public OriginWriter {
   sync::Mutex mutex_{kTestReadLock};
   Asked asked_ GUARDED_BY(mutex_);
   std::function<Flaw()> reads_ GUARDED_BY(mutex_);
+  std::function<void()> before_list_ GUARDED_BY(mutex_);
   std::vector<std::string> calls_ GUARDED_BY(mutex_);
   sync::CondVar opened_;
   bool closed_ GUARDED_BY(mutex_) = false;

@@ -1,6 +1,8 @@
 // Goal: who makes a name that he has just looked for in vain does not ask the origin again; and
 // what somebody else, or we ourselves, have done meanwhile is seen all the same.
 
+#include <set>
+
 #include "tests/origin-conformance/journal_conflict.h"
 
 namespace netfs::test {
@@ -100,6 +102,35 @@ TEST_F(JournalLooks, WhatWeHaveDoneSinceTheLookCounts) {
   EXPECT_EQ(make("h/b"), EEXIST);
   drain();
   EXPECT_EQ(make("h/b"), EEXIST);
+}
+
+// Who makes names without a pause does not keep others from listing; who removes one does for once.
+TEST_F(JournalLooks, ADirectoryIsListedWhileNamesAreMadeInIt) {
+  start(false);
+  using Names = std::set<std::string>;
+  const auto names = [&] {
+    Names all;
+    const Result<void> listed = origin_->list("d", soon(), [&](OriginEntry entry) {
+      EXPECT_TRUE(all.insert(entry.name).second) << entry.name;
+      return Result<void>();
+    });
+    EXPECT_TRUE(listed.ok());
+    return all;
+  };
+  int lists = 0;
+  flaky_->set_before_list([&] {
+    ++lists;
+    EXPECT_EQ(make("d/made-" + std::to_string(lists)), 0);
+  });
+  EXPECT_EQ(names(), (Names{"b", "made-1"}));
+  EXPECT_EQ(names(), (Names{"b", "made-1", "made-2"}));
+  EXPECT_EQ(lists, 2);
+  flaky_->set_before_list([&] {
+    if (++lists > 3) return;
+    EXPECT_TRUE(writer().remove("d/b", RemoveKind::kFile, soon()).ok());
+  });
+  EXPECT_EQ(names(), (Names{"made-1", "made-2"}));
+  EXPECT_EQ(lists, 4);
 }
 
 }  // namespace
