@@ -1,5 +1,6 @@
 #include "netfs/testing/simulated_locks.h"
 
+#include <atomic>
 #include <cerrno>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,11 +33,15 @@ struct SimulatedLocks::State {
   int open_error GUARDED_BY(mutex) = 0;
   bool holding GUARDED_BY(mutex) = false;
   bool dying GUARDED_BY(mutex) = false;
+  std::atomic<uint64_t> taken{0};  // how often
 };
 
 struct SimulatedLocks::Holder final : OriginLock {
   Holder(std::shared_ptr<State> s, std::string path, LockKind kind)
-      : state(std::move(s)), file(std::move(path), kind), fd(::memfd_create("lock", MFD_CLOEXEC)) {
+      : state(std::move(s)),
+        file(std::move(path), kind),
+        fd(::memfd_create("lock", MFD_CLOEXEC)),
+        taken_before(state->taken) {
     sync::MutexLock lock(state->mutex);
     owner = state->next_owner++;
     ++state->counts.holders;
@@ -46,6 +51,7 @@ struct SimulatedLocks::Holder final : OriginLock {
       : state(std::move(s)),
         file(std::move(left.first)),
         fd(std::move(descriptor)),
+        taken_before(state->taken),
         owner(left.second) {
     sync::MutexLock lock(state->mutex);
     ++state->counts.holders;
@@ -60,10 +66,12 @@ struct SimulatedLocks::Holder final : OriginLock {
     }
   }
   [[nodiscard]] int descriptor() const override { return fd.get(); }
+  [[nodiscard]] bool is_lost() const override { return state->taken > taken_before; }
 
   const std::shared_ptr<State> state;
   const State::File file;
   const UniqueFd fd;
+  const uint64_t taken_before;
   uint64_t owner = 0;
 };
 
@@ -126,6 +134,12 @@ void SimulatedLocks::live() {
   state_->dying = false;
 }
 
+void SimulatedLocks::take_away() {
+  sync::MutexLock lock(state_->mutex);
+  state_->files.clear();
+  ++state_->taken;
+}
+
 Result<std::unique_ptr<OriginLock>> SimulatedLocks::take_over(UniqueFd descriptor,
                                                               LockKind /*kind*/) {
   std::pair<State::File, uint64_t> left;
@@ -151,6 +165,7 @@ Result<void> SimulatedLocks::set(OriginLock& lock, LockMode mode, const LockSpan
   while (state.holding) state.changed.wait(state.mutex);
   --state.held;
   if (state.error != 0) return Error(state.error, "simulated.lock");
+  if (holder.is_lost()) return Error(ENOTCONN, "simulated.lock");
   LockRanges& ranges = state.files[holder.file];
   const LockedRange wanted{holder.owner, mode, span, 0};
   if (ranges.in_the_way(wanted)) {
