@@ -86,12 +86,14 @@ CephOrigin::CephOrigin(Settings settings, std::unique_ptr<Calls> calls, Ref<Sess
       volume_key_(std::move(volume_key)),
       capabilities_{.validator_strength = ValidatorStrength::kStrong,
                     .validator_granularity = Duration::zero(),
-                    .identity = true},
+                    .identity = true,
+                    .locks_end_with_process = true},
       sessions_(std::move(sessions)),
       calls_(std::move(calls)),
       transfers_("netfs-ceph-io", kTransferThreads),
       overdue_(make_ref<Overdue>()),
-      writer_(*calls_, transfers_, overdue_, sessions_) {}
+      writer_(*calls_, transfers_, overdue_, sessions_),
+      locks_(*calls_, sessions_) {}
 
 CephOrigin::~CephOrigin() {
   // Gives back what the cluster lent it, which it does not wait for where nobody answers.
