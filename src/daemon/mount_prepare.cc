@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/drawn.h"
 #include "daemon/hiding.h"
 #include "daemon/mount_instance.h"
 #include "netfs/simulated_link.h"
@@ -43,6 +44,10 @@ std::string remote_root(const std::string& url) {
   return known ? parsed.value().path : std::string();
 }
 
+std::string new_mount_id() {
+  return fmt::format("{:016x}{:016x}", drawn<uint64_t>(), drawn<uint64_t>());
+}
+
 }  // namespace
 
 Result<Ref<MountInstance>> MountInstance::prepare(Spec spec, SharedStore& store, Origin* origin,
@@ -58,11 +63,15 @@ Result<Origin*> MountInstance::reach_origin(std::optional<KnownOrigin> known) {
   origins::OriginRequest request{.url = TRY(origins::Url::parse(spec_.url)),
                                  .options = options.origin,
                                  .timeout = options.timeout};
+  request.follows = known && !known->mount_id.empty();
+  request.mount_id = request.follows ? known->mount_id : new_mount_id();
   if (!known) {
     opened_ = TRY(origins::open_origin(request));
     known_ = TRY(describe(*opened_, Deadline::after(Clock::system(), options.timeout)));
+    known_->mount_id = request.mount_id;
     return opened_.get();
   }
+  known->mount_id = request.mount_id;
   std::unique_ptr<LateOrigin> late =
       LateOrigin::create({.known = std::move(*known),
                           .open = [request] { return origins::open_origin(request); },

@@ -68,7 +68,9 @@ json encode_origin(const KnownOrigin& origin) {
               {"listings_ahead", can.listings_ahead},
               {"files_ahead", can.files_ahead},
               {"opens_by_read", can.opens_by_read},
-              {"locks", origin.locks}};
+              {"locks_end", can.locks_end_with_process},
+              {"locks", origin.locks},
+              {"mount_id", origin.mount_id}};
   if (!origin.writes) return object;
   object["writes"] = {{"write_bytes", origin.writes->write_bytes_max},
                       {"outlive_names", origin.writes->files_outlive_names},
@@ -120,7 +122,11 @@ Result<KnownOrigin> decode_origin(const json& object) {
   can.listings_ahead = TRY(word_field(object, "listings_ahead"));
   can.files_ahead = can_flag(object, "files_ahead");
   can.opens_by_read = can_flag(object, "opens_by_read");
+  can.locks_end_with_process = can_flag(object, "locks_end");
   origin.locks = can_flag(object, "locks");
+  // A process of before may have known of none.
+  Result<std::string> mount_id = string_field(object, "mount_id", kPathBytesMax);
+  if (mount_id.ok()) origin.mount_id = std::move(mount_id).value();
   const auto writes = object.find("writes");
   if (writes != object.end() && writes->is_object()) origin.writes = TRY(decode_writes(*writes));
   return origin;

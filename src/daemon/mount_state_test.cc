@@ -21,13 +21,15 @@ MountState full_state() {
                          .reads_ahead = 3,
                          .listings_ahead = 0,
                          .files_ahead = true,
-                         .opens_by_read = true};
+                         .opens_by_read = true,
+                         .locks_end_with_process = true};
   origin.writes = WriteCapabilities{.write_bytes_max = 12345,
                                     .files_outlive_names = true,
                                     .validator_can_be_set = false,
                                     .posix_acls = true,
                                     .copies = true};
   origin.locks = true;
+  origin.mount_id = "0123abcd";
   return {.url = "sftp://host/data",
           .mount_point = "/mnt/a b",
           .options = {{"timeout", "3s"}},

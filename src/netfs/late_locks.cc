@@ -20,6 +20,7 @@ struct LateLock final : OriginLock {
   [[nodiscard]] int descriptor() const override {
     return inner != nullptr ? inner->descriptor() : kept.get();
   }
+  [[nodiscard]] bool is_lost() const override { return inner != nullptr && inner->is_lost(); }
 
   const std::unique_ptr<OriginLock> inner;  // then the origin is there
   const UniqueFd kept;

@@ -41,7 +41,8 @@ Result<KnownOrigin> describe(Origin& origin, Deadline deadline) {
                     .root_identity = {},
                     .capabilities = origin.capabilities(),
                     .writes = {},
-                    .locks = origin.locks() != nullptr};
+                    .locks = origin.locks() != nullptr,
+                    .mount_id = {}};
   if (const OriginWriter* writer = origin.writer()) known.writes = writer->write_capabilities();
   if (known.capabilities.identity) {
     known.root_identity = TRY(origin.stat("", deadline)).identity;
@@ -126,6 +127,7 @@ void LateOrigin::attempt() {
         known_ = std::move(found).value();
         // Users have them of it: they are told by each call if it has none any more.
         known_.locks = known_.locks || options_.known.locks;
+        known_.mount_id = options_.known.mount_id;
       }
       origin_ = std::move(opened).value();
       there_ = origin_.get();

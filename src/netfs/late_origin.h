@@ -36,6 +36,8 @@ struct KnownOrigin {
   OriginCapabilities capabilities;
   std::optional<WriteCapabilities> writes;  // absent: it cannot be changed
   bool locks = false;                       // whether it has some of its own
+  // What the mount is called at it, by all the processes that serve it; empty: it has no name.
+  std::string mount_id;
 };
 
 // Of one that is there; asks for its root where that has an identity.

@@ -53,6 +53,9 @@ struct OriginCapabilities {
   bool files_ahead = false;
   // Who waits has files opened by read as well: that saves him a round trip.
   bool opens_by_read = false;
+  // What is locked there is so by this process, and free when it has died, or soon after: others
+  // may have had it before a process after this one asks.
+  bool locks_end_with_process = false;
 };
 
 // An open file at the origin: whatever the protocol needs to read one version of it.  Destroying it

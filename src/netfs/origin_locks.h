@@ -33,6 +33,8 @@ class OriginLock {
   // Of an open file description whose locks they are (lock_descriptor.h): whoever has a copy of it
   // holds on to what is locked when this process dies.  -1: there is none.
   [[nodiscard]] virtual int descriptor() const { return -1; }
+  // Whether the origin has taken away what it held, for good: others may have it.  Takes no lock.
+  [[nodiscard]] virtual bool is_lost() const { return false; }
 };
 
 class OriginLocks {

@@ -26,7 +26,8 @@ namespace netfs::origins {
 
 // Locks that report to the validator are larger: such builds have numbers of their own.
 // 15: OriginFile::descriptor(), OriginWriter::take_over().  16: OriginWriter::replace().
-// 17: OriginLocks::take_over() says which file it is of; NewNode::believed_absent.
+// 17: OriginLocks::take_over() says which file it is of, OriginLock::is_lost(),
+// NewNode::believed_absent, OriginRequest::mount_id.
 inline constexpr uint32_t kOriginAbi = 17 | (sync::kValidated ? 1u << 16 : 0);
 
 // Options of one origin by name, as given with -o; only names the module lists.
@@ -37,6 +38,11 @@ struct OriginRequest {
   OriginOptions options;
   Duration timeout = std::chrono::seconds(30);  // of every wait, connecting included
   const Clock* clock = &Clock::system();
+  // What no other mount is called, of whichever machine, and each process is told that serves this
+  // one; empty: nobody said.
+  std::string mount_id;
+  // A process before this one may have left something at the origin in its name.
+  bool follows = false;
 };
 
 // What `netfs origins` and docs/origins.md say of it, a few words each.  What a certain server can

@@ -67,6 +67,7 @@ FileSystem::Locking::Locking(FileSystem& of, OriginLocks& origin, DescriptorKeep
               .keeper = keeper,
               .timeout = of.options_.timeout,
               .close_grace = of.options_.lock_close_grace,
+              .ends_with_process = of.origin_.capabilities().locks_end_with_process,
               .clock = of.clock_,
               .counters = of.counters_}) {}
 
@@ -172,26 +173,27 @@ void FileSystem::Locking::give_back(fuse::NodeId node, uint64_t owner,
 }
 
 bool FileSystem::Locking::refuses(const fuse::Request& request) {
-  if (!table_.has_lost()) return false;
+  if (!table_.has_files()) return false;
+  const fuse::NodeId node = request.header.node;
   if (const auto* read = std::get_if<fuse::ReadRequest>(&request.body)) {
-    return has_lost(read->handle);
+    return has_lost(node, read->handle);
   }
   if (const auto* write = std::get_if<fuse::WriteRequest>(&request.body)) {
-    return !write->from_cache && has_lost(write->handle);
+    return !write->from_cache && has_lost(node, write->handle);
   }
   // ftruncate(2), too, changes what the file holds.
   if (const auto* set = std::get_if<fuse::SetattrRequest>(&request.body)) {
     constexpr uint32_t kSizeByHandle = fuse::proto::kSetSize | fuse::proto::kSetFh;
-    return (set->valid & kSizeByHandle) == kSizeByHandle && has_lost(set->handle);
+    return (set->valid & kSizeByHandle) == kSizeByHandle && has_lost(node, set->handle);
   }
   if (const auto* sync = std::get_if<fuse::FsyncRequest>(&request.body)) {
-    return has_lost(sync->handle);
+    return has_lost(node, sync->handle);
   }
   if (const auto* allocate = std::get_if<fuse::FallocateRequest>(&request.body)) {
-    return has_lost(allocate->handle);
+    return has_lost(node, allocate->handle);
   }
   const auto* copy = std::get_if<fuse::CopyRequest>(&request.body);
-  return copy != nullptr && (has_lost(copy->from) || has_lost(copy->to));
+  return copy != nullptr && (has_lost(node, copy->from) || has_lost(copy->to_node, copy->to));
 }
 
 // Of a file that is known here; no other can be used.
@@ -225,7 +227,7 @@ void FileSystem::Locking::take_over(std::map<uint64_t, UniqueFd> kept) {
     const LockTable::Heir heir{.identity = *identity, .has_handle = has_handle(left.owner)};
     table_.take_over(left, heir, std::move(descriptor), until);
     // Whoever has it now may change the file, and what the kernel has of it is not asked for.
-    if (table_.has_lost(left.owner.handle)) of_.forget_pages(left.owner.node);
+    if (table_.has_lost(left.owner.node, left.owner.handle)) of_.forget_pages(left.owner.node);
   }
   for (auto& [key, descriptor] : kept) {
     table_.give_back_left(key, std::move(descriptor));

@@ -18,6 +18,7 @@ constexpr LockSpan kAll{};
 }  // namespace
 
 void LockTable::carry_out(LockedFile& file, const Ref<Ask>& ask) {
+  note_what_is_taken_away(file);
   switch (ask->what) {
     case Ask::What::kSet:
       if (ask->wanted.range.mode == LockMode::kNone) return unlock_now(file, ask);

@@ -177,6 +177,9 @@ Result<std::unique_ptr<OriginLock>> LockTable::claim(const SavedLocks::Left& lef
   // A netfs between that knew nothing of what a service manager keeps has left it there.
   if (is_anothers) return Error(EIO, "vfs.lock", "what was kept of it is of another file");
   if (!heir.has_handle) return Error(ESTALE, "vfs.lock", "what it was taken through is damaged");
+  if (!lock && parts_.ends_with_process) {
+    return Error(EIO, "vfs.lock", "it has ended with the process before this one");
+  }
   if (!lock && until.passed(parts_.clock.now())) return Error(ETIMEDOUT, "vfs.lock");
   if (lock) TRY(give_back_gaps(*lock, left, until));
   if (!lock) {
@@ -225,6 +228,53 @@ void LockTable::take_over(const SavedLocks::Left& left, const Heir& heir, Unique
   }
   save(*file, key);
   if (!holds && was_kept) parts_.keeper->drop(key_of(kind, left.number));
+}
+
+// Whom the origin has taken away what he held is one who has lost it; who held nothing yet gets
+// another holder.
+void LockTable::note_what_is_taken_away(LockedFile& file) {
+  std::vector<LockedFile::OwnerKey> lost;
+  std::vector<Gone> gone;
+  {
+    sync::MutexLock lock(mutex_);
+    for (auto one = file.holders.begin(); one != file.holders.end();) {
+      const auto next = std::next(one);
+      auto& [key, holder] = *one;
+      if (holder.lock != nullptr && holder.lock->is_lost()) {
+        const auto [kind, owner] = key;
+        const std::vector<LockedRange> had = file.of(kind).of(owner);
+        if (had.empty()) {
+          gone.push_back(extract_locked(file, key));
+        } else {
+          file.of(kind).set({owner, LockMode::kNone, {}, 0});
+          holder.lost.add(had);
+          ++lost_;
+          lost.push_back(key);
+        }
+      }
+      one = next;
+    }
+  }
+  for (Gone& one : gone) let_go(std::move(one));
+  for (const LockedFile::OwnerKey& key : lost) lose(file, key);
+  if (!lost.empty()) wake(file);
+}
+
+void LockTable::lose(LockedFile& file, const LockedFile::OwnerKey& key) {
+  std::unique_ptr<OriginLock> holder;
+  uint64_t number = 0;
+  uint32_t pid = 0;
+  {
+    sync::MutexLock lock(mutex_);
+    Holder& loser = file.holders[key];
+    holder = std::move(loser.lock);
+    number = loser.number;
+    pid = loser.lost.of(key.second).front().pid;
+  }
+  save(file, key);
+  parts_.counters.locks_lost.add();
+  telemetry::log_warn("vfs", "a lock of process {} is lost: the origin has taken it away", pid);
+  if (number != 0 && parts_.keeper != nullptr) parts_.keeper->drop(key_of(key.first, number));
 }
 
 // Of what is saved each time: a process that is killed before this leaves it to the next one.

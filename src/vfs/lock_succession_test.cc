@@ -206,6 +206,46 @@ TEST_F(LockSuccession, ALossThatIsNotSettledYetIsByTheNextProcess) {
   EXPECT_EQ(tree_.content("f"), "bytes");
 }
 
+// As an origin does whose client was thrown out.
+TEST_F(LockSuccession, WhatTheOriginTakesAwayIsLostAndItsHolderIsTold) {
+  start();
+  const uint64_t h = open_with(f_);
+  const uint64_t again = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {0, 9}), 0);
+  EXPECT_EQ(flock(again, 2, F_WRLCK), 0);
+  locks_.take_away();
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0);
+  EXPECT_EQ(read(f_, h), "errno 5");
+  EXPECT_EQ(write_to(f_, again, "other"), EIO);
+  EXPECT_EQ(fsync(h), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {20, 29}), EIO);
+  EXPECT_EQ(find_error(h, 1), EIO);
+  EXPECT_EQ(lost(), 2U);
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK), EIO);
+  EXPECT_EQ(read(f_, h), "bytes") << "he has heard of it";
+  EXPECT_EQ(read(f_, again), "errno 5");
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK, {0, 9}), 0);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), EAGAIN);
+  succeed();
+  EXPECT_EQ(read(f_, again), "errno 5") << "in the next process, too";
+  EXPECT_EQ(flock(again, 2, F_UNLCK), EIO);
+  EXPECT_EQ(flock(again, 2, F_WRLCK), 0);
+}
+
+// Whoever waits there may have had it before this process has asked.
+TEST_F(LockSuccession, WhatEndsWithItsProcessIsLostThoughItIsFree) {
+  origin_.end_locks_with_process();
+  start();
+  const uint64_t h = open_with(f_);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+  succeed();
+  EXPECT_EQ(lost(), 1U);
+  EXPECT_EQ(stranger().set(LockMode::kExclusive), 0) << "nobody has it";
+  EXPECT_EQ(write_to(f_, h, "other"), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_UNLCK), EIO);
+  EXPECT_EQ(lock(f_, h, 1, F_WRLCK), 0);
+}
+
 class LocksKept : public LockSuccession {
  protected:
   DescriptorKeeper* keeper() override { return &keeper_; }

@@ -243,14 +243,13 @@ void LockTable::note_close(fuse::NodeId node, fuse::HandleId handle) {
   for (auto& [key, holder] : file->holders) holder.closing |= holder.handle == handle;
 }
 
-bool LockTable::has_lost(fuse::HandleId handle) {
-  if (!has_lost()) return false;
+bool LockTable::has_lost(fuse::NodeId node, fuse::HandleId handle) {
+  if (!has_files()) return false;
   sync::MutexLock lock(mutex_);
-  return std::any_of(files_.begin(), files_.end(), [handle](const auto& file) {
-    return std::any_of(file.second->holders.begin(), file.second->holders.end(),
-                       [handle](const auto& one) {
-                         return one.second.handle == handle && one.second.lost.count() > 0;
-                       });
+  const LockedFile* file = known_locked(node);
+  if (file == nullptr) return false;
+  return std::any_of(file->holders.begin(), file->holders.end(), [handle](const auto& one) {
+    return one.second.handle == handle && has_lost_something(one.second);
   });
 }
 

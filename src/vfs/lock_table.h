@@ -71,6 +71,7 @@ class LockTable {
     DescriptorKeeper* keeper = nullptr;  // null: a process after this one opens holders anew
     Duration timeout;                    // of each call of the origin
     Duration close_grace;                // see kLockCloseGrace
+    bool ends_with_process = false;      // OriginCapabilities::locks_end_with_process
     const Clock& clock;
     Counters& counters;
   };
@@ -113,8 +114,8 @@ class LockTable {
   void give_back(const FileName& file, fuse::HandleId handle, UniqueFunction<void()> done)
       EXCLUDES(mutex_);
 
-  // Whether what was locked through a handle is lost.
-  [[nodiscard]] bool has_lost(fuse::HandleId handle) EXCLUDES(mutex_);
+  // Whether what was locked through a handle of a file is lost.
+  [[nodiscard]] bool has_lost(fuse::NodeId node, fuse::HandleId handle) EXCLUDES(mutex_);
   [[nodiscard]] bool has_lost() const { return lost_.load() > 0; }
   // Whether somebody's of a file was held by the process before this one and is lost: what that had
   // kept may have been written under it.  Until forget_lost_now(): then all of that is settled.
@@ -188,9 +189,14 @@ class LockTable {
   Result<OriginLock*> holder_of(LockedFile& file, const Wanted& wanted) EXCLUDES(mutex_);
   Result<void> set_at_origin(LockedFile& file, const Wanted& wanted, OriginLock& lock)
       EXCLUDES(mutex_);
+  static bool has_lost_something(const Holder& holder) {
+    return holder.lost.count() > 0 || (holder.lock != nullptr && holder.lock->is_lost());
+  }
+  // lock_succession.cc
+  void note_what_is_taken_away(LockedFile& file) EXCLUDES(mutex_);
+  void lose(LockedFile& file, const LockedFile::OwnerKey& key) EXCLUDES(mutex_);
   bool is_lost(const LockedFile& file, const Wanted& wanted) EXCLUDES(mutex_);
   bool unlock_lost(LockedFile& file, const Ref<Ask>& ask) EXCLUDES(mutex_);
-  // lock_succession.cc
   void keep(LockedFile& file, const LockedFile::OwnerKey& key) EXCLUDES(mutex_);
   void save(LockedFile& file, const LockedFile::OwnerKey& key) EXCLUDES(mutex_);
   void save_what_is_left(LockedFile& file, const Wanted& wanted) EXCLUDES(mutex_);

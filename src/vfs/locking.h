@@ -37,7 +37,9 @@ class FileSystem::Locking {
 
   // Whether it is a use of what was lost: EIO.
   [[nodiscard]] bool refuses(const fuse::Request& request);
-  [[nodiscard]] bool has_lost(fuse::HandleId handle) { return table_.has_lost(handle); }
+  [[nodiscard]] bool has_lost(fuse::NodeId node, fuse::HandleId handle) {
+    return table_.has_lost(node, handle);
+  }
   // Of a file, under which what the process before this one had kept may have been written; until
   // that is settled.
   [[nodiscard]] bool has_lost_now(fuse::NodeId node) {

@@ -44,7 +44,7 @@ void FileSystem::flush(const fuse::Request& request, fuse::Reply reply) {
   if (locking_) locking_->note_close(request.header.node, closing.handle);
   const bool locked = locking_ && locking_->has(request.header.node, closing.lock_owner);
   const fuse::HandleId id = closing.handle;
-  const bool lost = locking_ && locking_->has_lost(id);
+  const bool lost = locking_ && locking_->has_lost(request.header.node, id);
   if (!keeps_writes_ && !locked) return answer(lost ? EIO : 0, reply);
   const fuse::NodeId node = request.header.node;
   bool wrote = false;

@@ -2,14 +2,17 @@
 // is what the other sees, and what has no name any more is used on. Method: Ceph's own daemons from
 // tests/servers/ceph.sh, and ceph-fuse.
 
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/kill_process.h"
 #include "base/unique_fd.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
@@ -143,6 +146,36 @@ TEST_P(CephMount, WhatLosesItsNameWhileItIsOpenIsUsedOn) {
   const ssize_t got = ::pread(fd.get(), bytes.data(), bytes.size(), 0);
   ASSERT_EQ(got, 7) << strerror(errno);
   EXPECT_EQ(bytes.substr(0, 7), "one two");
+}
+
+// The cluster would keep the locks of a client that died for minutes: the next one throws it out.
+TEST_P(CephMount, AKilledWorkerHasLostItsLocksAndSaysSoAndTheyAreFree) {
+  write_file(here("f"), "bytes");
+  UniqueFd holds(::open(here("f").c_str(), O_RDWR | O_CLOEXEC));
+  const UniqueFd beside_it(::open(there("f").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_TRUE(holds && beside_it) << strerror(errno);
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  ASSERT_EQ(::fcntl(holds.get(), F_OFD_SETLK, &range), 0) << strerror(errno);
+  ASSERT_EQ(::flock(holds.get(), LOCK_EX), 0) << strerror(errno);
+  EXPECT_NE(::fcntl(beside_it.get(), F_OFD_SETLK, &range), 0);
+  EXPECT_NE(::flock(beside_it.get(), LOCK_EX | LOCK_NB), 0);
+  ASSERT_EQ(kill_process(mount_->worker(), SIGKILL), 0);
+  EXPECT_TRUE(wait_until(
+      [&] {
+        return ::fcntl(beside_it.get(), F_OFD_SETLK, &range) == 0 &&
+               ::flock(beside_it.get(), LOCK_EX | LOCK_NB) == 0;
+      },
+      kPatience));
+  char byte = 0;
+  EXPECT_EQ(::pread(holds.get(), &byte, 1, 0), -1);
+  EXPECT_EQ(errno, EIO);
+  EXPECT_EQ(::flock(holds.get(), LOCK_SH | LOCK_NB), -1);
+  EXPECT_EQ(errno, EIO);
+  EXPECT_EQ(::close(holds.release()), -1) << "and so does its close";
+  EXPECT_EQ(::flock(beside_it.get(), LOCK_UN), 0);
+  holds = UniqueFd(::open(here("f").c_str(), O_RDWR | O_CLOEXEC));
+  EXPECT_EQ(::flock(holds.get(), LOCK_EX | LOCK_NB), 0) << strerror(errno);
 }
 
 TEST_P(CephMount, AMetadataServerThatIsStartedAgainIsNotNoticed) {

@@ -15,9 +15,10 @@
 #   ceph.sh status   "up" or "down" (exit code 1)
 #
 # State is in $SERVERS_DIR/ceph (default /tmp/netfs-servers-UID/ceph).  One monitor, one manager (which
-# counts what is stored), one store (memstore, 2 gigabytes) and one metadata server, of the file system
-# `cephfs`; they want keys.  Only the recorded processes (pid and kernel start time) are ever signalled.
-# No systemd.
+# counts what is stored), one store (memstore, $CEPH_STORE_BYTES or 2 gigabytes) and one metadata server, of
+# the file system `cephfs`; they want keys.  Only the recorded processes (pid and kernel start time) are
+# ever signalled.
+# $CEPH_PURGES files, or one, are cleared away at a time.  No systemd.
 set -u
 export PATH=$PATH:/usr/sbin:/sbin
 
@@ -157,7 +158,7 @@ run dir = $state
 crash dir = $state
 osd data = $state/osd
 osd objectstore = memstore
-memstore device bytes = 2G
+memstore device bytes = ${CEPH_STORE_BYTES:-2G}
 osd crush chooseleaf type = 0
 osd class load list = *
 osd class default list = *
@@ -172,7 +173,7 @@ mds beacon interval = 0.5
 mds cap revoke eviction timeout = 0
 mds reconnect timeout = 5
 # What is deleted leaves slowly: a huge file may have a million objects, and nobody waits for them.
-mds max purge files = 1
+mds max purge files = ${CEPH_PURGES:-1}
 filer max purge ops = 1
 CONFIG
 }
@@ -282,6 +283,15 @@ leave() {
   rm -f "$state/beside.dir"
 }
 
+# As its user does: it gives back what it has, so that nobody waits for that.
+unmount_beside() {
+  umount "$(cat "$state/beside.dir" 2>/dev/null)" 2>/dev/null || return 0
+  for _ in $(seq 100); do
+    pid_of beside >/dev/null || break
+    sleep 0.05
+  done
+}
+
 mount_beside() {  # DIR ROOT
   echo "$1" >"$state/beside.dir"
   spawn beside ceph-fuse -f -c "$conf" --keyring "$state/keyring" -n client.admin -r "$2" "$1"
@@ -297,7 +307,7 @@ beside() {
   local dir=$1 made=$state/made
   leave
   mkdir -p "$dir" "$made" || return 1
-  mount_beside "$made" / && mkdir -p "$made$dir" && leave && mount_beside "$dir" "$dir" ||
+  mount_beside "$made" / && mkdir -p "$made$dir" && unmount_beside && leave && mount_beside "$dir" "$dir" ||
     die "it cannot be mounted; see $state/beside.log"
 }
 
@@ -331,9 +341,9 @@ case ${1:-} in
   snapshots) ask fs set cephfs allow_new_snaps true >/dev/null ;;
   key) shift; key "$@" ;;
   beside) beside "${2:?where?}" ;;
-  leave) leave ;;
+  leave) unmount_beside; leave ;;
   status) if is_up; then echo up; else echo down; exit 1; fi ;;
-  -h | --help) sed -n '2,23s/^# \{0,1\}//p' "$0" ;;
+  -h | --help) sed -n '2,25s/^# \{0,1\}//p' "$0" ;;
   *)
     echo "ceph.sh: start, hold, stop, env, crash, pause, resume, evict, snapshots, key, beside, leave or" \
       "status; --help says more" >&2

@@ -36,6 +36,7 @@ open_origin() {
   mkdir -p "$run/cache"
   [[ $origin != sftp ]] || start_sshd
   [[ $origin != nfs ]] || start_nfs
+  [[ $origin != ceph ]] || start_ceph
 }
 
 # Ganesha, with an rpcbind of its own: the machine's would be taken for it by others, and end with us.
@@ -45,6 +46,20 @@ start_nfs() {
     die "no NFS server"
   # shellcheck source=/dev/null
   . "$run/nfs"
+}
+
+# Its store is in memory, and what tests delete is to leave that soon.
+start_ceph() {
+  export SERVERS_DIR=$run/servers CEPH_STORE_BYTES=8G CEPH_PURGES=64
+  "$here/tests/servers/ceph.sh" start >"$run/ceph" || die "no CephFS"
+  # shellcheck source=/dev/null
+  . "$run/ceph"
+}
+
+# The folder of the CephFS at this path, instead of a disk.
+ceph_folder() {
+  "$here/tests/servers/ceph.sh" beside "$1" && chmod 755 "$1" && "$here/tests/servers/ceph.sh" leave ||
+    die "no folder $1 in the CephFS"
 }
 
 start_sshd() {
@@ -83,6 +98,7 @@ origin_url() {
   case $origin in
     sftp) echo "sftp://root@127.0.0.1:$port$1" ;;
     nfs) echo "nfs://127.0.0.1:$NFS_PORT$1" ;;
+    ceph) ceph_folder "$1" && echo "ceph://$CEPH_FS$1" ;;
     *) echo "file://$1" ;;
   esac
 }
@@ -91,6 +107,7 @@ mount_options() {
   local options=allow_other,default_permissions,symlinks=as-is,write=$write,cache-dir=$run/cache
   [[ $origin != sftp ]] || options+=,identity=$run/sshd/id,known_hosts=$run/sshd/known
   [[ $origin != nfs ]] || options+=,mountport=$NFS_MOUNT_PORT
+  [[ $origin != ceph ]] || options+=,conf=$CEPH_CONF,keyring=$CEPH_KEYRING
   echo "$options"
 }
 
@@ -102,7 +119,7 @@ parse_suite() {
   for argument; do
     case $argument in
       --source=*) source=${argument#*=} ;;
-      --origin=file | --origin=sftp | --origin=nfs) origin=${argument#*=} ;;
+      --origin=file | --origin=sftp | --origin=nfs | --origin=ceph) origin=${argument#*=} ;;
       --write=close | --write=through) write=${argument#*=} ;;
       --netfs=*) netfs=${argument#*=} ;;
       --out=*) out=${argument#*=} ;;

@@ -1,5 +1,6 @@
 #include "netfs/testing/simulated_locks.h"
 
+#include <atomic>
 #include <cerrno>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -37,6 +38,7 @@ struct SimulatedLocks::State {
   int open_error GUARDED_BY(mutex) = 0;
   bool holding GUARDED_BY(mutex) = false;
   bool dying GUARDED_BY(mutex) = false;
+  std::atomic<uint64_t> taken{0};  // how often
 };
 
 struct SimulatedLocks::Holder final : OriginLock {
@@ -44,7 +46,8 @@ struct SimulatedLocks::Holder final : OriginLock {
       : state(std::move(s)),
         file(std::move(path), kind),
         fd(::memfd_create("lock", MFD_CLOEXEC)),
-        info(std::move(its)) {
+        info(std::move(its)),
+        taken_before(state->taken) {
     sync::MutexLock lock(state->mutex);
     owner = state->next_owner++;
     ++state->counts.holders;
@@ -55,6 +58,7 @@ struct SimulatedLocks::Holder final : OriginLock {
         file(std::move(left.file)),
         fd(std::move(descriptor)),
         info(std::move(left.info)),
+        taken_before(state->taken),
         owner(left.owner) {
     sync::MutexLock lock(state->mutex);
     ++state->counts.holders;
@@ -69,11 +73,13 @@ struct SimulatedLocks::Holder final : OriginLock {
     }
   }
   [[nodiscard]] int descriptor() const override { return fd.get(); }
+  [[nodiscard]] bool is_lost() const override { return state->taken > taken_before; }
 
   const std::shared_ptr<State> state;
   const State::File file;
   const UniqueFd fd;
   const NodeInfo info;  // of its file, when it was opened
+  const uint64_t taken_before;
   uint64_t owner = 0;
 };
 
@@ -136,6 +142,12 @@ void SimulatedLocks::live() {
   state_->dying = false;
 }
 
+void SimulatedLocks::take_away() {
+  sync::MutexLock lock(state_->mutex);
+  state_->files.clear();
+  ++state_->taken;
+}
+
 Result<OriginLocks::Opened> SimulatedLocks::take_over(UniqueFd descriptor, LockKind /*kind*/) {
   State::Left left;
   {
@@ -162,6 +174,7 @@ Result<void> SimulatedLocks::set(OriginLock& lock, LockMode mode, const LockSpan
   while (state.holding) state.changed.wait(state.mutex);
   --state.held;
   if (state.error != 0) return Error(state.error, "simulated.lock");
+  if (holder.is_lost()) return Error(ENOTCONN, "simulated.lock");
   LockRanges& ranges = state.files[holder.file];
   const LockedRange wanted{holder.owner, mode, span, 0};
   if (ranges.in_the_way(wanted)) {

@@ -45,6 +45,8 @@ class SimulatedLocks final : public OriginLocks {
   // descriptors, as those of a killed process do; until live().
   void die();
   void live();
+  // All that anybody holds is free, and his holder has lost it.
+  void take_away();
 
   Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) override;
   Result<Opened> take_over(UniqueFd descriptor, LockKind kind) override;

@@ -101,6 +101,15 @@ class Calls {
     }
     return pending->wait(deadline);
   }
+  // A look, which is taken once more where the client turned out to be gone: the next one is made.
+  template <class Look>
+  std::invoke_result_t<Look&> look(Deadline deadline, Look look) {
+    return run(Kind::kLook, deadline, [look = std::move(look)]() mutable {
+      std::invoke_result_t<Look&> seen = look();
+      if (seen.is_error(ENOTCONN)) seen = look();
+      return seen;
+    });
+  }
   // For what nobody waits for.
   bool post(sync::WorkQueue::Work work) { return queue_->post(std::move(work)); }
 

@@ -72,9 +72,8 @@ Result<Part> read_part(const OpenDirectory& directory) {
 }  // namespace
 
 Result<void> CephOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
-  Result<Ref<OpenDirectory>> opened =
-      calls_->run(Calls::Kind::kLook, deadline,
-                  [sessions = sessions_, path] { return open_directory(sessions, path); });
+  Result<Ref<OpenDirectory>> opened = calls_->look(
+      deadline, [sessions = sessions_, path] { return open_directory(sessions, path); });
   const Ref<OpenDirectory> directory = TRY(std::move(opened));
   // One that is renamed while it is read may come twice.
   std::unordered_set<std::string> seen;

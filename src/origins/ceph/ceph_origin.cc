@@ -86,12 +86,14 @@ CephOrigin::CephOrigin(Settings settings, std::unique_ptr<Calls> calls, Ref<Sess
       volume_key_(std::move(volume_key)),
       capabilities_{.validator_strength = ValidatorStrength::kStrong,
                     .validator_granularity = Duration::zero(),
-                    .identity = true},
+                    .identity = true,
+                    .locks_end_with_process = true},
       sessions_(std::move(sessions)),
       calls_(std::move(calls)),
       transfers_("netfs-ceph-io", kTransferThreads),
       overdue_(make_ref<Overdue>()),
-      writer_(*calls_, transfers_, overdue_, sessions_) {}
+      writer_(*calls_, transfers_, overdue_, sessions_),
+      locks_(*calls_, sessions_) {}
 
 CephOrigin::~CephOrigin() {
   // Gives back what the cluster lent it, which it does not wait for where nobody answers.
@@ -130,48 +132,45 @@ Result<std::unique_ptr<Origin>> CephOrigin::open(const OriginRequest& request) {
 }
 
 Result<NodeInfo> CephOrigin::stat(const std::string& path, Deadline deadline) {
-  return calls_->run(Calls::Kind::kLook, deadline,
-                     [sessions = sessions_, path]() -> Result<NodeInfo> {
-                       return TRY(find(sessions, path)).info;
-                     });
+  return calls_->look(deadline, [sessions = sessions_, path]() -> Result<NodeInfo> {
+    return TRY(find(sessions, path)).info;
+  });
 }
 
 Result<std::string> CephOrigin::read_link(const std::string& path, Deadline deadline) {
-  return calls_->run(
-      Calls::Kind::kLook, deadline, [sessions = sessions_, path]() -> Result<std::string> {
-        const Ref<Session> session = TRY(sessions->acquire());
-        const Found found = TRY(find(session, path));
-        if (found.info.attributes.type != FileType::kSymlink) return Error(EINVAL, "ceph.readlink");
-        std::string target(PATH_MAX, '\0');
-        const int length = ::ceph_ll_readlink(session->mount(), found.node.inode(), target.data(),
-                                              target.size(), session->user());
-        if (length < 0) return session->error(length, "ceph.readlink");
-        target.resize(std::min(static_cast<size_t>(length), target.size()));
-        return target;
-      });
+  return calls_->look(deadline, [sessions = sessions_, path]() -> Result<std::string> {
+    const Ref<Session> session = TRY(sessions->acquire());
+    const Found found = TRY(find(session, path));
+    if (found.info.attributes.type != FileType::kSymlink) return Error(EINVAL, "ceph.readlink");
+    std::string target(PATH_MAX, '\0');
+    const int length = ::ceph_ll_readlink(session->mount(), found.node.inode(), target.data(),
+                                          target.size(), session->user());
+    if (length < 0) return session->error(length, "ceph.readlink");
+    target.resize(std::min(static_cast<size_t>(length), target.size()));
+    return target;
+  });
 }
 
 Result<FileSystemStats> CephOrigin::stat_file_system(Deadline deadline) {
-  return calls_->run(
-      Calls::Kind::kLook, deadline, [sessions = sessions_]() -> Result<FileSystemStats> {
-        const Ref<Session> session = TRY(sessions->acquire());
-        const Found root = TRY(find(session, ""));
-        struct statvfs st {};
-        const int asked = ::ceph_ll_statfs(session->mount(), root.node.inode(), &st);
-        if (asked < 0) return session->error(asked, "ceph.statfs");
-        // It counts blocks of an object's size, and no files that there is room for.
-        return FileSystemStats{.block_bytes = st.f_frsize,
-                               .blocks = st.f_blocks,
-                               .blocks_free = st.f_bfree,
-                               .blocks_available = st.f_bavail,
-                               .files = st.f_files,
-                               .name_length_max = static_cast<uint32_t>(st.f_namemax)};
-      });
+  return calls_->look(deadline, [sessions = sessions_]() -> Result<FileSystemStats> {
+    const Ref<Session> session = TRY(sessions->acquire());
+    const Found root = TRY(find(session, ""));
+    struct statvfs st {};
+    const int asked = ::ceph_ll_statfs(session->mount(), root.node.inode(), &st);
+    if (asked < 0) return session->error(asked, "ceph.statfs");
+    // It counts blocks of an object's size, and no files that there is room for.
+    return FileSystemStats{.block_bytes = st.f_frsize,
+                           .blocks = st.f_blocks,
+                           .blocks_free = st.f_bfree,
+                           .blocks_available = st.f_bavail,
+                           .files = st.f_files,
+                           .name_length_max = static_cast<uint32_t>(st.f_namemax)};
+  });
 }
 
 Result<std::unique_ptr<OriginFile>> CephOrigin::open(const std::string& path, Deadline deadline) {
-  Result<Ref<OpenHandle>> opened = calls_->run(
-      Calls::Kind::kLook, deadline, [sessions = sessions_, path]() -> Result<Ref<OpenHandle>> {
+  Result<Ref<OpenHandle>> opened =
+      calls_->look(deadline, [sessions = sessions_, path]() -> Result<Ref<OpenHandle>> {
         Found found = TRY(find(sessions, path));
         return open_node(std::move(found), O_RDONLY);
       });

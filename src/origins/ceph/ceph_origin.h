@@ -18,6 +18,7 @@
 #include "netfs/origin.h"
 #include "origins/ceph/calls.h"
 #include "origins/ceph/ceph_file.h"
+#include "origins/ceph/ceph_locks.h"
 #include "origins/ceph/ceph_writer.h"
 #include "origins/ceph/overdue.h"
 #include "origins/ceph/session.h"
@@ -39,6 +40,7 @@ class CephOrigin final : public Origin {
   Result<std::unique_ptr<OriginFile>> open(const std::string& path, Deadline deadline) override;
   void issue_read(Subrequest& subrequest) override;
   [[nodiscard]] OriginWriter* writer() override { return &writer_; }
+  [[nodiscard]] OriginLocks* locks() override { return &locks_; }
   [[nodiscard]] StatusFields status() const override;
 
  private:
@@ -53,6 +55,7 @@ class CephOrigin final : public Origin {
   Calls transfers_;
   const Ref<Overdue> overdue_;
   CephWriter writer_;
+  CephLocks locks_;
 };
 
 }  // namespace netfs::origins::ceph

@@ -283,10 +283,10 @@ Result<OpenedFile> CephWriter::create(const std::string& path, const NewNode& wh
 }
 
 Result<OpenedFile> CephWriter::open_for_writing(const std::string& path, Deadline deadline) {
-  return opened_file(calls_.run(Calls::Kind::kLook, deadline,
-                                [sessions = sessions_, path]() -> Result<Opened> {
-                                  return open_at(sessions, path);
-                                }),
+  return opened_file(calls_.look(deadline,
+                                 [sessions = sessions_, path]() -> Result<Opened> {
+                                   return open_at(sessions, path);
+                                 }),
                      calls_);
 }
 

@@ -7,7 +7,7 @@ constexpr netfs::origins::OriginTraits kTraits = {
     .versions = "strong: version, size, mtime, inode",
     .identity = "inode",
     .changes = "all but holes and copies there",
-    .locks = "here only",
+    .locks = "of all who lock there",
 };
 
 const char* const kOptions[] = {

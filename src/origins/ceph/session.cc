@@ -8,12 +8,16 @@
 #include <unistd.h>
 #include <vector>
 
+#include "telemetry/log.h"
+
 namespace netfs::origins::ceph {
 
 namespace {
 
 // libcephfs's own of this meaning.
 constexpr int kNoMetadataServer = 4;
+// Sessions of one process that a process after it may find; those before were given up long ago.
+constexpr uint64_t kNames = 8;
 
 Error said(int code, const Settings& settings, const std::string& what) {
   return Error(code, "ceph.mount", fmt::format("{}: {}", settings.url, what));
@@ -189,8 +193,37 @@ Result<std::string> resolved(const Settings& settings) {
   return std::string(::ceph_getcwd(client.get()));
 }
 
-Result<Client> mount_path(const Settings& settings, const std::string& path) {
+std::string name_of(const Settings& settings, uint64_t number) {
+  return fmt::format("{}-{}", settings.mount_id, number % kNames);
+}
+
+// What has that name is thrown out, and what it had of the cluster is free.
+void throw_out(const Client& client, const std::string& name) {
+  const int begun = ::ceph_start_reclaim(client.get(), name.c_str(), CEPH_RECLAIM_RESET);
+  if (begun == 0) telemetry::log_info("ceph", "client {} of before is thrown out", name);
+  if (begun != 0 && begun != -ENOENT) {
+    telemetry::log_warn("ceph", "client {} of before may be there still: {}", name,
+                        strerror(-begun));
+  }
+  ::ceph_finish_reclaim(client.get());
+}
+
+void take_name(const Client& client, const Settings& settings, uint64_t number) {
+  if (settings.mount_id.empty()) return;
+  for (uint64_t other = 1; number == 0 && settings.follows && other < kNames; ++other) {
+    throw_out(client, name_of(settings, other));
+  }
+  // Also one of an attempt that failed: a name that is there twice, and asked for, ends a metadata
+  // server (16.2).
+  throw_out(client, name_of(settings, number));
+  ::ceph_set_uuid(client.get(), name_of(settings, number).c_str());
+}
+
+Result<Client> mount_path(const Settings& settings, const std::string& path, UserPerm* user,
+                          uint64_t number) {
   Client client = TRY(connect(settings));
+  take_name(client, settings, number);
+  (void)::ceph_mount_perms_set(client.get(), user);
   if (const int mounted = client.mount(path); mounted != 0) return Error(-mounted, "ceph.mount");
   const FileType type = type_of_root(client.get());
   if (type == FileType::kSymlink) return Error(ELOOP, "ceph.mount");
@@ -198,23 +231,32 @@ Result<Client> mount_path(const Settings& settings, const std::string& path) {
   return client;
 }
 
-}  // namespace
-
-Result<Ref<Session>> Session::mount(const Settings& settings) {
-  Result<Client> client = mount_path(settings, settings.path);
+Result<ceph_mount_info*> mount_as(const Settings& settings, UserPerm* user, uint64_t number) {
+  Result<Client> client = mount_path(settings, settings.path, user, number);
   if (client.is_error(ELOOP) || client.is_error(ENOENT) || client.is_error(ENOTDIR)) {
     if (!client.error().detail().empty()) return client.error();
     const std::string path = TRY(resolved(settings));
-    client = mount_path(settings, path);
+    client = mount_path(settings, path, user, number);
   }
   if (!client.ok()) {
     return client.error().detail().empty() ? mount_error(client.code(), settings) : client.error();
   }
+  return client.value().release();
+}
+
+}  // namespace
+
+Result<Ref<Session>> Session::mount(const Settings& settings, uint64_t number) {
   std::vector<gid_t> groups(settings.groups.begin(), settings.groups.end());
   UserPerm* const user = ::ceph_userperm_new(settings.uid, settings.gid,
                                              static_cast<int>(groups.size()), groups.data());
   if (user == nullptr) return Error(ENOMEM, "ceph.mount");
-  return Ref<Session>(new Session(client.value().release(), user, settings.uid == 0));
+  Result<ceph_mount_info*> mounted = mount_as(settings, user, number);
+  if (!mounted.ok()) {
+    ::ceph_userperm_destroy(user);
+    return mounted.error();
+  }
+  return Ref<Session>(new Session(mounted.value(), user, settings.uid == 0));
 }
 
 Session::~Session() {
@@ -252,12 +294,13 @@ Result<Ref<Session>> Sessions::acquire() {
     changed_.wait(mutex_);
   }
   mounting_ = true;
+  const uint64_t number = mounted_++;
   if (current_) ++losses_;
   gone = std::move(current_);
   current_ = nullptr;
   lock.unlock();
   gone = nullptr;
-  Result<Ref<Session>> mounted = Session::mount(settings_);
+  Result<Ref<Session>> mounted = Session::mount(settings_, number);
   lock.lock();
   mounting_ = false;
   if (mounted.ok() && !closed_) current_ = mounted.value();

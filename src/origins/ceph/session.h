@@ -26,7 +26,11 @@ class Session final : public RefCounted<Session> {
  public:
   // The error is a sentence: whether it was the configuration, the key, the network, the name of
   // the file system or the path.
-  static Result<Ref<Session>> mount(const Settings& settings);
+  //
+  // The cluster knows it by the mount's name and its number among those of this process; what has
+  // that number there, and with the first one all that a process before this one has left, is
+  // thrown out: the cluster would wait for it, for minutes, where others want what it had.
+  static Result<Ref<Session>> mount(const Settings& settings, uint64_t number);
   // Gives back what it has of the cluster.
   ~Session();
 
@@ -69,6 +73,7 @@ class Sessions final : public RefCounted<Sessions> {
   Ref<Session> current_ GUARDED_BY(mutex_);
   bool mounting_ GUARDED_BY(mutex_) = false;
   bool closed_ GUARDED_BY(mutex_) = false;
+  uint64_t mounted_ GUARDED_BY(mutex_) = 0;
   uint64_t losses_ GUARDED_BY(mutex_) = 0;
 };
 

@@ -75,6 +75,8 @@ Result<Settings> Settings::parse(const OriginRequest& request) {
   settings.url = url.text;
   settings.file_system = url.host;
   settings.timeout = request.timeout;
+  settings.mount_id = request.mount_id;
+  settings.follows = request.follows;
   settings.uid = ::geteuid();
   settings.gid = ::getegid();
   gid_t groups[NGROUPS_MAX];

@@ -24,6 +24,8 @@ struct Settings {
   uint32_t gid = 0;
   std::vector<uint32_t> groups;  // none where uid or gid is given
   Duration timeout = std::chrono::seconds(30);
+  std::string mount_id;  // OriginRequest's
+  bool follows = false;
 
   static Result<Settings> parse(const OriginRequest& request);
 };

@@ -24,7 +24,7 @@ namespace netfs::vfs {
 
 class TestOrigin final : public Origin {
  public:
-  explicit TestOrigin(SimulatedOrigin& tree) : tree_(tree) {}
+  explicit TestOrigin(SimulatedOrigin& tree) : tree_(tree), capabilities_(tree.capabilities()) {}
 
   // Metadata calls wait from now on, each until its deadline or release().
   void hold();
@@ -44,6 +44,7 @@ class TestOrigin final : public Origin {
   void set_listings_ahead(unsigned count) { listings_ahead_ = count; }
   // Before a file system is made of it; outlives that.
   void give_locks(OriginLocks& locks) { locks_ = &locks; }
+  void end_locks_with_process() { capabilities_.locks_end_with_process = true; }
   // What stat and list say passes through it.
   void set_change(std::function<void(const std::string& path, NodeInfo&)> change);
 
@@ -57,9 +58,7 @@ class TestOrigin final : public Origin {
   // Deadline of the last metadata call.
   [[nodiscard]] Deadline last_deadline() const;
 
-  [[nodiscard]] const OriginCapabilities& capabilities() const override {
-    return tree_.capabilities();
-  }
+  [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
   [[nodiscard]] unsigned listings_ahead() const override { return listings_ahead_; }
   [[nodiscard]] std::string volume_key() const override { return tree_.volume_key(); }
   Result<NodeInfo> stat(const std::string& path, Deadline deadline) override;
@@ -79,6 +78,7 @@ class TestOrigin final : public Origin {
   Result<void> wait_in_listing(size_t entries) EXCLUDES(mutex_);
 
   SimulatedOrigin& tree_;
+  OriginCapabilities capabilities_;
   OriginLocks* locks_ = nullptr;
   std::atomic<unsigned> listings_ahead_{capabilities().listings_ahead};
   mutable sync::Mutex mutex_{kTestOriginLock};
