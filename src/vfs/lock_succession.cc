@@ -263,18 +263,20 @@ void LockTable::note_what_is_taken_away(LockedFile& file) {
 void LockTable::lose(LockedFile& file, const LockedFile::OwnerKey& key) {
   std::unique_ptr<OriginLock> holder;
   uint64_t number = 0;
+  bool kept = false;
   uint32_t pid = 0;
   {
     sync::MutexLock lock(mutex_);
     Holder& loser = file.holders[key];
     holder = std::move(loser.lock);
     number = loser.number;
+    kept = std::exchange(loser.kept, false);
     pid = loser.lost.of(key.second).front().pid;
   }
   save(file, key);
   parts_.counters.locks_lost.add();
   telemetry::log_warn("vfs", "a lock of process {} is lost: the origin has taken it away", pid);
-  if (number != 0 && parts_.keeper != nullptr) parts_.keeper->drop(key_of(key.first, number));
+  if (kept) parts_.keeper->drop(key_of(key.first, number));
 }
 
 // Of what is saved each time: a process that is killed before this leaves it to the next one.
