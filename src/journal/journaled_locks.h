@@ -19,7 +19,9 @@ class JournaledLocks final : public OriginLocks {
 
   Result<Opened> open(const FileAt& file, LockKind kind, Deadline deadline) override;
   Result<Opened> take_over(UniqueFd descriptor, LockKind kind) override {
-    return inner_.take_over(std::move(descriptor), kind);
+    Opened taken = TRY(inner_.take_over(std::move(descriptor), kind));
+    taken.info.identity.clear();  // no file of this origin has one
+    return taken;
   }
   Result<void> set(OriginLock& lock, LockMode mode, const LockSpan& span,
                    Deadline deadline) override {
