@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 #include <string>
+#include <string_view>
 #include <unistd.h>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "tests/support/loop_image.h"
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
+#include "tests/support/shared_ceph.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_sshd.h"
 #include "tests/support/tree.h"
@@ -33,6 +35,12 @@ class Coherence : public testing::TestWithParam<const char*> {
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
     NETFS_TEST_NEEDS(fuse());
+    if (is_ceph()) {
+      NETFS_TEST_NEEDS(TestCeph::needs());
+      ASSERT_TRUE(SharedCeph::get().ready()) << SharedCeph::get().log();
+      source_ = SharedCeph::get().new_folder();
+      return;
+    }
     source_ = temp_.make_dir("source");
     if (GetParam() == std::string("sftp")) {
       NETFS_TEST_NEEDS(program("sshd"));
@@ -41,13 +49,19 @@ class Coherence : public testing::TestWithParam<const char*> {
     }
   }
 
+  static bool is_ceph() { return std::string_view(GetParam()) == "ceph"; }
   void mount_it(std::vector<std::string> more, const std::string& cache_dir = "") {
-    NetfsMount::Options options{.url = sshd_ ? sshd_->url(source_) : "file://" + source_,
+    std::string url = sshd_ ? sshd_->url(source_) : "file://" + source_;
+    std::vector<std::string> words;
+    if (sshd_) words = sshd_->mount_options();
+    if (is_ceph()) {
+      url = SharedCeph::get().ceph().url(source_);
+      words = SharedCeph::get().mount_options();
+    }
+    NetfsMount::Options options{.url = url,
                                 .cache_dir = cache_dir.empty() ? temp_ / "cache" : cache_dir,
                                 .more = std::move(more)};
-    if (sshd_) {
-      for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
-    }
+    options.more.insert(options.more.end(), words.begin(), words.end());
     mount_.reset();
     mount_ = std::make_unique<NetfsMount>(options, temp_);
     ASSERT_TRUE(mount_->ready()) << mount_->log();
@@ -222,7 +236,7 @@ TEST_P(Coherence, AFullCacheDiskCostsNoReadAndStoringResumesByItself) {
   ASSERT_TRUE(mount_->unmount()) << mount_->log();
 }
 
-INSTANTIATE_TEST_SUITE_P(Origins, Coherence, testing::Values("file", "sftp"),
+INSTANTIATE_TEST_SUITE_P(Origins, Coherence, testing::Values("file", "sftp", "ceph"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// What the tests of a writable mount share: a mount of a folder or of a real sshd, written through,
-// by close or by back, and calls in short.
+// What the tests of a writable mount share: a mount of a folder, of a real sshd or of a real
+// CephFS, written through, by close or by back, and calls in short.
 
 #include <cerrno>
 #include <chrono>
@@ -22,6 +22,7 @@
 #include "tests/support/needs.h"
 #include "tests/support/netfs_mount.h"
 #include "tests/support/process.h"
+#include "tests/support/shared_ceph.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_sshd.h"
 #include "tests/support/tree.h"
@@ -174,8 +175,14 @@ class WritableMount : public testing::TestWithParam<const char*> {
   void SetUp() override {
     NETFS_TEST_NEEDS(root());
     NETFS_TEST_NEEDS(fuse());
-    source_ = temp_.make_dir("source");
     ASSERT_EQ(::chmod(temp_.path().c_str(), 0755), 0);
+    if (is_ceph()) {
+      NETFS_TEST_NEEDS(TestCeph::needs());
+      ASSERT_TRUE(SharedCeph::get().ready()) << SharedCeph::get().log();
+      source_ = SharedCeph::get().new_folder();
+      return;
+    }
+    source_ = temp_.make_dir("source");
     ASSERT_EQ(::chmod(source_.c_str(), 0755), 0);
     if (is_sftp()) {
       NETFS_TEST_NEEDS(program("sshd"));
@@ -185,6 +192,8 @@ class WritableMount : public testing::TestWithParam<const char*> {
   }
 
   static bool is_sftp() { return std::string_view(GetParam()).starts_with("sftp"); }
+  // What is there is seen by another client of it.
+  static bool is_ceph() { return std::string_view(GetParam()).starts_with("ceph"); }
   // Whether a write may return before it is at the origin.
   static bool keeps_writes() { return std::string_view(GetParam()).ends_with("_close"); }
   static bool is_back() { return std::string_view(GetParam()).ends_with("_back"); }
@@ -193,15 +202,20 @@ class WritableMount : public testing::TestWithParam<const char*> {
     return keeps_writes() ? "--write=close" : "--write=through";
   }
 
+  [[nodiscard]] std::string url_of(const std::string& source) const {
+    if (is_ceph()) return SharedCeph::get().ceph().url(source);
+    return sshd_ ? sshd_->url(source) : "file://" + source;
+  }
   std::unique_ptr<NetfsMount> mount_of(const std::string& source, std::vector<std::string> more,
                                        const std::string& name = "mnt") {
-    NetfsMount::Options options{.url = sshd_ ? sshd_->url(source) : "file://" + source,
+    NetfsMount::Options options{.url = url_of(source),
                                 .cache_dir = temp_ / ("cache-" + name),
                                 .more = std::move(more),
                                 .name = name};
-    if (sshd_) {
-      for (const std::string& word : sshd_->mount_options()) options.more.push_back(word);
-    }
+    std::vector<std::string> words;
+    if (sshd_) words = sshd_->mount_options();
+    if (is_ceph()) words = SharedCeph::get().mount_options();
+    options.more.insert(options.more.end(), words.begin(), words.end());
     auto made = std::make_unique<NetfsMount>(options, temp_);
     EXPECT_TRUE(made->ready()) << made->log();
     return made;

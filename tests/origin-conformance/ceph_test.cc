@@ -206,6 +206,29 @@ TEST_F(CephOrigin, WhatRootMakesBelongsToWhomItIsForAndOthersMakeTheirOwn) {
   EXPECT_TRUE(writer().open_for_writing("f", soon()).is_error(EACCES));
 }
 
+TEST_F(CephOrigin, WhatGetsAnotherGroupLosesItsSetIdBits) {
+  for (const FileType type : {FileType::kRegular, FileType::kFifo, FileType::kSocket}) {
+    const std::string name = std::to_string(static_cast<int>(type));
+    ASSERT_TRUE(writer().make(name, {.type = type, .permissions = 06555}, soon()).ok());
+    const Seen seen = MUST(writer().set_attributes({.path = name}, {.gid = 2345}, soon()));
+    EXPECT_EQ(seen.after->attributes.permissions, 0555U) << name;
+    EXPECT_EQ(seen.after->attributes.gid, 2345U);
+  }
+}
+
+// They are 32 bits without a sign there.
+TEST_F(CephOrigin, TimesThatItHasNoRoomForAreCut) {
+  write_file(at("f"), "bytes");
+  for (const auto& [asked, got] : {std::pair<int64_t, int64_t>{int64_t{1} << 32, UINT32_MAX},
+                                   {-1, 0},
+                                   {1'600'000'000, 1'600'000'000}}) {
+    AttributeChange change;
+    change.mtime = NewTime{.time = {.seconds = asked, .nanoseconds = 7}};
+    const Seen seen = MUST(writer().set_attributes({.path = "f"}, change, soon()));
+    EXPECT_EQ(seen.after->attributes.mtime.seconds, got);
+  }
+}
+
 // Of version 2, each entry with its tag, permissions and id: the owner, a user, the group, the mask
 // and all others.
 std::string acl_of(uint32_t user, uint16_t allowed) {

@@ -56,9 +56,10 @@ start_ceph() {
   . "$run/ceph"
 }
 
-# The folder of the CephFS at this path, instead of a disk.
+# The folder of the CephFS at this path, instead of a disk; made by others, for whom nobody is to wait.
 ceph_folder() {
-  "$here/tests/servers/ceph.sh" beside "$1" && chmod 755 "$1" && "$here/tests/servers/ceph.sh" leave ||
+  local ceph=$here/tests/servers/ceph.sh
+  "$ceph" beside "$1" && chmod 755 "$1" && "$ceph" leave && "$ceph" evict ||
     die "no folder $1 in the CephFS"
 }
 

@@ -2,6 +2,7 @@
 
 #include "origins/ceph/ceph_writer.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <fcntl.h>
@@ -200,8 +201,10 @@ Result<void> rename_without_replacing(const Place& from, const Place& to) {
   return removed;
 }
 
+// Seconds are 32 bits without a sign on the wire: others would come out as anything.
 timespec spec_of(const NewTime& time) {
-  timespec spec{time.time.seconds, static_cast<long>(time.time.nanoseconds)};
+  timespec spec{std::clamp<int64_t>(time.time.seconds, 0, UINT32_MAX),
+                static_cast<long>(time.time.nanoseconds)};
   if (time.now) ::clock_gettime(CLOCK_REALTIME, &spec);
   return spec;
 }
@@ -219,15 +222,32 @@ Result<void> resize(const Node& node, FileType type, uint64_t size) {
       "ceph.truncate");
 }
 
+// What gets another owner or group loses them, as with Linux; libcephfs sees to regular files
+// alone.
+uint32_t without_set_ids(uint32_t permissions) {
+  const uint32_t kept = permissions & ~static_cast<uint32_t>(S_ISUID);
+  return (kept & S_IXGRP) != 0 ? kept & ~static_cast<uint32_t>(S_ISGID) : kept;
+}
+
+bool loses_set_ids(const Attributes& before, const AttributeChange& change) {
+  if (!change.uid && !change.gid) return false;
+  const bool may = before.type != FileType::kDirectory && before.type != FileType::kSymlink;
+  return may && without_set_ids(before.permissions) != before.permissions;
+}
+
 // The size by itself, and first: the server gives a file that it makes longer or shorter its own
 // time, whatever else it was asked for.
-Result<void> set_all(const Node& node, FileType type, const AttributeChange& change) {
+Result<void> set_all(const Node& node, const Attributes& before, const AttributeChange& change) {
+  const FileType type = before.type;
   if (change.size_bytes) TRY(resize(node, type, *change.size_bytes));
   struct ceph_statx wanted {};
   int mask = 0;
   if (change.permissions) {
     if (type == FileType::kSymlink) return Error(EOPNOTSUPP, "ceph.chmod");
     wanted.stx_mode = static_cast<uint16_t>(*change.permissions & 07777);
+    mask |= CEPH_SETATTR_MODE;
+  } else if (loses_set_ids(before, change)) {
+    wanted.stx_mode = static_cast<uint16_t>(without_set_ids(before.permissions));
     mask |= CEPH_SETATTR_MODE;
   }
   if (change.uid) {
@@ -342,7 +362,7 @@ Result<Seen> CephWriter::seen_around(const FileAt& file, Deadline deadline, Chan
 Result<Seen> CephWriter::set_attributes(const FileAt& file, const AttributeChange& change,
                                         Deadline deadline) {
   return seen_around(file, deadline, [change](const Node& node, const NodeInfo& before) {
-    return set_all(node, before.attributes.type, change);
+    return set_all(node, before.attributes, change);
   });
 }
 
