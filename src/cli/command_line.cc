@@ -37,7 +37,7 @@ constexpr const char* kMountFooter =
     "Every flag is also a word after -o, with '_' for '-': -o ro,allow_other,cache_dir=/c;\n"
     "what netfs does not know there is an option of the origin (sftp: identity=FILE,\n"
     "known_hosts=FILE, ...; http: login=NAME, password_file=FILE, bearer_file=FILE, netrc=FILE,\n"
-    "cert=FILE, ca_cert=FILE, ...; nfs: version=3, nfsport=N, mountport=N, connections=N;\n"
+    "cert=FILE, ca_cert=FILE, ...; nfs: version=3|4, nfsport=N, mountport=N, connections=N;\n"
     "ceph: conf=FILE, keyring=FILE, id=NAME).\n"
     "\n"
     "Example:\n"

@@ -1,6 +1,7 @@
-// Goal: a mount of a real NFS server that is written to: files that lose a name while they are
-// open. Method: Ganesha from tests/servers/nfs.sh.
+// Goal: a mount of a real NFS server: files that lose a name while they are open, of one that is
+// written to; and one by version 4, which is read. Method: Ganesha from tests/servers/nfs.sh.
 
+#include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_nfs.h"
 #include "tests/support/tree.h"
+#include "tests/support/wait.h"
 #include "tests/support/watchdog.h"
 
 namespace netfs::test {
@@ -85,6 +87,48 @@ TEST_P(NfsMount, AFileThatIsOpenLivesOnByItsOtherName) {
   EXPECT_EQ(bytes_of(fd), "one two three!");
   EXPECT_FALSE(std::filesystem::exists(at("c")));
   EXPECT_EQ(mount_->log().find("killed"), std::string::npos) << mount_->log();
+}
+
+// What others change there is seen, by its change attribute, as soon as the server itself sees it.
+TEST(Nfs4Mount, IsReadColdAndFromTheCacheAndSeesWhatChanges) {
+  NETFS_TEST_NEEDS(root());
+  NETFS_TEST_NEEDS(fuse());
+  NETFS_TEST_NEEDS(TestNfs::needs());
+  const TempDir temp;
+  std::unique_ptr<NetfsMount> mount;
+  const Watchdog watchdog(kBound, [&] {
+    if (mount) mount->abort();
+  });
+  const TestNfs nfs(temp);
+  ASSERT_TRUE(nfs.ready()) << nfs.log();
+  const std::string tree = temp.make_dir("tree");
+  std::filesystem::create_directory(tree + "/d");
+  // Old enough to be believed.
+  write_file(tree + "/d/file", pattern(1, 0, 3'000'000), std::chrono::seconds(100));
+  std::filesystem::create_symlink("d/file", tree + "/link");
+  const auto mount_again = [&] {
+    mount.reset();
+    mount = std::make_unique<NetfsMount>(
+        NetfsMount::Options{.url = nfs.url_4(tree),
+                            .cache_dir = temp / "cache",
+                            .more = {"--write", "close", "--metadata-ttl", "100ms", "--hot", "0s"}},
+        temp);
+    return mount->ready();
+  };
+  ASSERT_TRUE(mount_again()) << mount->log();
+  EXPECT_TRUE(mount->says("is mounted read-only")) << mount->log();
+  EXPECT_TRUE(read_text(mount->path() + "/link") == pattern(1, 0, 3'000'000));
+  EXPECT_EQ(mount->status_number("downloaded_bytes"), 3'000'000) << mount->status();
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(mount->path() + "/d"), {}), 1);
+  EXPECT_EQ(::open((mount->path() + "/new").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644), -1);
+  EXPECT_EQ(errno, EROFS);
+  ASSERT_TRUE(mount_again()) << mount->log();
+  EXPECT_TRUE(read_text(mount->path() + "/d/file") == pattern(1, 0, 3'000'000));
+  EXPECT_EQ(mount->status_number("downloaded_bytes"), 0) << mount->status();
+  write_file(tree + "/d/file", pattern(2, 0, 2'000'000));
+  EXPECT_TRUE(wait_until(
+      [&] { return read_text(mount->path() + "/d/file") == pattern(2, 0, 2'000'000); }, kBound))
+      << mount->log();
 }
 
 }  // namespace

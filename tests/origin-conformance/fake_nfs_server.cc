@@ -15,37 +15,6 @@ namespace {
 
 constexpr const char* kRoot = "root";
 
-// What a call brought, from its front; zeros and nothing beyond its end.
-class Reader {
- public:
-  explicit Reader(const std::string& bytes) : bytes_(bytes) {}
-  uint32_t u32() {
-    uint32_t value = 0;
-    for (const char byte : raw(4)) value = value << 8 | static_cast<uint8_t>(byte);
-    return value;
-  }
-  uint64_t u64() {
-    const uint64_t high = u32();
-    return high << 32 | u32();
-  }
-  std::string raw(size_t length) {
-    const std::string taken = bytes_.substr(std::min(at_, bytes_.size()), length);
-    at_ += length;
-    return taken;
-  }
-  std::string opaque() {
-    const uint32_t length = u32();
-    std::string taken = raw(length);
-    at_ += (4 - length % 4) % 4;
-    return taken;
-  }
-  [[nodiscard]] std::string rest() const { return bytes_.substr(std::min(at_, bytes_.size())); }
-
- private:
-  const std::string& bytes_;
-  size_t at_ = 0;
-};
-
 bool receive(int fd, size_t length, std::string& into) {
   const size_t begin = into.size();
   into.resize(begin + length);
@@ -197,7 +166,7 @@ void FakeNfsServer::serve(int fd) {
     for (bool last = false; go_on && !last;) {
       std::string mark;
       go_on = receive(fd, 4, mark);
-      const uint32_t length = Reader(mark).u32();
+      const uint32_t length = XdrReader(mark).u32();
       last = (length & 0x80000000U) != 0;
       go_on = go_on && receive(fd, length & 0x7fffffffU, message);
     }
@@ -209,7 +178,7 @@ void FakeNfsServer::serve(int fd) {
 }
 
 bool FakeNfsServer::answer(int fd, const std::string& message) {
-  Reader reader(message);
+  XdrReader reader(message);
   const uint32_t id = reader.u32();
   (void)reader.raw(8);
   NfsCall call{.program = reader.u32()};
@@ -221,13 +190,13 @@ bool FakeNfsServer::answer(int fd, const std::string& message) {
   }
   call.arguments = reader.rest();
   if (call.program == kNfsProgram && (call.procedure == kNfsLookup || call.procedure >= 8)) {
-    Reader arguments(call.arguments);
+    XdrReader arguments(call.arguments);
     (void)arguments.opaque();
     if (call.procedure <= kNfsRename) call.name = arguments.opaque();
     call.exclusive = call.procedure == kNfsCreate && arguments.u32() == 2;
   }
   if (call.program == kNfsProgram && call.procedure != 0) {
-    Reader arguments(call.arguments);
+    XdrReader arguments(call.arguments);
     call.handle = arguments.opaque();
     if (call.procedure == kNfsWrite) call.offset = arguments.u64();
     if (call.procedure == kNfsSetattr) {
@@ -268,7 +237,7 @@ FakeNfsServer::Node* FakeNfsServer::of_handle_locked(const std::string& handle) 
 }
 
 std::string FakeNfsServer::create_locked(const NfsCall& call) {
-  Reader reader(call.arguments);
+  XdrReader reader(call.arguments);
   (void)reader.opaque();
   (void)reader.opaque();
   const bool directory = call.procedure == kNfsMkdir;
@@ -291,7 +260,7 @@ std::string FakeNfsServer::create_locked(const NfsCall& call) {
 
 // Of a sattr3: mode and size.
 void FakeNfsServer::set_attributes(Node& node, const std::string& wanted) {
-  Reader reader(wanted);
+  XdrReader reader(wanted);
   if (reader.u32() == 1) node.mode = reader.u32();
   for (int i = 0; i < 2; ++i) {
     if (reader.u32() == 1) (void)reader.u32();
@@ -300,7 +269,7 @@ void FakeNfsServer::set_attributes(Node& node, const std::string& wanted) {
 }
 
 std::string FakeNfsServer::rename_locked(const NfsCall& call) {
-  Reader reader(call.arguments);
+  XdrReader reader(call.arguments);
   for (int i = 0; i < 3; ++i) (void)reader.opaque();
   const auto named = names_.find(call.name);
   if (named == names_.end()) return status_of(kNfsNoEntry, 4);
@@ -329,7 +298,7 @@ std::string FakeNfsServer::carry_out(const NfsCall& call) {
 std::string FakeNfsServer::carry_out_locked(const NfsCall& call) {
   if (call.procedure == 0) return "";
   if (call.program == kNfsMountProgram) return Xdr().u32(0).opaque(kRoot).u32(1).u32(1).bytes();
-  Reader reader(call.arguments);
+  XdrReader reader(call.arguments);
   const std::string handle = reader.opaque();
   Node* node = of_handle_locked(handle);
   if (node == nullptr) return status_of(kNfsStale, 2);

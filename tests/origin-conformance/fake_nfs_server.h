@@ -11,6 +11,7 @@
 //     return std::nullopt;
 //   });
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -67,6 +68,37 @@ class Xdr {
 
  private:
   std::string bytes_;
+};
+
+// What a call brought, from its front; zeros and nothing beyond its end.
+class XdrReader {
+ public:
+  explicit XdrReader(const std::string& bytes) : bytes_(bytes) {}
+  uint32_t u32() {
+    uint32_t value = 0;
+    for (const char byte : raw(4)) value = value << 8 | static_cast<uint8_t>(byte);
+    return value;
+  }
+  uint64_t u64() {
+    const uint64_t high = u32();
+    return high << 32 | u32();
+  }
+  std::string raw(size_t length) {
+    const std::string taken = bytes_.substr(std::min(at_, bytes_.size()), length);
+    at_ += length;
+    return taken;
+  }
+  std::string opaque() {
+    const uint32_t length = u32();
+    std::string taken = raw(length);
+    at_ += (4 - length % 4) % 4;
+    return taken;
+  }
+  [[nodiscard]] std::string rest() const { return bytes_.substr(std::min(at_, bytes_.size())); }
+
+ private:
+  const std::string& bytes_;
+  size_t at_ = 0;
 };
 
 struct NfsCall {

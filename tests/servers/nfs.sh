@@ -10,9 +10,9 @@
 #   nfs.sh status   "up" or "down" (exit code 1)
 #
 # State is in $SERVERS_DIR/nfs (default /tmp/netfs-servers-UID/nfs).  It exports $NFS_EXPORT (default: a
-# folder there) at $NFS_ADDRESS (127.0.0.1), read and write, root as root.  Only the recorded processes
-# (pid and kernel start time) are ever signalled.  Ports are kept from start to start.  Root only; no
-# systemd.
+# folder there) at $NFS_ADDRESS (127.0.0.1), read and write, root as root, by the same path in version 3
+# and in version 4.  Only the recorded processes (pid and kernel start time) are ever signalled.  Ports are
+# kept from start to start.  Root only; no systemd.
 #
 # Ganesha does not start version 3 without rpcbind.  Where none runs, one is started with a netconfig of
 # its own that has the unix socket and no network: clients name the ports.
@@ -148,17 +148,17 @@ start_it() {
 NFS_CORE_PARAM {
   Bind_addr = $address;
   NFS_Port = $nfs; MNT_Port = $mount; NLM_Port = $nlm; Rquota_Port = $rquota;
-  Protocols = 3;
+  Protocols = 3, 4;
   Enable_UDP = false;
   NSM_Use_Caller_Name = true;
 }
 NFSV4 { RecoveryBackend = fs; RecoveryRoot = "$state/recovery"; Graceless = true; IdmapConf = /dev/null; }
 MDCACHE { Attr_Expiration_Time = ${NFS_ATTR_SECONDS:-1}; Dir_Chunk = 128; }
 EXPORT_DEFAULTS {
-  Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Transports = TCP; Protocols = 3;
+  Access_Type = RW; Squash = No_Root_Squash; SecType = sys; Transports = TCP; Protocols = 3, 4;
   Attr_Expiration_Time = ${NFS_ATTR_SECONDS:-1};
 }
-EXPORT { Export_Id = 1; Path = "$export"; Pseudo = /export; FSAL { Name = VFS; } }
+EXPORT { Export_Id = 1; Path = "$export"; Pseudo = "$export"; FSAL { Name = VFS; } }
 LOG { Default_Log_Level = EVENT; Components { ALL = EVENT; } }
 CONFIG
   rm -f "$state/log"

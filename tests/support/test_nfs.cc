@@ -88,4 +88,8 @@ std::string TestNfs::url(const std::string& path) const {
          "&mountport=" + setting("NFS_MOUNT_PORT");
 }
 
+std::string TestNfs::url_4(const std::string& path) const {
+  return "nfs://" + place_.address + path + "?version=4&nfsport=" + setting("NFS_PORT");
+}
+
 }  // namespace netfs::test

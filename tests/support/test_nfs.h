@@ -39,6 +39,7 @@ class TestNfs {
   [[nodiscard]] std::string log() const;
   [[nodiscard]] std::string setting(const std::string& name) const;
   [[nodiscard]] std::string url(const std::string& path) const;
+  [[nodiscard]] std::string url_4(const std::string& path) const;  // by version 4
 
   // What it is told to do is done by that.
   void ask(Outside& outside) { outside_ = &outside; }

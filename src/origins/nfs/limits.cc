@@ -6,13 +6,22 @@ namespace netfs::origins::nfs {
 
 namespace {
 
-constexpr uint32_t kTransferMax = 1 << 20;
-constexpr uint32_t kTransferMin = 4096;
+constexpr uint64_t kTransferMax = 1 << 20;
+constexpr uint64_t kTransferMin = 4096;
 // Times of a change are those of the last tick of the server's kernel, whatever their unit is.
 constexpr Duration kFinest = std::chrono::milliseconds(10);
 constexpr Duration kCoarsest = std::chrono::seconds(2);
 
 }  // namespace
+
+ServerLimits limits_of(uint64_t read_bytes, uint64_t write_bytes, Duration unit) {
+  const auto transfer = [](uint64_t bytes) {
+    return static_cast<uint32_t>(std::clamp(bytes, kTransferMin, kTransferMax));
+  };
+  return {.read_bytes_max = transfer(read_bytes),
+          .write_bytes_max = transfer(write_bytes),
+          .granularity = std::clamp(unit, kFinest, kCoarsest)};
+}
 
 Result<ServerLimits> ask_limits(Caller& caller, const Handle& root, Deadline deadline) {
   return caller.ask<FSINFO3res>(
@@ -25,9 +34,7 @@ Result<ServerLimits> ask_limits(Caller& caller, const Handle& root, Deadline dea
         const FSINFO3resok& info = answer.FSINFO3res_u.resok;
         const Duration unit = std::chrono::seconds(info.time_delta.seconds) +
                               std::chrono::nanoseconds(info.time_delta.nseconds);
-        return ServerLimits{.read_bytes_max = std::clamp(info.rtmax, kTransferMin, kTransferMax),
-                            .write_bytes_max = std::clamp(info.wtmax, kTransferMin, kTransferMax),
-                            .granularity = std::clamp(unit, kFinest, kCoarsest)};
+        return limits_of(info.rtmax, info.wtmax, unit);
       },
       deadline);
 }

@@ -1,5 +1,5 @@
 #pragma once
-// What a server says of itself once, when it is mounted (FSINFO).
+// What a server says of itself once, when it is mounted (FSINFO; by version 4 mounting4.h).
 
 #include <cstdint>
 
@@ -13,6 +13,9 @@ struct ServerLimits {
   uint32_t write_bytes_max = 0;
   Duration granularity{};  // of its times
 };
+
+// Of what a server says, within reason; `unit` is that of its times.
+ServerLimits limits_of(uint64_t read_bytes, uint64_t write_bytes, Duration unit);
 
 Result<ServerLimits> ask_limits(Caller& caller, const Handle& root, Deadline deadline);
 

@@ -2,20 +2,16 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <list>
 #include <optional>
-#include <spdlog/fmt/fmt.h>
 #include <utility>
 
-#include "origins/nfs/names.h"
-#include "origins/nfs/read_link.h"
+#include "origins/nfs/names3.h"
+#include "origins/nfs/walk.h"
 
 namespace netfs::origins::nfs {
 
 namespace {
-
-constexpr unsigned kLinksMax = 16;
 
 RpcTarget mount_target(const Settings& settings) {
   RpcTarget target = nfs_target(settings);
@@ -66,48 +62,14 @@ Result<Handle> ask_mount(Rpc& rpc, std::list<Mounting>& asked, const std::string
   return *std::move(mounting.result);
 }
 
-std::string above(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
-// Where the walk from an export ended: at the root, or at a link that leads elsewhere.
-struct Walked {
-  Handle handle;
-  std::string elsewhere;  // absolute; empty: the handle is it
-};
-
-// Down from `directory`, which is `at`, by the components of `rest`.
-Result<Walked> walk(Caller& caller, Handle directory, std::string at, std::string rest,
-                    Deadline deadline) {
-  Names names(caller, directory);
-  NodeInfo info = TRY(names.get_attributes(directory, deadline));
-  for (;;) {
-    if (info.attributes.type == FileType::kSymlink) {
-      const std::string target = TRY(read_link(caller, directory, deadline));
-      std::string from = target.starts_with('/') ? target : above(at) + "/" + target;
-      return Walked{{}, rest.empty() ? from : from + "/" + rest};
-    }
-    if (info.attributes.type != FileType::kDirectory) return Error(ENOTDIR, "nfs.mount");
-    if (rest.empty()) return Walked{std::move(directory), {}};
-    const std::string name = rest.substr(0, rest.find('/'));
-    rest.erase(0, name.size() + 1);
-    if (name.empty() || name == ".") continue;
-    Found found = TRY(names.look_up(directory, name, deadline));
-    at += "/" + name;
-    directory = std::move(found.handle);
-    info = std::move(found.info);
-  }
-}
-
 }  // namespace
 
 RpcTarget nfs_target(const Settings& settings) {
   return {.host = settings.host,
           .port = settings.nfs_port,
           .program = NFS_PROGRAM,
-          .version = NFS_V3,
-          .service = "NFS",
+          .version = settings.version == 4 ? NFS_V4 : NFS_V3,
+          .service = settings.version == 4 ? "NFS version 4" : "NFS",
           .uid = settings.uid,
           .gid = settings.gid,
           .groups = settings.groups,
@@ -119,11 +81,8 @@ Result<Handle> mount_root(const Settings& settings, Caller& caller, Deadline dea
   std::list<Mounting> asked;  // outlives the connection
   const std::unique_ptr<Rpc> rpc = TRY(Rpc::connect(mount_target(settings), deadline));
   const auto refused = [&](const Error& error) {
-    std::string why = strerror(error.code());
-    if (!error.detail().empty()) why += ": " + error.detail();
-    if (error.code() == EACCES) why += " (is it exported, and to this host?)";
-    return Error(error.code(), "nfs.mount",
-                 fmt::format("{}: {} on the server: {}", settings.host, settings.path, why));
+    return not_mounted(settings, error,
+                       error.code() == EACCES ? "is it exported, and to this host?" : "");
   };
   std::string path = settings.path;
   for (unsigned links = 0; links < kLinksMax; ++links) {
@@ -138,7 +97,8 @@ Result<Handle> mount_root(const Settings& settings, Caller& caller, Deadline dea
       handle = ask_mount(*rpc, asked, top, deadline);
     }
     if (!handle.ok()) return refused(first.error());
-    Result<Walked> walked = walk(caller, std::move(handle).value(), top, rest, deadline);
+    Names3 names(caller, handle.value());
+    Result<Walked> walked = walk(names, std::move(handle).value(), top, rest, deadline);
     if (!walked.ok()) return refused(walked.error());
     if (walked.value().elsewhere.empty()) return std::move(walked).value().handle;
     path = walked.value().elsewhere;

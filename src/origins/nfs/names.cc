@@ -24,39 +24,6 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? std::string() : path.substr(0, slash);
 }
 
-Result<NodeInfo> Names::get_attributes(const Handle& handle, Deadline deadline) {
-  return caller_.ask<GETATTR3res>(
-      [handle](rpc_context* rpc, rpc_cb answered, void* call) {
-        GETATTR3args args{.object = to_wire(handle)};
-        return ::rpc_nfs3_getattr_async(rpc, answered, &args, call);
-      },
-      [](const GETATTR3res& answer) -> Result<NodeInfo> {
-        if (answer.status != NFS3_OK) return Error(errno_of(answer.status), "nfs.getattr");
-        return info_of(answer.GETATTR3res_u.resok.obj_attributes);
-      },
-      deadline);
-}
-
-Result<Found> Names::look_up(const Handle& directory, const std::string& name, Deadline deadline) {
-  struct Answer {
-    Handle handle;
-    std::optional<NodeInfo> info;
-  };
-  Answer answer = TRY(caller_.ask<LOOKUP3res>(
-      [directory, name](rpc_context* rpc, rpc_cb answered, void* call) {
-        LOOKUP3args args{.what = to_wire(directory, name)};
-        return ::rpc_nfs3_lookup_async(rpc, answered, &args, call);
-      },
-      [](const LOOKUP3res& came) -> Result<Answer> {
-        if (came.status != NFS3_OK) return Error(errno_of(came.status), "nfs.lookup");
-        const LOOKUP3resok& found = came.LOOKUP3res_u.resok;
-        return Answer{handle_of(found.object), info_of(found.obj_attributes)};
-      },
-      deadline));
-  if (!answer.info) answer.info = TRY(get_attributes(answer.handle, deadline));
-  return Found{std::move(answer.handle), *std::move(answer.info)};
-}
-
 // From the longest part that is kept.
 Result<Handle> Names::walk(const std::string& path, Deadline deadline) {
   if (path.empty()) return root_;

@@ -1,5 +1,6 @@
 #pragma once
-// Names: from a path to the server's handle of it, by LOOKUP from the root.
+// Names: from a path to the server's handle of it, by LOOKUP from the root; what is asked of a
+// handle is said by the version of the protocol (names3.h, names4.h).
 //
 // The last component is always asked for, so what is found is what has that name now.  Handles of
 // the directories above are kept for a second: a directory that somebody else moves meanwhile is
@@ -12,8 +13,9 @@
 #include <string>
 #include <unordered_map>
 
+#include "base/clock.h"
+#include "base/result.h"
 #include "netfs/attributes.h"
-#include "origins/nfs/call.h"
 #include "origins/nfs/lock_classes.h"
 #include "origins/nfs/wire.h"
 #include "sync/mutex.h"
@@ -33,7 +35,10 @@ struct Place {
 
 class Names {
  public:
-  Names(Caller& caller, Handle root) : caller_(caller), root_(std::move(root)) {}
+  explicit Names(Handle root) : root_(std::move(root)) {}
+  virtual ~Names() = default;
+  Names(const Names&) = delete;
+  Names& operator=(const Names&) = delete;
 
   Result<Found> find(const std::string& path, Deadline deadline);
   Result<Handle> directory(const std::string& path, Deadline deadline);
@@ -49,8 +54,11 @@ class Names {
   void saw(const std::string& path, const Handle& handle) EXCLUDES(mutex_);
   void unsee(const std::string& path) EXCLUDES(mutex_);
 
-  Result<Found> look_up(const Handle& directory, const std::string& name, Deadline deadline);
-  Result<NodeInfo> get_attributes(const Handle& handle, Deadline deadline);
+  virtual Result<Found> look_up(const Handle& directory, const std::string& name,
+                                Deadline deadline) = 0;
+  virtual Result<NodeInfo> get_attributes(const Handle& handle, Deadline deadline) = 0;
+  // What a symbolic link says; EINVAL of anything else.
+  virtual Result<std::string> read_link(const Handle& link, Deadline deadline) = 0;
 
   // Does it, and once more from the root if a directory on the way is gone.
   template <class Do>
@@ -69,7 +77,6 @@ class Names {
 
   Result<Handle> walk(const std::string& path, Deadline deadline);
 
-  Caller& caller_;
   const Handle root_;
   mutable sync::Mutex mutex_{kDirectoriesLock};
   std::map<std::string, Kept> kept_ GUARDED_BY(mutex_);

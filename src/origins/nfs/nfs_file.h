@@ -1,6 +1,8 @@
 #pragma once
-// NfsFile: an open file is the server's handle of it; version 3 has no more of it than that.
+// NfsFile: an open file is the server's handle of it; version 3 has no more of it than that, and
+// who only reads by version 4 needs no more.
 
+#include <cerrno>
 #include <cstdint>
 #include <utility>
 
@@ -15,6 +17,14 @@ class OnClose {
   virtual ~OnClose() = default;
   virtual void closed(const Handle& handle) = 0;
 };
+
+// Why it is not opened.
+inline Error not_regular(FileType type) {
+  const int code = type == FileType::kDirectory ? EISDIR
+                   : type == FileType::kSymlink ? ELOOP
+                                                : EINVAL;
+  return Error(code, "nfs.open");
+}
 
 class NfsFile final : public OriginFile {
  public:

@@ -2,47 +2,16 @@
 // server has no READDIRPLUS.  A name without attributes is given without: they are asked for when
 // somebody wants them.
 
+#include <algorithm>
 #include <cerrno>
-#include <cstring>
-#include <unordered_set>
 #include <utility>
-#include <vector>
 
+#include "origins/nfs/listing.h"
 #include "origins/nfs/nfs_origin.h"
 
 namespace netfs::origins::nfs {
 
 namespace {
-
-constexpr uint32_t kNamesBytes = 64 * 1024;
-constexpr uint32_t kAnswerBytes = 256 * 1024;
-constexpr unsigned kRestartsMax = 20;  // of a directory that changes faster than it is read
-
-struct Cursor {
-  uint64_t cookie = 0;
-  std::array<char, NFS3_COOKIEVERFSIZE> verifier{};
-};
-
-struct Named {
-  std::string name;
-  std::optional<NodeInfo> info;
-  std::optional<Handle> handle;
-};
-
-struct Page {
-  std::vector<Named> entries;
-  Cursor next;
-  bool end = false;
-  bool bad_cookie = false;  // the directory is to be read from its start
-};
-
-// libnfs puts the entries where the last one's name ends, aligned for nothing.
-template <class Entry>
-Entry aligned(const Entry* at) {
-  Entry entry;
-  std::memcpy(static_cast<void*>(&entry), static_cast<const void*>(at), sizeof entry);
-  return entry;
-}
 
 // One without entries goes on where it began.
 Page begin_page(const Cursor& from) {
@@ -128,47 +97,16 @@ Result<Page> read_page(Caller& caller, const Handle& directory, const Cursor& fr
 }  // namespace
 
 Result<void> NfsOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
-  Handle directory = TRY(names_.directory(path, deadline));
-  Cursor cursor;
-  bool looked_up_anew = false;
   bool names_only = false;
-  unsigned restarts = 0;
-  // A directory that changes while it is read may show a name twice.
-  std::unordered_set<std::string> given;
-  for (;;) {
-    Result<Page> read = names_only ? read_names(caller_, directory, cursor, deadline)
-                                   : read_page(caller_, directory, cursor, deadline);
-    if (read.is_error(EOPNOTSUPP) && cursor.cookie == 0 && !names_only) {
+  const auto read = [&](const Handle& directory, const Cursor& from) -> Result<Page> {
+    if (!names_only) {
+      Result<Page> page = read_page(caller_, directory, from, deadline);
+      if (!page.is_error(EOPNOTSUPP) || from.cookie != 0) return page;
       names_only = true;
-      continue;
     }
-    if (read.is_error(ESTALE) && cursor.cookie == 0 && !looked_up_anew && !path.empty()) {
-      looked_up_anew = true;
-      names_.forget(path.substr(0, path.find('/')));
-      directory = TRY(names_.directory(path, deadline));
-      continue;
-    }
-    Page page = TRY(std::move(read));
-    if (page.bad_cookie) {
-      if (++restarts > kRestartsMax) {
-        return Error(EIO, "nfs.list", "the server forgets where it was");
-      }
-      cursor = {};
-      continue;
-    }
-    // A directory that goes on for ever without a name would never reach its deadline.
-    if (!page.end && page.next.cookie == cursor.cookie) return Error(EIO, "nfs.list");
-    cursor = page.next;
-    for (Named& entry : page.entries) {
-      if (!given.insert(entry.name).second) continue;
-      if (entry.handle) {
-        names_.saw(path.empty() ? entry.name : path + "/" + entry.name, *entry.handle);
-      }
-      TRY(sink({std::move(entry.name), std::move(entry.info).value_or(NodeInfo())}));
-    }
-    if (page.end) return {};
-    if (deadline.passed(Clock::system().now())) return Error(ETIMEDOUT, "nfs.list");
-  }
+    return read_names(caller_, directory, from, deadline);
+  };
+  return list_pages(names_, path, deadline, read, sink);
 }
 
 }  // namespace netfs::origins::nfs

@@ -8,18 +8,11 @@
 
 #include "origins/nfs/mounting.h"
 #include "origins/nfs/nfs_file.h"
-#include "origins/nfs/read_link.h"
+#include "origins/nfs/status.h"
 
 namespace netfs::origins::nfs {
 
 namespace {
-
-Error not_regular(FileType type) {
-  const int code = type == FileType::kDirectory ? EISDIR
-                   : type == FileType::kSymlink ? ELOOP
-                                                : EINVAL;
-  return Error(code, "nfs.open");
-}
 
 ReadOutcome outcome_of(const READ3res& answer, std::span<std::byte> destination) {
   ReadOutcome outcome;
@@ -60,8 +53,7 @@ NfsOrigin::NfsOrigin(Settings settings, std::unique_ptr<Pool> pool, Handle root,
       names_(caller_, root_),
       writer_(caller_, names_, limits, settings_.timeout) {}
 
-Result<std::unique_ptr<Origin>> NfsOrigin::open(const OriginRequest& request) {
-  Settings settings = TRY(Settings::parse(request));
+Result<std::unique_ptr<Origin>> NfsOrigin::open(const OriginRequest& request, Settings settings) {
   const Deadline deadline = Deadline::after(*request.clock, request.timeout);
   // What is wrong with the port is said at once, and not only when the time is up.
   TRY(Rpc::connect(nfs_target(settings), deadline));
@@ -84,7 +76,7 @@ Result<NodeInfo> NfsOrigin::stat(const std::string& path, Deadline deadline) {
 Result<std::string> NfsOrigin::read_link(const std::string& path, Deadline deadline) {
   const Found found = TRY(names_.find(path, deadline));
   if (found.info.attributes.type != FileType::kSymlink) return Error(EINVAL, "nfs.readlink");
-  return nfs::read_link(caller_, found.handle, deadline);
+  return names_.read_link(found.handle, deadline);
 }
 
 Result<FileSystemStats> NfsOrigin::stat_file_system(Deadline deadline) {
@@ -144,14 +136,8 @@ void NfsOrigin::issue_read(Subrequest& subrequest) {
 
 StatusFields NfsOrigin::status() const {
   const Pool::State state = pool_->state();
-  StatusFields fields = {
-      {"server", fmt::format("{} port {}", settings_.host, settings_.nfs_port)},
-      {"root", settings_.path},
-      {"connections", fmt::format("{} of {}", state.up, state.wanted)},
-      {"requests under way", std::to_string(state.in_flight)},
-      {"lost connections", std::to_string(state.losses)},
-      {"bytes not committed", std::to_string(writer_.unstable_bytes())},
-  };
+  StatusFields fields = status_of(settings_, state);
+  fields.emplace_back("bytes not committed", std::to_string(writer_.unstable_bytes()));
   if (const Unstable::Refused refused = writer_.refused(); refused.bytes > 0) {
     fields.emplace_back("bytes that the server refuses to take again",
                         fmt::format("{}: {}", refused.bytes, strerror(refused.error)));

@@ -11,7 +11,7 @@
 #include "netfs/origin.h"
 #include "origins/module.h"
 #include "origins/nfs/call.h"
-#include "origins/nfs/names.h"
+#include "origins/nfs/names3.h"
 #include "origins/nfs/nfs_writer.h"
 #include "origins/nfs/settings.h"
 
@@ -19,7 +19,7 @@ namespace netfs::origins::nfs {
 
 class NfsOrigin final : public Origin {
  public:
-  static Result<std::unique_ptr<Origin>> open(const OriginRequest& request);
+  static Result<std::unique_ptr<Origin>> open(const OriginRequest& request, Settings settings);
 
   [[nodiscard]] const OriginCapabilities& capabilities() const override { return capabilities_; }
   [[nodiscard]] std::string volume_key() const override;
@@ -41,7 +41,7 @@ class NfsOrigin final : public Origin {
   OriginCapabilities capabilities_;
   std::unique_ptr<Pool> pool_;
   mutable Caller caller_;
-  Names names_;
+  Names3 names_;
   NfsWriter writer_;
 };
 

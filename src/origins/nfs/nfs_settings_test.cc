@@ -56,15 +56,26 @@ TEST(NfsSettings, AnOptionWinsOverTheQuery) {
   EXPECT_EQ(MUST(parse("nfs://host/e?nfsport=1", {{"nfsport", "2"}})).nfs_port, 2);
 }
 
+TEST(NfsSettings, VersionFourIsAnotherTreeByWhicheverNameItIsAskedFor) {
+  EXPECT_EQ(MUST(parse("nfs://host/e")).version, 3U);
+  const Settings four = MUST(parse("nfs://host/e?version=4"));
+  EXPECT_EQ(four.version, 4U);
+  EXPECT_EQ(MUST(parse("nfs://host/e?version=4.0")).volume_key(), four.volume_key());
+  EXPECT_EQ(MUST(parse("nfs://host/e", {{"version", "4"}})).volume_key(), four.volume_key());
+  EXPECT_NE(MUST(parse("nfs://host/e?version=3")).volume_key(), four.volume_key());
+  EXPECT_EQ(MUST(parse("nfs://host/e?version=4", {{"version", "3"}})).version, 3U);
+}
+
 TEST(NfsSettings, WhatIsWrongIsNamed) {
   const struct {
     const char* url;
     int code;
     const char* words;
   } cases[] = {
-      {"nfs://host/e?version=4", EOPNOTSUPP, "version=4"},
-      {"nfs://host/e?version=4.1", EOPNOTSUPP, "version 3"},
-      {"nfs://host/e?version=2", EINVAL, "version=2"},
+      {"nfs://host/e?version=4.1", EOPNOTSUPP, "version=4.1: give 3, or 4"},
+      {"nfs://host/e?version=2", EINVAL, "version=2: give 3 or 4"},
+      {"nfs://host/e?version=40", EINVAL, "version=40"},
+      {"nfs://host/e?version=", EINVAL, "give 3 or 4"},
       {"nfs://host/e?nfsport=0", EINVAL, "nfsport=0"},
       {"nfs://host/e?mountport=65536", EINVAL, "mountport=65536"},
       {"nfs://host/e?connections=17", EINVAL, "1 to 16"},

@@ -33,14 +33,16 @@ Result<uint32_t> number(std::string_view name, std::string_view text, uint32_t l
 
 Result<void> take(Settings& settings, std::string_view name, std::string_view value) {
   if (name == "version") {
-    if (value == "3") return {};
-    if (value == "4" || value.starts_with("4.")) {
-      return Error(EOPNOTSUPP, "nfs.options",
-                   fmt::format("version={}: only version 3 is spoken here; of a server that has "
-                               "version 4 alone nothing can be mounted yet",
-                               value));
+    if (value.starts_with("4.") && value != "4.0") {
+      return Error(
+          EOPNOTSUPP, "nfs.options",
+          fmt::format("version={}: give 3, or 4 to read only; sessions (4.1 and later) are "
+                      "not spoken here",
+                      value));
     }
-    return wrong(name, value, "give 3");
+    if (value != "3" && value != "4" && value != "4.0") return wrong(name, value, "give 3 or 4");
+    settings.version = value == "3" ? 3 : 4;
+    return {};
   }
   if (name == "nfsport") {
     settings.nfs_port = static_cast<uint16_t>(TRY(number(name, value, 1, 65535)));
@@ -103,6 +105,8 @@ Result<Settings> Settings::parse(const OriginRequest& request) {
 std::string Settings::volume_key() const {
   std::string key = fmt::format("nfs://{}:{}{} uid={}", host, nfs_port, path, uid);
   if (gid_given) key += fmt::format(" gid={}", gid);
+  // Its paths, versions of files and identities are not those of version 3.
+  if (version != 3) key += fmt::format(" version={}", version);
   return key;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // Settings: which export of which server, and as whom, from a URL and its options.
 //
-// nfs://HOST[:PORT]/EXPORT/PATH?version=3&nfsport=N&mountport=N&connections=N&uid=N&gid=N.  What
+// nfs://HOST[:PORT]/EXPORT/PATH?version=3|4&nfsport=N&mountport=N&connections=N&uid=N&gid=N.  What
 // may stand in the query may as well be an option, which wins; but for uid and gid, which as
 // options say whom the mount shows as owner.  EINVAL with a sentence, EOPNOTSUPP for a version of
 // the protocol that is not spoken here.
@@ -17,7 +17,8 @@ namespace netfs::origins::nfs {
 
 struct Settings {
   std::string host;
-  std::string path;  // absolute, without a '/' at its end unless that is all of it
+  std::string path;      // absolute, without a '/' at its end unless that is all of it
+  unsigned version = 3;  // of the protocol: 3, or 4 for 4.0
   uint16_t nfs_port = 2049;
   uint16_t mount_port = 0;  // 0: ask the portmapper
   unsigned connections = 4;

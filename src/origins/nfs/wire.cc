@@ -41,11 +41,6 @@ nfstime3 to_wire(const Timestamp& time) {
   return wire;
 }
 
-template <class Value>
-void append(std::string& to, const Value& value) {
-  to.append(reinterpret_cast<const char*>(&value), sizeof value);
-}
-
 Validator make_validator(const nfstime3& mtime, const nfstime3& ctime, uint64_t size,
                          uint64_t fileid) {
   Validator validator{.strength = ValidatorStrength::kWeak, .bytes = "n"};

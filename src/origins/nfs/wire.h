@@ -26,6 +26,12 @@ int errno_of(mountstat3 status);
 // for want of something (memory).
 int errno_of_refusal(std::string_view says);
 
+// As it lies in memory here: what is made of it never leaves this machine.
+template <class Value>
+void append(std::string& to, const Value& value) {
+  to.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
 NodeInfo info_of(const fattr3& attributes);
 std::optional<NodeInfo> info_of(const post_op_attr& attributes);
 // The version before a change: what it says has no fileid in it.
