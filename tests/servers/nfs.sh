@@ -207,10 +207,12 @@ case ${1:-} in
     ;;
   hold)
     [[ -p ${2:-} ]] || die "hold: give a FIFO"
-    "$0" start || exit 1
+    # Before anybody hears that it is up: who is done with it at once would not be met here any more.
+    exec 7<"$2"
+    "$0" start 7<&- || exit 1
     # Where its test was killed somebody may have removed the folder by then.
     started=$(cat "$state/ganesha.pid" "$state/rpcbind.pid" 2>/dev/null)
-    cat "$2" >/dev/null
+    cat <&7 >/dev/null
     "$0" stop
     while read -r pid began; do
       [[ -n $began && $(start_time "$pid") == "$began" ]] && kill -KILL "$pid" 2>/dev/null
