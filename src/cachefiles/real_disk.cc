@@ -267,8 +267,9 @@ Result<void> RealDisk::list(const std::string& path,
   alignas(dirent64) char buffer[16 << 10];
   for (;;) {
     const ssize_t got = ::getdents64(fd.get(), buffer, sizeof buffer);
+    // One that was removed meanwhile has nothing more.
+    if (got == 0 || (got < 0 && errno == ENOENT)) return {};
     if (got < 0) return Error::from_errno("cachefiles.list");
-    if (got == 0) return {};
     for (ssize_t at = 0; at < got;) {
       const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
       const std::string name = entry->d_name;

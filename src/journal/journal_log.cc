@@ -27,11 +27,10 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
   std::unique_ptr<JournalLog> log(new JournalLog(std::move(options), std::move(owner)));
   log->damage_ = scanned.damage;
   // Also after a journal that is gone: what was cached by its validators must not be believed.
-  const auto now = static_cast<uint64_t>(log->options_.clock.wall().seconds);
-  log->generation_ = std::max(scanned.generation + 1, now);
-  // Nothing is synced here where there was a journal before: users wait for whoever takes over.
-  SegmentRef fresh =
-      TRY(log->make_segment(scanned.next_number, scanned.next_sequence, 0, Durable::kWithRecords));
+  const Timestamp now = log->options_.clock.wall();
+  const auto microseconds = static_cast<uint64_t>(now.seconds) * 1'000'000 + now.nanoseconds / 1000;
+  log->generation_ = std::max(scanned.generation + 1, microseconds);
+  SegmentRef fresh = TRY(log->go_on_behind(scanned));
   // Of processes that have changed nothing; one that comes back is as empty then.
   std::erase_if(scanned.segments, [&](const SegmentRef& segment) {
     return segment->is_empty() && !segment->keep && log->options_.disk.remove(segment->path).ok();
@@ -52,6 +51,25 @@ Result<std::unique_ptr<JournalLog>> JournalLog::open(Options options, const Reco
     log->timer_ = sync::Thread("netfs-journal", [raw = log.get()] { raw->run(); });
   }
   return log;
+}
+
+// The segment for what comes.  Users wait for whoever takes over, so nothing is synced for it; but
+// of two segments that may both be gone after a power cut the later one alone must not be there.
+Result<SegmentRef> JournalLog::go_on_behind(const Scanned& scanned) {
+  if (scanned.last_begins > scanned.durable) TRY(options_.disk.sync_directory(options_.directory));
+  for (const SegmentRef& segment : scanned.segments) {
+    segment->named = segment->last_sequence <= scanned.durable;
+  }
+  const auto make = [&] {
+    return make_segment(scanned.next_number, scanned.next_sequence, 0, Durable::kWithRecords);
+  };
+  Result<SegmentRef> made = make();
+  if (!made.is_error(ENOSPC) && !made.is_error(EDQUOT)) return made;
+  // What a process before this one had kept for itself and not used.
+  for (const SegmentRef& segment : scanned.segments) {
+    if (segment->is_empty()) (void)segment->file->truncate(kSegmentHeaderBytes);
+  }
+  return make();
 }
 
 JournalLog::~JournalLog() {

@@ -131,6 +131,7 @@ class JournalLog {
   enum class Durable : uint8_t { kNow, kWithRecords };
   Result<SegmentRef> make_segment(uint64_t number, uint64_t first_sequence, uint64_t needed,
                                   Durable when);
+  Result<SegmentRef> go_on_behind(const Scanned& scanned);
   Result<void> rotate(uint64_t needed) REQUIRES(mutex_);
   Result<void> wait_for_all_locked(uint64_t sequence) REQUIRES(mutex_);
   Result<void> sync_written(uint64_t sequence) REQUIRES(mutex_);

@@ -37,7 +37,8 @@ Result<void> JournalLog::sync_written(uint64_t sequence) {
   std::vector<SegmentRef> dirty;
   bool named = true;
   for (const SegmentRef& segment : segments_) {
-    if (segment->last_sequence <= durable_) continue;
+    // One that is not durable itself hides, empty or not, what comes behind it.
+    if (segment->named && segment->last_sequence <= durable_) continue;
     dirty.push_back(segment);
     named = named && segment->named;
   }

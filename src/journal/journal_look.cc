@@ -78,7 +78,8 @@ Result<Journal::Stands> Journal::stands(const std::string& path, NodeId node, co
 // But for those that were made since: who makes many must not keep it from being listed.
 bool Journal::has_same_names_locked(const std::string& path, const Glance& before) {
   const Result<Glance> now = find_locked(path);
-  return now.ok() && now.value().origin_path == before.origin_path &&
+  return now.ok() && (before.node == NodeId::kNone || now.value().node == before.node) &&
+         now.value().origin_path == before.origin_path &&
          now.value().state.names_lost == before.state.names_lost;
 }
 

@@ -149,6 +149,8 @@ class Scan {
                    fmt::format("{} is the journal of another tree", directory_));
     }
     if (header) scanned_.generation = std::max(scanned_.generation, header->generation);
+    // Nothing of it was on the disk when power went: what comes behind it is no worse.
+    if (behind_zeroes(bytes, 0) == bytes.size()) return pass_over(number, path);
     const size_t behind_header = std::min(bytes.size(), kSegmentHeaderBytes);
     const std::string_view records = std::string_view(bytes).substr(behind_header);
     const bool is_empty = behind_zeroes(records, 0) == records.size();
@@ -176,8 +178,15 @@ class Scan {
       segment->size_bytes = used;
     }
     scanned_.segments.push_back(segment);
-    if (!is_empty) rest_ = bytes.substr(rest);
-    if (!is_empty) rest_number_ = number;
+    if (is_empty) return {};
+    scanned_.last_begins = first;
+    rest_ = bytes.substr(rest);
+    rest_number_ = number;
+    return {};
+  }
+
+  Result<void> pass_over(uint64_t number, const std::string& path) {
+    behind_.push_back({number, path, false});
     return {};
   }
 

@@ -20,7 +20,8 @@ namespace netfs::journal {
 struct Scanned {
   std::vector<SegmentRef> segments;  // with something in them, in order
   uint64_t next_sequence = 1;
-  uint64_t durable = 0;  // up to there it is known to be on the disk; the rest may not be yet
+  uint64_t durable = 0;      // up to there it is known to be on the disk; the rest may not be yet
+  uint64_t last_begins = 0;  // the first sequence of the last segment with something in it
   uint64_t next_number = 1;
   uint64_t generation = 0;  // the highest there was
   std::string damage;       // a sentence; empty: none

@@ -87,6 +87,70 @@ void leave_two_killed(SimDisk& disk, uint64_t seed) {
   }
 }
 
+// A segment that was made and never written to is named by the next one, and nothing more.
+TEST(JournalScan, WhatIsSyncedBehindASegmentThatWasPassedOverEmptyIsThereAfterAPowerCut) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    SimDisk disk;
+    {
+      Opened opened = open_journal(disk);
+      ASSERT_TRUE(opened.log.ok());
+      JournalLog& log = *opened.log.value();
+      log.owe(3000);  // there is no room in the first
+      ASSERT_TRUE(put_next(log).ok());
+      ASSERT_GT(log.segments(), 1U);
+      ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+      disk.crash_at(0);
+      opened.log = Error(EIO, "the power goes");
+      disk.restart(SimDisk::Lost::kPower, seed);
+    }
+    Opened opened = open_journal(disk);
+    ASSERT_TRUE(opened.log.ok());
+    EXPECT_EQ(opened.log.value()->damage(), "");
+    expect_records(opened, 1, 1);
+  }
+}
+
+// Nor is the name of what a killed process has never synced, before its records are.
+TEST(JournalScan, ASyncWithoutAChangeKeepsWhatAKilledProcessNeverSynced) {
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    for (int processes = 1; processes <= 3; ++processes) {
+      SimDisk disk;
+      for (int process = 0; process < processes; ++process) {
+        Opened opened = open_journal(disk);
+        ASSERT_TRUE(opened.log.ok());
+        for (int i = 0; i < 10; ++i) ASSERT_TRUE(put_next(*opened.log.value()).ok());
+        disk.crash_at(0);
+        opened.log = Error(EIO, "killed");
+        disk.restart(SimDisk::Lost::kProcess, seed);
+      }
+      for (const bool syncs : {true, false}) {
+        Opened opened = open_journal(disk);
+        ASSERT_TRUE(opened.log.ok());
+        EXPECT_EQ(opened.log.value()->damage(), "");
+        // Without a sync it is a beginning of them.
+        expect_records(opened, 1, opened.records.size());
+        if (syncs) {
+          EXPECT_EQ(opened.records.size(), 10U * processes);
+        }
+        JournalLog& log = *opened.log.value();
+        if (syncs && seed % 2 == 0) {
+          ASSERT_TRUE(log.sync(log.last_sequence()).ok());
+        }
+        disk.crash_at(0);
+        opened.log = Error(EIO, "the power goes");
+        disk.restart(SimDisk::Lost::kPower, seed);
+      }
+      Opened last = open_journal(disk);
+      ASSERT_TRUE(last.log.ok());
+      EXPECT_EQ(last.log.value()->damage(), "");
+      if (seed % 2 == 0) {
+        EXPECT_EQ(last.records.size(), 10U * processes);
+      }
+      expect_records(last, 1, last.records.size());
+    }
+  }
+}
+
 // Who takes over does not wait for the disk: what was synced is there, and the next sync is of all.
 TEST(JournalScan, WhatKilledProcessesLeftIsAPrefixUntilItIsSyncedAndThenWhole) {
   for (uint64_t seed = 0; seed < 20; ++seed) {

@@ -18,6 +18,22 @@ OriginCapabilities capabilities_of(const Origin& inner) {
   return made;
 }
 
+// To what was there before a directory was listed.  What was known then is shown as it was: the
+// listing may be older than what became of it since.  What was made since is looked at, if the
+// origin has it already: the listing may have met half of it.
+void add_made_since(std::map<std::string, Journal::ShownName>& names,
+                    std::map<std::string, Journal::ShownName> now) {
+  for (auto& [name, shown] : now) {
+    if (!shown.glance) continue;
+    const auto before = names.find(name);
+    const bool is_known = before != names.end() && before->second.glance &&
+                          before->second.glance->node == shown.glance->node;
+    if (is_known) continue;
+    shown.in_place = false;
+    names.insert_or_assign(name, std::move(shown));
+  }
+}
+
 }  // namespace
 
 Result<std::unique_ptr<JournaledOrigin>> JournaledOrigin::open(JournalOptions options) {
@@ -77,11 +93,7 @@ Result<void> JournaledOrigin::list(const std::string& path, Deadline deadline,
                                                          deadline, Journal::Asked::kNames));
       if (stand == Journal::Stands::kNo) continue;
       TRY(listed);
-      // Those that were made since, and the others as they are now; what the journal has let go of
-      // meanwhile the origin has.
-      std::map<std::string, Journal::ShownName> now = names_of(path);
-      now.merge(names);
-      names = std::move(now);
+      add_made_since(names, names_of(path));
     }
     std::vector<OriginEntry> all;
     all.reserve(entries.size() + names.size());

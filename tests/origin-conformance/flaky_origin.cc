@@ -114,14 +114,22 @@ void FlakyOrigin::set_before_list(std::function<void()> before) {
   sync::MutexLock lock(mutex_);
   before_list_ = std::move(before);
 }
+void FlakyOrigin::set_behind_list(std::function<void()> behind) {
+  sync::MutexLock lock(mutex_);
+  behind_list_ = std::move(behind);
+}
 Result<void> FlakyOrigin::list(const std::string& path, Deadline deadline, const EntrySink& sink) {
   std::function<void()> before;
+  std::function<void()> behind;
   {
     sync::MutexLock lock(mutex_);
     before = before_list_;
+    behind = behind_list_;
   }
   if (before) before();
-  return pass<void>("list", path, [&] { return inner_.list(path, deadline, sink); });
+  Result<void> listed = pass<void>("list", path, [&] { return inner_.list(path, deadline, sink); });
+  if (behind) behind();
+  return listed;
 }
 Result<std::string> FlakyOrigin::read_link(const std::string& path, Deadline deadline) {
   return pass<std::string>("read_link", path, [&] { return inner_.read_link(path, deadline); });

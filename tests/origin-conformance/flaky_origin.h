@@ -41,6 +41,8 @@ class FlakyOrigin final : public Origin, public OriginWriter {
   [[nodiscard]] uint64_t looks();
   // Before a listing is passed on, by whatever thread.
   void set_before_list(std::function<void()> before);
+  // And when all of it was passed on.
+  void set_behind_list(std::function<void()> behind);
   // Something else that belongs among them.
   void note(std::string what);
 
@@ -86,6 +88,7 @@ class FlakyOrigin final : public Origin, public OriginWriter {
   Asked asked_ GUARDED_BY(mutex_);
   std::function<Flaw()> reads_ GUARDED_BY(mutex_);
   std::function<void()> before_list_ GUARDED_BY(mutex_);
+  std::function<void()> behind_list_ GUARDED_BY(mutex_);
   std::vector<std::string> calls_ GUARDED_BY(mutex_);
   sync::CondVar opened_;
   bool closed_ GUARDED_BY(mutex_) = false;

@@ -133,5 +133,31 @@ TEST_F(JournalLooks, ADirectoryIsListedWhileNamesAreMadeInIt) {
   EXPECT_EQ(lists, 4);
 }
 
+// The listing is of before its upload, what is known here of behind it.
+TEST_F(JournalLooks, AFileThatIsUploadedWhileItsDirectoryIsListedIsShownAsItWasWritten) {
+  start(false);
+  write("d/b", 0, std::string(5000, 'x'));
+  start();
+  flaky_->set_before_list({});
+  uint64_t size = 0;
+  uint64_t made_size = 0;
+  flaky_->set_behind_list([&] {
+    drain();
+    EXPECT_EQ(make("d/made"), 0);
+    write("d/made", 0, "bytes");
+    drain();
+  });
+  ASSERT_TRUE(origin_
+                  ->list("d", soon(),
+                         [&](OriginEntry entry) {
+                           if (entry.name == "b") size = entry.info.attributes.size_bytes;
+                           if (entry.name == "made") made_size = entry.info.attributes.size_bytes;
+                           return Result<void>();
+                         })
+                  .ok());
+  EXPECT_EQ(size, 5000U);
+  EXPECT_EQ(made_size, 5U);
+}
+
 }  // namespace
 }  // namespace netfs::test
