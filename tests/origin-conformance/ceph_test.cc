@@ -149,6 +149,26 @@ TEST_F(CephOrigin, AnOriginWhoseClusterIsSilentIsClosedAllTheSame) {
   EXPECT_TRUE(wait_until([&] { return ::access(at("late").c_str(), F_OK) == 0; }, kPatience));
 }
 
+// It goes on when the cluster answers, and would take the name of the one that serves by then.
+TEST_F(CephOrigin, AnAttemptThatStillHangsIsNotJoinedByAnother) {
+  origins::OriginRequest again =
+      request(server()->url(tree_), server()->options(), std::chrono::seconds(1));
+  again.follows = true;
+  server()->pause("mds");
+  (void)refusal(again, ETIMEDOUT);
+  EXPECT_NE(refusal(again, ETIMEDOUT).find("before this one"), std::string::npos);
+  server()->resume("mds");
+  std::unique_ptr<Origin> opened;
+  const auto opens = [&] {
+    Result<std::unique_ptr<Origin>> origin = origins::open_origin(again);
+    if (origin.ok()) opened = std::move(origin).value();
+    return opened != nullptr;
+  };
+  ASSERT_TRUE(wait_until(opens, kPatience));
+  write_file(at("f"), "bytes");
+  EXPECT_TRUE(opened->stat("f", soon()).ok());
+}
+
 TEST_F(CephOrigin, AClientThatWasThrownOutIsMadeAnew) {
   write_file(at("f"), "bytes");
   std::unique_ptr<OriginFile> file = MUST(origin_->open("f", soon()));

@@ -16,6 +16,8 @@ namespace {
 
 // For who gives back a lock, and whoever asks for it next.
 constexpr Duration kGiveBackTimeout = std::chrono::seconds(1);
+// For writes whose callers were told ETIMEDOUT: threads of calls wait for them.
+constexpr Duration kLateWriteTimeout = std::chrono::seconds(5);
 
 short type_of(LockMode mode) {
   return mode == LockMode::kNone ? F_UNLCK : mode == LockMode::kShared ? F_RDLCK : F_WRLCK;
@@ -106,7 +108,9 @@ class CephLock final : public OriginLock {
   // Who is told that it is given back is to find it free; but not if nobody answers.
   ~CephLock() override {
     const bool waits = answers_.load() && !is_lost();
-    auto end = [holding = std::move(holding_)]() mutable -> Result<void> {
+    // A write that is late was made under it, and is to be there before somebody else has it.
+    auto end = [holding = std::move(holding_), late = calls_.late_changes()]() -> Result<void> {
+      (void)late->wait_for_none(Deadline::within(kLateWriteTimeout));
       holding->give_back();
       return {};
     };

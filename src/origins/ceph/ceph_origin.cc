@@ -122,6 +122,7 @@ Result<std::unique_ptr<Origin>> CephOrigin::open(const OriginRequest& request) {
         return key_of(TRY(sessions->acquire()), settings);
       });
   if (!key.ok()) {
+    (void)sessions->close();  // what comes too late is let go of
     (void)calls->close(Deadline::within(std::chrono::seconds(1)));
     if (!key.is_error(ETIMEDOUT) || !key.error().detail().empty()) return key.error();
     return Error(ETIMEDOUT, "ceph.mount",

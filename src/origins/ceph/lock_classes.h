@@ -10,5 +10,6 @@ inline constinit sync::LockClass kLateChangesLock{"ceph.late_changes"};
 inline constinit sync::LockClass kOverdueLock{"ceph.overdue"};
 inline constinit sync::LockClass kTransferLock{"ceph.transfer"};
 inline constinit sync::LockClass kSessionsLock{"ceph.sessions"};
+inline constinit sync::LockClass kAttemptsLock{"ceph.attempts"};
 
 }  // namespace netfs::origins::ceph

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <set>
 #include <spdlog/fmt/fmt.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -193,6 +194,30 @@ Result<std::string> resolved(const Settings& settings) {
   return std::string(::ceph_getcwd(client.get()));
 }
 
+sync::Mutex attempts_mutex{kAttemptsLock};
+std::set<std::string> attempts GUARDED_BY(attempts_mutex);  // by the names of their mounts
+
+// Nobody takes a mount's name while another attempt of this process may: one that was given up
+// hangs in libcephfs, and goes on when its metadata server answers.
+class Attempt {
+ public:
+  explicit Attempt(std::string name) : name_(std::move(name)) {
+    sync::MutexLock lock(attempts_mutex);
+    begun_ = name_.empty() || attempts.insert(name_).second;
+  }
+  ~Attempt() {
+    sync::MutexLock lock(attempts_mutex);
+    if (begun_) attempts.erase(name_);
+  }
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+  [[nodiscard]] bool begun() const { return begun_; }
+
+ private:
+  const std::string name_;
+  bool begun_ = false;
+};
+
 std::string name_of(const Settings& settings, uint64_t number) {
   return fmt::format("{}-{}", settings.mount_id, number % kNames);
 }
@@ -247,6 +272,10 @@ Result<ceph_mount_info*> mount_as(const Settings& settings, UserPerm* user, uint
 }  // namespace
 
 Result<Ref<Session>> Session::mount(const Settings& settings, uint64_t number) {
+  const Attempt attempt(settings.mount_id);
+  if (!attempt.begun()) {
+    return said(ETIMEDOUT, settings, "an attempt before this one still waits for the cluster");
+  }
   std::vector<gid_t> groups(settings.groups.begin(), settings.groups.end());
   UserPerm* const user = ::ceph_userperm_new(settings.uid, settings.gid,
                                              static_cast<int>(groups.size()), groups.data());
