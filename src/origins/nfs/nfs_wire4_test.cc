@@ -107,6 +107,11 @@ TEST(NfsWire4, AFileIsWhatItsAttributesSay) {
   EXPECT_EQ(file.group, "no-such-group@domain");
 }
 
+TEST(NfsWire4, TimesFurtherThanAnyClockAreCut) {
+  EXPECT_EQ(shown({.modified = INT64_MAX}).info.attributes.mtime.seconds, int64_t{1} << 33);
+  EXPECT_EQ(shown({.modified = INT64_MIN}).info.attributes.mtime.seconds, -(int64_t{1} << 33));
+}
+
 TEST(NfsWire4, TheValidatorIsWeakAndChangesWithEachThatTellsVersionsApart) {
   const Validator validator = shown({}).info.validator;
   EXPECT_EQ(validator.strength, ValidatorStrength::kWeak);

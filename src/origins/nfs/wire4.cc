@@ -34,8 +34,10 @@ class Values {
     take((4 - length % 4) % 4);
     return text;
   }
+  // A server may say anything; what is further away than any clock is cut, to be reckoned with.
   Timestamp time() {
-    const auto seconds = static_cast<int64_t>(u64());
+    constexpr int64_t kFurthest = int64_t{1} << 33;
+    const int64_t seconds = std::clamp(static_cast<int64_t>(u64()), -kFurthest, kFurthest);
     return {.seconds = seconds, .nanoseconds = std::min(u32(), 999'999'999U)};
   }
   [[nodiscard]] bool whole() const { return whole_; }
