@@ -25,8 +25,8 @@
 
 namespace netfs {
 
-// Destroying it gives back all that it holds, without waiting; also where others have copies of its
-// descriptor.
+// Destroying it gives back all that it holds, also where others have copies of its descriptor; it
+// waits for that a second at most.
 class OriginLock {
  public:
   virtual ~OriginLock() = default;
